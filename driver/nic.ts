@@ -1,0 +1,163 @@
+/**
+ * The one interface between a network queue and the stack. A `Nic` is one receive queue and one transmit queue of one
+ * device. It owns no policy: it moves fragments of frames into chunks it was given, and frames out.
+ *
+ * Nothing here allocates per frame: bursts are structures of arrays, reused for ever.
+ */
+
+/** `RxBurst.flags`: another fragment of the same frame follows (AF_XDP: `XDP_PKT_CONTD`). */
+export const RX_MORE = 1
+/** `RxBurst.flags`: the device says that the transport checksum holds the pseudo-header sum only (virtio `NEEDS_CSUM`). */
+export const RX_CSUM_PARTIAL = 2
+/** `RxBurst.flags`: the device has verified the transport checksum. */
+export const RX_CSUM_GOOD = 4
+/** `RxBurst.flags`: the fragment lies in `Nic.sideMemory`, not in the attached memory; valid until the next `receive`. */
+export const RX_SIDE = 8
+
+/**
+ * Received fragments, in wire order. A frame is one or more consecutive entries: all but its last carry `RX_MORE`.
+ * A burst always holds whole frames.
+ */
+export class RxBurst {
+  /** Byte offset of the fragment's first byte from the start of the area (or of `sideMemory`, with `RX_SIDE`). */
+  readonly offset: Uint32Array
+  /** Bytes in the fragment, at least 1. */
+  readonly length: Uint32Array
+  /** `RX_*` bits. */
+  readonly flags: Uint8Array
+  /** Filled by `Nic.sumFragments`: the folded one's complement sum of the fragment's bytes as big-endian 16-bit words. */
+  readonly sum: Uint32Array
+  /** Entries in use. */
+  count = 0
+  readonly capacity: number
+
+  /** @param capacity entries; at least 64, so that the largest frame fits. */
+  constructor(capacity = 512) {
+    this.capacity = Math.max(64, capacity)
+    this.offset = new Uint32Array(this.capacity)
+    this.length = new Uint32Array(this.capacity)
+    this.flags = new Uint8Array(this.capacity)
+    this.sum = new Uint32Array(this.capacity)
+  }
+}
+
+/**
+ * The memory a queue writes received data into. Fixed-size chunks ("niovs") cover `[areaOffset, areaOffset + areaLength)`;
+ * chunk `n` begins `n * chunkSize` bytes into the area. What lies behind the area in `buffer` is the driver's: it keeps the
+ * frames it sends there (see `NicInfo.tailBytes`).
+ */
+export interface NicMemory {
+  readonly buffer: ArrayBuffer | SharedArrayBuffer
+  /** Bytes from the start of `buffer`; a multiple of the page size. */
+  readonly areaOffset: number
+  /** Bytes; a multiple of `chunkSize`, at most 2^32 - chunkSize. */
+  readonly areaLength: number
+  /** Bytes, a power of two. */
+  readonly chunkSize: number
+}
+
+export interface NicInfo {
+  /** `xdp`, `memory`, … */
+  readonly driver: string
+  /** How the driver runs, for people: `generic copy`, `native zero-copy`, `memory` … */
+  readonly mode: string
+  /** Interface name. */
+  readonly name: string
+  /** Interface index; 0 is never a device. */
+  readonly ifIndex: number
+  /** Receive queue number. */
+  readonly queue: number
+  /** Six bytes. */
+  readonly mac: Uint8Array
+  /** Bytes of layer 3. */
+  readonly mtu: number
+  /** Most bytes of one frame that one chunk can take (AF_XDP: the chunk less 256 bytes of headroom). */
+  readonly chunkPayload: number
+  /** Bytes of memory behind the area that `attach` needs for frames to send; 0 when it needs none. */
+  readonly tailBytes: number
+  /** Packets that the path in front of the queue can hold before it drops (veth in native mode: 256); 0 when not known. */
+  readonly ringPackets: number
+  /** Frames with an unfinished transport checksum (the pseudo-header sum only) are to be expected and may be accepted. */
+  readonly partialChecksums: boolean
+  /** Where a fragment's bytes land: in the attached memory, or in `sideMemory` (and the stack must copy). */
+  readonly placement: 'area' | 'side'
+}
+
+/** Cumulative counters; every frame that does not reach the stack is in one of them. */
+export class NicStats {
+  rxFrames = 0
+  rxFragments = 0
+  rxBytes = 0
+  /** Dropped in front of the queue: the receive ring was full. */
+  rxRingFull = 0
+  /** Dropped in front of the queue: no free chunk in the fill ring. */
+  rxFillEmpty = 0
+  /** Dropped in front of the queue for another reason (too large for the chunks, …). */
+  rxDropped = 0
+  /** Descriptors that were not valid (outside the area, or a frame of too many fragments); the chunks are recovered. */
+  rxInvalid = 0
+  txFrames = 0
+  txBytes = 0
+  /** Frames not sent because no transmit slot was free. */
+  txNoSlot = 0
+  /** Frames that the device or kernel refused. */
+  txErrors = 0
+}
+
+export interface Nic {
+  readonly info: NicInfo
+  /** Memory that `RX_SIDE` fragments lie in; null for drivers that place payloads. */
+  readonly sideMemory: Uint8Array | null
+  /** Memory the transmit slots lie in. Valid between `attach` and `detach`. */
+  readonly txMemory: Uint8Array
+
+  /**
+   * Restarts the queue over `memory`. Chunks of an earlier memory that the driver held are no longer the driver's when
+   * this returns. Starts with an empty fill ring. @throws NicError
+   */
+  attach(memory: NicMemory): void
+  /** Stops the queue. The memory is not touched afterwards. */
+  detach(): void
+
+  /** Overwrites `burst` with what has arrived, at most its capacity, whole frames only. Returns `burst.count`. */
+  receive(burst: RxBurst): number
+  /** How many chunks `fill` would take now. */
+  fillSpace(): number
+  /** Gives `count` free chunks, `chunks[from..from+count)`, to the fill ring. Returns how many it took. */
+  fill(chunks: Uint32Array, from: number, count: number): number
+  /** Chunks the driver holds now: given by `fill`, not yet returned by `receive`. For the census. */
+  chunksHeld(): number
+  /** Fills `burst.sum` for every entry. */
+  sumFragments(burst: RxBurst): void
+
+  /** Bytes of a transmit slot: the longest frame `txCommit` takes. */
+  readonly txSlotBytes: number
+  /** Byte offset in `txMemory` of a free slot, or -1 (counted in `txNoSlot`). One reservation is open at a time. */
+  txReserve(): number
+  /** Queues the reserved slot's first `length` bytes, a whole Ethernet frame. `length` 0 gives the slot back. */
+  txCommit(offset: number, length: number): void
+  /** Tells the device about everything committed; at most one system call. */
+  txFlush(): void
+
+  /** From now on frames to this IPv4 address (network order, 4 bytes) and TCP port (host order) come here. @throws NicError */
+  steer(address: Uint8Array, port: number): void
+  /** Undoes one `steer`. */
+  unsteer(address: Uint8Array, port: number): void
+  /**
+   * The address is the stack's alone: every IPv4 frame to it and every ARP frame whose target it is come here.
+   * @throws NicError
+   */
+  claim(address: Uint8Array): void
+  /** Undoes `claim`. */
+  unclaim(address: Uint8Array): void
+
+  /** Blocks the thread until frames wait or `timeoutMs` (may be Infinity) has passed. Returns whether frames wait. */
+  wait(timeoutMs: number): boolean
+  /** Calls `callback` once, from the event loop, when frames wait. A later call replaces it; null takes it back. */
+  arm(callback: (() => void) | null): void
+
+  /** Reads the counters, those of the kernel included. */
+  stats(): NicStats
+  /** Gives everything back. Idempotent. */
+  close(): void
+}
