@@ -45,6 +45,8 @@ export class Counters {
   rxSegments = 0
   rxBytes = 0
   outOfOrderSegments = 0
+  /** Out-of-order bytes given up again, so that data in order found memory. */
+  reneged = 0
   /** Duplicate bytes inside otherwise new segments. */
   duplicateBytes = 0
   dsackSent = 0

@@ -59,6 +59,7 @@ export class TcpInput {
       snd.una !== snd.max ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
+      rcv.packNiov >= 0 ||
       rcv.shut ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
       this.#payload.exhausted() ||
@@ -308,13 +309,18 @@ export class TcpInput {
       this.#tcp.ackSoon(tcb)
       return
     }
-    if (this.#payload.exhausted()) {
+    if (seqLe(start, rcv.nxt)) {
+      if (start === rcv.nxt && this.#payload.shouldPack(segment)) {
+        this.#packed(tcb, segment)
+        return
+      }
+      // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
+      // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
+      while (this.#payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
+    }
+    if (this.#payload.exhausted() || (start !== rcv.nxt && this.#payload.scarce())) {
       counters.dropNoMemory++
       this.#tcp.ackSoon(tcb)
-      return
-    }
-    if (start === rcv.nxt && this.#payload.shouldPack(segment)) {
-      this.#packed(tcb, segment)
       return
     }
     this.#placed(tcb, segment, start, end)
@@ -339,6 +345,7 @@ export class TcpInput {
   #placed(tcb: Tcb, segment: Segment, start: number, end: number): void {
     const rcv = tcb.rcv
     const counters = this.#context.counters
+    this.#payload.unpack(rcv)
     let head = this.#payload.take(segment)
     if (head < 0) {
       counters.dropNoMemory++
@@ -423,6 +430,7 @@ export class TcpInput {
     const rcv = tcb.rcv
     if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) return
     rcv.finished = true
+    this.#payload.unpack(rcv)
     rcv.nxt = (rcv.nxt + 1) | 0
     if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
     this.#tcp.ackSoon(tcb)

@@ -82,6 +82,11 @@ export class PayloadTaker {
     return this.#memory.available() < this.#memory.reserve
   }
 
+  /** Whether there is too little left for data that can't be delivered yet. */
+  scarce(): boolean {
+    return this.#memory.available() < 2 * this.#memory.reserve
+  }
+
   /**
    * Appends an in-order segment's small payload to the connection's packing niov, or makes the segment's own niov the
    * packing niov. Returns the list to append to the receive queue, -1 when the queue's last fragment simply grew, -2 when there

@@ -155,6 +155,16 @@ export class Reassembly {
     return written
   }
 
+  /** Gives up the run furthest ahead. Returns its bytes. */
+  dropLast(): number {
+    const last = this.count - 1
+    const size = (this.end[last]! - this.start[last]!) | 0
+    this.#fragments.discardList(this.head[last]!)
+    this.#close(last)
+    this.bytes -= size
+    return size
+  }
+
   /** Gives every fragment back. */
   clear(): void {
     for (let i = 0; i < this.count; i++) this.#fragments.discardList(this.head[i]!)
