@@ -1,0 +1,192 @@
+import { Assembler, type Register, reg, type Width } from './asm.ts'
+
+/**
+ * The XDP program, and the key of its steering map. It redirects what the stack has asked for into the queue's AF_XDP
+ * socket and passes everything else on to the kernel, so that every other port, ARP and ssh keep working.
+ *
+ * A key is 20 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1).
+ * Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address, ARP for it included.
+ */
+
+export const STEERING_KEY_BYTES = 20
+export const STEERING_VALUE_BYTES = 4
+
+const PROTOCOL_TCP = 6
+
+/** Writes the key for a TCP port (host order) of an IPv4 address, or, with port 0, for the whole address. */
+export function steeringKey(address: Uint8Array, port: number): Uint8Array {
+  const key = new Uint8Array(STEERING_KEY_BYTES)
+  key[10] = 0xff
+  key[11] = 0xff
+  key.set(address, 12)
+  key[16] = port >> 8
+  key[17] = port & 0xff
+  key[18] = port === 0 ? 0 : PROTOCOL_TCP
+  return key
+}
+
+// enum xdp_action, struct xdp_md, bpf-helpers(7)
+const XDP_PASS = 2
+const MD_DATA = 0
+const MD_DATA_END = 4
+const MD_RX_QUEUE_INDEX = 16
+const HELPER_MAP_LOOKUP_ELEM = 1
+const HELPER_REDIRECT_MAP = 51
+const HELPER_XDP_LOAD_BYTES = 189
+
+/** A 16-bit number in network order, as a little-endian load sees it. */
+const be16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8)
+
+const ETHERTYPE_IPV4 = 0x0800
+const ETHERTYPE_ARP = 0x0806
+const ETHERTYPE_VLAN = 0x8100
+const ETHERTYPE_QINQ = 0x88a8
+/** More-fragments and fragment offset of the IPv4 header, not don't-fragment. */
+const FRAGMENT_BITS = 0x3fff
+/** ARP from protocol type to address lengths: IPv4, 6 bytes, 4 bytes, as a little-endian load sees it. */
+const ARP_IPV4_OVER_ETHERNET = 0x04060008
+
+const CTX: Register = 6
+const DATA: Register = 7
+const DATA_END: Register = 8
+/** Bytes from the start of the frame to the header that is being read. */
+const AT: Register = 9
+const FRAME: Register = 10
+const KEY = -24
+const WINDOW = -64
+
+/** How the program reads headers: both give `need` bytes at `AT`, and loads relative to it. */
+interface Reader {
+  /** Goes elsewhere when the bytes are not there. Clobbers r0..r5. */
+  need(bytes: number): void
+  /** Loads from the bytes asked for last, before anything else touches r2. */
+  load(width: Width, dst: Register, offset: number): void
+}
+
+/** Straight from the packet; what doesn't lie in its linear part goes to `otherwise`. */
+function directReader(asm: Assembler, otherwise: string): Reader {
+  return {
+    need(bytes) {
+      asm
+        .mov(2, reg(DATA))
+        .alu('add', 2, reg(AT))
+        .mov(3, reg(2))
+        .alu('add', 3, bytes)
+        .jump('gt', 3, reg(DATA_END), otherwise)
+    },
+    load(width, dst, offset) {
+      asm.ldx(width, dst, 2, offset)
+    },
+  }
+}
+
+/** Through a helper that knows where the fragments are. Slower; for frames whose linear part is short. */
+function helperReader(asm: Assembler, otherwise: string): Reader {
+  return {
+    need(bytes) {
+      asm
+        .mov(1, reg(CTX))
+        .mov(2, reg(AT))
+        .mov(3, reg(FRAME))
+        .alu('add', 3, WINDOW)
+        .mov(4, bytes)
+        .call(HELPER_XDP_LOAD_BYTES)
+        .jump('ne', 0, 0, otherwise)
+    },
+    load(width, dst, offset) {
+      asm.ldx(width, dst, FRAME, WINDOW + offset)
+    },
+  }
+}
+
+/** Reads the headers and fills in the key; leaves to `steered`, `claimed` or `pass`. Label names begin with `name`. */
+function parse(asm: Assembler, read: Reader, name: string): void {
+  asm.mov(AT, 0)
+  read.need(14)
+  read.load(2, 5, 12)
+  asm.mov(AT, 14)
+  for (const tag of ['outer', 'inner']) {
+    asm
+      .jump('eq', 5, be16(ETHERTYPE_VLAN), `${name} ${tag} tag`)
+      .jump('ne', 5, be16(ETHERTYPE_QINQ), `${name} network`)
+      .label(`${name} ${tag} tag`)
+    read.need(4)
+    read.load(2, 5, 2)
+    asm.alu('add', AT, 4)
+  }
+  asm
+    .label(`${name} network`)
+    .jump('eq', 5, be16(ETHERTYPE_ARP), `${name} arp`)
+    .jump('ne', 5, be16(ETHERTYPE_IPV4), 'pass')
+
+  read.need(20)
+  read.load(1, 1, 0)
+  asm
+    .mov(3, reg(1))
+    .alu('rsh', 3, 4)
+    .jump('ne', 3, 4, 'pass')
+    .alu('and', 1, 15)
+    .jump('lt', 1, 5, 'pass')
+    .alu('lsh', 1, 2)
+    .alu('add', AT, reg(1))
+  read.load(4, 3, 16)
+  asm.stx(4, FRAME, KEY + 12, 3)
+  read.load(2, 3, 6)
+  asm.jump('set', 3, be16(FRAGMENT_BITS), 'claimed')
+  read.load(1, 3, 9)
+  asm.jump('ne', 3, PROTOCOL_TCP, 'claimed')
+  read.need(4)
+  read.load(2, 3, 2)
+  asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
+
+  asm.label(`${name} arp`)
+  read.need(28)
+  read.load(4, 3, 2)
+  asm.jump('ne', 3, ARP_IPV4_OVER_ETHERNET, 'pass')
+  read.load(4, 3, 24)
+  asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
+}
+
+/**
+ * The program as bpf(2) takes it.
+ * @param steeringFd hash map of {@link steeringKey}
+ * @param socketsFd xskmap, by receive queue
+ */
+export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array {
+  const asm = new Assembler()
+  const lookup = (hit: string): void => {
+    asm
+      .loadMap(1, steeringFd)
+      .mov(2, reg(FRAME))
+      .alu('add', 2, KEY)
+      .call(HELPER_MAP_LOOKUP_ELEM)
+      .jump('ne', 0, 0, hit)
+  }
+
+  asm
+    .mov(CTX, reg(1))
+    .ldx(4, DATA, CTX, MD_DATA)
+    .ldx(4, DATA_END, CTX, MD_DATA_END)
+    .st(8, FRAME, KEY, 0)
+    .st(4, FRAME, KEY + 8, -0x10000)
+    .st(4, FRAME, KEY + 16, PROTOCOL_TCP << 16)
+  parse(asm, directReader(asm, 'short'), 'direct')
+  asm.label('short')
+  parse(asm, helperReader(asm, 'pass'), 'helper')
+
+  asm.label('steered')
+  lookup('redirect')
+  asm.label('claimed').st(4, FRAME, KEY + 16, 0)
+  lookup('redirect')
+  asm.label('pass').mov(0, XDP_PASS).exit()
+
+  // No socket on this queue: the flags say what to return instead.
+  asm
+    .label('redirect')
+    .loadMap(1, socketsFd)
+    .ldx(4, 2, CTX, MD_RX_QUEUE_INDEX)
+    .mov(3, XDP_PASS)
+    .call(HELPER_REDIRECT_MAP)
+    .exit()
+  return asm.assemble()
+}
