@@ -43,8 +43,8 @@ const ETHERTYPE_VLAN = 0x8100
 const ETHERTYPE_QINQ = 0x88a8
 /** More-fragments and fragment offset of the IPv4 header, not don't-fragment. */
 const FRAGMENT_BITS = 0x3fff
-/** ARP from protocol type to address lengths: IPv4, 6 bytes, 4 bytes, as a little-endian load sees it. */
-const ARP_IPV4_OVER_ETHERNET = 0x04060008
+/** Address lengths in ARP: 6 bytes, 4 bytes. */
+const ARP_LENGTHS = 0x0604
 
 const CTX: Register = 6
 const DATA: Register = 7
@@ -141,8 +141,10 @@ function parse(asm: Assembler, read: Reader, name: string): void {
 
   asm.label(`${name} arp`)
   read.need(28)
-  read.load(4, 3, 2)
-  asm.jump('ne', 3, ARP_IPV4_OVER_ETHERNET, 'pass')
+  read.load(2, 3, 2)
+  asm.jump('ne', 3, be16(ETHERTYPE_IPV4), 'pass')
+  read.load(2, 3, 4)
+  asm.jump('ne', 3, be16(ARP_LENGTHS), 'pass')
   read.load(4, 3, 24)
   asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
 }
