@@ -178,7 +178,7 @@ export class XdpHook {
     throw new NicError(
       'ZCRX_NIC_UNSUPPORTED',
       `${facts.driver || 'the driver'} of ${this.device} refuses ${this.mode} XDP (${errnoName(-link)})`,
-      this.mode === 'native' ? "mode 'generic', or a smaller MTU" : `ethtool -i ${this.device}`,
+      refusalRemedy(this.device, this.mode, facts, -link),
       -link,
     )
   }
@@ -204,6 +204,14 @@ export class XdpHook {
       errno,
     )
   }
+}
+
+function refusalRemedy(device: string, mode: XdpMode, facts: LinkInfo, errno: number): string {
+  if (mode === 'generic') return `ethtool -i ${device} names the driver`
+  if (facts.driver === 'veth' && errno === ERRNO.ENOSPC) {
+    return `as many receive queues as the peer has transmit queues: ethtool -L ${device} rx <n>, or mode 'generic'`
+  }
+  return "mode 'generic', or a smaller MTU"
 }
 
 function describe(native: Native, attachment: XdpAttachment): string {

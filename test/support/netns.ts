@@ -11,7 +11,7 @@ process.once('exit', () => {
 
 export interface VethPairOptions {
   mtu?: number
-  /** Queues of our end. */
+  /** Queues. */
   queues?: number
 }
 
@@ -39,7 +39,8 @@ export class VethPair {
         ip('-n', ns, 'link', 'set', 'lo', 'up')
       }
       const peer = ['peer', 'name', this.peerDevice, 'netns', this.peer]
-      const many = ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`]
+      // Said for one end, a number of queues holds for both; unsaid, both have one.
+      const many = queues > 1 ? ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`] : []
       ip('-n', this.ours, 'link', 'add', this.device, ...many, 'type', 'veth', ...peer)
       for (const [ns, device, address] of [
         [this.ours, this.device, this.ourAddress],

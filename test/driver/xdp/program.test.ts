@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { steeringKey } from '../../../driver/xdp/program.ts'
 import { XdpNic } from '../../../driver/xdp/index.ts'
+import { steeringKey } from '../../../driver/xdp/program.ts'
 import { VethPair } from '../../support/netns.ts'
 import { arp, ethernet, hex, ipv4, OURS, PEER, tcp } from './frames.ts'
 import { memoryFor, obstacle, script } from './setup.ts'
@@ -42,8 +42,16 @@ const cases: [string, Uint8Array, number][] = [
   ['ARP for a claimed address in a VLAN', ethernet(0x806, arp(CLAIMED), [VLAN]), REDIRECT],
   ['ARP of another kind', ethernet(0x806, arp(CLAIMED).with(5, 8)), PASS],
   ['TCP to a claimed address', ethernet(0x800, ipv4(tcp(1), { destination: CLAIMED })), REDIRECT],
-  ['ICMP to a claimed address', ethernet(0x800, ipv4(tcp(1), { destination: CLAIMED, protocol: 1 })), REDIRECT],
-  ['a fragment to a claimed address', ethernet(0x800, ipv4(tcp(1), { destination: CLAIMED, fragment: 9 })), REDIRECT],
+  [
+    'ICMP to a claimed address',
+    ethernet(0x800, ipv4(tcp(1), { destination: CLAIMED, protocol: 1 })),
+    REDIRECT,
+  ],
+  [
+    'a fragment to a claimed address',
+    ethernet(0x800, ipv4(tcp(1), { destination: CLAIMED, fragment: 9 })),
+    REDIRECT,
+  ],
   ['an Ethernet header alone', ethernet(0x800, new Uint8Array(0)), PASS],
   ['half an IPv4 header', ethernet(0x800, steered.slice(0, 10)), PASS],
   ['an IPv4 header without ports', ethernet(0x800, steered.slice(0, 20)), PASS],

@@ -24,7 +24,8 @@ function setup({ start = 0, entries = 256 } = {}) {
   return { rx, fill, stats, path, deliver, wakes: () => wakes }
 }
 
-const numbers = (count: number, from = 0): Uint32Array => Uint32Array.from({ length: count }, (_, i) => from + i)
+const numbers = (count: number, from = 0): Uint32Array =>
+  Uint32Array.from({ length: count }, (_, i) => from + i)
 
 describe.each([0, 0x7fffffff - 2, -3])('with indexes from %i', (start) => {
   test('chunks go round', () => {
@@ -106,7 +107,10 @@ test('the rest of a dropped frame is dropped when it comes later', () => {
   const { path, deliver, stats, rx } = setup()
   const burst = new RxBurst(64)
   path.fill(numbers(150), 0, 150)
-  deliver(Array.from({ length: 70 }, () => 100), true)
+  deliver(
+    Array.from({ length: 70 }, () => 100),
+    true,
+  )
   expect(path.receive(burst)).toBe(0)
   deliver([5, 5])
   deliver([60])

@@ -32,4 +32,5 @@ export function fakeRing(entries: number, words: number, start = 0) {
 }
 
 export const fakeAddressRing = (entries: number, start?: number) => fakeRing(entries, ADDRESS_WORDS, start)
-export const fakeDescriptorRing = (entries: number, start?: number) => fakeRing(entries, DESCRIPTOR_WORDS, start)
+export const fakeDescriptorRing = (entries: number, start?: number) =>
+  fakeRing(entries, DESCRIPTOR_WORDS, start)

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { allocatePages } from '../../../driver/native/memory.ts'
 import { nativeOrNull } from '../../../driver/native/index.ts'
+import { allocatePages } from '../../../driver/native/memory.ts'
 import type { NicMemory } from '../../../driver/nic.ts'
 import { RxBurst } from '../../../driver/nic.ts'
 import type { XdpNic } from '../../../driver/xdp/index.ts'
@@ -64,7 +64,11 @@ export function collect(nic: XdpNic, memory: NicMemory, count: number, burst = n
       frames.push(Buffer.concat(parts))
       parts = []
     }
-    nic.fill(Uint32Array.from(burst.offset.subarray(0, entries), (offset) => Math.floor(offset / CHUNK)), 0, entries)
+    nic.fill(
+      Uint32Array.from(burst.offset.subarray(0, entries), (offset) => Math.floor(offset / CHUNK)),
+      0,
+      entries,
+    )
   }
   return frames
 }
