@@ -20,6 +20,13 @@ const VERIFIER_LOG_BYTES = 1 << 18
 const HOOK_RETRIES = 10
 const HOOK_RETRY_MS = 20
 
+/** ip-link(8). */
+const XDP_KEYWORD: Record<XdpAttachment['mode'], string> = {
+  native: 'xdpdrv',
+  generic: 'xdpgeneric',
+  offloaded: 'xdpoffload',
+}
+
 export type XdpMode = 'native' | 'generic'
 
 /**
@@ -199,8 +206,10 @@ export class XdpHook {
       `the XDP hook of ${this.device} is taken by ${describe(this.#native, holder)}${
         processes.length > 0 ? `, held by ${processes.join(', ')}` : ''
       }`,
-      // A link can't be detached from outside: only its holder can let go.
-      processes.length > 0 ? 'stop that process' : `ip link set dev ${this.device} xdp off`,
+      // A link can't be detached from outside: only its holder can let go. What netlink attached goes by its own mode.
+      processes.length > 0
+        ? 'stop that process'
+        : `ip link set dev ${this.device} ${XDP_KEYWORD[holder.mode]} off`,
       errno,
     )
   }

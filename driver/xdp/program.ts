@@ -55,34 +55,61 @@ const FRAME: Register = 10
 const KEY = -24
 const WINDOW = -64
 
-/** How the program reads headers: both give `need` bytes at `AT`, and loads relative to it. */
+/** How the program reads headers. Positions count from where the last `skip` has led. */
 interface Reader {
+  /** VLAN tags it can step over. */
+  readonly tags: number
+  /** Goes elsewhere when this EtherType is of a VLAN tag that it can't step over. */
+  untagged(type: Register): void
   /** Goes elsewhere when the bytes are not there. Clobbers r0..r5. */
   need(bytes: number): void
   /** Loads from the bytes asked for last, before anything else touches r2. */
   load(width: Width, dst: Register, offset: number): void
+  skip(bytes: number): void
+  /** Skips an IPv4 header of that many 32-bit words; leaves what was asked for readable. Clobbers the register. */
+  skipHeader(words: Register): void
 }
 
-/** Straight from the packet; what doesn't lie in its linear part goes to `otherwise`. */
+/**
+ * Straight from the packet: plain frames with their headers in the linear part, the rest goes to `otherwise`. All
+ * positions are constants, because the verifier grants arithmetic with variables on packet pointers only to
+ * CAP_PERFMON, which nothing else here needs.
+ */
 function directReader(asm: Assembler, otherwise: string): Reader {
+  let at = 0
+  let base = 0
   return {
+    tags: 0,
+    untagged(type) {
+      asm.jump('eq', type, be16(ETHERTYPE_VLAN), otherwise).jump('eq', type, be16(ETHERTYPE_QINQ), otherwise)
+    },
     need(bytes) {
+      base = at
       asm
         .mov(2, reg(DATA))
-        .alu('add', 2, reg(AT))
-        .mov(3, reg(2))
-        .alu('add', 3, bytes)
+        .mov(3, reg(DATA))
+        .alu('add', 3, at + bytes)
         .jump('gt', 3, reg(DATA_END), otherwise)
     },
     load(width, dst, offset) {
-      asm.ldx(width, dst, 2, offset)
+      asm.ldx(width, dst, 2, base + offset)
+    },
+    skip(bytes) {
+      at += bytes
+    },
+    skipHeader(words) {
+      asm.jump('ne', words, 5, otherwise)
+      at += 20
     },
   }
 }
 
-/** Through a helper that knows where the fragments are. Slower; for frames whose linear part is short. */
+/** Through a helper that knows where the fragments are: slower, and takes every frame. */
 function helperReader(asm: Assembler, otherwise: string): Reader {
   return {
+    tags: 2,
+    // A third tag is no EtherType that is looked for.
+    untagged() {},
     need(bytes) {
       asm
         .mov(1, reg(CTX))
@@ -96,39 +123,46 @@ function helperReader(asm: Assembler, otherwise: string): Reader {
     load(width, dst, offset) {
       asm.ldx(width, dst, FRAME, WINDOW + offset)
     },
+    skip(bytes) {
+      asm.alu('add', AT, bytes)
+    },
+    skipHeader(words) {
+      asm.alu('lsh', words, 2).alu('add', AT, reg(words))
+    },
   }
 }
 
-/** Reads the headers and fills in the key; leaves to `steered`, `claimed` or `pass`. Label names begin with `name`. */
+/** Reads the headers and fills in the key; leaves to `steered`, `claimed` or `pass`. Labels begin with `name`. */
 function parse(asm: Assembler, read: Reader, name: string): void {
-  asm.mov(AT, 0)
   read.need(14)
   read.load(2, 5, 12)
-  asm.mov(AT, 14)
-  for (const tag of ['outer', 'inner']) {
+  read.skip(14)
+  for (let tag = 1; tag <= read.tags; tag++) {
     asm
-      .jump('eq', 5, be16(ETHERTYPE_VLAN), `${name} ${tag} tag`)
+      .jump('eq', 5, be16(ETHERTYPE_VLAN), `${name} tag ${tag}`)
       .jump('ne', 5, be16(ETHERTYPE_QINQ), `${name} network`)
-      .label(`${name} ${tag} tag`)
+      .label(`${name} tag ${tag}`)
     read.need(4)
     read.load(2, 5, 2)
-    asm.alu('add', AT, 4)
+    read.skip(4)
   }
-  asm
-    .label(`${name} network`)
-    .jump('eq', 5, be16(ETHERTYPE_ARP), `${name} arp`)
-    .jump('ne', 5, be16(ETHERTYPE_IPV4), 'pass')
+  asm.label(`${name} network`)
+  read.untagged(5)
+  asm.jump('eq', 5, be16(ETHERTYPE_IPV4), `${name} ipv4`).jump('ne', 5, be16(ETHERTYPE_ARP), 'pass')
 
+  read.need(28)
+  read.load(2, 3, 2)
+  asm.jump('ne', 3, be16(ETHERTYPE_IPV4), 'pass')
+  read.load(2, 3, 4)
+  asm.jump('ne', 3, be16(ARP_LENGTHS), 'pass')
+  read.load(4, 3, 24)
+  asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
+
+  asm.label(`${name} ipv4`)
   read.need(20)
   read.load(1, 1, 0)
-  asm
-    .mov(3, reg(1))
-    .alu('rsh', 3, 4)
-    .jump('ne', 3, 4, 'pass')
-    .alu('and', 1, 15)
-    .jump('lt', 1, 5, 'pass')
-    .alu('lsh', 1, 2)
-    .alu('add', AT, reg(1))
+  asm.mov(3, reg(1)).alu('rsh', 3, 4).jump('ne', 3, 4, 'pass').alu('and', 1, 15).jump('lt', 1, 5, 'pass')
+  read.skipHeader(1)
   read.load(4, 3, 16)
   asm.stx(4, FRAME, KEY + 12, 3)
   read.load(2, 3, 6)
@@ -138,15 +172,6 @@ function parse(asm: Assembler, read: Reader, name: string): void {
   read.need(4)
   read.load(2, 3, 2)
   asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
-
-  asm.label(`${name} arp`)
-  read.need(28)
-  read.load(2, 3, 2)
-  asm.jump('ne', 3, be16(ETHERTYPE_IPV4), 'pass')
-  read.load(2, 3, 4)
-  asm.jump('ne', 3, be16(ARP_LENGTHS), 'pass')
-  read.load(4, 3, 24)
-  asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
 }
 
 /**
@@ -172,8 +197,8 @@ export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array 
     .st(8, FRAME, KEY, 0)
     .st(4, FRAME, KEY + 8, -0x10000)
     .st(4, FRAME, KEY + 16, PROTOCOL_TCP << 16)
-  parse(asm, directReader(asm, 'short'), 'direct')
-  asm.label('short')
+  parse(asm, directReader(asm, 'general'), 'direct')
+  asm.label('general').mov(AT, 0)
   parse(asm, helperReader(asm, 'pass'), 'helper')
 
   asm.label('steered')
