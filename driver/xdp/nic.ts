@@ -1,7 +1,7 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
-import { XdpHook, type XdpMode } from './hook.ts'
+import { XdpHook, type XdpHookHandle, type XdpMode } from './hook.ts'
 import { ReceivePath } from './receive.ts'
 import { type BindMode, openSocket, type RingSizes, XskSocket } from './socket.ts'
 import { inNamespace, interfaceDown, linkInfo } from './system.ts'
@@ -18,6 +18,8 @@ export interface XdpNicOptions {
   copy?: 'auto' | 'copy' | 'zerocopy'
   /** Ring sizes in entries, powers of two. */
   rings?: Partial<RingSizes>
+  /** Hook of an `XdpNic` on another queue of the same interface (`shareHook`); `mode` is then that one's. */
+  hook?: XdpHookHandle
   /** Path of the network namespace the interface is in, such as `/run/netns/blue`; default: the thread's. */
   netns?: string
 }
@@ -95,13 +97,16 @@ export class XdpNic implements Nic {
     checkQueue(device, queue, facts.rxQueues)
     if (!facts.up) throw interfaceDown(device)
     native.close(openSocket(native, device))
-    const hook = XdpHook.open(
-      native,
-      device,
-      options.mode ?? 'auto',
-      Math.max(facts.rxQueues, queue + 1),
-      this.notes,
-    )
+    const hook =
+      options.hook === undefined
+        ? XdpHook.open(native, device, queue, options.mode ?? 'auto', this.notes)
+        : XdpHook.adopt(native, device, queue, options.hook)
+    if (options.hook === undefined && facts.rxQueues > 1) {
+      this.notes.push(
+        `frames of the other ${facts.rxQueues - 1} receive queues go to the kernel until they have an XdpNic too: ` +
+          `ethtool -L ${device} combined 1 leaves one queue`,
+      )
+    }
     this.#holdings.hook = hook
     this.#info = describe(device, queue, facts, hook.mode, this.#rings.tx)
     abandoned.register(this, this.#holdings, this)
@@ -135,7 +140,7 @@ export class XdpNic implements Nic {
     }
     const socket = inNamespace(this.#native, this.#options.netns, () => this.#bind(umem, chunkSize))
     try {
-      hook.setSocket(this.#info.queue, socket.fd)
+      hook.setSocket(socket.fd)
     } catch (error) {
       socket.close()
       throw error
@@ -169,7 +174,7 @@ export class XdpNic implements Nic {
   detach(): void {
     const socket = this.#socket
     if (socket === null) return
-    this.#holdings.hook?.clearSocket(this.#info.queue)
+    this.#holdings.hook?.clearSocket()
     socket.addStatistics(this.#counters)
     socket.close()
     this.#socket = this.#holdings.socket = null
@@ -248,6 +253,11 @@ export class XdpNic implements Nic {
     const stats = Object.assign(new NicStats(), this.#counters)
     this.#socket?.addStatistics(stats)
     return stats
+  }
+
+  /** The hook, for an `XdpNic` on another queue, in this thread or another. @throws ArgumentError when closed */
+  shareHook(): XdpHookHandle {
+    return this.#hook().handle
   }
 
   close(): void {

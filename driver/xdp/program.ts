@@ -4,17 +4,18 @@ import { Assembler, type Register, reg, type Width } from './asm.ts'
  * The XDP program, and the key of its steering map. It redirects what the stack has asked for into the queue's AF_XDP
  * socket and passes everything else on to the kernel, so that every other port, ARP and ssh keep working.
  *
- * A key is 20 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1).
- * Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address, ARP for it included.
+ * A key is 24 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1),
+ * receive queue (4, host order). Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address,
+ * ARP for it included. With the queue in the key, workers on several queues share the map without sharing an entry.
  */
 
-export const STEERING_KEY_BYTES = 20
+export const STEERING_KEY_BYTES = 24
 export const STEERING_VALUE_BYTES = 4
 
 const PROTOCOL_TCP = 6
 
 /** Writes the key for a TCP port (host order) of an IPv4 address, or, with port 0, for the whole address. */
-export function steeringKey(address: Uint8Array, port: number): Uint8Array {
+export function steeringKey(address: Uint8Array, port: number, queue: number): Uint8Array {
   const key = new Uint8Array(STEERING_KEY_BYTES)
   key[10] = 0xff
   key[11] = 0xff
@@ -22,6 +23,7 @@ export function steeringKey(address: Uint8Array, port: number): Uint8Array {
   key[16] = port >> 8
   key[17] = port & 0xff
   key[18] = port === 0 ? 0 : PROTOCOL_TCP
+  new DataView(key.buffer).setUint32(20, queue, true)
   return key
 }
 
@@ -197,6 +199,8 @@ export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array 
     .st(8, FRAME, KEY, 0)
     .st(4, FRAME, KEY + 8, -0x10000)
     .st(4, FRAME, KEY + 16, PROTOCOL_TCP << 16)
+    .ldx(4, 1, CTX, MD_RX_QUEUE_INDEX)
+    .stx(4, FRAME, KEY + 20, 1)
   parse(asm, directReader(asm, 'general'), 'direct')
   asm.label('general').mov(AT, 0)
   parse(asm, helperReader(asm, 'pass'), 'helper')

@@ -317,12 +317,27 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     }
   })
 
-  test('queues are apart', () => {
+  test('two queues share the hook, each with ports of its own', () => {
     const pair = pairOf({ queues: 2 })
-    pair.run(pair.ours, 'ethtool', '-L', pair.device, 'rx', '2', 'tx', '2')
-    const nic = nicOn(pair, { queue: 1 })
-    expect(nic.info.queue).toBe(1)
-    nic.attach(memoryFor(nic))
+    const first = nicOn(pair)
+    expect(first.notes.join()).toMatch(/other 1 receive queues/)
+    const second = nicOn(pair, { queue: 1, hook: first.shareHook() })
+    expect(second.info.queue).toBe(1)
+    for (const nic of [first, second]) {
+      nic.attach(memoryFor(nic))
+      nic.fill(chunkNumbers(512), 0, 512)
+    }
+    // Frames of a packet socket come on queue 0.
+    second.steer(OURS, PORT)
+    inject(pair, [toUs(1)])
+    expect([first.wait(50), second.wait(50)]).toEqual([false, false])
+    first.steer(OURS, PORT)
+    inject(pair, [toUs(1)])
+    expect([first.wait(500), second.wait(50)]).toEqual([true, false])
+    first.close()
+    expect(pair.xdpProgram()).toBeDefined()
+    second.close()
+    expect(pair.xdpProgram()).toBeUndefined()
   })
 
   test('an interface that goes down makes errors, not exceptions', () => {

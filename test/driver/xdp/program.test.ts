@@ -6,9 +6,13 @@ import { VethPair } from '../../support/netns.ts'
 import { arp, ethernet, hex, ipv4, OURS, PEER, tcp } from './frames.ts'
 import { memoryFor, obstacle, script } from './setup.ts'
 
-test('a steering key is a v4-mapped address, a port in network order and the protocol', () => {
-  expect(hex(steeringKey(OURS, 0x1234))).toBe('00000000000000000000ffff0a4d0002' + '1234' + '06' + '00')
-  expect(hex(steeringKey(OURS, 0))).toBe('00000000000000000000ffff0a4d0002' + '0000' + '00' + '00')
+test('a steering key is a v4-mapped address, a port in network order, the protocol and the queue', () => {
+  expect(hex(steeringKey(OURS, 0x1234, 0))).toBe(
+    '00000000000000000000ffff0a4d0002' + '1234' + '0600' + '00000000',
+  )
+  expect(hex(steeringKey(OURS, 0, 258))).toBe(
+    '00000000000000000000ffff0a4d0002' + '0000' + '0000' + '02010000',
+  )
 })
 
 const PASS = 2
