@@ -14,28 +14,34 @@ namespace {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sums are taken in little-endian words and swapped once");
 
-constexpr uint64_t kLow = 0xffffffffu;
+// Four 64-bit lanes; the compiler makes one AVX2 or two SSE2/NEON registers of it.
+typedef uint64_t Lanes __attribute__((vector_size(32)));
 
-// Both halves of each 64-bit word go to their own accumulator: no carry to track, and the loop vectorises.
-ZCRX_CLONES uint64_t SumWords(const uint8_t* data, size_t blocks) {
-  uint64_t low[4] = {}, high[4] = {};
-  for (size_t b = 0; b < blocks; b++, data += 32) {
-    uint64_t word[4];
-    std::memcpy(word, data, sizeof word);
-    for (int i = 0; i < 4; i++) {
-      low[i] += word[i] & kLow;
-      high[i] += word[i] >> 32;
-    }
+constexpr size_t kBlock = 2 * sizeof(Lanes);
+
+// Both halves of each 64-bit word go to their own accumulator: no carry to track, and two chains to overlap.
+ZCRX_CLONES uint64_t SumBlocks(const uint8_t* data, size_t blocks) {
+  Lanes low = {}, high = {}, low2 = {}, high2 = {};
+  for (size_t b = 0; b < blocks; b++, data += kBlock) {
+    Lanes first, second;
+    std::memcpy(&first, data, sizeof first);
+    std::memcpy(&second, data + sizeof first, sizeof second);
+    low += first & 0xffffffffu;
+    high += first >> 32;
+    low2 += second & 0xffffffffu;
+    high2 += second >> 32;
   }
-  uint64_t sum = 0;
-  for (int i = 0; i < 4; i++) sum += (low[i] & kLow) + (low[i] >> 32) + (high[i] & kLow) + (high[i] >> 32);
-  return sum;
+  // No lane has overflowed: each addend is below 2^32, and no fragment has 2^32 blocks.
+  low += low2;
+  high += high2;
+  const Lanes sum = (low & 0xffffffffu) + (low >> 32) + (high & 0xffffffffu) + (high >> 32);
+  return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 uint32_t Sum(const uint8_t* data, size_t length) {
-  uint64_t sum = SumWords(data, length / 32);
-  data += length & ~static_cast<size_t>(31);
-  for (length &= 31; length >= 4; length -= 4, data += 4) {
+  uint64_t sum = SumBlocks(data, length / kBlock);
+  data += length - length % kBlock;
+  for (length %= kBlock; length >= 4; length -= 4, data += 4) {
     uint32_t word;
     std::memcpy(&word, data, 4);
     sum += word;
