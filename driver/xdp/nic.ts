@@ -77,6 +77,13 @@ export class XdpNic implements Nic {
   #area: Uint8Array = new Uint8Array(0)
   #txMemory: Uint8Array = new Uint8Array(0)
   #slotBytes = TX_SLOT
+  /** Outlives a restart of the queue: who waits for frames waits for those of the next memory too. */
+  #armed: (() => void) | null = null
+  readonly #fire = (): void => {
+    const callback = this.#armed
+    this.#armed = null
+    callback?.()
+  }
 
   /**
    * Takes the XDP hook of the interface. Nothing is redirected before `attach` and `steer` or `claim`.
@@ -87,8 +94,7 @@ export class XdpNic implements Nic {
     return inNamespace(native, options.netns, () => new XdpNic(native, options))
   }
 
-  /** Use {@link XdpNic.open}. */
-  constructor(native: Native, options: XdpNicOptions) {
+  private constructor(native: Native, options: XdpNicOptions) {
     const { device, queue = 0 } = options
     this.#native = native
     this.#options = options
@@ -169,6 +175,7 @@ export class XdpNic implements Nic {
       mode: `${hook.mode} ${socket.zeroCopy ? 'zero-copy' : 'copy'}`,
       chunkPayload: chunkSize - HEADROOM,
     }
+    if (this.#armed !== null) socket.arm(this.#fire)
   }
 
   detach(): void {
@@ -246,7 +253,8 @@ export class XdpNic implements Nic {
   }
 
   arm(callback: (() => void) | null): void {
-    this.#socket?.arm(callback)
+    this.#armed = callback
+    this.#socket?.arm(callback === null ? null : this.#fire)
   }
 
   stats(): NicStats {
@@ -262,6 +270,7 @@ export class XdpNic implements Nic {
 
   close(): void {
     this.detach()
+    this.#armed = null
     abandoned.unregister(this)
     release(this.#holdings)
   }
@@ -280,6 +289,9 @@ export class XdpNic implements Nic {
   #bind(umem: Uint8Array, chunkSize: number): XskSocket {
     const { name: device, queue } = this.#info
     const facts = linkInfo(this.#native, device)
+    if (facts.index !== this.#info.ifIndex) {
+      throw new NicError('ZCRX_NIC_NO_DEVICE', `${device} is another interface than it was`, 'open it again')
+    }
     if (!facts.up) throw interfaceDown(device)
     const fits = facts.mtu + LINK_HEADER <= chunkSize - HEADROOM
     let refusal: NicError | null = null

@@ -284,7 +284,7 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     expect(new Uint8Array(buffer, 0, 8192).every((byte) => byte === 0)).toBe(true)
   })
 
-  test('arm calls back once, from the event loop', async () => {
+  test('arm calls back once, from the event loop, also after a restart', async () => {
     const pair = pairOf()
     const { nic, memory } = receiver(pair)
     let calls = 0
@@ -301,6 +301,13 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect([calls, replaced]).toEqual([1, 0])
     expect(collect(nic, memory, 2).length).toBe(2)
+    const again = new Promise<void>((resolve) => nic.arm(resolve))
+    const next = memoryFor(nic)
+    nic.attach(next)
+    nic.fill(chunkNumbers(512), 0, 512)
+    inject(pair, [toUs(4)])
+    await again
+    expect(collect(nic, next, 1).length).toBe(1)
     nic.arm(() => calls++)
     nic.arm(null)
     inject(pair, [toUs(3)])
