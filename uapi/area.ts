@@ -1,6 +1,6 @@
 import { ArgumentError } from '../driver/errors.ts'
-import { allocatePages } from '../driver/native/memory.ts'
 import { nativeOrNull } from '../driver/native/index.ts'
+import { allocatePages } from '../driver/native/memory.ts'
 import type { NicMemory } from '../driver/nic.ts'
 
 const PAGE = 4096
@@ -16,7 +16,10 @@ export const AREA_TAIL_BYTES = 1 << 20
  */
 export function allocateArea(bytes: number, tailBytes: number = AREA_TAIL_BYTES): Uint8Array {
   if (!Number.isInteger(bytes) || bytes < PAGE || bytes > MAX_AREA) {
-    throw new ArgumentError(`an area of ${bytes} bytes is not possible`, `ask for ${PAGE} to ${MAX_AREA} bytes`)
+    throw new ArgumentError(
+      `an area of ${bytes} bytes is not possible`,
+      `ask for ${PAGE} to ${MAX_AREA} bytes`,
+    )
   }
   const area = Math.ceil(bytes / PAGE) * PAGE
   const total = area + Math.ceil(tailBytes / PAGE) * PAGE
@@ -26,7 +29,8 @@ export function allocateArea(bytes: number, tailBytes: number = AREA_TAIL_BYTES)
 function allocate(total: number): ArrayBuffer | SharedArrayBuffer {
   if (nativeOrNull() !== null) return allocatePages(total).buffer
   const pages = Math.ceil(total / 65_536)
-  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer as SharedArrayBuffer
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    .buffer as unknown as SharedArrayBuffer
 }
 
 /** An allocated area as a NIC sees it. */

@@ -83,7 +83,9 @@ export class RingContext implements RingBackend {
 
   /** Completions that fit now. */
   cqSpace(): number {
-    return this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
+    return (
+      this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
+    )
   }
 
   /** Puts a request on the list of those with something to do at the next entry. */

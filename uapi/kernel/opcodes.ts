@@ -1,5 +1,5 @@
-import { ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
 import { NicError } from '../../driver/errors.ts'
+import { ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'

@@ -1,4 +1,4 @@
-import { CLOSED, CLOSE_WAIT, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
+import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'

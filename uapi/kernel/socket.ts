@@ -1,5 +1,11 @@
 import type { Stack } from '../../stack/stack.ts'
-import { CLOSED, EVENT_CLOSED, EVENT_CONNECTED, EVENT_READABLE, EVENT_WRITABLE } from '../../stack/tcp/state.ts'
+import {
+  CLOSED,
+  EVENT_CLOSED,
+  EVENT_CONNECTED,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+} from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
 import type { Kernel } from './kernel.ts'
 import type { Request } from './request.ts'
@@ -65,7 +71,8 @@ export class Socket {
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
       // Of several receivers the one submitted last gets the data; the end of the stream is for all.
       const tcb = this.tcb
-      if (tcb !== null && tcb.rcv.head < 0 && (tcb.rcv.finished || tcb.state === CLOSED)) wakeAll(this.readers)
+      if (tcb !== null && tcb.rcv.head < 0 && (tcb.rcv.finished || tcb.state === CLOSED))
+        wakeAll(this.readers)
       else {
         const last = this.readers[this.readers.length - 1]!
         last.context.schedule(last)

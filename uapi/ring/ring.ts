@@ -180,6 +180,11 @@ export class Ring {
     }
   }
 
+  /** Ring position of the next completion, for readers of `memory`. */
+  get cqHead(): number {
+    return this.#memory.control[RingMemory.CQ_HEAD]!
+  }
+
   /** `io_uring_cq_ready(3)` */
   cqReady(): number {
     const control = this.#memory.control
@@ -268,7 +273,8 @@ export class Ring {
 }
 
 function roundEntries(entries: number, most: number, flags: number, name: string): number {
-  if (!Number.isInteger(entries) || entries < 1) throw new ArgumentError(`${name} ${entries} is not a positive integer`)
+  if (!Number.isInteger(entries) || entries < 1)
+    throw new ArgumentError(`${name} ${entries} is not a positive integer`)
   if (entries > most) {
     if ((flags & abi.IORING_SETUP_CLAMP) === 0) {
       throw new ArgumentError(`${name} ${entries} is more than ${most}`, 'or set IORING_SETUP_CLAMP')
