@@ -17,6 +17,8 @@ const PROGRAM_NAME = 'zcrx'
 const STEERING_ENTRIES = 65536
 const VERIFIER_LOG_BYTES = 1 << 18
 /** A holder that has just died gives the hook back a moment later. */
+/** Loads tried while signals interrupt the verifier. */
+const LOAD_RETRIES = 64
 const HOOK_RETRIES = 10
 const HOOK_RETRY_MS = 20
 
@@ -192,7 +194,11 @@ function attachProgram(native: Native, device: string, facts: LinkInfo, mode: Xd
 function loadProgram(native: Native, steering: number, sockets: number): number {
   const log = new Uint8Array(VERIFIER_LOG_BYTES)
   const program = buildProgram(steering, sockets)
-  const fd = native.bpfProgLoad(PROG_TYPE_XDP, program, 'MIT', PROGRAM_NAME, F_XDP_HAS_FRAGS, log)
+  let fd = -ERRNO.EAGAIN
+  // The verifier gives up with EAGAIN when a signal is pending: a profiler's timer is enough.
+  for (let attempt = 0; attempt < LOAD_RETRIES && fd === -ERRNO.EAGAIN; attempt++) {
+    fd = native.bpfProgLoad(PROG_TYPE_XDP, program, 'MIT', PROGRAM_NAME, F_XDP_HAS_FRAGS, log)
+  }
   const words = fd < 0 ? new TextDecoder().decode(log.subarray(0, log.indexOf(0))).trimEnd() : ''
   if (words === '') return fd
   throw new NicError(

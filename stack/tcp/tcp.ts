@@ -169,7 +169,6 @@ export class Tcp implements TimerHandler {
     )
     // RFC 6928.
     snd.cwnd = Math.min(10 * snd.mss, Math.max(2 * snd.mss, 14_600))
-    this.window.open(tcb)
   }
 
   // ---- opening and closing --------------------------------------------------------------------------------------
@@ -284,7 +283,7 @@ export class Tcp implements TimerHandler {
   end(tcb: Tcb, error: number): void {
     if (tcb.state === CLOSED) return
     if (tcb.state === SYN_RECEIVED && tcb.listener !== null) tcb.listener.halfOpen--
-    if (tcb.state !== SYN_SENT) this.window.close(tcb)
+    this.window.close(tcb)
     tcb.state = CLOSED
     tcb.error = error
     const { wheel } = this.context
@@ -617,6 +616,7 @@ export class Tcp implements TimerHandler {
     tcb.tsOffset = entropy()
     tcb.ipId = entropy() & 0xffff
     this.#flows.add(tcb)
+    this.window.open(tcb)
     return tcb
   }
 
