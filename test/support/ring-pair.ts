@@ -28,7 +28,8 @@ export interface Completion {
   areaId: number
 }
 
-export const ZC_FLAGS = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER
+export const ZC_FLAGS =
+  abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER
 
 /**
  * One kernel with two interfaces, `client` and `server`, on a memory link under a virtual clock; one ring for both sides,
@@ -172,7 +173,8 @@ export class RingPair {
   }
 
   refill(...completions: Completion[]): void {
-    for (const completion of completions) this.ifq.rq.push(completion.areaId, completion.offset, completion.res)
+    for (const completion of completions)
+      this.ifq.rq.push(completion.areaId, completion.offset, completion.res)
     this.ifq.rq.advance()
   }
 
