@@ -152,10 +152,7 @@ export class XdpNic implements Nic {
       throw error
     }
     this.#socket = this.#holdings.socket = socket
-    const stats = this.#counters
-    this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, stats, () =>
-      socket.kickRx(),
-    )
+    this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
     const kick = (): number => socket.kickTx()
     this.#transmit = new TransmitPath(
       socket.tx,
@@ -164,7 +161,6 @@ export class XdpNic implements Nic {
       slots,
       chunkSize,
       socket.zeroCopy,
-      stats,
       kick,
     )
     this.#area = umem.subarray(0, areaLength)
@@ -182,7 +178,7 @@ export class XdpNic implements Nic {
     const socket = this.#socket
     if (socket === null) return
     this.#holdings.hook?.clearSocket()
-    socket.addStatistics(this.#counters)
+    this.#addCounters(this.#counters)
     socket.close()
     this.#socket = this.#holdings.socket = null
     this.#receive = null
@@ -259,7 +255,7 @@ export class XdpNic implements Nic {
 
   stats(): NicStats {
     const stats = Object.assign(new NicStats(), this.#counters)
-    this.#socket?.addStatistics(stats)
+    this.#addCounters(stats)
     return stats
   }
 
@@ -277,6 +273,13 @@ export class XdpNic implements Nic {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** Those since the last attach; `#counters` has what was before. */
+  #addCounters(stats: NicStats): void {
+    this.#receive?.addCounters(stats)
+    this.#transmit?.addCounters(stats)
+    this.#socket?.addStatistics(stats)
   }
 
   #hook(): XdpHook {
