@@ -132,26 +132,16 @@ export class XdpNic implements Nic {
 
   attach(memory: NicMemory): void {
     const hook = this.#hook()
-    this.detach()
     const { areaLength, chunkSize } = memory
     const tail = checkMemory(memory, this.#info.tailBytes)
     const slots = Math.min(tail / chunkSize, this.#rings.tx, this.#rings.completion)
     const umem = new Uint8Array(memory.buffer, memory.areaOffset, areaLength + slots * chunkSize)
     if (this.#native.addressOf(umem) % PAGE !== 0) {
-      throw new NicError(
-        'ZCRX_NIC_MEMORY',
-        "the area doesn't begin on a page",
-        'allocatePages or WebAssembly.Memory',
-      )
+      const remedy = 'allocatePages or WebAssembly.Memory'
+      throw new NicError('ZCRX_NIC_MEMORY', "the area doesn't begin on a page", remedy)
     }
-    const socket = inNamespace(this.#native, this.#options.netns, () => this.#bind(umem, chunkSize))
-    try {
-      hook.setSocket(socket.fd)
-    } catch (error) {
-      socket.close()
-      throw error
-    }
-    this.#socket = this.#holdings.socket = socket
+    const start = (): XskSocket => this.#start(hook, umem, chunkSize)
+    const socket = this.#socket === null ? start() : hook.restarting(start)
     this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
     const kick = (): number => socket.kickTx()
     this.#transmit = new TransmitPath(
@@ -286,6 +276,20 @@ export class XdpNic implements Nic {
     const hook = this.#holdings.hook
     if (hook === null) throw new ArgumentError(`${this.#info.name} is closed`, 'open it again')
     return hook
+  }
+
+  /** Replaces the socket. */
+  #start(hook: XdpHook, umem: Uint8Array, chunkSize: number): XskSocket {
+    this.detach()
+    const socket = inNamespace(this.#native, this.#options.netns, () => this.#bind(umem, chunkSize))
+    try {
+      hook.setSocket(socket.fd)
+    } catch (error) {
+      socket.close()
+      throw error
+    }
+    this.#socket = this.#holdings.socket = socket
+    return socket
   }
 
   /** A socket in the best way that the device, the kernel and the options allow. */
