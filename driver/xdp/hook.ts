@@ -1,6 +1,13 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
-import { buildProgram, STEERING_KEY_BYTES, STEERING_VALUE_BYTES, steeringKey } from './program.ts'
+import {
+  buildProgram,
+  STEERING_KEY_BYTES,
+  STEERING_VALUE_BYTES,
+  steeringKey,
+  XDP_DROP,
+  XDP_PASS,
+} from './program.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from './system.ts'
 
 // enum bpf_map_type, bpf_prog_type, bpf_attach_type; linux/bpf.h, linux/if_link.h
@@ -113,6 +120,24 @@ export class XdpHook {
     this.#native.bpfMapDelete(this.handle.sockets, bytes32(this.#queue))
   }
 
+  /**
+   * While the queue restarts, frames of the stack's connections are lost, to be sent again by their peers. They must not
+   * reach the kernel: it knows of no such connection, and would answer with a reset.
+   */
+  restarting<T>(work: () => T): T {
+    const set = (action: number): void => {
+      for (const { key } of this.#entries.values()) {
+        this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(action))
+      }
+    }
+    set(XDP_DROP)
+    try {
+      return work()
+    } finally {
+      set(XDP_PASS)
+    }
+  }
+
   /** Adds a reference to a steering entry (see `steeringKey`). @throws NicError */
   add(address: Uint8Array, port: number): void {
     const key = steeringKey(checkAddress(address), port, this.#queue)
@@ -121,7 +146,7 @@ export class XdpHook {
       entry.references++
       return
     }
-    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(1))
+    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(XDP_PASS))
     if (result === -ERRNO.E2BIG || result === -ERRNO.ENOMEM) {
       throw new NicError(
         'ZCRX_NIC_SYSTEM',
