@@ -137,6 +137,7 @@ export class Transmitter {
     }
     snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
     snd.timing = false
+    snd.timeoutAt = now
     counters.retransmitTimeouts++
     if (opening) {
       counters.retransmits++
@@ -163,9 +164,13 @@ export class Transmitter {
 
   #measure(tcb: Tcb, segment: Segment, now: number): void {
     const { snd } = tcb
+    // What is acknowledged now ends the doubling even when it can't be timed.
+    snd.clearBackoff()
     if (tcb.timestamps && segment.options.hasTimestamps && segment.options.tsEcr !== 0) {
-      const ms = (this.#output.timestamp(tcb, now) - segment.options.tsEcr) | 0
-      if (ms >= 0) snd.measure(ms * 1000)
+      const rtt = ((this.#output.timestamp(tcb, now) - segment.options.tsEcr) | 0) * 1000
+      // The ACK of a duplicate echoes the original's timestamp (RFC 7323 4.3): after a timeout that says nothing.
+      const beforeTimeout = snd.retries > 0 && now - rtt < snd.timeoutAt - 1000
+      if (rtt >= 0 && !beforeTimeout) snd.measure(rtt)
     } else if (snd.timing && seqGe(segment.ack, snd.timedSeq)) {
       snd.timing = false
       snd.measure(now - snd.timedAt)
