@@ -75,6 +75,8 @@ export interface NicInfo {
   readonly chunkPayload: number
   /** Bytes of memory behind the area that `attach` needs for frames to send; 0 when it needs none. */
   readonly tailBytes: number
+  /** Chunks that the fill ring holds at the most; 0 = as many as the area has. */
+  readonly fillEntries: number
   /** Packets that the path in front of the queue can hold before it drops (veth in native mode: 256); 0 when not known. */
   readonly ringPackets: number
   /** Frames with an unfinished transport checksum (the pseudo-header sum only) are to be expected and may be accepted. */

@@ -6,7 +6,7 @@ import { FrameInput } from './ip/frame-input.ts'
 import { Link } from './ip/link.ts'
 import { Fragments } from './memory/fragments.ts'
 import type { Census, PagePool } from './memory/page-pool.ts'
-import { QueueMemory } from './memory/queue-memory.ts'
+import { FILL_MARGIN, QueueMemory } from './memory/queue-memory.ts'
 import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
 import { Tcp } from './tcp/tcp.ts'
@@ -122,6 +122,7 @@ export class Stack {
   }
 
   #refill(now: number): void {
+    this.memory.fillTarget = this.tcp.window.promised + FILL_MARGIN
     this.memory.fillNic()
     const available = this.memory.available()
     if (available > this.#availableBefore) this.tcp.relieve(now)

@@ -58,6 +58,7 @@ export class MemoryNic implements Nic {
       mtu: shape.mtu,
       chunkPayload: 4096 - shape.headroom,
       tailBytes: 0,
+      fillEntries: 0,
       ringPackets: 0,
       partialChecksums: false,
       placement: shape.placement,

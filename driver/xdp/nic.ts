@@ -114,7 +114,7 @@ export class XdpNic implements Nic {
       )
     }
     this.#holdings.hook = hook
-    this.#info = describe(device, queue, facts, hook.mode, this.#rings.tx)
+    this.#info = describe(device, queue, facts, hook.mode, this.#rings)
     abandoned.register(this, this.#holdings, this)
   }
 
@@ -349,7 +349,7 @@ export class XdpNic implements Nic {
   }
 }
 
-function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode, txEntries: number): NicInfo {
+function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode, rings: RingSizes): NicInfo {
   const driver = facts.loopback ? 'lo' : facts.driver
   return {
     driver: 'xdp',
@@ -360,7 +360,8 @@ function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode,
     mac: facts.mac,
     mtu: facts.mtu,
     chunkPayload: DEFAULT_CHUNK - HEADROOM,
-    tailBytes: txEntries * TX_SLOT,
+    tailBytes: rings.tx * TX_SLOT,
+    fillEntries: Math.min(rings.fill, rings.rx),
     ringPackets: driver === 'veth' && mode === 'native' ? VETH_RING : 0,
     partialChecksums: SOFTWARE_DRIVERS.has(driver),
     placement: 'area',

@@ -3,11 +3,18 @@ import type { Counters } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { ARP_BYTES } from '../wire/arp.ts'
-import { get16, get32 } from '../wire/bytes.ts'
-import { addSums, pseudoHeaderSum, subtractSums, sumBytes, sumWords, swapSum } from '../wire/checksum.ts'
+import {
+  addSums,
+  fold,
+  pseudoHeaderSum,
+  subtractSums,
+  sumBytes,
+  sumWords,
+  swapSum,
+} from '../wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from '../wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../wire/ipv4.ts'
-import { TCP_MIN_HEADER_BYTES, tcpField } from '../wire/tcp.ts'
+import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../wire/tcp.ts'
 import type { Link } from './link.ts'
 
 /** Longest headers we parse: Ethernet, IPv4 with options, TCP with options. */
@@ -16,6 +23,9 @@ const HEADER_BYTES = 144
 const FIRST_COPY = 80
 /** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
 const SUM_HERE = 256
+
+/** TCP header with nothing but timestamps: what bulk data has. */
+const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
 
 /** Takes parsed TCP segments. */
 export interface SegmentInput {
@@ -30,6 +40,9 @@ export class FrameInput {
   /** The current frame's headers, private to the stack. */
   readonly header: Uint8Array
   readonly #headerWords: Uint32Array
+  readonly #header16: Uint16Array
+  /** Big-endian reads of one instruction each. */
+  readonly #view: DataView
   readonly #nic: Nic
   readonly #memory: QueueMemory
   readonly #link: Link
@@ -53,6 +66,8 @@ export class FrameInput {
     const buffer = new ArrayBuffer(HEADER_BYTES)
     this.header = new Uint8Array(buffer)
     this.#headerWords = new Uint32Array(buffer)
+    this.#header16 = new Uint16Array(buffer)
+    this.#view = new DataView(buffer)
     this.#nic = nic
     this.#memory = memory
     this.#link = link
@@ -74,6 +89,7 @@ export class FrameInput {
     const flags = burst.flags
     const count = burst.count
     this.#summed = false
+    this.#memory.measure()
     let first = 0
     while (first < count) {
       let last = first
@@ -97,6 +113,7 @@ export class FrameInput {
   #frame(first: number, last: number, now: number): void {
     const counters = this.#counters
     const header = this.header
+    const view = this.#view
     const available = this.#burst.length[first]!
     counters.rxFrames++
     counters.rxFragments += last - first
@@ -105,7 +122,7 @@ export class FrameInput {
       return
     }
     this.#copyHeaders(first, 0, Math.min(available, FIRST_COPY))
-    const type = get16(header, 12)
+    const type = view.getUint16(12)
     if (type === ETHERTYPE_ARP) {
       if (available < ETHERNET_HEADER_BYTES + ARP_BYTES) counters.dropMalformed++
       else this.#link.inputArp(header, ETHERNET_HEADER_BYTES)
@@ -117,7 +134,7 @@ export class FrameInput {
     }
     const versionIhl = header[ETHERNET_HEADER_BYTES]!
     const ipBytes = (versionIhl & 15) << 2
-    const total = get16(header, ETHERNET_HEADER_BYTES + 2)
+    const total = view.getUint16(ETHERNET_HEADER_BYTES + 2)
     if (
       versionIhl >>> 4 !== 4 ||
       ipBytes < IPV4_MIN_HEADER_BYTES ||
@@ -127,11 +144,11 @@ export class FrameInput {
       counters.dropMalformed++
       return
     }
-    if ((get16(header, ETHERNET_HEADER_BYTES + 6) & IPV4_FRAGMENT_MASK) !== 0) {
+    if ((view.getUint16(ETHERNET_HEADER_BYTES + 6) & IPV4_FRAGMENT_MASK) !== 0) {
       counters.dropFragment++
       return
     }
-    const destination = get32(header, ETHERNET_HEADER_BYTES + 16)
+    const destination = view.getInt32(ETHERNET_HEADER_BYTES + 16)
     if (!this.#link.isLocal(destination)) {
       counters.dropNotForUs++
       return
@@ -154,6 +171,7 @@ export class FrameInput {
   ): void {
     const counters = this.#counters
     const header = this.header
+    const view = this.#view
     const tcp = ETHERNET_HEADER_BYTES + ipBytes
     const tcpTotal = total - ipBytes
     if (tcpTotal < TCP_MIN_HEADER_BYTES || tcp + TCP_MIN_HEADER_BYTES > available) {
@@ -176,11 +194,11 @@ export class FrameInput {
       counters.dropMalformed++
       return
     }
-    if (sumBytes(header, ETHERNET_HEADER_BYTES, ipBytes) !== 0xffff) {
+    if (!this.#ipChecksumOk(ipBytes)) {
       counters.dropIpChecksum++
       return
     }
-    const source = get32(header, ETHERNET_HEADER_BYTES + 12)
+    const source = view.getInt32(ETHERNET_HEADER_BYTES + 12)
     if (!this.#checksumOk(first, last, frameBytes, tcp, tcpTotal, source, destination)) {
       counters.dropTcpChecksum++
       return
@@ -188,21 +206,33 @@ export class FrameInput {
     const segment = this.#segment
     segment.source = source
     segment.destination = destination
-    segment.sourcePort = get16(header, tcp)
-    segment.destinationPort = get16(header, tcp + 2)
-    segment.seq = get32(header, tcp + 4)
-    segment.ack = get32(header, tcp + 8)
+    segment.sourcePort = view.getUint16(tcp)
+    segment.destinationPort = view.getUint16(tcp + 2)
+    segment.seq = view.getInt32(tcp + 4)
+    segment.ack = view.getInt32(tcp + 8)
     segment.flags = header[tcp + tcpField.flags]!
-    segment.window = get16(header, tcp + tcpField.window)
+    segment.window = view.getUint16(tcp + tcpField.window)
     segment.length = tcpTotal - tcpBytes
     segment.optionsParsed = false
     segment.optionsAt = tcp + TCP_MIN_HEADER_BYTES
     segment.optionsLength = tcpBytes - TCP_MIN_HEADER_BYTES
+    segment.plainTimestamps =
+      tcpBytes === TIMESTAMPED_HEADER_BYTES && view.getInt32(tcp + TCP_MIN_HEADER_BYTES) === TIMESTAMP_PREFIX
+    if (segment.plainTimestamps) segment.tsVal = view.getInt32(tcp + TCP_MIN_HEADER_BYTES + 4)
     segment.first = first
     segment.last = last
     segment.headerBytes = tcp + tcpBytes
     counters.rxSegments++
     this.#tcp.segment(segment, now)
+  }
+
+  /** The sum of all 16-bit words is 0xffff whichever way round their bytes are read (RFC 1071 section 2 (B)). */
+  #ipChecksumOk(ipBytes: number): boolean {
+    if (ipBytes !== IPV4_MIN_HEADER_BYTES)
+      return sumBytes(this.header, ETHERNET_HEADER_BYTES, ipBytes) === 0xffff
+    const h = this.#header16
+    const sum = h[7]! + h[8]! + h[9]! + h[10]! + h[11]! + h[12]! + h[13]! + h[14]! + h[15]! + h[16]!
+    return fold(sum) === 0xffff
   }
 
   /** Copies bytes `[from, to)` of the frame's first fragment; `from` is a multiple of four. */
@@ -242,7 +272,7 @@ export class FrameInput {
     const pseudo = pseudoHeaderSum(source, destination, IPPROTO_TCP, tcpTotal)
     if (
       (flags & RX_CSUM_PARTIAL) !== 0 ||
-      (this.#partial && get16(this.header, tcp + tcpField.checksum) === pseudo)
+      (this.#partial && this.#view.getUint16(tcp + tcpField.checksum) === pseudo)
     ) {
       this.#counters.checksumPartial++
       return true

@@ -1,6 +1,8 @@
 import type { Nic, NicMemory } from '../../driver/nic.ts'
 import { type Census, PagePool, takeCensus } from './page-pool.ts'
 
+/** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
+export const FILL_MARGIN = 512
 /** Most pools alive at once: the current one and those that wait for their last niov. */
 const MAX_POOLS = 255
 
@@ -22,6 +24,13 @@ export class QueueMemory {
   reserve = 0
   /** Below this many available niovs small payloads are packed together. */
   packBelow = 0
+  /**
+   * Measured once per burst: there is enough for it without packing or refusing anything. What the burst itself brought is
+   * already taken off, so it can't become untrue before the burst is done.
+   */
+  roomy = true
+  /** Niovs the NIC should hold: what the windows promise, and a margin for what nobody was promised. */
+  fillTarget = FILL_MARGIN
   /** Niovs kept from the NIC, so that the copy fallback finds some; fewer than `reserve`, or the NIC would starve. */
   #keepForCopies = 0
   readonly #nic: Nic
@@ -57,14 +66,25 @@ export class QueueMemory {
     return this.pool.freeCount + this.#nic.chunksHeld()
   }
 
-  total(): number {
-    return this.pool.total
+  measure(): void {
+    this.roomy = this.available() >= this.packBelow
   }
 
-  /** Gives free niovs to the NIC until its fill ring is full, except a few kept for copies. */
+  /** Niovs that can be in use for receiving at a time: the area, or what the NIC's rings hold. */
+  capacity(): number {
+    const { fillEntries } = this.#nic.info
+    return fillEntries === 0 ? this.pool.total : Math.min(this.pool.total, fillEntries)
+  }
+
+  /**
+   * Gives free niovs to the NIC, up to `fillTarget`, except a few kept for copies. The rest stays on the free stack: the
+   * ring is first in, first out, so every niov in it is one more that goes cold before it is used again.
+   */
   fillNic(): void {
     const pool = this.pool
-    const count = Math.min(this.#nic.fillSpace(), pool.freeCount - this.#keepForCopies)
+    const wanted = this.fillTarget - this.#nic.chunksHeld()
+    if (wanted <= 0) return
+    const count = Math.min(wanted, this.#nic.fillSpace(), pool.freeCount - this.#keepForCopies)
     if (count <= 0) return
     const taken = this.#nic.fill(pool.free, pool.freeCount - count, count)
     // The ring took a prefix of the slice; what it left moves down over the hole.

@@ -71,21 +71,18 @@ export class TcpInput {
       rcv.packNiov >= 0 ||
       rcv.shut ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
-      this.#payload.exhausted() ||
-      this.#payload.shouldPack(segment)
+      !this.#context.memory.roomy
     ) {
       return false
     }
     if (tcb.timestamps) {
-      const options = segment.options
-      this.#parseOptions(segment)
-      if (!options.hasTimestamps || ((options.tsVal - rcv.tsRecent) | 0) < 0) return false
+      if (!segment.plainTimestamps || ((segment.tsVal - rcv.tsRecent) | 0) < 0) return false
       // RFC 7323 4.3 (2): the segment that the next ACK will begin at.
       if (seqLe(segment.seq, rcv.lastAckSent)) {
-        rcv.tsRecent = options.tsVal
+        rcv.tsRecent = segment.tsVal
         rcv.tsRecentAt = now
       }
-    }
+    } else if (segment.optionsLength !== 0) return false
     const head = this.#payload.take(segment)
     if (head < 0) return false
     snd.wnd = segment.window << snd.shift

@@ -51,6 +51,8 @@ export class Receiver {
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
   sinceBytes = 0
   sinceNiovs = 0
+  /** Largest window the connection may have now; grows with what it receives. */
+  windowLimit = 0
   /** On the list of connections that wait for memory before their window can grow. */
   starved = false
 

@@ -15,6 +15,9 @@ export class Segment {
   /** Payload bytes. */
   length = 0
   readonly options: TcpOptions = new TcpOptions()
+  /** The options are timestamps in their usual form and nothing else; `tsVal` is then valid. */
+  plainTimestamps = false
+  tsVal = 0
   /** Whether the options have been parsed yet: the fast path does without. */
   optionsParsed = false
   /** Where the options lie in the header buffer, and how many bytes. */

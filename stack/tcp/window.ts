@@ -2,6 +2,11 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { TcpConfig } from './options.ts'
 import type { Tcb } from './tcb.ts'
 
+/** Segments that a connection's window holds at least, however much the others were promised. */
+const GUARANTEED_SEGMENTS = 4
+/** Window that a connection begins with, as large as a SYN can say. */
+const INITIAL_WINDOW = 65_535
+
 /**
  * Turns free niovs into receive windows. A window is a promise: bytes that were announced must find niovs when they come,
  * however they are cut into frames, so promises of all connections together never exceed what is free, counted in whole
@@ -11,7 +16,7 @@ export class WindowKeeper {
   /** Connections that may receive. */
   active = 0
   /** Niovs promised to all of them. */
-  #promised = 0
+  promised = 0
   readonly #memory: QueueMemory
   readonly #config: TcpConfig
   /** Payload bytes of a full segment from our peers. */
@@ -28,12 +33,13 @@ export class WindowKeeper {
   open(tcb: Tcb): void {
     this.active++
     const payload = this.#memory.chunkPayload
+    tcb.rcv.windowLimit = Math.min(this.#config.maxWindow, Math.max(INITIAL_WINDOW, 4 * this.#segment))
     tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(this.#segment / Math.ceil((this.#segment + 66) / payload)))
   }
 
   close(tcb: Tcb): void {
     this.active--
-    this.#promised -= tcb.rcv.promised
+    this.promised -= tcb.rcv.promised
     tcb.rcv.promised = 0
     tcb.rcv.starved = false
   }
@@ -92,10 +98,14 @@ export class WindowKeeper {
     this.#learn(tcb)
     this.#promise(tcb, current)
     const perNiov = rcv.bytesPerNiov
-    const spare = memory.available() - memory.reserve - this.#promised
-    const share = Math.max(1, Math.floor((memory.total() - memory.reserve) / Math.max(1, this.active)))
-    const niovs = Math.min(share, rcv.promised + Math.max(0, spare))
-    let limit = this.#config.maxWindow
+    const capacity = memory.capacity() - memory.reserve
+    const spare = Math.min(memory.available() - memory.reserve, capacity) - this.promised
+    const share = Math.max(1, Math.floor(capacity / Math.max(1, this.active)))
+    // Whoever came first may have been promised everything: a newcomer still gets enough to begin with. Should all of them
+    // send at once, frames are dropped, counted and sent again, which beats never starting.
+    const least = Math.min(share, Math.ceil((GUARANTEED_SEGMENTS * this.#segment) / perNiov))
+    const niovs = Math.max(least, Math.min(share, rcv.promised + Math.max(0, spare)))
+    let limit = Math.min(this.#config.maxWindow, rcv.windowLimit)
     if (memory.ringPackets > 0) {
       // What the path in front of the queue can hold, a quarter left for what is not data, shared by all.
       const packets = Math.max(2, Math.floor((memory.ringPackets * 0.75) / Math.max(1, this.active)))
@@ -114,6 +124,8 @@ export class WindowKeeper {
     const rcv = tcb.rcv
     if (rcv.sinceNiovs === 0) return
     const mean = rcv.sinceBytes / rcv.sinceNiovs
+    // Like a sender's slow start: a window grows by what the peer proves to use, so that idle connections promise little.
+    rcv.windowLimit = Math.min(this.#config.maxWindow, rcv.windowLimit + 2 * rcv.sinceBytes)
     rcv.bytesPerNiov = Math.max(64, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
     rcv.sinceBytes = 0
     rcv.sinceNiovs = 0
@@ -121,7 +133,7 @@ export class WindowKeeper {
 
   #promise(tcb: Tcb, window: number): void {
     const niovs = Math.ceil(window / tcb.rcv.bytesPerNiov)
-    this.#promised += niovs - tcb.rcv.promised
+    this.promised += niovs - tcb.rcv.promised
     tcb.rcv.promised = niovs
   }
 }

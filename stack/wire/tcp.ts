@@ -39,7 +39,7 @@ const OPTION_TIMESTAMPS = 8
 export const MAX_WINDOW_SHIFT = 14
 
 /** Four bytes `NOP NOP kind=8 len=10` that begin the usual timestamp block (RFC 7323 appendix A). */
-const TIMESTAMP_PREFIX = 0x0101080a
+export const TIMESTAMP_PREFIX = 0x0101080a
 
 /** The options of one segment. One instance is reused for every segment. */
 export class TcpOptions {

@@ -109,7 +109,7 @@ export class RingContext implements RingBackend {
 
   /**
    * Posts a zero-copy data completion. The caller has checked `cqSpace`: data completions never go to the overflow list.
-   * No object is made. @param offLow,offHigh halves of `off`
+   * No object is made. Follow a batch with `publish`. @param offLow,offHigh halves of `off`
    */
   postData(request: Request, res: number, offLow: number, offHigh: number): void {
     const { cqes, cqEntries, cqeWords } = this.memory
@@ -123,6 +123,10 @@ export class RingContext implements RingBackend {
     cqes[at + 6] = 0
     cqes[at + 7] = 0
     this.#cqTail = (this.#cqTail + 1) | 0
+  }
+
+  /** Shows the user what `postData` wrote (store-release of the tail): once per batch, as it costs a bus lock. */
+  publish(): void {
     Atomics.store(this.memory.control, RingMemory.CQ_TAIL, this.#cqTail)
   }
 

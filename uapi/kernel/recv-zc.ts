@@ -12,6 +12,9 @@ import type { ZcrxIfq } from './zcrx.ts'
 /** Fragments one request may deliver before others get their turn: the kernel stops after 20 packets. */
 const FRAGMENTS_PER_TURN = 512
 
+/** Not an errno: the request is scheduled and goes on later. */
+const AGAIN = -1
+
 /** IORING_OP_RECV_ZC: one completion per piece of data, one without data at the end. */
 export class RecvZcRequest extends SocketRequest {
   readonly #ifq: ZcrxIfq
@@ -36,27 +39,39 @@ export class RecvZcRequest extends SocketRequest {
       return
     }
     const rcv = tcb.rcv
-    let turns = FRAGMENTS_PER_TURN
-    while (rcv.head >= 0) {
-      if (this.#limited && this.#left === 0) break
-      if (this.context.cqSpace() === 0) {
-        // Running full while a batch is submitted is forgiven until the next entry (`oracle` point 42).
-        if (this.context.submitting) this.context.schedule(this)
-        else this.finish(-ENOSPC)
-        return
-      }
-      if (turns-- === 0) {
-        this.context.schedule(this)
-        return
-      }
-      const error = this.#deliver(stack, tcb)
+    if (rcv.head >= 0) {
+      const error = this.#drain(stack, tcb)
+      this.context.publish()
       if (error !== 0) {
-        this.finish(-error)
+        if (error !== AGAIN) this.finish(-error)
         return
       }
     }
     if (this.#limited && this.#left === 0) this.finish(0)
     else if (rcv.head < 0) this.#atEnd(tcb)
+  }
+
+  /** Posts what is queued. Returns 0, AGAIN when it will be called again, or the errno that ends the request. */
+  #drain(stack: Stack, tcb: Tcb): number {
+    const rcv = tcb.rcv
+    let space = this.context.cqSpace()
+    let turns = FRAGMENTS_PER_TURN
+    while (rcv.head >= 0) {
+      if (this.#limited && this.#left === 0) return 0
+      if (space-- === 0) {
+        // Running full while a batch is submitted is forgiven until the next entry (`oracle` point 42).
+        if (!this.context.submitting) return ENOSPC
+        this.context.schedule(this)
+        return AGAIN
+      }
+      if (turns-- === 0) {
+        this.context.schedule(this)
+        return AGAIN
+      }
+      const error = this.#deliver(stack, tcb)
+      if (error !== 0) return error
+    }
+    return 0
   }
 
   /** Posts one completion for (a part of) the first fragment. Returns a positive errno when it can't be delivered. */

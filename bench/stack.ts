@@ -1,0 +1,389 @@
+import { parseArgs } from 'node:util'
+import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
+import { systemEntropy } from '../stack/entropy.ts'
+import { Stack } from '../stack/stack.ts'
+import { get32, put16, put32 } from '../stack/wire/bytes.ts'
+import { pseudoHeaderSum } from '../stack/wire/checksum.ts'
+import { putEthernet } from '../stack/wire/ethernet.ts'
+import { putIpv4 } from '../stack/wire/ipv4.ts'
+import {
+  ACK,
+  formatFlags,
+  PSH,
+  putMss,
+  putTcp,
+  putTimestamps,
+  putWindowScale,
+  SYN,
+} from '../stack/wire/tcp.ts'
+import * as abi from '../uapi/abi/index.ts'
+import { allocateArea, asNicMemory } from '../uapi/area.ts'
+import { Kernel } from '../uapi/kernel/kernel.ts'
+import { RingMemory } from '../uapi/ring/memory.ts'
+import { Ring } from '../uapi/ring/ring.ts'
+import { type Summary, summarize } from './summary.ts'
+
+const AREA_BYTES = 64 << 20
+const NIOV = 4096
+const HEADROOM = 256
+const SERVER = 0xc0000202 | 0
+const CLIENT = 0xc0000201 | 0
+const PORT = 9000
+/** Frames per entry of the ring: one burst. */
+const ROUND = 256
+const HEADERS = 14 + 20 + 32
+/** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
+const FILL = 8192
+
+/**
+ * A NIC whose receive ring is always full: chunks that come back through `fill` are handed out again with the next
+ * segment of a flow already in them. Only sequence number and timestamp are written anew, as a NIC would have done by DMA.
+ */
+class ReplayNic implements Nic {
+  readonly sideMemory = null
+  readonly txMemory = new Uint8Array(64 * 256)
+  readonly txSlotBytes = 256
+  readonly info: NicInfo = {
+    driver: 'replay',
+    mode: 'replay',
+    name: 'replay',
+    ifIndex: 1,
+    queue: 0,
+    mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
+    mtu: 9000,
+    chunkPayload: NIOV - HEADROOM,
+    tailBytes: 0,
+    fillEntries: FILL,
+    ringPackets: 0,
+    partialChecksums: true,
+    placement: 'area',
+  }
+  readonly #chunks = new Uint32Array(FILL)
+  #head = 0
+  #count = 0
+  #bytes: Uint8Array = new Uint8Array(0)
+  #slot = 0
+  /** Frames the stack has sent. */
+  readonly sent: Uint8Array[] = []
+  keepSent = true
+  /** Writes the next frame into a chunk; returns its length, 0 for none. */
+  next: (bytes: Uint8Array, offset: number) => number = () => 0
+  /** Frames handed out before `receive` pauses; -1 = no limit. */
+  budget = 0
+
+  attach(memory: NicMemory): void {
+    this.#bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
+    this.#count = 0
+  }
+  detach(): void {}
+  receive(burst: RxBurst): number {
+    const { offset, length, flags } = burst
+    let count = 0
+    const most = Math.min(burst.capacity, this.budget, this.#count)
+    while (count < most) {
+      const at = this.#chunks[this.#head]! * NIOV + HEADROOM
+      const bytes = this.next(this.#bytes, at)
+      if (bytes === 0) break
+      this.#head = (this.#head + 1) & (FILL - 1)
+      offset[count] = at
+      length[count] = bytes
+      flags[count] = 0
+      count++
+    }
+    this.#count -= count
+    this.budget -= count
+    burst.count = count
+    return count
+  }
+  fillSpace(): number {
+    return FILL - this.#count
+  }
+  fill(chunks: Uint32Array, from: number, count: number): number {
+    for (let i = 0; i < count; i++) {
+      this.#chunks[(this.#head + this.#count + i) & (FILL - 1)] = chunks[from + i]!
+    }
+    this.#count += count
+    return count
+  }
+  chunksHeld(): number {
+    return this.#count
+  }
+  sumFragments(): void {}
+  txReserve(): number {
+    return this.#slot * this.txSlotBytes
+  }
+  txCommit(offset: number, length: number): void {
+    this.#slot = (this.#slot + 1) & 63
+    if (this.keepSent) this.sent.push(this.txMemory.slice(offset, offset + length))
+  }
+  txFlush(): void {}
+  steer(): void {}
+  unsteer(): void {}
+  claim(): void {}
+  unclaim(): void {}
+  wait(): boolean {
+    return true
+  }
+  arm(): void {}
+  stats(): NicStats {
+    return new NicStats()
+  }
+  close(): void {}
+}
+
+interface Flow {
+  port: number
+  seq: number
+  ack: number
+  tsEcr: number
+  tsVal: number
+}
+
+function putSegment(bytes: Uint8Array, at: number, flow: Flow, flags: number, payload: number): number {
+  const syn = (flags & SYN) !== 0
+  const header = 20 + (syn ? 20 : 12)
+  putEthernet(bytes, at, Uint8Array.of(2, 0, 0, 0, 0, 2), Uint8Array.of(2, 0, 0, 0, 0, 1), 0x0800)
+  putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, CLIENT, SERVER)
+  const tcp = at + 34
+  putTcp(bytes, tcp, flow.port, PORT, flow.seq, flow.ack, header, flags, 0xffff)
+  let used = 20
+  if (syn) used += putMss(bytes, tcp + used, 8960) + putWindowScale(bytes, tcp + used + 4, 10)
+  putTimestamps(bytes, tcp + used, flow.tsVal, flow.tsEcr)
+  put16(bytes, tcp + 16, pseudoHeaderSum(CLIENT, SERVER, 6, header + payload))
+  return 34 + header + payload
+}
+
+/** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
+function nextSegment(bytes: Uint8Array, at: number, flow: Flow, payload: number): number {
+  put16(bytes, at + 34, flow.port)
+  put32(bytes, at + 38, flow.seq)
+  put32(bytes, at + 42, flow.ack)
+  flow.seq = (flow.seq + payload) | 0
+  return HEADERS + payload
+}
+
+/** CPU time in nanoseconds: unlike the wall's, it does not count what others did meanwhile. */
+function cpuNs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) * 1000
+}
+
+interface Rig {
+  nic: ReplayNic
+  ring: Ring
+  kernel: Kernel
+  flows: Flow[]
+  /** Receives `packets` segments of `payload` bytes and gives every buffer back. */
+  run(packets: number, payload: number): void
+}
+
+/** A stack with `count` established flows, each with a RECV_ZC armed. */
+function makeRig(count: number): Rig {
+  const nic = new ReplayNic()
+  let time = 1_000_000
+  const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
+  const stack = new Stack({
+    nic,
+    memory: memoryFor(),
+    clock: { now: () => time },
+    entropy: systemEntropy(),
+    // The replay repeats what would take a window of its own: the limit is what one round needs.
+    tcp: { maxWindow: 32 << 20 },
+  })
+  stack.addAddress(SERVER, false)
+  const kernel = new Kernel({ memoryFor })
+  kernel.addStack(stack)
+  const ring = Ring.queueInit(256, kernel, {
+    flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN,
+    cqEntries: 8192,
+  })
+  const area = allocateArea(AREA_BYTES, 0)
+  const ifq = ring.registerIfq({ ifIdx: 1, ifRxq: 0, rqEntries: 16_384, area })
+  if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
+  const call = (prepare: (sqe: abi.Sqe) => abi.Sqe): number => {
+    prepare(ring.getSqe()!).setData(1)
+    ring.submitAndGetEvents()
+    const cqe = ring.waitCqe()
+    const { res } = cqe
+    ring.cqeSeen(cqe)
+    if (res < 0) throw new Error(abi.errnoName(res))
+    return res
+  }
+  const listener = call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+  const address = abi.SockaddrIn.of(SERVER, PORT)
+  call((sqe) => sqe.prepBind(listener, address))
+  call((sqe) => sqe.prepListen(listener, 128))
+  const flows: Flow[] = []
+  for (let i = 0; i < count; i++) {
+    const flow: Flow = { port: 20_000 + i, seq: i * 1_000_003, ack: 0, tsEcr: 0, tsVal: 1 }
+    const single = (flags: number): void => {
+      let given = false
+      nic.budget = 1
+      nic.next = (bytes, at) => {
+        if (given) return 0
+        given = true
+        return putSegment(bytes, at, flow, flags, 0)
+      }
+      ring.getEvents()
+    }
+    nic.sent.length = 0
+    single(SYN)
+    const answer = nic.sent.at(-1)
+    if (answer === undefined || (answer[47]! & SYN) === 0) {
+      throw new Error(`no SYN,ACK but ${answer === undefined ? 'nothing' : formatFlags(answer[47]!)}`)
+    }
+    flow.seq = (flow.seq + 1) | 0
+    flow.ack = (get32(answer, 38) + 1) | 0
+    single(ACK)
+    const fd = call((sqe) => sqe.prepAccept(listener))
+    ring.getSqe()!.prepRecvZc(fd, ifq.zcrxId).setData(2)
+    ring.submit()
+    flows.push(flow)
+  }
+  nic.keepSent = false
+
+  const tcbs = [...stack.tcp]
+  const window = (payload: number): number => {
+    let segments = Number.POSITIVE_INFINITY
+    for (const tcb of tcbs) segments = Math.min(segments, Math.floor(tcb.rcv.window() / payload))
+    return segments * flows.length
+  }
+  const { cqes, cqEntries } = ring.memory
+  const headAt = RingMemory.CQ_HEAD
+  // Goes on where the last run stopped, so that every flow gets the same number in the long run.
+  let turn = 0
+  const run = (packets: number, payload: number): void => {
+    for (let at = HEADROOM; at < area.length; at += NIOV) putSegment(area, at, flows[0]!, ACK | PSH, payload)
+    nic.next = (bytes, at) => {
+      const flow = flows[turn]!
+      turn = turn + 1 === flows.length ? 0 : turn + 1
+      return nextSegment(bytes, at, flow, payload)
+    }
+    const before = stack.counters.rxBytes
+    let completed = 0
+    while (completed < packets) {
+      // No more at a time than the windows of all flows hold, as honest peers would.
+      nic.budget = Math.min(packets - completed, ROUND, window(payload))
+      time += 50
+      ring.getEvents()
+      const ready = ring.cqReady()
+      const head = ring.memory.control[headAt]!
+      for (let i = 0; i < ready; i++) {
+        const at = ((head + i) & (cqEntries - 1)) * 8
+        if (cqes[at + 2]! <= 0) throw new Error(`the stream ended: ${abi.errnoName(cqes[at + 2]!)}`)
+        if (!ifq.rq.push(0, cqes[at + 4]! >>> 0, 0)) throw new Error('the refill queue is full')
+      }
+      ring.cqAdvance(ready)
+      ifq.rq.advance()
+      completed += ready
+    }
+    if (stack.counters.rxBytes - before !== packets * payload)
+      throw new Error('the stack refused some of the frames')
+    const { lost } = kernel.ifqs[0]!.census()
+    if (lost !== 0) throw new Error(`${lost} buffers lost`)
+  }
+  return { nic, ring, kernel, flows, run }
+}
+
+/** Nanoseconds per packet that writing the frames alone takes: taken off, since a NIC's DMA would do it. */
+function timeFrames(packets: number, payload: number, count: number): number {
+  const area = allocateArea(AREA_BYTES, 0)
+  const flows: Flow[] = Array.from({ length: count }, (_, i) => ({
+    port: 20_000 + i,
+    seq: 0,
+    ack: 0,
+    tsEcr: 0,
+    tsVal: 1,
+  }))
+  const start = cpuNs()
+  let turn = 0
+  for (let i = 0; i < packets; i++) {
+    nextSegment(area, (i & 255) * NIOV + HEADROOM, flows[turn]!, payload)
+    turn = turn + 1 === count ? 0 : turn + 1
+  }
+  return (cpuNs() - start) / packets
+}
+
+/** Nanoseconds per copy of `payload` bytes out of one 4 KiB chunk after another into one buffer. */
+function timeMemcpy(packets: number, payload: number): number {
+  const area = allocateArea(AREA_BYTES, 0)
+  const target = new Uint8Array(NIOV)
+  const views = Array.from({ length: 256 }, (_, i) => area.subarray(i * NIOV, i * NIOV + payload))
+  const start = cpuNs()
+  for (let i = 0; i < packets; i++) target.set(views[i & 255]!)
+  return (cpuNs() - start) / packets
+}
+
+/** One case of the bench: `nsPerPacket` is the stack's own, from receive descriptor to refill. */
+export interface StackResult {
+  payload: number
+  flows: number
+  nsPerPacket: Summary
+  memcpyNs: Summary
+  /** `nsPerPacket` over `memcpyNs`, round by round. */
+  ratio: Summary
+}
+
+const CASES = [
+  { payload: 1448, flows: 1 },
+  { payload: 1448, flows: 64 },
+  { payload: NIOV - HEADROOM - HEADERS, flows: 1 },
+  { payload: NIOV - HEADROOM - HEADERS, flows: 64 },
+]
+
+/**
+ * `npm run bench -- stack`: nanoseconds per packet from receive descriptor to refill, over frames that a replaying NIC puts
+ * into memory, beside a memcpy of the same payload in the same round.
+ */
+export async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      packets: { type: 'string', default: '500000' },
+      rounds: { type: 'string', default: '7' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const packets = Number(values.packets)
+  const rounds = Number(values.rounds)
+  const samples = CASES.map(() => ({ ns: [] as number[], memcpy: [] as number[], ratio: [] as number[] }))
+  const rigs = CASES.map(({ flows }) => makeRig(flows))
+  for (let i = 0; i < CASES.length; i++) {
+    rigs[i]!.run(packets / 2, CASES[i]!.payload)
+    timeFrames(packets / 2, CASES[i]!.payload, CASES[i]!.flows)
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < CASES.length; i++) {
+      const { payload, flows } = CASES[i]!
+      const frames = timeFrames(packets, payload, flows)
+      const start = cpuNs()
+      rigs[i]!.run(packets, payload)
+      const ns = (cpuNs() - start) / packets - frames
+      const memcpy = timeMemcpy(packets, payload)
+      samples[i]!.ns.push(ns)
+      samples[i]!.memcpy.push(memcpy)
+      samples[i]!.ratio.push(ns / memcpy)
+    }
+  }
+  const results: StackResult[] = CASES.map(({ payload, flows }, i) => ({
+    payload,
+    flows,
+    nsPerPacket: summarize(samples[i]!.ns),
+    memcpyNs: summarize(samples[i]!.memcpy),
+    ratio: summarize(samples[i]!.ratio),
+  }))
+  if (!values.json) {
+    const cell = (s: Summary, digits: number): string =>
+      `${s.median.toFixed(digits)} (${s.min.toFixed(digits)}–${s.max.toFixed(digits)})`
+    console.log(`stack: ${packets} packets a round, ${rounds} rounds; median (min–max)\n`)
+    console.log('payload  flows  ns/packet                memcpy ns                packet/memcpy')
+    for (const r of results) {
+      console.log(
+        `${String(r.payload).padStart(7)}  ${String(r.flows).padStart(5)}  ${cell(r.nsPerPacket, 1).padEnd(23)}  ` +
+          `${cell(r.memcpyNs, 1).padEnd(23)}  ${cell(r.ratio, 2)}`,
+      )
+    }
+    console.log()
+  }
+  console.log(JSON.stringify({ bench: 'stack', node: process.version, packets, rounds, results }))
+}
