@@ -187,8 +187,6 @@ function makeRig(count: number): Rig {
     memory: memoryFor(),
     clock: { now: () => time },
     entropy: systemEntropy(),
-    // The replay repeats what would take a window of its own: the limit is what one round needs.
-    tcp: { maxWindow: 32 << 20 },
   })
   stack.addAddress(SERVER, false)
   const kernel = new Kernel({ memoryFor })

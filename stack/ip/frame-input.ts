@@ -16,6 +16,7 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from '../wire/et
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../wire/ipv4.ts'
 import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../wire/tcp.ts'
 import type { Link } from './link.ts'
+import { type FastSegmentInput, PlainInput } from './plain-input.ts'
 
 /** Longest headers we parse: Ethernet, IPv4 with options, TCP with options. */
 const HEADER_BYTES = 144
@@ -28,7 +29,7 @@ const SUM_HERE = 256
 const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
 
 /** Takes parsed TCP segments. */
-export interface SegmentInput {
+export interface SegmentInput extends FastSegmentInput {
   segment(segment: Segment, now: number): void
 }
 
@@ -52,7 +53,7 @@ export class FrameInput {
   readonly #burst: RxBurst
   readonly #partial: boolean
   readonly #sideWords: Uint32Array
-  #summed = false
+  readonly #plain: PlainInput
 
   constructor(
     nic: Nic,
@@ -76,6 +77,7 @@ export class FrameInput {
     this.#segment = segment
     this.#tcp = tcp
     this.#partial = nic.info.partialChecksums
+    this.#plain = new PlainInput(nic, memory, link, counters, burst, segment, tcp)
     const side = nic.sideMemory
     this.#sideWords =
       side === null
@@ -88,16 +90,18 @@ export class FrameInput {
     const burst = this.#burst
     const flags = burst.flags
     const count = burst.count
-    this.#summed = false
+    this.#plain.summed = false
     this.#memory.measure()
     let first = 0
     while (first < count) {
       let last = first
       while (last < count - 1 && (flags[last]! & 1) !== 0) last++
       last++
-      this.#segment.taken = false
-      this.#frame(first, last, now)
-      if (!this.#segment.taken) this.recycle(first, last)
+      if (!this.#plain.frame(first, last, now)) {
+        this.#segment.taken = false
+        this.#frame(first, last, now)
+        if (!this.#segment.taken) this.recycle(first, last)
+      }
       first = last
     }
   }
@@ -289,9 +293,9 @@ export class FrameInput {
   /** The driver has summed whole fragments: what lies in front of TCP is taken off again. */
   #sumFromDriver(first: number, last: number, tcp: number): number {
     const burst = this.#burst
-    if (!this.#summed) {
+    if (!this.#plain.summed) {
       this.#nic.sumFragments(burst)
-      this.#summed = true
+      this.#plain.summed = true
     }
     let sum = subtractSums(burst.sum[first]!, sumBytes(this.header, 0, tcp))
     let odd = burst.length[first]! & 1

@@ -75,6 +75,17 @@ export class Tcp implements TimerHandler {
 
   // ---- segments in ----------------------------------------------------------------------------------------------
 
+  /** The next segment of an established connection; false, and nothing is changed, for any other. */
+  fastSegment(segment: Segment, now: number): boolean {
+    const tcb = this.#flows.find(
+      segment.destination,
+      segment.destinationPort,
+      segment.source,
+      segment.sourcePort,
+    )
+    return tcb !== null && this.#input.fast(tcb, segment, now)
+  }
+
   /** One parsed, checksummed segment. */
   segment(segment: Segment, now: number): void {
     const tcb = this.#flows.find(
