@@ -159,6 +159,8 @@ export class Receiver implements ConnectionHandler {
     const ending = session.stream.end().then((result) => {
       this.#endings.delete(ending)
       this.#sessions.delete(session.connection.id)
+      // Only now our FIN: it tells the sender that its bytes are stored.
+      if (end === 'closed') session.connection.close()
       this.#record(session, result, end, seconds)
     })
     this.#endings.add(ending)

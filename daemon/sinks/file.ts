@@ -44,10 +44,13 @@ export class FileSink implements Sink {
     this.#files = files
   }
 
-  /** Makes the directory when it is missing. @throws ZcrxError when it can't be written to */
+  /** Makes the directory when it is missing (its parent must exist). @throws ZcrxError when it can't be written to */
   static async create(directory: string, files: FileOperations = SYSTEM): Promise<FileSink> {
     try {
-      await mkdir(directory, { recursive: true })
+      // Not recursive: a mistyped path should be an error, and Node loops for ever where the kernel says ENOENT to it.
+      await mkdir(directory).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error
+      })
       await access(directory, constants.W_OK | constants.X_OK)
     } catch (error) {
       throw new ZcrxError(
