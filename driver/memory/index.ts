@@ -1,0 +1,9 @@
+export {
+  type Impairments,
+  type LinkCounts,
+  LinkDirection,
+  MemoryLink,
+  type MemoryLinkOptions,
+} from './link.ts'
+export { MemoryNic } from './nic.ts'
+export { freshSeed, seededRandom } from './random.ts'

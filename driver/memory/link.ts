@@ -1,0 +1,208 @@
+import { ArgumentError } from '../errors.ts'
+import { MemoryNic } from './nic.ts'
+import { freshSeed, seededRandom } from './random.ts'
+
+/** What a link does to frames. Probabilities 0..1, each decided per frame on its own. */
+export interface Impairments {
+  /** The frame disappears. */
+  loss?: number
+  /** The frame arrives twice. */
+  duplicate?: number
+  /** The frame arrives later than it should, by up to `reorderUs`. */
+  reorder?: number
+  /** Microseconds; default 500. */
+  reorderUs?: number
+  /** One bit of the frame is flipped. */
+  corrupt?: number
+  /** One-way delay, microseconds. */
+  delayUs?: number
+  /** Bits per second; 0 = no limit. */
+  rate?: number
+}
+
+export interface MemoryLinkOptions {
+  /** Of every random decision; chosen and kept in `link.seed` when not given. */
+  seed?: number
+  /** Bytes of layer 3; default 1500. */
+  mtu?: number
+  /** Frames a direction holds before it drops (`rxRingFull` of the receiving end); default 4096. */
+  queueFrames?: number
+  /** Applied in both directions, or per direction. */
+  impairments?: Impairments | { aToB?: Impairments; bToA?: Impairments }
+  /** Microseconds, monotonic; the clock of whoever drives the link. Default `performance.now`. */
+  now?: () => number
+  /** Bytes left free at the start of each chunk, as AF_XDP does; default 256. */
+  headroom?: number
+  /** Where payload lands: in the attached area, or beside it so that the stack must copy; default `area`. */
+  placement?: 'area' | 'side'
+}
+
+/** What happened to the frames of one direction. */
+export interface LinkCounts {
+  sent: number
+  delivered: number
+  lost: number
+  duplicated: number
+  reordered: number
+  corrupted: number
+}
+
+/** One direction: frames on their way, in order of arrival. */
+export class LinkDirection {
+  readonly counts: LinkCounts = {
+    sent: 0,
+    delivered: 0,
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    corrupted: 0,
+  }
+  impairments: Impairments
+  readonly #random: () => number
+  readonly #now: () => number
+  readonly #limit: number
+  readonly #slotBytes: number
+  #frames: Uint8Array[] = []
+  #lengths: number[] = []
+  #due: number[] = []
+  #head = 0
+  readonly #spare: Uint8Array[] = []
+  #lineFreeAt = 0
+  /** Frames that found the queue full. */
+  overflow = 0
+  /** Called when a frame was put on the link. */
+  onFrame: (due: number) => void = () => {}
+
+  constructor(
+    impairments: Impairments,
+    random: () => number,
+    now: () => number,
+    limit: number,
+    slotBytes: number,
+  ) {
+    this.impairments = impairments
+    this.#random = random
+    this.#now = now
+    this.#limit = limit
+    this.#slotBytes = slotBytes
+  }
+
+  /** Copies a frame onto the link. */
+  send(memory: Uint8Array, offset: number, length: number): void {
+    const { loss, duplicate, reorder, corrupt } = this.impairments
+    this.counts.sent++
+    if (loss !== undefined && loss > 0 && this.#random() < loss) {
+      this.counts.lost++
+      return
+    }
+    this.#put(memory, offset, length, reorder ?? 0, corrupt ?? 0)
+    if (duplicate !== undefined && duplicate > 0 && this.#random() < duplicate) {
+      this.counts.duplicated++
+      this.#put(memory, offset, length, reorder ?? 0, corrupt ?? 0)
+    }
+  }
+
+  /** Time of the next arrival, Infinity when nothing is on its way. */
+  nextArrival(): number {
+    return this.#head < this.#due.length ? this.#due[this.#head]! : Number.POSITIVE_INFINITY
+  }
+
+  /** Length of the frame that has arrived by now, -1 when none has. */
+  peek(): number {
+    if (this.#head >= this.#due.length || this.#due[this.#head]! > this.#now()) return -1
+    return this.#lengths[this.#head]!
+  }
+
+  /** The frame that `peek` announced; valid until `drop`. */
+  frame(): Uint8Array {
+    return this.#frames[this.#head]!
+  }
+
+  /** Takes the frame off the link. */
+  drop(): void {
+    this.#spare.push(this.#frames[this.#head]!)
+    this.#head++
+    this.counts.delivered++
+    if (this.#head === this.#due.length || this.#head >= 1024) {
+      this.#frames.splice(0, this.#head)
+      this.#lengths.splice(0, this.#head)
+      this.#due.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+
+  #put(memory: Uint8Array, offset: number, length: number, reorder: number, corrupt: number): void {
+    if (this.#due.length - this.#head >= this.#limit) {
+      this.overflow++
+      return
+    }
+    const frame = this.#spare.pop() ?? new Uint8Array(this.#slotBytes)
+    frame.set(memory.subarray(offset, offset + length))
+    if (corrupt > 0 && this.#random() < corrupt) {
+      const bit = Math.floor(this.#random() * length * 8)
+      frame[bit >>> 3]! ^= 1 << (bit & 7)
+      this.counts.corrupted++
+    }
+    const now = this.#now()
+    const rate = this.impairments.rate ?? 0
+    if (rate > 0) this.#lineFreeAt = Math.max(now, this.#lineFreeAt) + (length * 8 * 1e6) / rate
+    let due = Math.max(now, rate > 0 ? this.#lineFreeAt : 0) + (this.impairments.delayUs ?? 0)
+    if (reorder > 0 && this.#random() < reorder) {
+      due += this.#random() * (this.impairments.reorderUs ?? 500)
+      this.counts.reordered++
+    }
+    let at = this.#due.length
+    while (at > this.#head && this.#due[at - 1]! > due) at--
+    if (at === this.#due.length) {
+      this.#frames.push(frame)
+      this.#lengths.push(length)
+      this.#due.push(due)
+    } else {
+      this.#frames.splice(at, 0, frame)
+      this.#lengths.splice(at, 0, length)
+      this.#due.splice(at, 0, due)
+    }
+    this.onFrame(due)
+  }
+}
+
+/** A wire between two NICs of this process, with impairments from a seed. */
+export class MemoryLink {
+  readonly seed: number
+  readonly a: MemoryNic
+  readonly b: MemoryNic
+  readonly aToB: LinkDirection
+  readonly bToA: LinkDirection
+
+  constructor(options: MemoryLinkOptions = {}) {
+    const mtu = options.mtu ?? 1500
+    if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65_535) {
+      throw new ArgumentError(`mtu ${mtu} is not an integer from 68 to 65535`)
+    }
+    this.seed = options.seed ?? freshSeed()
+    const random = seededRandom(this.seed)
+    const now = options.now ?? (() => performance.now() * 1000)
+    const given = options.impairments ?? {}
+    const perDirection = 'aToB' in given || 'bToA' in given
+    const aToB = perDirection ? ((given as { aToB?: Impairments }).aToB ?? {}) : (given as Impairments)
+    const bToA = perDirection ? ((given as { bToA?: Impairments }).bToA ?? {}) : (given as Impairments)
+    const limit = options.queueFrames ?? 4096
+    const slotBytes = (mtu + 14 + 63) & ~63
+    this.aToB = new LinkDirection(aToB, random, now, limit, slotBytes)
+    this.bToA = new LinkDirection(bToA, random, now, limit, slotBytes)
+    const shape = {
+      mtu,
+      slotBytes,
+      headroom: options.headroom ?? 256,
+      placement: options.placement ?? 'area',
+      now,
+    } as const
+    this.a = new MemoryNic('memory-a', 1, this.bToA, this.aToB, shape)
+    this.b = new MemoryNic('memory-b', 2, this.aToB, this.bToA, shape)
+  }
+
+  /** Time (microseconds) at which the next frame arrives at either end, Infinity when the link is empty. */
+  nextArrival(): number {
+    return Math.min(this.aToB.nextArrival(), this.bToA.nextArrival())
+  }
+}

@@ -1,0 +1,245 @@
+import { NicError } from '../errors.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
+import type { LinkDirection } from './link.ts'
+
+export interface MemoryNicShape {
+  readonly mtu: number
+  readonly slotBytes: number
+  readonly headroom: number
+  readonly placement: 'area' | 'side'
+  readonly now: () => number
+}
+
+const TX_SLOTS = 64
+/** Frames that a `side` NIC can show at a time. */
+const SIDE_SLOTS = 64
+
+let nextIfIndex = 1
+
+/** One end of a `MemoryLink`: writes arriving frames into the chunks it was given, as a NIC's DMA would. */
+export class MemoryNic implements Nic {
+  readonly info: NicInfo
+  readonly sideMemory: Uint8Array | null
+  readonly txMemory: Uint8Array
+  readonly txSlotBytes: number
+  readonly #in: LinkDirection
+  readonly #out: LinkDirection
+  readonly #shape: MemoryNicShape
+  readonly #stats = new NicStats()
+  #area: Uint8Array | null = null
+  #chunkSize = 4096
+  #fill = new Uint32Array(0)
+  #fillHead = 0
+  #fillCount = 0
+  #nextSlot = 0
+  #armed: (() => void) | null = null
+  #wake: NodeJS.Timeout | NodeJS.Immediate | null = null
+
+  constructor(
+    name: string,
+    macByte: number,
+    incoming: LinkDirection,
+    outgoing: LinkDirection,
+    shape: MemoryNicShape,
+  ) {
+    this.#in = incoming
+    this.#out = outgoing
+    this.#shape = shape
+    this.txSlotBytes = shape.slotBytes
+    this.txMemory = new Uint8Array(TX_SLOTS * shape.slotBytes)
+    this.sideMemory = shape.placement === 'side' ? new Uint8Array(SIDE_SLOTS * shape.slotBytes) : null
+    this.info = {
+      driver: 'memory',
+      mode: 'memory',
+      name,
+      ifIndex: nextIfIndex++,
+      queue: 0,
+      mac: Uint8Array.of(2, 0, 0, 0, 0, macByte),
+      mtu: shape.mtu,
+      chunkPayload: 4096 - shape.headroom,
+      tailBytes: 0,
+      ringPackets: 0,
+      partialChecksums: false,
+      placement: shape.placement,
+    }
+    incoming.onFrame = (due) => this.#schedule(due)
+  }
+
+  attach(memory: NicMemory): void {
+    if (memory.chunkSize <= this.#shape.headroom) {
+      throw new NicError(
+        'ZCRX_NIC_MEMORY',
+        `chunks of ${memory.chunkSize} bytes leave no room behind ${this.#shape.headroom} bytes of headroom`,
+        'use larger chunks or less headroom',
+      )
+    }
+    this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
+    this.#chunkSize = memory.chunkSize
+    this.#fill = new Uint32Array(memory.areaLength / memory.chunkSize)
+    this.#fillHead = 0
+    this.#fillCount = 0
+  }
+
+  detach(): void {
+    this.#area = null
+    this.#fillCount = 0
+  }
+
+  receive(burst: RxBurst): number {
+    burst.count = 0
+    if (this.#area === null) return 0
+    let sideSlot = 0
+    for (;;) {
+      const length = this.#in.peek()
+      if (length < 0) break
+      if (this.sideMemory !== null) {
+        if (sideSlot === SIDE_SLOTS || burst.count === burst.capacity) break
+        this.#receiveSide(burst, length, sideSlot++)
+        continue
+      }
+      const room = this.#chunkSize - this.#shape.headroom
+      const chunks = Math.ceil(length / room)
+      if (burst.count + chunks > burst.capacity) break
+      if (chunks > this.#fillCount) {
+        this.#stats.rxFillEmpty++
+        this.#in.drop()
+        continue
+      }
+      this.#receiveFrame(burst, this.#in.frame(), length, room)
+      this.#in.drop()
+    }
+    return burst.count
+  }
+
+  #receiveFrame(burst: RxBurst, frame: Uint8Array, length: number, room: number): void {
+    const area = this.#area!
+    for (let from = 0; from < length; from += room) {
+      const part = Math.min(room, length - from)
+      const chunk = this.#fill[this.#fillHead]!
+      this.#fillHead = (this.#fillHead + 1) % this.#fill.length
+      this.#fillCount--
+      const offset = chunk * this.#chunkSize + this.#shape.headroom
+      area.set(frame.subarray(from, from + part), offset)
+      const at = burst.count++
+      burst.offset[at] = offset
+      burst.length[at] = part
+      burst.flags[at] = from + part < length ? RX_MORE : 0
+      this.#stats.rxFragments++
+    }
+    this.#stats.rxFrames++
+    this.#stats.rxBytes += length
+  }
+
+  #receiveSide(burst: RxBurst, length: number, slot: number): void {
+    const offset = slot * this.#shape.slotBytes
+    this.sideMemory!.set(this.#in.frame().subarray(0, length), offset)
+    this.#in.drop()
+    const at = burst.count++
+    burst.offset[at] = offset
+    burst.length[at] = length
+    burst.flags[at] = RX_SIDE
+    this.#stats.rxFrames++
+    this.#stats.rxFragments++
+    this.#stats.rxBytes += length
+  }
+
+  fillSpace(): number {
+    return this.sideMemory === null ? this.#fill.length - this.#fillCount : 0
+  }
+
+  fill(chunks: Uint32Array, from: number, count: number): number {
+    const taken = Math.min(count, this.fillSpace())
+    for (let i = 0; i < taken; i++) {
+      this.#fill[(this.#fillHead + this.#fillCount + i) % this.#fill.length] = chunks[from + i]!
+    }
+    this.#fillCount += taken
+    return taken
+  }
+
+  chunksHeld(): number {
+    return this.#fillCount
+  }
+
+  sumFragments(burst: RxBurst): void {
+    const area = this.#area!
+    for (let i = 0; i < burst.count; i++) {
+      const side = (burst.flags[i]! & RX_SIDE) !== 0
+      burst.sum[i] = sum(side ? this.sideMemory! : area, burst.offset[i]!, burst.length[i]!)
+    }
+  }
+
+  txReserve(): number {
+    return this.#nextSlot * this.#shape.slotBytes
+  }
+
+  txCommit(offset: number, length: number): void {
+    if (length === 0) return
+    this.#nextSlot = (this.#nextSlot + 1) % TX_SLOTS
+    this.#stats.txFrames++
+    this.#stats.txBytes += length
+    this.#out.send(this.txMemory, offset, length)
+  }
+
+  txFlush(): void {}
+
+  /** Puts a frame of a test's own making on the wire towards the other end. */
+  inject(frame: Uint8Array): void {
+    this.#out.send(frame, 0, frame.length)
+  }
+
+  /** Every frame on the link comes here; there is nobody else to leave any to. */
+  steer(): void {}
+  unsteer(): void {}
+  claim(): void {}
+  unclaim(): void {}
+
+  /** Never blocks: with a virtual clock, time stands still meanwhile. */
+  wait(): boolean {
+    return this.#in.peek() >= 0
+  }
+
+  arm(callback: (() => void) | null): void {
+    this.#armed = callback
+    if (callback === null) this.#cancelWake()
+    else if (this.#in.nextArrival() !== Number.POSITIVE_INFINITY) this.#schedule(this.#in.nextArrival())
+  }
+
+  stats(): NicStats {
+    this.#stats.rxRingFull = this.#in.overflow
+    return this.#stats
+  }
+
+  close(): void {
+    this.detach()
+    this.#armed = null
+    this.#cancelWake()
+  }
+
+  #schedule(due: number): void {
+    if (this.#armed === null || this.#wake !== null) return
+    const delay = due - this.#shape.now()
+    const fire = (): void => {
+      this.#wake = null
+      const callback = this.#armed
+      this.#armed = null
+      callback?.()
+    }
+    this.#wake = delay <= 0 ? setImmediate(fire) : setTimeout(fire, delay / 1000)
+  }
+
+  #cancelWake(): void {
+    if (this.#wake === null) return
+    clearTimeout(this.#wake as NodeJS.Timeout)
+    clearImmediate(this.#wake as NodeJS.Immediate)
+    this.#wake = null
+  }
+}
+
+function sum(bytes: Uint8Array, offset: number, length: number): number {
+  let total = 0
+  const end = offset + (length & ~1)
+  for (let at = offset; at < end; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!
+  if ((length & 1) !== 0) total += bytes[end]! << 8
+  total = (total & 0xffff) + Math.floor(total / 65_536)
+  return (total & 0xffff) + (total >>> 16)
+}

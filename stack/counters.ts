@@ -1,0 +1,90 @@
+/**
+ * What happened, by cause. Every frame that is not delivered is counted in exactly one of the `drop…` fields; plain number
+ * fields, so that counting on the fast path is one addition.
+ */
+export class Counters {
+  // Frames and their fate.
+  rxFrames = 0
+  rxFragments = 0
+  txFrames = 0
+  /** Frames too short for the header they announce, or whose lengths contradict each other. */
+  dropMalformed = 0
+  /** Not for our hardware or protocol address. */
+  dropNotForUs = 0
+  /** EtherType or IP protocol nobody here speaks. */
+  dropProtocol = 0
+  /** IPv4 fragments. */
+  dropFragment = 0
+  dropIpChecksum = 0
+  dropTcpChecksum = 0
+  /** Malformed TCP options. */
+  dropTcpOptions = 0
+  /** No connection and no listener: answered with RST. */
+  dropNoSocket = 0
+  /** Segment outside the window (RFC 9293 3.10.7.4, first check): answered with ACK. */
+  dropOutOfWindow = 0
+  /** Bytes that were received before; the segment carried nothing new. */
+  dropDuplicate = 0
+  /** PAWS (RFC 7323 section 5). */
+  dropPaws = 0
+  /** ACK of something never sent, or too old (RFC 5961 section 5). */
+  dropBadAck = 0
+  /** Data for which there was no niov to spare. The peer sends it again. */
+  dropNoMemory = 0
+  /** Out-of-order data beyond the limit of holes per connection. */
+  dropReassemblyLimit = 0
+  /** SYN that found the listener's queue full. */
+  dropBacklog = 0
+  /** Data after the application said it reads no more. */
+  dropAfterShutdown = 0
+
+  // Receive side.
+  /** Transport checksums accepted unfinished (pseudo-header sum only): a virtual peer on this machine. */
+  checksumPartial = 0
+  checksumVerified = 0
+  rxSegments = 0
+  rxBytes = 0
+  outOfOrderSegments = 0
+  /** Out-of-order bytes given up again, so that data in order found memory. */
+  reneged = 0
+  /** Duplicate bytes inside otherwise new segments. */
+  duplicateBytes = 0
+  dsackSent = 0
+  sackSent = 0
+  challengeAcks = 0
+  acksSent = 0
+  windowUpdates = 0
+  /** Small payloads copied together into one niov under pressure. */
+  packedBytes = 0
+  /** Payload copied into the area because the driver could not place it there. */
+  copiedBytes = 0
+
+  // Send side.
+  txBytes = 0
+  retransmits = 0
+  retransmitTimeouts = 0
+  fastRetransmits = 0
+  resetsSent = 0
+  arpRequestsSent = 0
+  arpRepliesSent = 0
+  /** Frames that had to wait for, or gave up on, a neighbour's hardware address. */
+  noNeighbour = 0
+  /** No transmit slot: what was lost this way is repaired by retransmission. */
+  noTransmitSlot = 0
+
+  // Connections.
+  activeOpens = 0
+  passiveOpens = 0
+  connectionsReset = 0
+  connectionsTimedOut = 0
+  halfOpenExpired = 0
+}
+
+/** The `drop…` counters that are not zero, by cause without the prefix, first letter in lower case. */
+export function dropsByCause(counters: Counters): Record<string, number> {
+  const drops: Record<string, number> = {}
+  for (const [name, value] of Object.entries(counters) as [string, number][]) {
+    if (name.startsWith('drop') && value > 0) drops[name[4]!.toLowerCase() + name.slice(5)] = value
+  }
+  return drops
+}

@@ -1,0 +1,95 @@
+import type { PagePool } from './page-pool.ts'
+
+/**
+ * References to received payload, as singly linked lists in typed arrays: what receive queues and reassembly queues are
+ * made of. A fragment lies within one niov and holds one of that niov's `stackRefs`. Index -1 ends a list.
+ */
+export class Fragments {
+  /** Byte offset in the pool's area. */
+  offset: Uint32Array
+  length: Uint32Array
+  /** Id of the pool. */
+  pool: Uint8Array
+  next: Int32Array
+  /** Nodes in use. */
+  used = 0
+  readonly pools: readonly PagePool[]
+  #freeHead = -1
+  #fresh = 0
+
+  /** @param pools table of pools by id, shared with the stack @param capacity nodes to begin with; doubles when needed */
+  constructor(pools: readonly PagePool[], capacity = 1024) {
+    this.pools = pools
+    this.offset = new Uint32Array(capacity)
+    this.length = new Uint32Array(capacity)
+    this.pool = new Uint8Array(capacity)
+    this.next = new Int32Array(capacity)
+  }
+
+  /** A node for bytes whose niov reference the caller hands over. */
+  add(pool: number, offset: number, length: number): number {
+    let node = this.#freeHead
+    if (node >= 0) this.#freeHead = this.next[node]!
+    else {
+      if (this.#fresh === this.next.length) this.#grow()
+      node = this.#fresh++
+    }
+    this.offset[node] = offset
+    this.length[node] = length
+    this.pool[node] = pool
+    this.next[node] = -1
+    this.used++
+    return node
+  }
+
+  /** Frees the node only: its niov reference is the caller's again. */
+  remove(node: number): void {
+    this.next[node] = this.#freeHead
+    this.#freeHead = node
+    this.used--
+  }
+
+  /** Frees the node and its niov reference. */
+  discard(node: number): void {
+    const pool = this.pools[this.pool[node]!]!
+    pool.drop(this.offset[node]! >>> pool.shift)
+    this.remove(node)
+  }
+
+  /** Frees a whole list. */
+  discardList(node: number): void {
+    while (node >= 0) {
+      const next = this.next[node]!
+      this.discard(node)
+      node = next
+    }
+  }
+
+  /** Cuts `node` after `bytes` (0 < bytes < length): returns a new node for the rest, linked behind it. */
+  split(node: number, bytes: number): number {
+    const pool = this.pools[this.pool[node]!]!
+    const offset = this.offset[node]! + bytes
+    const rest = this.add(pool.id, offset, this.length[node]! - bytes)
+    pool.hold(offset >>> pool.shift)
+    this.length[node] = bytes
+    this.next[rest] = this.next[node]!
+    this.next[node] = rest
+    return rest
+  }
+
+  #grow(): void {
+    const capacity = this.next.length * 2
+    const offset = new Uint32Array(capacity)
+    const length = new Uint32Array(capacity)
+    const pool = new Uint8Array(capacity)
+    const next = new Int32Array(capacity)
+    offset.set(this.offset)
+    length.set(this.length)
+    pool.set(this.pool)
+    next.set(this.next)
+    this.offset = offset
+    this.length = length
+    this.pool = pool
+    this.next = next
+  }
+}

@@ -1,0 +1,106 @@
+import type { Nic, NicMemory } from '../../driver/nic.ts'
+import { type Census, PagePool, takeCensus } from './page-pool.ts'
+
+/** Most pools alive at once: the current one and those that wait for their last niov. */
+const MAX_POOLS = 255
+
+/**
+ * The memory behind one receive queue: the pool it is filled from now, and earlier pools whose niovs are still referenced.
+ * Registering an area restarts the queue over it; data received before stays where it was until read.
+ */
+export class QueueMemory {
+  /** Pools by id; shared with `Fragments`. Retired pools that ended are replaced. */
+  readonly pools: PagePool[] = []
+  /** The pool the NIC fills from. */
+  pool: PagePool
+  /** Most bytes of a frame that one chunk takes. */
+  readonly chunkPayload: number
+  readonly ringPackets: number
+  /**
+   * Niovs that no window promises: room for ACKs, RSTs, ARP and window probes, so that they always find a buffer.
+   */
+  reserve = 0
+  /** Below this many available niovs small payloads are packed together. */
+  packBelow = 0
+  /** Niovs kept from the NIC, so that the copy fallback finds some; fewer than `reserve`, or the NIC would starve. */
+  #keepForCopies = 0
+  readonly #nic: Nic
+
+  constructor(nic: Nic, memory: NicMemory) {
+    this.#nic = nic
+    this.chunkPayload = nic.info.chunkPayload
+    this.ringPackets = nic.info.ringPackets
+    this.pool = this.#begin(memory)
+    this.fillNic()
+  }
+
+  /** Restarts the queue over other memory. Returns the new pool. @throws NicError */
+  restart(memory: NicMemory): PagePool {
+    const old = this.pool
+    const held = this.#heldChunks(old)
+    this.#nic.detach()
+    for (const niov of held) old.put(niov)
+    old.retired = true
+    this.pool = this.#begin(memory)
+    this.fillNic()
+    return this.pool
+  }
+
+  /** Niovs that could take data: free or with the NIC. */
+  available(): number {
+    return this.pool.freeCount + this.#nic.chunksHeld()
+  }
+
+  total(): number {
+    return this.pool.total
+  }
+
+  /** Gives free niovs to the NIC until its fill ring is full, except a few kept for copies. */
+  fillNic(): void {
+    const pool = this.pool
+    const count = Math.min(this.#nic.fillSpace(), pool.freeCount - this.#keepForCopies)
+    if (count <= 0) return
+    const taken = this.#nic.fill(pool.free, pool.freeCount - count, count)
+    // The ring took a prefix of the slice; what it left moves down over the hole.
+    if (taken < count) {
+      const from = pool.freeCount - count
+      pool.free.copyWithin(from, from + taken, pool.freeCount)
+    }
+    pool.freeCount -= taken
+  }
+
+  census(pool: PagePool = this.pool): Census {
+    return takeCensus(pool, pool === this.pool ? this.#nic.chunksHeld() : 0)
+  }
+
+  #begin(memory: NicMemory): PagePool {
+    const id = this.#freeId()
+    const pool = new PagePool(id, memory)
+    this.#nic.attach(memory)
+    this.pools[id] = pool
+    this.reserve = Math.min(64, pool.total >>> 2)
+    this.packBelow = pool.total >>> 2
+    this.#keepForCopies = Math.min(16, pool.total >>> 3)
+    return pool
+  }
+
+  #freeId(): number {
+    for (let id = 0; id < this.pools.length; id++) {
+      const pool = this.pools[id]!
+      if (pool.retired && pool.freeCount === pool.total) return id
+    }
+    if (this.pools.length >= MAX_POOLS) throw new RangeError('too many memory pools are still referenced')
+    return this.pools.length
+  }
+
+  /** Niovs of the pool that are nowhere else, hence with the NIC. */
+  #heldChunks(pool: PagePool): number[] {
+    const elsewhere = new Uint8Array(pool.total)
+    for (let i = 0; i < pool.freeCount; i++) elsewhere[pool.free[i]!] = 1
+    const held: number[] = []
+    for (let niov = 0; niov < pool.total; niov++) {
+      if (elsewhere[niov] === 0 && pool.stackRefs[niov] === 0 && pool.userRefs[niov] === 0) held.push(niov)
+    }
+    return held
+  }
+}

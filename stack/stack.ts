@@ -1,0 +1,134 @@
+import { type Nic, type NicMemory, RxBurst } from '../driver/nic.ts'
+import type { Clock } from './clock.ts'
+import { Counters, dropsByCause } from './counters.ts'
+import type { Entropy } from './entropy.ts'
+import { FrameInput } from './ip/frame-input.ts'
+import { Link } from './ip/link.ts'
+import { Fragments } from './memory/fragments.ts'
+import type { Census, PagePool } from './memory/page-pool.ts'
+import { QueueMemory } from './memory/queue-memory.ts'
+import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
+import { Segment } from './tcp/segment.ts'
+import { Tcp } from './tcp/tcp.ts'
+import { TimerWheel } from './timers.ts'
+
+export interface StackOptions {
+  readonly nic: Nic
+  /** What the queue is filled from until an area is registered. */
+  readonly memory: NicMemory
+  readonly clock: Clock
+  readonly entropy: Entropy
+  readonly tcp?: Partial<TcpConfig>
+  /** Fragments taken from the NIC at a time; an ACK per connection is sent after each such burst. */
+  readonly burst?: number
+}
+
+/**
+ * A protocol stack over one NIC queue: no I/O of its own, no timers but its wheel, no clock but the one handed in. It
+ * works when `poll` is called, and only then.
+ */
+export class Stack {
+  readonly nic: Nic
+  readonly clock: Clock
+  readonly counters: Counters = new Counters()
+  readonly memory: QueueMemory
+  readonly fragments: Fragments
+  readonly link: Link
+  readonly tcp: Tcp
+  readonly #wheel: TimerWheel
+  readonly #burst: RxBurst
+  readonly #input: FrameInput
+  #availableBefore = 0
+
+  constructor(options: StackOptions) {
+    const { nic, clock, entropy } = options
+    this.nic = nic
+    this.clock = clock
+    this.memory = new QueueMemory(nic, options.memory)
+    this.fragments = new Fragments(this.memory.pools)
+    this.link = new Link(nic, this.counters)
+    this.#wheel = new TimerWheel(clock.now())
+    this.#burst = new RxBurst(options.burst ?? 256)
+    const segment = new Segment()
+    this.tcp = new Tcp({
+      nic,
+      link: this.link,
+      memory: this.memory,
+      fragments: this.fragments,
+      wheel: this.#wheel,
+      counters: this.counters,
+      config: { ...defaultTcpConfig, ...options.tcp },
+      entropy,
+      burst: this.#burst,
+      header: () => this.#input.header,
+    })
+    this.#input = new FrameInput(nic, this.memory, this.link, this.counters, this.#burst, segment, this.tcp)
+  }
+
+  /** Adds an address to the interface. @param own the stack alone uses it and answers ARP for it. @throws NicError */
+  addAddress(address: number, own: boolean): void {
+    if (this.link.isLocal(address)) return
+    if (own) this.nic.claim(addressBytes(address))
+    this.link.addresses.push({ address, own })
+  }
+
+  /**
+   * Takes at most one burst from the NIC, fires due timers, sends what is owed and gives free niovs back to the NIC.
+   * Returns the fragments received; call again while that is not 0. Afterwards `tcp.ready` lists what happened.
+   */
+  poll(): number {
+    const now = this.clock.now()
+    const count = this.nic.receive(this.#burst)
+    if (count > 0) {
+      this.#input.burst(now)
+      this.tcp.flushAcks(now)
+    }
+    this.#wheel.advance(now)
+    this.#refill(now)
+    this.nic.txFlush()
+    return count
+  }
+
+  /** After the application gave niovs back or asked for something outside `poll`: lets windows grow, sends, refills. */
+  kick(): void {
+    this.#refill(this.clock.now())
+    this.nic.txFlush()
+  }
+
+  /** Microseconds at which `poll` must be called again even if nothing arrives; Infinity when never. */
+  nextDeadline(): number {
+    return this.#wheel.nextDeadline()
+  }
+
+  /** Restarts the queue over an application's area. Data received before stays readable. @throws NicError */
+  provide(memory: NicMemory): PagePool {
+    return this.memory.restart(memory)
+  }
+
+  /** Where the niovs of a pool (the current one) are. */
+  census(pool?: PagePool): Census {
+    return this.memory.census(pool)
+  }
+
+  /** Dropped frames by cause: the stack's own and the NIC's. */
+  drops(): Record<string, number> {
+    const drops = dropsByCause(this.counters)
+    const nic = this.nic.stats()
+    if (nic.rxRingFull > 0) drops.nicRingFull = nic.rxRingFull
+    if (nic.rxFillEmpty > 0) drops.nicFillEmpty = nic.rxFillEmpty
+    if (nic.rxDropped > 0) drops.nicDropped = nic.rxDropped
+    if (nic.rxInvalid > 0) drops.nicInvalid = nic.rxInvalid
+    return drops
+  }
+
+  #refill(now: number): void {
+    this.memory.fillNic()
+    const available = this.memory.available()
+    if (available > this.#availableBefore) this.tcp.relieve(now)
+    this.#availableBefore = available
+  }
+}
+
+function addressBytes(address: number): Uint8Array {
+  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address)
+}

@@ -1,0 +1,442 @@
+import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
+import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
+import type { TcpContext } from './context.ts'
+import type { TcpOutput } from './output.ts'
+import type { PayloadTaker } from './payload.ts'
+import type { Segment } from './segment.ts'
+import {
+  CLOSE_WAIT,
+  CLOSED,
+  CLOSING,
+  ECONNREFUSED,
+  ECONNRESET,
+  ESTABLISHED,
+  EVENT_CONNECTED,
+  EVENT_READABLE,
+  FIN_WAIT_1,
+  FIN_WAIT_2,
+  LAST_ACK,
+  SYN_RECEIVED,
+  SYN_SENT,
+  TIME_WAIT,
+} from './state.ts'
+import type { Tcb } from './tcb.ts'
+import type { Tcp } from './tcp.ts'
+
+/** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
+const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
+
+/** How far behind RCV.NXT a pure ACK may lie: reordering within the largest windows in use. */
+const STALE_ACK_REACH = 1 << 24
+
+/** Segments for existing connections: RFC 9293 section 3.10.7 with the checks of RFC 5961 and RFC 7323. */
+export class TcpInput {
+  readonly #tcp: Tcp
+  readonly #context: TcpContext
+  readonly #output: TcpOutput
+  readonly #payload: PayloadTaker
+
+  constructor(tcp: Tcp, context: TcpContext, output: TcpOutput, payload: PayloadTaker) {
+    this.#tcp = tcp
+    this.#context = context
+    this.#output = output
+    this.#payload = payload
+  }
+
+  /**
+   * The expected data segment of an established connection: everything as the last one left it. Returns false, having
+   * changed nothing, when this is anything else.
+   */
+  fast(tcb: Tcb, segment: Segment, now: number): boolean {
+    const rcv = tcb.rcv
+    const snd = tcb.snd
+    if (
+      tcb.state !== ESTABLISHED ||
+      segment.seq !== rcv.nxt ||
+      segment.length === 0 ||
+      (segment.flags & (SYN | FIN | RST | URG | ACK)) !== ACK ||
+      segment.ack !== snd.una ||
+      snd.una !== snd.max ||
+      rcv.ooo.count !== 0 ||
+      rcv.finSeen ||
+      rcv.packNiov >= 0 ||
+      rcv.shut ||
+      segment.length > ((rcv.adv - rcv.nxt) | 0) ||
+      this.#payload.exhausted() ||
+      this.#payload.shouldPack(segment)
+    ) {
+      return false
+    }
+    if (tcb.timestamps) {
+      const options = segment.options
+      this.#parseOptions(segment)
+      if (!options.hasTimestamps || ((options.tsVal - rcv.tsRecent) | 0) < 0) return false
+      // RFC 7323 4.3 (2): the segment that the next ACK will begin at.
+      if (seqLe(segment.seq, rcv.lastAckSent)) {
+        rcv.tsRecent = options.tsVal
+        rcv.tsRecentAt = now
+      }
+    }
+    const head = this.#payload.take(segment)
+    if (head < 0) return false
+    snd.wnd = segment.window << snd.shift
+    snd.wl1 = segment.seq
+    snd.wl2 = segment.ack
+    this.#deliver(tcb, head, this.#payload.tail, segment.length)
+    this.#tcp.oweAck(tcb, segment.length)
+    return true
+  }
+
+  /** Everything else, in the order of RFC 9293 3.10.7. */
+  slow(tcb: Tcb, segment: Segment, now: number): void {
+    this.#parseOptions(segment)
+    if (tcb.state === SYN_SENT) {
+      this.#synSent(tcb, segment, now)
+      return
+    }
+    if (!this.#acceptable(tcb, segment, now)) return
+    if ((segment.flags & RST) !== 0) {
+      this.#reset(tcb, segment, now)
+      return
+    }
+    if ((segment.flags & SYN) !== 0) {
+      // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
+      if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#tcp.resendSyn(tcb, now)
+      else this.#tcp.challenge(tcb, now)
+      return
+    }
+    if ((segment.flags & ACK) === 0) return
+    if (!this.#processAck(tcb, segment, now)) return
+    if (segment.length > 0) this.#processData(tcb, segment)
+    if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
+    this.#reachFin(tcb, now)
+    if (tcb.state !== CLOSED) this.#tcp.transmit(tcb, now)
+  }
+
+  #parseOptions(segment: Segment): void {
+    if (segment.optionsParsed) return
+    segment.optionsParsed = true
+    if (!segment.options.parse(this.#context.header(), segment.optionsAt, segment.optionsLength)) {
+      this.#context.counters.dropTcpOptions++
+    }
+  }
+
+  /** First check: sequence number (with PAWS before it), answered with an ACK when it fails. */
+  #acceptable(tcb: Tcb, segment: Segment, now: number): boolean {
+    const rcv = tcb.rcv
+    const counters = this.#context.counters
+    const options = segment.options
+    const isReset = (segment.flags & RST) !== 0
+    if (tcb.timestamps && options.hasTimestamps && !isReset) {
+      if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) {
+        counters.dropPaws++
+        this.#reportDuplicate(tcb, segment)
+        this.#tcp.ackSoon(tcb)
+        return false
+      }
+    }
+    const window = rcv.window()
+    const extent =
+      segment.length + ((segment.flags & SYN) !== 0 ? 1 : 0) + ((segment.flags & FIN) !== 0 ? 1 : 0)
+    const ahead = seqDiff(segment.seq, rcv.nxt)
+    const inside =
+      extent === 0
+        ? ahead === 0 || (ahead > 0 && ahead < window)
+        : ahead < window && seqDiff((segment.seq + extent) | 0, rcv.nxt) > 0
+    // A pure ACK that was overtaken by later data still acknowledges; so does one at the right edge.
+    const staleAck = extent === 0 && ahead <= window && ahead > -STALE_ACK_REACH
+    if (!inside && !(staleAck && !isReset)) {
+      if (isReset) {
+        counters.dropOutOfWindow++
+        return false
+      }
+      if (tcb.state === SYN_RECEIVED && (segment.flags & SYN) !== 0 && segment.seq === rcv.irs) {
+        this.#tcp.resendSyn(tcb, now)
+        return false
+      }
+      if (extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0) {
+        counters.dropDuplicate++
+        this.#reportDuplicate(tcb, segment)
+        if (tcb.state === TIME_WAIT) this.#tcp.restartTimeWait(tcb, now)
+        // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us.
+        if ((segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED) this.#processAck(tcb, segment, now)
+      } else counters.dropOutOfWindow++
+      if (tcb.state !== CLOSED) this.#tcp.ackSoon(tcb)
+      return false
+    }
+    if (tcb.timestamps && options.hasTimestamps && seqLe(segment.seq, rcv.lastAckSent)) {
+      if (((options.tsVal - rcv.tsRecent) | 0) >= 0) {
+        rcv.tsRecent = options.tsVal
+        rcv.tsRecentAt = now
+      }
+    }
+    return true
+  }
+
+  #reportDuplicate(tcb: Tcb, segment: Segment): void {
+    if (!tcb.sack || segment.length === 0) return
+    tcb.rcv.hasDsack = true
+    tcb.rcv.dsackStart = segment.seq
+    tcb.rcv.dsackEnd = (segment.seq + segment.length) | 0
+  }
+
+  /** RFC 5961 section 3.2: only the exact sequence number resets, others in the window are challenged. */
+  #reset(tcb: Tcb, segment: Segment, now: number): void {
+    if (segment.seq !== tcb.rcv.nxt) {
+      this.#tcp.challenge(tcb, now)
+      return
+    }
+    const finished = tcb.state === TIME_WAIT || tcb.state === CLOSING || tcb.state === LAST_ACK
+    this.#context.counters.connectionsReset++
+    this.#tcp.end(tcb, finished ? 0 : ECONNRESET)
+  }
+
+  /** RFC 9293 3.10.7.3. */
+  #synSent(tcb: Tcb, segment: Segment, now: number): void {
+    const snd = tcb.snd
+    const hasAck = (segment.flags & ACK) !== 0
+    if (hasAck && (seqLe(segment.ack, snd.iss) || seqGt(segment.ack, snd.max))) {
+      this.#output.resetFor(segment, this.#context.header())
+      return
+    }
+    if ((segment.flags & RST) !== 0) {
+      if (hasAck) this.#tcp.end(tcb, ECONNREFUSED)
+      return
+    }
+    if ((segment.flags & SYN) === 0) return
+    this.#tcp.negotiate(tcb, segment, now)
+    if (hasAck) {
+      snd.una = segment.ack
+      snd.nxt = segment.ack
+      snd.wl1 = segment.seq
+      snd.wl2 = segment.ack
+      snd.wnd = segment.window
+      tcb.state = ESTABLISHED
+      this.#context.wheel.cancel(tcb.retransmitTimer)
+      snd.retries = 0
+      this.#tcp.raise(tcb, EVENT_CONNECTED)
+      this.#tcp.ackSoon(tcb)
+      this.#tcp.transmit(tcb, now)
+    } else {
+      // Simultaneous open.
+      tcb.state = SYN_RECEIVED
+      this.#tcp.resendSyn(tcb, now)
+    }
+  }
+
+  /** Fifth check: the ACK field. False when the segment needs no further processing. */
+  #processAck(tcb: Tcb, segment: Segment, now: number): boolean {
+    const snd = tcb.snd
+    const ack = segment.ack
+    if (tcb.state === SYN_RECEIVED) {
+      if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
+        this.#output.resetFor(segment, this.#context.header())
+        return false
+      }
+      if (!this.#tcp.promote(tcb)) return false
+      snd.wl1 = (segment.seq - 1) | 0
+    }
+    if (seqGt(ack, snd.max) || seqDiff(snd.una, ack) > Math.max(snd.maxWnd, 65_535)) {
+      // RFC 5961 section 5.2.
+      this.#context.counters.dropBadAck++
+      this.#tcp.challenge(tcb, now)
+      return false
+    }
+    const window = segment.window << snd.shift
+    if (seqGt(ack, snd.una)) this.#tcp.acknowledged(tcb, segment, now)
+    else if (
+      ack === snd.una &&
+      segment.length === 0 &&
+      (segment.flags & FIN) === 0 &&
+      window === snd.wnd &&
+      snd.una !== snd.max
+    ) {
+      this.#tcp.duplicateAck(tcb, now)
+    }
+    if (
+      seqGe(ack, snd.una) &&
+      (seqLt(snd.wl1, segment.seq) || (snd.wl1 === segment.seq && seqLe(snd.wl2, ack)))
+    ) {
+      snd.wnd = window
+      snd.wl1 = segment.seq
+      snd.wl2 = ack
+      if (window > snd.maxWnd) snd.maxWnd = window
+    }
+    // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed.
+    if (window === 0 || snd.una === snd.max) snd.retries = 0
+    return this.#afterAck(tcb, now)
+  }
+
+  /** What an acknowledged FIN changes. */
+  #afterAck(tcb: Tcb, now: number): boolean {
+    const finAcked = tcb.snd.finSent && tcb.snd.una === tcb.snd.max
+    if (!finAcked) return true
+    if (tcb.state === FIN_WAIT_1) {
+      tcb.state = FIN_WAIT_2
+      if (tcb.orphaned) this.#tcp.startFinWait2(tcb, now)
+    } else if (tcb.state === CLOSING) {
+      this.#tcp.enterTimeWait(tcb, now)
+    } else if (tcb.state === LAST_ACK) {
+      this.#tcp.end(tcb, 0)
+      return false
+    }
+    return true
+  }
+
+  /** Seventh check: segment text. */
+  #processData(tcb: Tcb, segment: Segment): void {
+    const rcv = tcb.rcv
+    const counters = this.#context.counters
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    if (tcb.orphaned) {
+      // RFC 1122 4.2.2.13: data after close can't be delivered any more; say so.
+      counters.dropAfterShutdown++
+      this.#output.reset(tcb)
+      this.#tcp.end(tcb, 0)
+      return
+    }
+    const start = segment.seq
+    const end = (start + segment.length) | 0
+    if (seqLe(end, rcv.nxt)) {
+      counters.dropDuplicate++
+      this.#reportDuplicate(tcb, segment)
+      this.#tcp.ackSoon(tcb)
+      return
+    }
+    if (rcv.shut) {
+      counters.dropAfterShutdown++
+      if (seqLe(start, rcv.nxt)) rcv.nxt = end
+      this.#tcp.ackSoon(tcb)
+      return
+    }
+    if (seqLe(start, rcv.nxt)) {
+      if (start === rcv.nxt && this.#payload.shouldPack(segment)) {
+        this.#packed(tcb, segment)
+        return
+      }
+      // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
+      // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
+      while (this.#payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
+    }
+    if (this.#payload.exhausted() || (start !== rcv.nxt && this.#payload.scarce())) {
+      counters.dropNoMemory++
+      this.#tcp.ackSoon(tcb)
+      return
+    }
+    this.#placed(tcb, segment, start, end)
+  }
+
+  #packed(tcb: Tcb, segment: Segment): void {
+    if (seqGt((segment.seq + segment.length) | 0, tcb.rcv.adv) || tcb.rcv.ooo.count !== 0) {
+      this.#placed(tcb, segment, segment.seq, (segment.seq + segment.length) | 0)
+      return
+    }
+    const list = this.#payload.pack(tcb, segment)
+    if (list === -2) {
+      this.#context.counters.dropNoMemory++
+      this.#tcp.ackSoon(tcb)
+      return
+    }
+    this.#deliver(tcb, list, this.#payload.tail, segment.length)
+    this.#tcp.oweAck(tcb, segment.length)
+  }
+
+  /** Trims to the window and queues in order or out of order. */
+  #placed(tcb: Tcb, segment: Segment, start: number, end: number): void {
+    const rcv = tcb.rcv
+    const counters = this.#context.counters
+    this.#payload.unpack(rcv)
+    let head = this.#payload.take(segment)
+    if (head < 0) {
+      counters.dropNoMemory++
+      this.#tcp.ackSoon(tcb)
+      return
+    }
+    const beyond = seqDiff(end, rcv.adv)
+    if (beyond > 0) {
+      head = this.#tcp.keepFront(head, segment.length - beyond)
+      end = rcv.adv
+      // A FIN behind the cut can't be taken yet.
+      segment.flags &= ~FIN
+    }
+    const known = seqDiff(rcv.nxt, start)
+    if (known > 0) {
+      counters.duplicateBytes += known
+      if (tcb.sack) {
+        rcv.hasDsack = true
+        rcv.dsackStart = start
+        rcv.dsackEnd = rcv.nxt
+      }
+      head = this.#tcp.dropFront(head, known)
+      start = rcv.nxt
+      this.#tcp.ackSoon(tcb)
+    }
+    if (start === rcv.nxt && rcv.ooo.count === 0) {
+      this.#deliver(tcb, head, this.#tcp.lastOf(head), seqDiff(end, start))
+      this.#tcp.oweAck(tcb, segment.length)
+      return
+    }
+    counters.outOfOrderSegments++
+    rcv.sinceNiovs += this.#payload.niovs
+    // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
+    this.#tcp.ackSoon(tcb)
+    if (!rcv.ooo.insert(start, end, head)) {
+      counters.dropReassemblyLimit++
+      return
+    }
+    if (rcv.ooo.duplicateBytes > 0) {
+      counters.duplicateBytes += rcv.ooo.duplicateBytes
+      if (tcb.sack) {
+        rcv.hasDsack = true
+        rcv.dsackStart = rcv.ooo.duplicateStart
+        rcv.dsackEnd = rcv.ooo.duplicateEnd
+      }
+    }
+    while (rcv.ooo.ready(rcv.nxt)) {
+      const list = rcv.ooo.takeFirst(rcv.nxt)
+      if (list >= 0) {
+        this.#payload.niovs = 0
+        this.#deliver(tcb, list, rcv.ooo.takenTail, seqDiff(rcv.ooo.takenEnd, rcv.nxt))
+      }
+    }
+  }
+
+  /** Appends in-order payload to the receive queue. `head` -1: the bytes are already there (packed). */
+  #deliver(tcb: Tcb, head: number, tail: number, bytes: number): void {
+    const rcv = tcb.rcv
+    if (head >= 0) {
+      if (rcv.tail < 0) rcv.head = head
+      else this.#context.fragments.next[rcv.tail] = head
+      rcv.tail = tail
+    }
+    rcv.nxt = (rcv.nxt + bytes) | 0
+    rcv.queuedBytes += bytes
+    rcv.sinceBytes += bytes
+    rcv.sinceNiovs += this.#payload.niovs
+    this.#context.counters.rxBytes += bytes
+    if ((tcb.events & EVENT_READABLE) === 0) this.#tcp.raise(tcb, EVENT_READABLE)
+  }
+
+  #noteFin(tcb: Tcb, seq: number): void {
+    const rcv = tcb.rcv
+    if (rcv.finSeen || seqDiff(seq, rcv.nxt) < 0) return
+    rcv.finSeen = true
+    rcv.finSeq = seq
+    this.#tcp.ackSoon(tcb)
+  }
+
+  /** Eighth check: the FIN, once everything before it is here. */
+  #reachFin(tcb: Tcb, now: number): void {
+    const rcv = tcb.rcv
+    if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) return
+    rcv.finished = true
+    this.#payload.unpack(rcv)
+    rcv.nxt = (rcv.nxt + 1) | 0
+    if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
+    this.#tcp.ackSoon(tcb)
+    this.#tcp.raise(tcb, EVENT_READABLE)
+    if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT
+    else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING
+    else if (tcb.state === FIN_WAIT_2) this.#tcp.enterTimeWait(tcb, now)
+  }
+}

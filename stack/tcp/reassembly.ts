@@ -1,0 +1,272 @@
+import type { Fragments } from '../memory/fragments.ts'
+
+/**
+ * Out-of-order data by reference: disjoint runs of sequence space beyond `rcvNxt`, sorted, each a list of fragments that
+ * stay where the NIC put them. Bytes that arrive twice keep their first copy.
+ */
+export class Reassembly {
+  start: Int32Array
+  end: Int32Array
+  head: Int32Array
+  tail: Int32Array
+  /** When the run last grew, in segments: RFC 2018 section 4 wants the latest first. */
+  touched: Float64Array
+  count = 0
+  /** Payload bytes held. */
+  bytes = 0
+  /** First range of the last `insert` that was already here, for D-SACK (RFC 2883); empty when equal. */
+  duplicateStart = 0
+  duplicateEnd = 0
+  /** Bytes of the last `insert` that were already here. */
+  duplicateBytes = 0
+
+  readonly #fragments: Fragments
+  readonly #maxRuns: number
+  #stamp = 0
+  #cutTail = -1
+
+  /** @param maxRuns most holes a peer may make us remember */
+  constructor(fragments: Fragments, maxRuns: number) {
+    this.#fragments = fragments
+    this.#maxRuns = maxRuns
+    const capacity = Math.min(8, maxRuns)
+    this.start = new Int32Array(capacity)
+    this.end = new Int32Array(capacity)
+    this.head = new Int32Array(capacity)
+    this.tail = new Int32Array(capacity)
+    this.touched = new Float64Array(capacity)
+  }
+
+  /**
+   * Takes over the fragment list `head`, which is exactly the bytes `[start, end)`. False, and the list is discarded, when
+   * it would open more runs than allowed.
+   */
+  insert(start: number, end: number, head: number): boolean {
+    this.duplicateStart = this.duplicateEnd = this.duplicateBytes = 0
+    // Arrivals cluster at the end, so look from there for the first run that reaches `start`.
+    let index = this.count
+    while (index > 0 && ((this.end[index - 1]! - start) | 0) >= 0) index--
+    const stamp = ++this.#stamp
+
+    if (index === this.count || ((this.start[index]! - end) | 0) > 0) {
+      if (this.count >= this.#maxRuns) {
+        this.#fragments.discardList(head)
+        return false
+      }
+      this.#open(index, start, end, head)
+      this.touched[index] = stamp
+      this.bytes += (end - start) | 0
+      return true
+    }
+
+    const before = (this.start[index]! - start) | 0
+    if (before > 0) {
+      const rest = this.#cut(head, before)
+      this.#fragments.next[this.#cutTail] = this.head[index]!
+      this.head[index] = head
+      this.start[index] = start
+      this.bytes += before
+      head = rest
+      start = (start + before) | 0
+    }
+    this.touched[index] = stamp
+    while (((end - start) | 0) > 0) {
+      const known = Math.min((this.end[index]! - start) | 0, (end - start) | 0)
+      if (known > 0) {
+        this.#noteDuplicate(start, known)
+        head = this.#trimFront(head, known)
+        start = (start + known) | 0
+        continue
+      }
+      const hasNext = index + 1 < this.count && ((this.start[index + 1]! - end) | 0) <= 0
+      const room = hasNext ? (this.start[index + 1]! - start) | 0 : (end - start) | 0
+      const rest = room < ((end - start) | 0) ? this.#cut(head, room) : this.#wholeList(head)
+      if (room > 0) {
+        this.#fragments.next[this.tail[index]!] = head
+        this.tail[index] = this.#cutTail
+        this.bytes += room
+      }
+      this.end[index] = (start + room) | 0
+      start = this.end[index]!
+      head = rest
+      if (hasNext) this.#mergeNext(index)
+    }
+    return true
+  }
+
+  /** Whether the first run begins at or before `rcvNxt`. */
+  ready(rcvNxt: number): boolean {
+    return this.count > 0 && ((this.start[0]! - rcvNxt) | 0) <= 0
+  }
+
+  /**
+   * Removes the first run, trimmed to what lies beyond `rcvNxt`. Returns its list's head, -1 when nothing is left of it;
+   * `takenEnd` and `takenTail` describe it.
+   */
+  takeFirst(rcvNxt: number): number {
+    let head = this.head[0]!
+    const known = (rcvNxt - this.start[0]!) | 0
+    const size = (this.end[0]! - this.start[0]!) | 0
+    this.takenEnd = this.end[0]!
+    this.takenTail = this.tail[0]!
+    this.bytes -= size
+    this.#close(0)
+    if (known >= size) {
+      this.#fragments.discardList(head)
+      return -1
+    }
+    if (known > 0) head = this.#trimFront(head, known)
+    return head
+  }
+  takenEnd = 0
+  takenTail = -1
+
+  /** Index of the run that holds `seq`, -1 when none does. */
+  find(seq: number): number {
+    for (let i = 0; i < this.count; i++) {
+      if (((seq - this.start[i]!) | 0) >= 0 && ((this.end[i]! - seq) | 0) > 0) return i
+    }
+    return -1
+  }
+
+  /**
+   * Writes up to `room` blocks to `edges` from block `from` on, the most recently changed run first (RFC 2018 section 4).
+   * Returns the blocks written in all.
+   */
+  sackBlocks(edges: Int32Array, from: number, room: number): number {
+    let written = from
+    let newest = Number.POSITIVE_INFINITY
+    while (written < room && written - from < this.count) {
+      let best = -1
+      let stamp = -1
+      for (let i = 0; i < this.count; i++) {
+        const touched = this.touched[i]!
+        if (touched < newest && touched > stamp) {
+          stamp = touched
+          best = i
+        }
+      }
+      if (best < 0) break
+      edges[written * 2] = this.start[best]!
+      edges[written * 2 + 1] = this.end[best]!
+      newest = stamp
+      written++
+    }
+    return written
+  }
+
+  /** Gives up the run furthest ahead. Returns its bytes. */
+  dropLast(): number {
+    const last = this.count - 1
+    const size = (this.end[last]! - this.start[last]!) | 0
+    this.#fragments.discardList(this.head[last]!)
+    this.#close(last)
+    this.bytes -= size
+    return size
+  }
+
+  /** Gives every fragment back. */
+  clear(): void {
+    for (let i = 0; i < this.count; i++) this.#fragments.discardList(this.head[i]!)
+    this.count = 0
+    this.bytes = 0
+  }
+
+  #noteDuplicate(start: number, bytes: number): void {
+    if (this.duplicateBytes === 0) {
+      this.duplicateStart = start
+      this.duplicateEnd = (start + bytes) | 0
+    }
+    this.duplicateBytes += bytes
+  }
+
+  #mergeNext(index: number): void {
+    const next = index + 1
+    this.#fragments.next[this.tail[index]!] = this.head[next]!
+    this.tail[index] = this.tail[next]!
+    this.end[index] = this.end[next]!
+    this.#close(next)
+  }
+
+  /** Cuts the list after `bytes`; returns the head of the rest, `#cutTail` is the last node of the front. */
+  #cut(head: number, bytes: number): number {
+    const fragments = this.#fragments
+    let node = head
+    while (fragments.length[node]! < bytes) {
+      bytes -= fragments.length[node]!
+      node = fragments.next[node]!
+    }
+    const rest = fragments.length[node]! > bytes ? fragments.split(node, bytes) : fragments.next[node]!
+    fragments.next[node] = -1
+    this.#cutTail = node
+    return rest
+  }
+
+  #wholeList(head: number): number {
+    const fragments = this.#fragments
+    let node = head
+    while (fragments.next[node]! >= 0) node = fragments.next[node]!
+    this.#cutTail = node
+    return -1
+  }
+
+  /** Discards the first `bytes` of the list; returns the new head, -1 when nothing is left. */
+  #trimFront(head: number, bytes: number): number {
+    return trimFront(this.#fragments, head, bytes)
+  }
+
+  #open(index: number, start: number, end: number, head: number): void {
+    if (this.count === this.start.length) this.#grow()
+    for (let i = this.count; i > index; i--) this.#move(i - 1, i)
+    this.count++
+    this.#wholeList(head)
+    this.start[index] = start
+    this.end[index] = end
+    this.head[index] = head
+    this.tail[index] = this.#cutTail
+  }
+
+  #close(index: number): void {
+    this.count--
+    for (let i = index; i < this.count; i++) this.#move(i + 1, i)
+  }
+
+  #move(from: number, to: number): void {
+    this.start[to] = this.start[from]!
+    this.end[to] = this.end[from]!
+    this.head[to] = this.head[from]!
+    this.tail[to] = this.tail[from]!
+    this.touched[to] = this.touched[from]!
+  }
+
+  #grow(): void {
+    const capacity = Math.min(this.#maxRuns, this.start.length * 2)
+    const grow = <T extends Int32Array | Float64Array>(old: T, fresh: T): T => {
+      fresh.set(old)
+      return fresh
+    }
+    this.start = grow(this.start, new Int32Array(capacity))
+    this.end = grow(this.end, new Int32Array(capacity))
+    this.head = grow(this.head, new Int32Array(capacity))
+    this.tail = grow(this.tail, new Int32Array(capacity))
+    this.touched = grow(this.touched, new Float64Array(capacity))
+  }
+}
+
+/** Discards the first `bytes` of a fragment list; returns the new head, -1 when nothing is left. */
+export function trimFront(fragments: Fragments, head: number, bytes: number): number {
+  let node = head
+  while (node >= 0 && bytes > 0) {
+    const length = fragments.length[node]!
+    if (length > bytes) {
+      fragments.offset[node]! += bytes
+      fragments.length[node] = length - bytes
+      return node
+    }
+    const next = fragments.next[node]!
+    fragments.discard(node)
+    bytes -= length
+    node = next
+  }
+  return node
+}

@@ -1,0 +1,71 @@
+import type { Fragments } from '../memory/fragments.ts'
+import { Reassembly } from './reassembly.ts'
+
+/** The receiving half of a connection: RFC 9293's RCV variables, the queue of payload and what we told the peer. */
+export class Receiver {
+  /** RCV.NXT */
+  nxt = 0
+  /** Initial receive sequence number. */
+  irs = 0
+  /** Right edge of the window as the peer knows it: RCV.NXT + RCV.WND. Never moves left. */
+  adv = 0
+  /** Shift of the windows we announce (RFC 7323). */
+  shift = 0
+  /** RCV.NXT of the last ACK sent: RFC 7323's Last.ACK.sent. */
+  lastAckSent = 0
+  /** Sequence number of the peer's FIN, valid when `finSeen`. */
+  finSeq = 0
+  finSeen = false
+  /** The FIN was reached: nothing comes after what is queued. */
+  finished = false
+  /** The application reads no more (SHUT_RD or close): data is acknowledged and dropped. */
+  shut = false
+
+  /** TS.Recent, and when it was set (microseconds). */
+  tsRecent = 0
+  tsRecentAt = 0
+
+  /** In-order payload not yet taken by the application: a fragment list. */
+  head = -1
+  tail = -1
+  queuedBytes = 0
+  readonly ooo: Reassembly
+
+  /** Full-sized segments received since the last ACK. */
+  unacked = 0
+  /** An ACK must leave at the end of this poll. */
+  ackNow = false
+  /** On the stack's list of connections that may owe an ACK. */
+  touched = false
+  /** Segments still acknowledged at once at the start of a connection. */
+  quickAcks = 16
+  /** D-SACK block to report with the next ACK. */
+  dsackStart = 0
+  dsackEnd = 0
+  hasDsack = false
+
+  /** Niovs promised by the advertised window. */
+  promised = 0
+  /** Running mean of payload bytes per niov, for turning niovs into window. */
+  bytesPerNiov = 0
+  /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
+  sinceBytes = 0
+  sinceNiovs = 0
+  /** On the list of connections that wait for memory before their window can grow. */
+  starved = false
+
+  /** Niov that small payloads are copied into under pressure (it holds one stack reference), -1 when none. */
+  packNiov = -1
+  packPool = 0
+  /** Area offset of its first unused byte. */
+  packAt = 0
+
+  constructor(fragments: Fragments, maxRuns: number) {
+    this.ooo = new Reassembly(fragments, maxRuns)
+  }
+
+  /** Bytes the peer may still send. */
+  window(): number {
+    return (this.adv - this.nxt) | 0
+  }
+}

@@ -1,0 +1,75 @@
+import { put16, put32 } from './bytes.ts'
+import { sumBytes } from './checksum.ts'
+
+/** The IPv4 header (RFC 791 section 3.1). */
+
+export const IPV4_MIN_HEADER_BYTES = 20
+export const IPPROTO_TCP = 6
+
+/** Byte offsets within the header. */
+export const ipv4Field = {
+  versionIhl: 0,
+  tos: 1,
+  totalLength: 2,
+  identification: 4,
+  flagsFragment: 6,
+  ttl: 8,
+  protocol: 9,
+  checksum: 10,
+  source: 12,
+  destination: 16,
+} as const
+
+/** Don't fragment. */
+export const IPV4_DF = 0x4000
+/** More-fragments bit and fragment offset: anything set means "a fragment". */
+export const IPV4_FRAGMENT_MASK = 0x3fff
+
+/**
+ * Writes a 20-byte header with its checksum.
+ * @param totalLength bytes of header and payload @param source,destination addresses as integers
+ */
+export function putIpv4(
+  frame: Uint8Array,
+  at: number,
+  totalLength: number,
+  identification: number,
+  protocol: number,
+  source: number,
+  destination: number,
+): void {
+  frame[at] = 0x45
+  frame[at + 1] = 0
+  put16(frame, at + 2, totalLength)
+  put16(frame, at + 4, identification)
+  put16(frame, at + 6, IPV4_DF)
+  frame[at + 8] = 64
+  frame[at + 9] = protocol
+  put16(frame, at + 10, 0)
+  put32(frame, at + 12, source)
+  put32(frame, at + 16, destination)
+  put16(frame, at + 10, ~sumBytes(frame, at, IPV4_MIN_HEADER_BYTES) & 0xffff)
+}
+
+/** `192.0.2.1` from an integer. */
+export function formatIpv4(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
+}
+
+/** An integer (signed, as the stack keeps addresses) from `192.0.2.1`; null when the text is not an address. */
+export function parseIpv4(text: string): number | null {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
+  if (match === null) return null
+  let address = 0
+  for (let i = 1; i <= 4; i++) {
+    const part = Number(match[i])
+    if (part > 255) return null
+    address = (address << 8) | part
+  }
+  return address
+}
+
+/** The four bytes of an address in network order. */
+export function ipv4Bytes(address: number): Uint8Array {
+  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address)
+}

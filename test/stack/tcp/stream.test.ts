@@ -1,0 +1,103 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { seededRandom } from '../../../driver/memory/index.ts'
+import { CLOSE_WAIT, FIN_WAIT_2 } from '../../../stack/tcp/state.ts'
+import { drain, StackPair } from '../../support/stack-pair.ts'
+
+function pattern(bytes: number, seed: number): Uint8Array {
+  const random = seededRandom(seed)
+  return Uint8Array.from({ length: bytes }, () => random() * 256)
+}
+
+/** Sends `data` from client to server in pieces and returns what arrived, up to the end of the stream. */
+function transfer(pair: StackPair, data: Uint8Array, piece: number): Uint8Array {
+  const [client, server] = pair.open()
+  let given = 0
+  let closed = false
+  const parts: Uint8Array[] = []
+  let received = 0
+  const ok = pair.runUntil(() => {
+    while (given < data.length) {
+      const end = Math.min(data.length, given + piece)
+      const taken = pair.client.tcp.send(client, data.subarray(given, end), 0, pair.clock.now())
+      given += taken
+      if (taken === 0) break
+    }
+    if (given === data.length && !closed) {
+      pair.client.tcp.shutdownSend(client, pair.clock.now())
+      closed = true
+    }
+    const part = drain(pair.server, server)
+    received += part.length
+    if (part.length > 0) parts.push(part)
+    return server.rcv.finished && server.rcv.queuedBytes === 0
+  })
+  if (!ok) {
+    throw new Error(
+      `stalled at ${received} of ${data.length}: ${JSON.stringify({ counters: pair.server.counters, seed: pair.link.seed })}`,
+    )
+  }
+  const whole = new Uint8Array(received)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  expect(server.state).toBe(CLOSE_WAIT)
+  expect(pair.runUntil(() => client.state === FIN_WAIT_2)).toBe(true)
+  return whole
+}
+
+describe('a stream from one stack to another', () => {
+  it.each([
+    [1, 1500],
+    [1000, 1500],
+    [100_000, 1500],
+    [3_000_000, 9000],
+    [3_000_000, 65_535],
+  ])('delivers %i bytes at MTU %i', (bytes, mtu) => {
+    const pair = new StackPair({ mtu })
+    const data = pattern(bytes, bytes)
+    expect(Buffer.compare(transfer(pair, data, 1 << 20), data)).toBe(0)
+    expect(pair.server.census().lost).toBe(0)
+    expect(pair.server.counters.copiedBytes).toBe(0)
+  })
+
+  it('delivers the bytes that were sent under loss, reordering, duplication and corruption, and loses no niov', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          seed: fc.integer(),
+          bytes: fc.integer({ min: 0, max: 200_000 }),
+          piece: fc.integer({ min: 1, max: 30_000 }),
+          mtu: fc.constantFrom(576, 1500, 9000, 65_535),
+          niovs: fc.constantFrom(64, 256, 2048),
+          loss: fc.constantFrom(0, 0.01, 0.1),
+          reorder: fc.constantFrom(0, 0.05, 0.5),
+          duplicate: fc.constantFrom(0, 0.05, 0.5),
+          corrupt: fc.constantFrom(0, 0.02),
+          delayUs: fc.constantFrom(0, 50, 10_000),
+          timestamps: fc.boolean(),
+          sack: fc.boolean(),
+        }),
+        (c) => {
+          const pair = new StackPair({
+            seed: c.seed,
+            mtu: c.mtu,
+            niovs: c.niovs,
+            impairments: c,
+            tcp: { timestamps: c.timestamps, sack: c.sack, dataRetries: 1000, synRetries: 1000 },
+          })
+          const data = pattern(c.bytes, c.seed)
+          const got = transfer(pair, data, c.piece)
+          expect(Buffer.compare(got, data)).toBe(0)
+          const census = pair.server.census()
+          expect(census.lost).toBe(0)
+          expect(census.queued + census.user).toBe(0)
+          expect(pair.server.fragments.used).toBe(0)
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+})
