@@ -1,0 +1,103 @@
+// Page-aligned memory as ArrayBuffers: anonymous, huge pages, memfd, and the kernel's rings.
+#include "addon.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <unordered_map>
+
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26)
+#endif
+#ifndef MAP_HUGE_2MB
+#define MAP_HUGE_2MB (21 << 26)
+#endif
+
+namespace zcrx {
+namespace {
+
+constexpr double kLargest = 1099511627776.0;  // 1 TiB, more than any area and exact in a double
+
+// Mappings made here, by address. Buffers may be transferred between threads, hence one table for the process.
+std::mutex mappings_lock;
+std::unordered_map<void*, size_t> mappings;
+
+void Unmap(napi_env, void* address, void* hint) {
+  {
+    std::lock_guard<std::mutex> hold(mappings_lock);
+    mappings.erase(address);
+  }
+  munmap(address, reinterpret_cast<size_t>(hint));
+}
+
+Napi::Value MapMemory(const Napi::CallbackInfo& info) {
+  const size_t length = static_cast<size_t>(Integer(info, 0, "bytes", 1, kLargest));
+  const bool huge = Flag(info, 1, "huge");
+  const int fd = static_cast<int>(Integer(info, 2, "fd", -1, 2147483647.0));
+  int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  // The huge pages of a memfd come from the file, not from the mapping.
+  if (huge && fd < 0) flags |= MAP_HUGETLB | MAP_HUGE_2MB;
+  return MappedBuffer(info.Env(), mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd, 0), length);
+}
+
+Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
+  const std::string name = Text(info, 0, "name", 249);
+  const size_t length = static_cast<size_t>(Integer(info, 1, "bytes", 1, kLargest));
+  const bool huge = Flag(info, 2, "huge");
+  const int fd = memfd_create(name.c_str(), MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0u));
+  if (fd >= 0 && ftruncate(fd, static_cast<off_t>(length)) < 0) {
+    const int why = errno;
+    ::close(fd);
+    errno = why;
+    return Result(info.Env(), -1);
+  }
+  return Opened(info.Env(), fd);
+}
+
+// The address stays valid for views that are still about; what was mapped there (a ring keeps its socket alive) is let go.
+Napi::Value Release(const Napi::CallbackInfo& info) {
+  const Span<uint8_t> view = Bytes(info, 0, "mapping");
+  std::lock_guard<std::mutex> hold(mappings_lock);
+  const auto found = mappings.find(view.data);
+  if (found == mappings.end() || found->second != view.length) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
+  void* zeros = mmap(view.data, view.length, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+  return Result(info.Env(), zeros == MAP_FAILED ? -1 : 0);
+}
+
+Napi::Value AddressOf(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(reinterpret_cast<uintptr_t>(Bytes(info, 0, "view").data)));
+}
+
+}  // namespace
+
+Napi::Value MappedBuffer(Napi::Env env, void* address, size_t length) {
+  if (address == MAP_FAILED) return Result(env, -1);
+  {
+    std::lock_guard<std::mutex> hold(mappings_lock);
+    mappings[address] = length;
+  }
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(env, address, length, Unmap,
+                                                              reinterpret_cast<void*>(length), &buffer);
+  if (status != napi_ok) {
+    Unmap(env, address, reinterpret_cast<void*>(length));
+    errno = ENOTSUP;  // a runtime whose heap is caged can't hold foreign memory
+    return Result(env, -1);
+  }
+  return Napi::Value(env, buffer);
+}
+
+void InitMemory(Napi::Env env, Napi::Object exports) {
+  exports.Set("mapMemory", Napi::Function::New(env, MapMemory, "mapMemory"));
+  exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd, "createMemfd"));
+  exports.Set("release", Napi::Function::New(env, Release, "release"));
+  exports.Set("addressOf", Napi::Function::New(env, AddressOf, "addressOf"));
+}
+
+}  // namespace zcrx

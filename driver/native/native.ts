@@ -1,0 +1,149 @@
+/**
+ * What the C++ addon exports: system calls, and the one loop that touches every payload byte.
+ *
+ * A call that the kernel refuses returns a negative errno number, so that an `EAGAIN` on the data path costs no
+ * exception. Arguments that can't be right throw `TypeError` or `RangeError` before anything is done. Descriptors are
+ * closed by `close`, or when the environment that opened them (main thread, worker) ends, however it ends.
+ *
+ * Memory crosses the border as views, never as buffers: Node-API looks into a `SharedArrayBuffer` only through a view.
+ */
+export interface Native {
+  /** Closes a descriptor that this environment opened through the addon; `-EBADF` for any other. */
+  close(fd: number): number
+  /** A second descriptor of the same open file (`F_DUPFD_CLOEXEC`), owned by this environment. */
+  duplicate(fd: number): number
+
+  /**
+   * Page-aligned zeroed memory, unmapped when the buffer is collected.
+   * @param bytes at least 1; a multiple of 2 MiB with `huge`
+   * @param huge 2 MiB pages (`MAP_HUGETLB`); `-ENOMEM` when the system has none reserved
+   * @param fd a memfd to map shared from its start, or -1 for anonymous memory
+   */
+  mapMemory(bytes: number, huge: boolean, fd: number): ArrayBuffer | number
+  /** A memfd of `bytes`, which another process can map (memfd_create(2)). Returns the descriptor. */
+  createMemfd(name: string, bytes: number, huge: boolean): number
+  /**
+   * Puts private zero pages in the place of a mapping made by `mapMemory` or `xskMapRing`: what was mapped is let go at
+   * once (a mapped ring keeps its socket, and the socket its queue), and views that are still about stay valid.
+   * `-EINVAL` unless `mapping` covers exactly one such mapping.
+   */
+  release(mapping: Uint8Array): number
+  /** Where the view's first byte lies in the address space of the process. */
+  addressOf(view: Uint8Array): number
+
+  /** A new AF_XDP socket. */
+  xskSocket(): number
+  /** `XDP_UMEM_REG`. `memory` begins on a page; its owner keeps it alive and in place while the socket is open. */
+  xskRegisterUmem(fd: number, memory: Uint8Array, chunkSize: number): number
+  /**
+   * Sets the ring sizes and reads where things lie in the rings. The order is fill, completion, rx, tx everywhere.
+   * @param sizes four powers of two, in entries
+   * @param offsets out: for each ring the byte offsets of producer word, consumer word, flags word, first descriptor
+   */
+  xskConfigureRings(fd: number, sizes: Uint32Array, offsets: Uint32Array): number
+  /** Maps a ring (0 fill, 1 completion, 2 rx, 3 tx), shared with the kernel. */
+  xskMapRing(fd: number, ring: number, bytes: number): ArrayBuffer | number
+  /** bind(2) with `sxdp_flags`. */
+  xskBind(fd: number, ifIndex: number, queue: number, flags: number): number
+  /** `XDP_OPTIONS`: bit 0 tells zero-copy. */
+  xskOptions(fd: number): number
+  /** `XDP_MAX_TX_SKB_BUDGET` (Linux 6.17): frames that one kick may send in copy mode; 32 where it is refused. */
+  xskSetTxBudget(fd: number, frames: number): number
+  /** `XDP_STATISTICS` into six numbers, in the order of `struct xdp_statistics`. */
+  xskStatistics(fd: number, out: Float64Array): number
+  /** sendto(2) with nothing: the kernel looks at the tx ring. */
+  xskKickTx(fd: number): number
+  /** recvfrom(2) with nothing: the kernel looks at the fill ring (zero-copy with `XDP_USE_NEED_WAKEUP`). */
+  xskKickRx(fd: number): number
+
+  /** `BPF_MAP_CREATE`. Returns the descriptor. @param name at most 15 of `[A-Za-z0-9_.]` */
+  bpfMapCreate(
+    type: number,
+    keySize: number,
+    valueSize: number,
+    maxEntries: number,
+    flags: number,
+    name: string,
+  ): number
+  /** Sets an element (`BPF_ANY`); for hash, array and xskmap only. `-EINVAL` when a size is not the map's. */
+  bpfMapUpdate(fd: number, key: Uint8Array, value: Uint8Array): number
+  /** Reads an element into `value`; `-ENOENT` when there is none. */
+  bpfMapLookup(fd: number, key: Uint8Array, value: Uint8Array): number
+  /** Removes an element; `-ENOENT` when there is none. */
+  bpfMapDelete(fd: number, key: Uint8Array): number
+  /**
+   * `BPF_PROG_LOAD`. Returns the descriptor.
+   * @param log the verifier's words, zero-terminated, when it refuses; empty to do without
+   */
+  bpfProgLoad(
+    type: number,
+    instructions: Uint8Array,
+    license: string,
+    name: string,
+    flags: number,
+    log: Uint8Array,
+  ): number
+  /** `BPF_LINK_CREATE`: the program stays attached until the last descriptor of the link is closed. */
+  bpfLinkCreate(progFd: number, ifIndex: number, attachType: number, flags: number): number
+  /** Name of a loaded program by its id. */
+  bpfProgName(id: number): string | number
+
+  /** Facts about an interface of the calling thread's network namespace; `-ENODEV` when there is none. */
+  linkInfo(name: string): LinkInfo | number
+  /** setns(2) with `CLONE_NEWNET`, for the calling thread alone. */
+  setNetns(fd: number): number
+
+  /**
+   * ppoll(2) of one descriptor. Returns `revents`, 0 after the timeout or a signal.
+   * @param fd -1 to sleep
+   * @param timeoutMs fractions count; `Infinity` for ever
+   */
+  poll(fd: number, events: number, timeoutMs: number): number
+  /** Watches a descriptor from the event loop. Close it before the descriptor. */
+  readonly Watcher: new (
+    fd: number,
+  ) => Watcher
+
+  /**
+   * `out[i]` = folded one's complement sum of the big-endian 16-bit words of
+   * `memory[base + offset[i], base + offset[i] + length[i])`, an odd last byte padded with zero (RFC 1071, not inverted).
+   * @throws RangeError when a fragment lies outside `memory`
+   */
+  sumFragments(
+    memory: Uint8Array,
+    offset: Uint32Array,
+    length: Uint32Array,
+    out: Uint32Array,
+    count: number,
+    base: number,
+  ): void
+}
+
+/** One-shot: keeps the process alive while it is started, and not otherwise. */
+export interface Watcher {
+  /** Calls `callback` once when the descriptor is readable; a second start replaces it. */
+  start(callback: () => void): number
+  stop(): void
+  close(): void
+}
+
+export interface LinkInfo {
+  readonly index: number
+  readonly up: boolean
+  readonly running: boolean
+  readonly loopback: boolean
+  /** Six bytes, zero where the interface has no Ethernet address. */
+  readonly mac: Uint8Array
+  readonly mtu: number
+  /** Receive queues in use. */
+  readonly rxQueues: number
+  /** Driver name as `ethtool -i` has it; empty when the driver doesn't say. */
+  readonly driver: string
+  /** XDP programs on the interface. */
+  readonly programs: readonly XdpAttachment[]
+}
+
+export interface XdpAttachment {
+  readonly id: number
+  readonly mode: 'native' | 'generic' | 'offloaded'
+}

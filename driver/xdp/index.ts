@@ -1,0 +1,3 @@
+export type { XdpHookHandle, XdpMode } from './hook.ts'
+export { XdpNic, type XdpNicOptions } from './nic.ts'
+export type { RingSizes } from './socket.ts'

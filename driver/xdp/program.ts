@@ -1,0 +1,223 @@
+import { Assembler, type Register, reg, type Width } from './asm.ts'
+
+/**
+ * The XDP program, and the key of its steering map. It redirects what the stack has asked for into the queue's AF_XDP
+ * socket and passes everything else on to the kernel, so that every other port, ARP and ssh keep working.
+ *
+ * A key is 24 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1),
+ * receive queue (4, host order). Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address,
+ * ARP for it included. With the queue in the key, workers on several queues share the map without sharing an entry.
+ */
+
+export const STEERING_KEY_BYTES = 24
+export const STEERING_VALUE_BYTES = 4
+
+const PROTOCOL_TCP = 6
+
+/** Writes the key for a TCP port (host order) of an IPv4 address, or, with port 0, for the whole address. */
+export function steeringKey(address: Uint8Array, port: number, queue: number): Uint8Array {
+  const key = new Uint8Array(STEERING_KEY_BYTES)
+  key[10] = 0xff
+  key[11] = 0xff
+  key.set(address, 12)
+  key[16] = port >> 8
+  key[17] = port & 0xff
+  key[18] = port === 0 ? 0 : PROTOCOL_TCP
+  new DataView(key.buffer).setUint32(20, queue, true)
+  return key
+}
+
+// enum xdp_action, struct xdp_md, bpf-helpers(7)
+const XDP_PASS = 2
+const MD_DATA = 0
+const MD_DATA_END = 4
+const MD_RX_QUEUE_INDEX = 16
+const HELPER_MAP_LOOKUP_ELEM = 1
+const HELPER_REDIRECT_MAP = 51
+const HELPER_XDP_LOAD_BYTES = 189
+
+/** A 16-bit number in network order, as a little-endian load sees it. */
+const be16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8)
+
+const ETHERTYPE_IPV4 = 0x0800
+const ETHERTYPE_ARP = 0x0806
+const ETHERTYPE_VLAN = 0x8100
+const ETHERTYPE_QINQ = 0x88a8
+/** More-fragments and fragment offset of the IPv4 header, not don't-fragment. */
+const FRAGMENT_BITS = 0x3fff
+/** Address lengths in ARP: 6 bytes, 4 bytes. */
+const ARP_LENGTHS = 0x0604
+
+const CTX: Register = 6
+const DATA: Register = 7
+const DATA_END: Register = 8
+/** Bytes from the start of the frame to the header that is being read. */
+const AT: Register = 9
+const FRAME: Register = 10
+const KEY = -24
+const WINDOW = -64
+
+/** How the program reads headers. Positions count from where the last `skip` has led. */
+interface Reader {
+  /** VLAN tags it can step over. */
+  readonly tags: number
+  /** Goes elsewhere when this EtherType is of a VLAN tag that it can't step over. */
+  untagged(type: Register): void
+  /** Goes elsewhere when the bytes are not there. Clobbers r0..r5. */
+  need(bytes: number): void
+  /** Loads from the bytes asked for last, before anything else touches r2. */
+  load(width: Width, dst: Register, offset: number): void
+  skip(bytes: number): void
+  /** Skips an IPv4 header of that many 32-bit words; leaves what was asked for readable. Clobbers the register. */
+  skipHeader(words: Register): void
+}
+
+/**
+ * Straight from the packet: plain frames with their headers in the linear part, the rest goes to `otherwise`. All
+ * positions are constants, because the verifier grants arithmetic with variables on packet pointers only to
+ * CAP_PERFMON, which nothing else here needs.
+ */
+function directReader(asm: Assembler, otherwise: string): Reader {
+  let at = 0
+  let base = 0
+  return {
+    tags: 0,
+    untagged(type) {
+      asm.jump('eq', type, be16(ETHERTYPE_VLAN), otherwise).jump('eq', type, be16(ETHERTYPE_QINQ), otherwise)
+    },
+    need(bytes) {
+      base = at
+      asm
+        .mov(2, reg(DATA))
+        .mov(3, reg(DATA))
+        .alu('add', 3, at + bytes)
+        .jump('gt', 3, reg(DATA_END), otherwise)
+    },
+    load(width, dst, offset) {
+      asm.ldx(width, dst, 2, base + offset)
+    },
+    skip(bytes) {
+      at += bytes
+    },
+    skipHeader(words) {
+      asm.jump('ne', words, 5, otherwise)
+      at += 20
+    },
+  }
+}
+
+/** Through a helper that knows where the fragments are: slower, and takes every frame. */
+function helperReader(asm: Assembler, otherwise: string): Reader {
+  return {
+    tags: 2,
+    // A third tag is no EtherType that is looked for.
+    untagged() {},
+    need(bytes) {
+      asm
+        .mov(1, reg(CTX))
+        .mov(2, reg(AT))
+        .mov(3, reg(FRAME))
+        .alu('add', 3, WINDOW)
+        .mov(4, bytes)
+        .call(HELPER_XDP_LOAD_BYTES)
+        .jump('ne', 0, 0, otherwise)
+    },
+    load(width, dst, offset) {
+      asm.ldx(width, dst, FRAME, WINDOW + offset)
+    },
+    skip(bytes) {
+      asm.alu('add', AT, bytes)
+    },
+    skipHeader(words) {
+      asm.alu('lsh', words, 2).alu('add', AT, reg(words))
+    },
+  }
+}
+
+/** Reads the headers and fills in the key; leaves to `steered`, `claimed` or `pass`. Labels begin with `name`. */
+function parse(asm: Assembler, read: Reader, name: string): void {
+  read.need(14)
+  read.load(2, 5, 12)
+  read.skip(14)
+  for (let tag = 1; tag <= read.tags; tag++) {
+    asm
+      .jump('eq', 5, be16(ETHERTYPE_VLAN), `${name} tag ${tag}`)
+      .jump('ne', 5, be16(ETHERTYPE_QINQ), `${name} network`)
+      .label(`${name} tag ${tag}`)
+    read.need(4)
+    read.load(2, 5, 2)
+    read.skip(4)
+  }
+  asm.label(`${name} network`)
+  read.untagged(5)
+  asm.jump('eq', 5, be16(ETHERTYPE_IPV4), `${name} ipv4`).jump('ne', 5, be16(ETHERTYPE_ARP), 'pass')
+
+  read.need(28)
+  read.load(2, 3, 2)
+  asm.jump('ne', 3, be16(ETHERTYPE_IPV4), 'pass')
+  read.load(2, 3, 4)
+  asm.jump('ne', 3, be16(ARP_LENGTHS), 'pass')
+  read.load(4, 3, 24)
+  asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
+
+  asm.label(`${name} ipv4`)
+  read.need(20)
+  read.load(1, 1, 0)
+  asm.mov(3, reg(1)).alu('rsh', 3, 4).jump('ne', 3, 4, 'pass').alu('and', 1, 15).jump('lt', 1, 5, 'pass')
+  read.skipHeader(1)
+  read.load(4, 3, 16)
+  asm.stx(4, FRAME, KEY + 12, 3)
+  read.load(2, 3, 6)
+  asm.jump('set', 3, be16(FRAGMENT_BITS), 'claimed')
+  read.load(1, 3, 9)
+  asm.jump('ne', 3, PROTOCOL_TCP, 'claimed')
+  read.need(4)
+  read.load(2, 3, 2)
+  asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
+}
+
+/**
+ * The program as bpf(2) takes it.
+ * @param steeringFd hash map of {@link steeringKey}
+ * @param socketsFd xskmap, by receive queue
+ */
+export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array {
+  const asm = new Assembler()
+  const lookup = (hit: string): void => {
+    asm
+      .loadMap(1, steeringFd)
+      .mov(2, reg(FRAME))
+      .alu('add', 2, KEY)
+      .call(HELPER_MAP_LOOKUP_ELEM)
+      .jump('ne', 0, 0, hit)
+  }
+
+  asm
+    .mov(CTX, reg(1))
+    .ldx(4, DATA, CTX, MD_DATA)
+    .ldx(4, DATA_END, CTX, MD_DATA_END)
+    .st(8, FRAME, KEY, 0)
+    .st(4, FRAME, KEY + 8, -0x10000)
+    .st(4, FRAME, KEY + 16, PROTOCOL_TCP << 16)
+    .ldx(4, 1, CTX, MD_RX_QUEUE_INDEX)
+    .stx(4, FRAME, KEY + 20, 1)
+  parse(asm, directReader(asm, 'general'), 'direct')
+  asm.label('general').mov(AT, 0)
+  parse(asm, helperReader(asm, 'pass'), 'helper')
+
+  asm.label('steered')
+  lookup('redirect')
+  asm.label('claimed').st(4, FRAME, KEY + 16, 0)
+  lookup('redirect')
+  asm.label('pass').mov(0, XDP_PASS).exit()
+
+  // No socket on this queue: the flags say what to return instead.
+  asm
+    .label('redirect')
+    .loadMap(1, socketsFd)
+    .ldx(4, 2, CTX, MD_RX_QUEUE_INDEX)
+    .mov(3, XDP_PASS)
+    .call(HELPER_REDIRECT_MAP)
+    .exit()
+  return asm.assemble()
+}

@@ -1,0 +1,146 @@
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { NicError } from '../errors.ts'
+import type { LinkInfo, Native } from '../native/index.ts'
+
+/** What the operating system says: errno as typed errors, capabilities, limits, who holds what, namespaces. */
+
+/** errno numbers by name, positive. */
+export const ERRNO = constants.errno
+
+/** linux/capability.h, those that an AF_XDP queue takes. */
+const NEEDED_CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_BPF: 39 } as const
+const CAP_SYS_ADMIN = 21
+
+/** Name of a positive errno. */
+export function errnoName(errno: number): string {
+  return errno > 0 && errno < 4096 ? getSystemErrorName(-errno) : `errno ${errno}`
+}
+
+/** What of CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF the process lacks. */
+export function missingCapabilities(): string[] {
+  const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))
+  if (line === null) return []
+  const effective = BigInt(`0x${line[1]}`)
+  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n
+  return Object.entries(NEEDED_CAPABILITIES)
+    .filter(([name, bit]) => !has(bit) && !(name === 'CAP_BPF' && has(CAP_SYS_ADMIN)))
+    .map(([name]) => name)
+}
+
+/** Soft limit of RLIMIT_MEMLOCK in bytes; Infinity when there is none or it is not known. */
+export function memlockLimit(): number {
+  const line = /^Max locked memory\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+  return line === null || line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1])
+}
+
+/**
+ * A refused system call as a `NicError`. Knows what holds for all of them: privileges and vanished interfaces.
+ * @param result negative errno
+ * @param call what was called, for the message
+ */
+export function systemFailure(result: number, call: string, device: string): NicError {
+  const errno = -result
+  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES) {
+    const missing = missingCapabilities()
+    const lacks = missing.length > 0 ? `the process lacks ${missing.join(', ')}` : 'something forbids it'
+    return new NicError(
+      'ZCRX_NIC_PERMISSION',
+      `${call} on ${device} is not permitted, ${lacks}`,
+      missing.length > 0
+        ? 'run as root or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF'
+        : 'look at seccomp, lockdown and LSM policies (dmesg)',
+      errno,
+    )
+  }
+  if (errno === ERRNO.ENODEV || errno === ERRNO.ENXIO) {
+    return new NicError('ZCRX_NIC_NO_DEVICE', `there is no interface ${device} (any more)`, 'ip link', errno)
+  }
+  if (errno === ERRNO.ENETDOWN) return interfaceDown(device, errno)
+  return new NicError('ZCRX_NIC_SYSTEM', `${call} on ${device} failed with ${errnoName(errno)}`, '', errno)
+}
+
+export function interfaceDown(device: string, errno = 0): NicError {
+  return new NicError(
+    'ZCRX_NIC_DOWN',
+    `the interface ${device} is down`,
+    `ip link set dev ${device} up`,
+    errno,
+  )
+}
+
+/** Facts about an interface that must be there. @throws NicError */
+export function linkInfo(native: Native, device: string): LinkInfo {
+  if (device === '' || device.length > 15 || /[\s/\0]/.test(device)) {
+    throw new NicError(
+      'ZCRX_NIC_NO_DEVICE',
+      `${JSON.stringify(device)} can't be the name of an interface`,
+      'ip link',
+    )
+  }
+  const facts = native.linkInfo(device)
+  if (typeof facts !== 'number') return facts
+  if (facts !== -ERRNO.ENODEV) throw systemFailure(facts, 'RTM_GETLINK', device)
+  throw new NicError(
+    'ZCRX_NIC_NO_DEVICE',
+    `there is no interface ${device} in this network namespace`,
+    'ip link shows those there are',
+    ERRNO.ENODEV,
+  )
+}
+
+/**
+ * Runs `work` with the calling thread in another network namespace. Sockets stay where they were made, so nothing later
+ * needs this. @param path such as `/run/netns/blue`; undefined for the namespace the thread is in
+ */
+export function inNamespace<T>(native: Native, path: string | undefined, work: () => T): T {
+  if (path === undefined) return work()
+  const here = openSync('/proc/thread-self/ns/net', 'r')
+  let there = -1
+  try {
+    try {
+      there = openSync(path, 'r')
+    } catch (error) {
+      const errno = -((error as NodeJS.ErrnoException).errno ?? 0)
+      const remedy = 'ip netns list shows those with a name'
+      throw new NicError('ZCRX_NIC_NO_DEVICE', `there is no network namespace ${path}`, remedy, errno)
+    }
+    const entered = native.setNetns(there)
+    if (entered < 0) throw systemFailure(entered, 'setns', path)
+    try {
+      return work()
+    } finally {
+      native.setNetns(here)
+    }
+  } finally {
+    closeSync(here)
+    if (there >= 0) closeSync(there)
+  }
+}
+
+/** Processes that hold an XDP link of this program, as `pid 42 (name)`. Only what /proc lets us see. */
+export function holdersOfProgram(programId: number): string[] {
+  const holders: string[] = []
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      const holds = readdirSync(`/proc/${pid}/fdinfo`).some((fd) =>
+        isLinkOf(`/proc/${pid}/fdinfo/${fd}`, programId),
+      )
+      if (holds) holders.push(`pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`)
+    } catch {
+      // gone meanwhile, or not ours to look into
+    }
+  }
+  return holders
+}
+
+function isLinkOf(path: string, programId: number): boolean {
+  try {
+    const text = readFileSync(path, 'utf8')
+    return /^link_type:\s*xdp$/m.test(text) && new RegExp(`^prog_id:\\s*${programId}$`, 'm').test(text)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,95 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+
+/** Two fresh network namespaces joined by a veth pair, for tests. */
+
+let created = 0
+const live = new Set<VethPair>()
+
+process.once('exit', () => {
+  for (const pair of live) pair.destroy()
+})
+
+export interface VethPairOptions {
+  mtu?: number
+  /** Queues. */
+  queues?: number
+}
+
+export class VethPair {
+  /** Namespaces: ours has the interface the stack opens, the peer is an ordinary Linux. */
+  readonly ours: string
+  readonly peer: string
+  /** Path for `netns` options. */
+  readonly oursPath: string
+  readonly device = 'zc0'
+  readonly peerDevice = 'zc1'
+  readonly ourAddress = '10.77.0.2'
+  readonly peerAddress = '10.77.0.1'
+
+  constructor({ mtu = 1500, queues = 1 }: VethPairOptions = {}) {
+    const name = `zcrx-t${process.pid}-${created++}`
+    this.ours = `${name}o`
+    this.peer = `${name}p`
+    this.oursPath = `/run/netns/${this.ours}`
+    live.add(this)
+    try {
+      for (const ns of [this.ours, this.peer]) {
+        ip('netns', 'add', ns)
+        this.run(ns, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6')
+        ip('-n', ns, 'link', 'set', 'lo', 'up')
+      }
+      const peer = ['peer', 'name', this.peerDevice, 'netns', this.peer]
+      // Said for one end, a number of queues holds for both; unsaid, both have one.
+      const many = queues > 1 ? ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`] : []
+      ip('-n', this.ours, 'link', 'add', this.device, ...many, 'type', 'veth', ...peer)
+      for (const [ns, device, address] of [
+        [this.ours, this.device, this.ourAddress],
+        [this.peer, this.peerDevice, this.peerAddress],
+      ] as const) {
+        ip('-n', ns, 'link', 'set', device, 'mtu', `${mtu}`, 'up')
+        ip('-n', ns, 'address', 'add', `${address}/24`, 'dev', device)
+      }
+      // The link comes up a moment after both ends are.
+      for (
+        let i = 0;
+        i < 50 && !/"LOWER_UP"/.test(ip('-n', this.peer, '-j', 'link', 'show', this.peerDevice));
+        i++
+      ) {
+        spawnSync('sleep', ['0.01'])
+      }
+    } catch (error) {
+      this.destroy()
+      throw error
+    }
+  }
+
+  /** Runs a program to its end in a namespace; its output. */
+  run(ns: string, command: string, ...args: string[]): string {
+    return execFileSync('ip', ['netns', 'exec', ns, command, ...args], { encoding: 'utf8', stdio: 'pipe' })
+  }
+
+  /** Starts a program in a namespace. */
+  start(ns: string, command: string, ...args: string[]): ChildProcess {
+    return spawn('ip', ['netns', 'exec', ns, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  }
+
+  /** XDP program on our interface, as `ip -j link` shows it. */
+  xdpProgram(): { id: number; name?: string } | undefined {
+    const [link] = JSON.parse(ip('-n', this.ours, '-j', '-d', 'link', 'show', this.device))
+    return link.xdp?.prog
+  }
+
+  destroy(): void {
+    if (!live.delete(this)) return
+    for (const ns of [this.ours, this.peer]) spawnSync('ip', ['netns', 'del', ns], { stdio: 'ignore' })
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy()
+  }
+}
+
+/** Runs ip(8); its output. */
+export function ip(...args: string[]): string {
+  return execFileSync('ip', args, { encoding: 'utf8', stdio: 'pipe' })
+}
