@@ -36,7 +36,8 @@ export class SetupError extends Error {}
  */
 export function setup({ root, say, run = runner(root), hasTool = inPath }) {
   const node = Number(process.versions.node.split('.')[0])
-  if (node < MIN_NODE) throw new SetupError(`Node ${MIN_NODE} or later is needed, this is ${process.versions.node}`)
+  if (node < MIN_NODE)
+    throw new SetupError(`Node ${MIN_NODE} or later is needed, this is ${process.versions.node}`)
   const steps = [dependencies(root), addon(root), compiled(root)]
   // Fresh is the common case, and needs neither the lock nor the right to write.
   if (steps.every((step) => step.isFresh())) return { done: [], addonProblem: '' }
@@ -65,7 +66,9 @@ function dependencies(root) {
     const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     const { dependencies, devDependencies, optionalDependencies } = manifest
     const hash = createHash('sha256')
-    hash.update(JSON.stringify([dependencies, devDependencies, optionalDependencies, process.platform, process.arch]))
+    hash.update(
+      JSON.stringify([dependencies, devDependencies, optionalDependencies, process.platform, process.arch]),
+    )
     hashFile(hash, root, 'package-lock.json')
     return hash.digest('hex')
   }
@@ -81,7 +84,8 @@ function dependencies(root) {
         say('npm ci refused; trying npm install')
         result = run('npm', ['install', '--no-fund', '--no-audit', '--loglevel=error'], env)
       }
-      if (result.status !== 0) throw new SetupError(`dependencies could not be installed:\n${tail(result.output)}`)
+      if (result.status !== 0)
+        throw new SetupError(`dependencies could not be installed:\n${tail(result.output)}`)
       writeFileSync(stampFile, wanted())
       return ''
     },
@@ -133,7 +137,8 @@ function compiled(root) {
   const stampFile = join(dist, '.zcrx-stamp')
   const wanted = () => {
     const hash = createHash('sha256')
-    for (const file of ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json']) hashFile(hash, root, file)
+    for (const file of ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'])
+      hashFile(hash, root, file)
     for (const source of SOURCES) hashTree(hash, root, source, (name) => name.endsWith('.ts'))
     return hash.digest('hex')
   }
@@ -201,7 +206,9 @@ function requireWritable(root) {
   try {
     accessSync(root, constants.W_OK)
   } catch {
-    throw new SetupError(`something is missing or stale, and this user may not write to ${root}; run npm run setup as its owner`)
+    throw new SetupError(
+      `something is missing or stale, and this user may not write to ${root}; run npm run setup as its owner`,
+    )
   }
 }
 
