@@ -60,25 +60,30 @@ export class ReceivePath {
     const { words, first, mask } = this.#rx
     const { offset, length, flags, capacity } = burst
     const stats = this.#stats
-    const available = (this.#rx.loadProducer() - this.#consumer) | 0
+    const areaLength = this.#areaLength
+    const chunkSize = this.#chunkSize
+    const start = this.#consumer
+    const available = (this.#rx.loadProducer() - start) | 0
     let seen = 0
     let consumed = 0 // descriptors of frames that are finished one way or the other
     let count = 0 // fragments of whole frames in the burst
     let fragments = 0 // fragments of the frame being read, behind those
     let frameBytes = 0
+    let frames = 0
+    let received = 0
     while (seen < available) {
       if (count + fragments === capacity) {
         if (count > 0) break
         this.#drop(burst, fragments)
         fragments = 0
       }
-      const at = first + ((this.#consumer + seen) & mask) * DESCRIPTOR_WORDS
+      const at = first + ((start + seen) & mask) * DESCRIPTOR_WORDS
       const address = words[at]!
       const bytes = words[at + 2]!
       const more = words[at + 3]! & PACKET_CONTINUES
-      const known = words[at + 1] === 0 && address < this.#areaLength
+      const known = words[at + 1] === 0 && address < areaLength
       seen++
-      const valid = known && bytes > 0 && bytes <= this.#chunkSize - (address & (this.#chunkSize - 1))
+      const valid = known && bytes > 0 && bytes <= chunkSize - (address & (chunkSize - 1))
       if (!valid || this.#skipping) {
         if (!this.#skipping) this.#drop(burst, fragments, count)
         fragments = 0
@@ -98,17 +103,19 @@ export class ReceivePath {
         count += fragments
         fragments = 0
         consumed = seen
-        stats.rxFrames++
-        stats.rxBytes += frameBytes
+        frames++
+        received += frameBytes
         frameBytes = 0
       }
     }
     burst.count = count
     if (consumed > 0) {
-      this.#consumer = (this.#consumer + consumed) | 0
+      this.#consumer = (start + consumed) | 0
       this.#rx.storeConsumer(this.#consumer)
       this.#held -= count
+      stats.rxFrames += frames
       stats.rxFragments += count
+      stats.rxBytes += received
     }
     return count
   }
@@ -121,31 +128,41 @@ export class ReceivePath {
   fill(chunks: Uint32Array, from: number, count: number): number {
     const { words, first, mask } = this.#fill
     const shift = this.#shift
-    const free = this.#free()
-    const again = Math.min(this.#recoveredCount, free)
-    const taken = Math.max(0, Math.min(count, free - again, chunks.length - from))
-    if (again + taken === 0) return 0
-    let producer = this.#producer
-    for (let i = 1; i <= again; i++, producer++) {
-      const at = first + (producer & mask) * ADDRESS_WORDS
-      words[at] = this.#recovered[this.#recoveredCount - i]! << shift
-      words[at + 1] = 0
-    }
-    for (let i = from; i < from + taken; i++, producer++) {
+    if (this.#recoveredCount > 0) this.#giveAgain()
+    const taken = Math.max(0, Math.min(count, this.#free(), chunks.length - from))
+    const start = this.#producer - from
+    for (let i = from; i < from + taken; i++) {
       const chunk = chunks[i]!
       // Behind the area lie the frames to be sent: the kernel would take such a chunk, and overwrite them.
       if (chunk >= this.#chunks)
         throw new ArgumentError(`chunk ${chunk} is outside the area of ${this.#chunks} chunks`)
-      const at = first + (producer & mask) * ADDRESS_WORDS
+      const at = first + ((start + i) & mask) * ADDRESS_WORDS
       words[at] = chunk << shift
       words[at + 1] = 0
     }
-    this.#recoveredCount -= again
-    this.#held += taken
-    this.#producer = producer | 0
+    if (taken > 0) {
+      this.#held += taken
+      this.#publish(taken)
+    }
+    return taken
+  }
+
+  /** Recovered chunks go first. They are held already. */
+  #giveAgain(): void {
+    const { words, first, mask } = this.#fill
+    const count = Math.min(this.#recoveredCount, this.#free())
+    for (let i = 0; i < count; i++) {
+      const at = first + ((this.#producer + i) & mask) * ADDRESS_WORDS
+      words[at] = this.#recovered[--this.#recoveredCount]! << this.#shift
+      words[at + 1] = 0
+    }
+    if (count > 0) this.#publish(count)
+  }
+
+  #publish(count: number): void {
+    this.#producer = (this.#producer + count) | 0
     this.#fill.storeProducer(this.#producer)
     if (this.#fill.needsWakeup()) this.#wake()
-    return taken
   }
 
   #free(): number {

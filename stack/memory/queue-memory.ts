@@ -34,15 +34,21 @@ export class QueueMemory {
     this.fillNic()
   }
 
-  /** Restarts the queue over other memory. Returns the new pool. @throws NicError */
+  /** Restarts the queue over other memory. Returns the new pool. @throws NicError and goes on with the old memory */
   restart(memory: NicMemory): PagePool {
     const old = this.pool
     const held = this.#heldChunks(old)
     this.#nic.detach()
     for (const niov of held) old.put(niov)
-    old.retired = true
-    this.pool = this.#begin(memory)
-    this.fillNic()
+    try {
+      this.pool = this.#begin(memory)
+      old.retired = true
+    } catch (error) {
+      this.#nic.attach(old.memory)
+      throw error
+    } finally {
+      this.fillNic()
+    }
     return this.pool
   }
 

@@ -1,5 +1,5 @@
-import type { NicMemory } from '../../driver/nic.ts'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
@@ -60,11 +60,7 @@ export class StackPair {
   /** Lets time pass to the next thing that happens. False when nothing will. */
   step(): boolean {
     const any = this.settle()
-    const next = Math.min(
-      this.client.nextDeadline(),
-      this.server.nextDeadline(),
-      this.link.nextArrival(),
-    )
+    const next = Math.min(this.client.nextDeadline(), this.server.nextDeadline(), this.link.nextArrival())
     if (next === Number.POSITIVE_INFINITY) return any
     this.clock.advanceTo(next)
     this.settle()

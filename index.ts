@@ -1,0 +1,27 @@
+export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './driver/errors.ts'
+export { type Impairments, MemoryLink, type MemoryLinkOptions, MemoryNic } from './driver/memory/index.ts'
+export type { Nic, NicInfo, NicMemory, NicStats } from './driver/nic.ts'
+export { XdpNic, type XdpNicOptions } from './driver/xdp/index.ts'
+export { type Clock, SystemClock, VirtualClock } from './stack/clock.ts'
+export { seededEntropy, systemEntropy } from './stack/entropy.ts'
+export type { Census } from './stack/memory/page-pool.ts'
+export { Stack, type StackOptions } from './stack/stack.ts'
+export type { TcpConfig } from './stack/tcp/options.ts'
+export { formatIpv4, parseIpv4 } from './stack/wire/ipv4.ts'
+export * from './uapi/abi/index.ts'
+export { allocateArea, asNicMemory } from './uapi/area.ts'
+export { type Client, connect } from './uapi/client.ts'
+export type { Chunk, Connection } from './uapi/connection.ts'
+export { type DeviceSpec, openDevice, parseDevice } from './uapi/device.ts'
+export { Kernel, type KernelOptions } from './uapi/kernel/kernel.ts'
+export type { IfqStats } from './uapi/kernel/zcrx.ts'
+export { Cqe } from './uapi/ring/cqe.ts'
+export { RefillQueue } from './uapi/ring/refill-queue.ts'
+export { type Ifq, type IfqRequest, Ring, type RingParams } from './uapi/ring/ring.ts'
+export {
+  type ConnectionHandler,
+  createServer,
+  type Server,
+  type ServerOptions,
+  type ServerStats,
+} from './uapi/server.ts'

@@ -1,0 +1,184 @@
+import * as abi from './constants.ts'
+import { getU64, putU64 } from './structs.ts'
+
+/** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
+export interface Addresser {
+  addressOf(bytes: Uint8Array): number
+}
+
+/**
+ * `struct io_uring_sqe`, 64 bytes, over ring memory. One object per slot, made once. The `prep` methods are liburing's
+ * `io_uring_prep_*`; each overwrites the whole entry but `user_data`, which `setData` sets afterwards.
+ */
+export class Sqe {
+  static readonly SIZE = 64
+  readonly #view: DataView
+  readonly #addresser: Addresser
+
+  constructor(bytes: Uint8Array, addresser: Addresser) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, Sqe.SIZE)
+    this.#addresser = addresser
+  }
+
+  get opcode(): number {
+    return this.#view.getUint8(0)
+  }
+  get flags(): number {
+    return this.#view.getUint8(1)
+  }
+  get ioprio(): number {
+    return this.#view.getUint16(2, true)
+  }
+  get fd(): number {
+    return this.#view.getInt32(4, true)
+  }
+  /** `off` or `addr2`. */
+  get off(): number {
+    return getU64(this.#view, 8)
+  }
+  get addr(): number {
+    return getU64(this.#view, 16)
+  }
+  get addrLow(): number {
+    return this.#view.getUint32(16, true)
+  }
+  get addrHigh(): number {
+    return this.#view.getUint32(20, true)
+  }
+  get len(): number {
+    return this.#view.getUint32(24, true)
+  }
+  /** The union of per-opcode flags: `msg_flags`, `accept_flags`, `cancel_flags`, … */
+  get opFlags(): number {
+    return this.#view.getUint32(28, true)
+  }
+  /** Low and high half of `user_data`. */
+  get userDataLow(): number {
+    return this.#view.getUint32(32, true)
+  }
+  get userDataHigh(): number {
+    return this.#view.getUint32(36, true)
+  }
+  /** `file_index` or `zcrx_ifq_idx`. */
+  get zcrxIfqIdx(): number {
+    return this.#view.getUint32(44, true)
+  }
+  get addr3(): number {
+    return getU64(this.#view, 48)
+  }
+
+  /** `io_uring_prep_nop(3)` */
+  prepNop(): this {
+    return this.prepRw(abi.IORING_OP_NOP, -1, 0, 0, 0)
+  }
+
+  /** `io_uring_prep_socket(3)`: completes with the descriptor. */
+  prepSocket(domain: number, type: number, protocol: number): this {
+    return this.prepRw(abi.IORING_OP_SOCKET, domain, 0, protocol, type)
+  }
+
+  /** `io_uring_prep_bind(3)`. @param sockaddr bytes of a `sockaddr_in`, read when the entry is submitted */
+  prepBind(fd: number, sockaddr: Uint8Array): this {
+    return this.prepRw(abi.IORING_OP_BIND, fd, this.#addresser.addressOf(sockaddr), 0, sockaddr.length)
+  }
+
+  /** `io_uring_prep_listen(3)` */
+  prepListen(fd: number, backlog: number): this {
+    return this.prepRw(abi.IORING_OP_LISTEN, fd, 0, backlog, 0)
+  }
+
+  /** `io_uring_prep_connect(3)`. @param sockaddr read when the entry is submitted */
+  prepConnect(fd: number, sockaddr: Uint8Array): this {
+    return this.prepRw(abi.IORING_OP_CONNECT, fd, this.#addresser.addressOf(sockaddr), 0, sockaddr.length)
+  }
+
+  /** `io_uring_prep_accept(3)`. @param sockaddr 16 bytes for the peer's address, or none; written at completion */
+  prepAccept(fd: number, sockaddr: Uint8Array | null = null): this {
+    return this.prepRw(
+      abi.IORING_OP_ACCEPT,
+      fd,
+      sockaddr === null ? 0 : this.#addresser.addressOf(sockaddr),
+      0,
+      0,
+    )
+  }
+
+  /** `io_uring_prep_multishot_accept(3)`: one completion, with F_MORE, per connection. */
+  prepMultishotAccept(fd: number): this {
+    this.prepRw(abi.IORING_OP_ACCEPT, fd, 0, 0, 0)
+    this.#view.setUint16(2, abi.IORING_ACCEPT_MULTISHOT, true)
+    return this
+  }
+
+  /**
+   * Zero-copy receive, always multishot: a completion with F_MORE per piece of data, and one without data at the end.
+   * @param len bytes after which the request ends with `res` 0; 0 = no limit
+   */
+  prepRecvZc(fd: number, zcrxId: number, len = 0): this {
+    this.prepRw(abi.IORING_OP_RECV_ZC, fd, 0, len, 0)
+    this.#view.setUint16(2, abi.IORING_RECV_MULTISHOT, true)
+    this.#view.setUint32(44, zcrxId, true)
+    return this
+  }
+
+  /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken */
+  prepSend(fd: number, bytes: Uint8Array, flags = 0): this {
+    this.prepRw(abi.IORING_OP_SEND, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `io_uring_prep_shutdown(3)`. @param how SHUT_RD, SHUT_WR or SHUT_RDWR */
+  prepShutdown(fd: number, how: number): this {
+    return this.prepRw(abi.IORING_OP_SHUTDOWN, fd, 0, how, 0)
+  }
+
+  /** `io_uring_prep_close(3)` */
+  prepClose(fd: number): this {
+    return this.prepRw(abi.IORING_OP_CLOSE, fd, 0, 0, 0)
+  }
+
+  /** `io_uring_prep_cancel64(3)`: by user_data. */
+  prepCancel(userData: number, flags = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, -1, userData, 0, 0)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `io_uring_prep_cancel_fd(3)` */
+  prepCancelFd(fd: number, flags = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, fd, 0, 0, 0)
+    this.#view.setUint32(28, flags | abi.IORING_ASYNC_CANCEL_FD, true)
+    return this
+  }
+
+  /** `io_uring_sqe_set_data64(3)`. @param userData 0..2^53-1 */
+  setData(userData: number): this {
+    putU64(this.#view, 32, userData)
+    return this
+  }
+
+  /** `io_uring_sqe_set_flags(3)`: IOSQE_* */
+  setFlags(flags: number): this {
+    this.#view.setUint8(1, flags)
+    return this
+  }
+
+  /** Overwrites `ioprio`: the per-opcode bits that liburing sets there. */
+  setIoprio(bits: number): this {
+    this.#view.setUint16(2, bits, true)
+    return this
+  }
+
+  /** Liburing's `io_uring_prep_rw`: clears the entry and sets the common fields. */
+  prepRw(opcode: number, fd: number, addr: number, len: number, off: number): this {
+    const view = this.#view
+    for (let at = 0; at < Sqe.SIZE; at += 4) view.setUint32(at, 0)
+    view.setUint8(0, opcode)
+    view.setInt32(4, fd, true)
+    putU64(view, 8, off)
+    putU64(view, 16, addr)
+    view.setUint32(24, len, true)
+    return this
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Structures that cross the ring boundary, as views of bytes with the kernel's layout (little-endian). A 64-bit field is a
+ * number where its values fit 2^53; larger ones read as Infinity, which no check accepts.
+ */
+
+const HIGH = 4_294_967_296
+
+export function getU64(view: DataView, at: number): number {
+  const high = view.getUint32(at + 4, true)
+  return high > 0x1f_ffff ? Number.POSITIVE_INFINITY : high * HIGH + view.getUint32(at, true)
+}
+
+export function putU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % HIGH, true)
+  view.setUint32(at + 4, Math.floor(value / HIGH), true)
+}
+
+function allZero(view: DataView, from: number, to: number): boolean {
+  for (let at = from; at < to; at += 4) if (view.getUint32(at, true) !== 0) return false
+  return true
+}
+
+abstract class Struct {
+  readonly view: DataView
+  readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  protected u32(at: number): number {
+    return this.view.getUint32(at, true)
+  }
+  protected setU32(at: number, value: number): void {
+    this.view.setUint32(at, value, true)
+  }
+}
+
+/** `struct io_uring_region_desc`, 64 bytes: memory shared between ring and user. */
+export class RegionDesc extends Struct {
+  static readonly SIZE = 64
+  get userAddr(): number {
+    return getU64(this.view, 0)
+  }
+  set userAddr(value: number) {
+    putU64(this.view, 0, value)
+  }
+  /** Bytes. */
+  get size(): number {
+    return getU64(this.view, 8)
+  }
+  set size(value: number) {
+    putU64(this.view, 8, value)
+  }
+  get flags(): number {
+    return this.u32(16)
+  }
+  set flags(value: number) {
+    this.setU32(16, value)
+  }
+  get id(): number {
+    return this.u32(20)
+  }
+  get mmapOffset(): number {
+    return getU64(this.view, 24)
+  }
+  get reservedZero(): boolean {
+    return allZero(this.view, 32, 64)
+  }
+}
+
+/** `struct io_uring_zcrx_area_reg`, 48 bytes. */
+export class ZcrxAreaReg extends Struct {
+  static readonly SIZE = 48
+  get addr(): number {
+    return getU64(this.view, 0)
+  }
+  set addr(value: number) {
+    putU64(this.view, 0, value)
+  }
+  /** Bytes. */
+  get len(): number {
+    return getU64(this.view, 8)
+  }
+  set len(value: number) {
+    putU64(this.view, 8, value)
+  }
+  /** Area id in bits 48..63; written by the registration. */
+  get rqAreaToken(): number {
+    return this.u32(16) === 0 ? (this.u32(20) >>> 16) * 2 ** 48 : Number.POSITIVE_INFINITY
+  }
+  setRqAreaId(id: number): void {
+    this.setU32(16, 0)
+    this.setU32(20, id << 16)
+  }
+  get tokenZero(): boolean {
+    return allZero(this.view, 16, 24)
+  }
+  get flags(): number {
+    return this.u32(24)
+  }
+  set flags(value: number) {
+    this.setU32(24, value)
+  }
+  get dmabufFd(): number {
+    return this.u32(28)
+  }
+  get reservedZero(): boolean {
+    return allZero(this.view, 32, 48)
+  }
+}
+
+/** `struct io_uring_zcrx_ifq_reg`, 96 bytes. */
+export class ZcrxIfqReg extends Struct {
+  static readonly SIZE = 96
+  get ifIdx(): number {
+    return this.u32(0)
+  }
+  set ifIdx(value: number) {
+    this.setU32(0, value)
+  }
+  get ifRxq(): number {
+    return this.u32(4)
+  }
+  set ifRxq(value: number) {
+    this.setU32(4, value)
+  }
+  get rqEntries(): number {
+    return this.u32(8)
+  }
+  set rqEntries(value: number) {
+    this.setU32(8, value)
+  }
+  get flags(): number {
+    return this.u32(12)
+  }
+  set flags(value: number) {
+    this.setU32(12, value)
+  }
+  get areaPtr(): number {
+    return getU64(this.view, 16)
+  }
+  set areaPtr(value: number) {
+    putU64(this.view, 16, value)
+  }
+  get regionPtr(): number {
+    return getU64(this.view, 24)
+  }
+  set regionPtr(value: number) {
+    putU64(this.view, 24, value)
+  }
+  /** Byte offsets of the refill queue's parts in the region; written by the registration. */
+  get offsets(): { head: number; tail: number; rqes: number } {
+    return { head: this.u32(32), tail: this.u32(36), rqes: this.u32(40) }
+  }
+  setOffsets(head: number, tail: number, rqes: number): void {
+    this.setU32(32, head)
+    this.setU32(36, tail)
+    this.setU32(40, rqes)
+  }
+  get zcrxId(): number {
+    return this.u32(64)
+  }
+  set zcrxId(value: number) {
+    this.setU32(64, value)
+  }
+  get rxBufLen(): number {
+    return this.u32(68)
+  }
+  set rxBufLen(value: number) {
+    this.setU32(68, value)
+  }
+  get eventDesc(): number {
+    return getU64(this.view, 72)
+  }
+  get reservedZero(): boolean {
+    return allZero(this.view, 80, 96)
+  }
+}
+
+/** `struct zcrx_ctrl`, 72 bytes. */
+export class ZcrxCtrl extends Struct {
+  static readonly SIZE = 72
+  get zcrxId(): number {
+    return this.u32(0)
+  }
+  set zcrxId(value: number) {
+    this.setU32(0, value)
+  }
+  get op(): number {
+    return this.u32(4)
+  }
+  set op(value: number) {
+    this.setU32(4, value)
+  }
+  get reservedZero(): boolean {
+    return allZero(this.view, 8, 24)
+  }
+  get payloadZero(): boolean {
+    return allZero(this.view, 24, 72)
+  }
+}
+
+/** `struct sockaddr_in`, 16 bytes: family little-endian, port and address in network order. */
+export class SockaddrIn extends Struct {
+  static readonly SIZE = 16
+  static of(address: number, port: number): Uint8Array {
+    const bytes = new Uint8Array(SockaddrIn.SIZE)
+    new SockaddrIn(bytes).set(address, port)
+    return bytes
+  }
+  set(address: number, port: number): void {
+    this.view.setUint16(0, 2, true)
+    this.view.setUint16(2, port, false)
+    this.view.setInt32(4, address, false)
+  }
+  get family(): number {
+    return this.view.getUint16(0, true)
+  }
+  get port(): number {
+    return this.view.getUint16(2, false)
+  }
+  /** Signed integer, as the stack keeps addresses. */
+  get address(): number {
+    return this.view.getInt32(4, false)
+  }
+}
+
+/** Bytes of one `struct io_uring_zcrx_rqe`: `u64 off; u32 len; u32 __pad`. */
+export const RQE_SIZE = 16
+/** Refill queue header as Linux 7.3 lays it out: head, tail and entries on cache lines of their own. */
+export const RQ_HEAD_OFFSET = 0
+export const RQ_TAIL_OFFSET = 64
+export const RQ_RQES_OFFSET = 128

@@ -1,0 +1,44 @@
+import { ArgumentError } from '../driver/errors.ts'
+import { nativeOrNull } from '../driver/native/index.ts'
+import { allocatePages } from '../driver/native/memory.ts'
+import type { NicMemory } from '../driver/nic.ts'
+
+const PAGE = 4096
+/** Offsets in an area fit 32 bits. */
+const MAX_AREA = 2 ** 32 - PAGE
+/** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
+export const AREA_TAIL_BYTES = 1 << 20
+
+/**
+ * Page-aligned memory for an area, zeroed, with room behind it (in the same buffer) for the frames a driver sends. From
+ * the addon where it is built, else a shared `WebAssembly.Memory`.
+ * @param bytes rounded up to whole pages @throws ArgumentError, NicError
+ */
+export function allocateArea(bytes: number, tailBytes: number = AREA_TAIL_BYTES): Uint8Array {
+  if (!Number.isInteger(bytes) || bytes < PAGE || bytes > MAX_AREA) {
+    throw new ArgumentError(
+      `an area of ${bytes} bytes is not possible`,
+      `ask for ${PAGE} to ${MAX_AREA} bytes`,
+    )
+  }
+  const area = Math.ceil(bytes / PAGE) * PAGE
+  const total = area + Math.ceil(tailBytes / PAGE) * PAGE
+  return new Uint8Array(allocate(total), 0, area)
+}
+
+function allocate(total: number): ArrayBuffer | SharedArrayBuffer {
+  if (nativeOrNull() !== null) return allocatePages(total).buffer
+  const pages = Math.ceil(total / 65_536)
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    .buffer as unknown as SharedArrayBuffer
+}
+
+/** An allocated area as a NIC sees it. */
+export function asNicMemory(area: Uint8Array, chunkSize = PAGE): NicMemory {
+  return {
+    buffer: area.buffer as ArrayBuffer | SharedArrayBuffer,
+    areaOffset: area.byteOffset,
+    areaLength: area.byteLength,
+    chunkSize,
+  }
+}

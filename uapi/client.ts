@@ -1,0 +1,93 @@
+import { ZcrxError } from '../driver/errors.ts'
+import { parseIpv4 } from '../stack/wire/ipv4.ts'
+import { AF_INET, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
+import { errnoName } from './abi/errno.ts'
+import type { Sqe } from './abi/sqe.ts'
+import { SockaddrIn } from './abi/structs.ts'
+import { Engine, type EngineOptions } from './engine.ts'
+
+export interface ConnectOptions extends EngineOptions {
+  /** Dotted IPv4 and port of the peer. */
+  readonly remoteAddress: string
+  readonly remotePort: number
+  /** Connections to open; default 1. */
+  readonly flows?: number
+}
+
+/** Sending connections over one NIC. For tests and for the demo's memory link: the package is made to receive. */
+export class Client {
+  readonly #engine: Engine
+  readonly #waiters: ((res: number) => void)[] = []
+  readonly #fds: number[] = []
+
+  /** @internal use `connect` */
+  constructor(options: ConnectOptions) {
+    // Nothing is received but ACKs, so a small area will do.
+    this.#engine = new Engine({ areaBytes: 4 << 20, ...options }, (_kind, id, res) => {
+      const waiter = this.#waiters[id]
+      delete this.#waiters[id]
+      waiter?.(res)
+    })
+  }
+
+  /** @internal */
+  async open(remote: number, port: number, flows: number): Promise<void> {
+    for (let flow = 0; flow < flows; flow++) {
+      const fd = await this.#call((sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
+      const sockaddr = SockaddrIn.of(remote, port)
+      const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr))
+      if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
+      this.#fds.push(fd)
+    }
+  }
+
+  /** Sends all bytes on one flow; resolves when the last was taken into the send buffer. */
+  async send(flow: number, bytes: Uint8Array): Promise<void> {
+    let rest = bytes
+    while (rest.length > 0) {
+      const piece = rest
+      const sent = await this.#call((sqe) => sqe.prepSend(this.#fds[flow]!, piece))
+      if (sent < 0) throw new ZcrxError('ZCRX_SEND', `send: ${errnoName(sent)}`)
+      rest = rest.subarray(sent)
+    }
+  }
+
+  /** Half-closes one flow: the peer sees the end of the stream behind the last byte. */
+  async end(flow: number): Promise<void> {
+    await this.#call((sqe) => sqe.prepShutdown(this.#fds[flow]!, SHUT_WR))
+  }
+
+  close(): void {
+    this.#engine.close()
+  }
+
+  #call(prepare: (sqe: Sqe) => Sqe): Promise<number> {
+    const free = this.#waiters.findIndex((waiter) => waiter === undefined)
+    const id = free < 0 ? this.#waiters.length : free
+    return new Promise((resolve) => {
+      this.#waiters[id] = resolve
+      let sqe = this.#engine.ring.getSqe()
+      if (sqe === null) {
+        this.#engine.turnNow()
+        sqe = this.#engine.ring.getSqe()!
+      }
+      prepare(sqe).setData(id)
+      this.#engine.wake()
+    })
+  }
+}
+
+/** Opens the device and the connections. @throws NicError, ZcrxError */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const remote = parseIpv4(options.remoteAddress)
+  if (remote === null)
+    throw new ZcrxError('ZCRX_CONNECT', `"${options.remoteAddress}" is not an IPv4 address`)
+  const client = new Client(options)
+  try {
+    await client.open(remote, options.remotePort, options.flows ?? 1)
+  } catch (error) {
+    client.close()
+    throw error
+  }
+  return client
+}

@@ -1,0 +1,208 @@
+import * as abi from '../abi/constants.ts'
+import { EEXIST, EINVAL } from '../abi/errno.ts'
+import { Sqe } from '../abi/sqe.ts'
+import { RingMemory } from '../ring/memory.ts'
+import type { RingBackend } from '../ring/ring.ts'
+import type { Kernel } from './kernel.ts'
+import { execute } from './opcodes.ts'
+import { register } from './register.ts'
+import type { Request } from './request.ts'
+import type { ZcrxIfq } from './zcrx.ts'
+
+const ETIME = 62
+
+interface Completion {
+  readonly userDataLow: number
+  readonly userDataHigh: number
+  readonly res: number
+  readonly flags: number
+}
+
+/** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
+export class RingContext implements RingBackend {
+  readonly kernel: Kernel
+  readonly memory: RingMemory
+  readonly flags: number
+  /** Requests without their last completion, oldest first. */
+  readonly active: Set<Request> = new Set()
+  /** Interface queues by zcrx id. */
+  readonly ifqs: ZcrxIfq[] = []
+  /** Inside the submission of a batch: completions other than data wait for its end. */
+  submitting = false
+  readonly #sqes: Sqe[] = []
+  readonly #overflow: Completion[] = []
+  readonly #late: Completion[] = []
+  #work: Request[] = []
+  #running: Request[] = []
+  #cqTail = 0
+  #entered = false
+
+  constructor(kernel: Kernel, memory: RingMemory, flags: number) {
+    this.kernel = kernel
+    this.memory = memory
+    this.flags = flags
+    for (let i = 0; i < memory.sqEntries; i++) {
+      this.#sqes.push(new Sqe(memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE), this))
+    }
+  }
+
+  addressOf(bytes: Uint8Array): number {
+    return this.kernel.space.addressOf(bytes)
+  }
+
+  enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
+    // An application's callback must not enter the ring it is called from.
+    if (this.#entered) return -EEXIST
+    this.#entered = true
+    try {
+      this.#flushOverflow()
+      const consumed = this.#submit(toSubmit)
+      if ((flags & abi.IORING_ENTER_GETEVENTS) === 0) {
+        this.kernel.flush()
+        return consumed
+      }
+      const waited = this.#getEvents(minComplete, timeoutMs)
+      return consumed > 0 ? consumed : waited
+    } finally {
+      this.#entered = false
+    }
+  }
+
+  register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
+    return register(this, opcode, arg, nrArgs)
+  }
+
+  close(): void {
+    for (const request of [...this.active]) request.detach()
+    this.active.clear()
+    for (const ifq of this.ifqs) ifq.end()
+    this.ifqs.length = 0
+    this.kernel.forgetContext(this)
+    this.kernel.flush()
+  }
+
+  /** Completions that fit now. */
+  cqSpace(): number {
+    return (
+      this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
+    )
+  }
+
+  /** Puts a request on the list of those with something to do at the next entry. */
+  schedule(request: Request): void {
+    if (request.scheduled || request.finished) return
+    request.scheduled = true
+    this.#work.push(request)
+    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) !== 0) {
+      Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
+    }
+  }
+
+  /** Posts a completion; to the overflow list when the queue is full, so that none is lost. */
+  complete(request: Request, res: number, flags: number): void {
+    if ((flags & abi.IORING_CQE_F_MORE) === 0) this.active.delete(request)
+    const completion = { userDataLow: request.userDataLow, userDataHigh: request.userDataHigh, res, flags }
+    // Completions of a batch are posted at its end, behind the data completions (`oracle` point 31).
+    if (this.submitting) this.#late.push(completion)
+    else this.#post(completion)
+  }
+
+  /**
+   * Posts a zero-copy data completion. The caller has checked `cqSpace`: data completions never go to the overflow list.
+   * No object is made. @param offLow,offHigh halves of `off`
+   */
+  postData(request: Request, res: number, offLow: number, offHigh: number): void {
+    const { cqes, cqEntries, cqeWords } = this.memory
+    const at = (this.#cqTail & (cqEntries - 1)) * cqeWords
+    cqes[at] = request.userDataLow
+    cqes[at + 1] = request.userDataHigh
+    cqes[at + 2] = res
+    cqes[at + 3] = abi.IORING_CQE_F_MORE
+    cqes[at + 4] = offLow
+    cqes[at + 5] = offHigh
+    cqes[at + 6] = 0
+    cqes[at + 7] = 0
+    this.#cqTail = (this.#cqTail + 1) | 0
+    Atomics.store(this.memory.control, RingMemory.CQ_TAIL, this.#cqTail)
+  }
+
+  #post(completion: Completion): void {
+    if (this.#overflow.length > 0 || this.cqSpace() === 0) {
+      this.#overflow.push(completion)
+      Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
+      return
+    }
+    this.#write(completion)
+  }
+
+  #write(completion: Completion): void {
+    const { cqes, cqEntries, cqeWords } = this.memory
+    const at = (this.#cqTail & (cqEntries - 1)) * cqeWords
+    cqes[at] = completion.userDataLow
+    cqes[at + 1] = completion.userDataHigh
+    cqes[at + 2] = completion.res
+    cqes[at + 3] = completion.flags
+    for (let i = 4; i < cqeWords; i++) cqes[at + i] = 0
+    this.#cqTail = (this.#cqTail + 1) | 0
+    Atomics.store(this.memory.control, RingMemory.CQ_TAIL, this.#cqTail)
+  }
+
+  #flushOverflow(): void {
+    if (this.#overflow.length === 0) return
+    const count = Math.min(this.#overflow.length, this.cqSpace())
+    for (let i = 0; i < count; i++) this.#write(this.#overflow[i]!)
+    this.#overflow.splice(0, count)
+    if (this.#overflow.length === 0) {
+      Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_CQ_OVERFLOW)
+    }
+  }
+
+  #submit(toSubmit: number): number {
+    const { control, sqEntries } = this.memory
+    const head = Atomics.load(control, RingMemory.SQ_HEAD)
+    const ready = (Atomics.load(control, RingMemory.SQ_TAIL) - head) | 0
+    const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
+    if (count === 0) return 0
+    this.submitting = true
+    for (let i = 0; i < count; i++) execute(this, this.#sqes[(head + i) & (sqEntries - 1)]!)
+    this.submitting = false
+    Atomics.store(control, RingMemory.SQ_HEAD, (head + count) | 0)
+    for (const completion of this.#late) this.#post(completion)
+    this.#late.length = 0
+    return count
+  }
+
+  #getEvents(minComplete: number, timeoutMs: number): number {
+    let deadline = -1
+    for (;;) {
+      const work = this.kernel.poll()
+      this.#runWork()
+      this.#flushOverflow()
+      if (this.memory.cqEntries - this.cqSpace() >= minComplete) break
+      if (work > 0) continue
+      const now = performance.now()
+      if (deadline < 0) deadline = now + timeoutMs
+      if (now >= deadline) return -ETIME
+      this.kernel.flush()
+      if (!this.kernel.sleep(deadline - now)) return -EINVAL
+    }
+    this.kernel.flush()
+    return 0
+  }
+
+  #runWork(): void {
+    if (this.#work.length === 0) return
+    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) !== 0) {
+      Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
+    }
+    const running = this.#work
+    this.#work = this.#running
+    this.#running = running
+    for (let i = 0; i < running.length; i++) {
+      const request = running[i]!
+      request.scheduled = false
+      if (!request.finished) request.run()
+    }
+    running.length = 0
+  }
+}

@@ -1,0 +1,164 @@
+import type { NicError } from '../../driver/errors.ts'
+import type { NicMemory } from '../../driver/nic.ts'
+import type { Stack } from '../../stack/stack.ts'
+import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
+import { Listener } from '../../stack/tcp/tcb.ts'
+import { ipv4Bytes } from '../../stack/wire/ipv4.ts'
+import { AddressSpace } from '../ring/address-space.ts'
+import type { RingMemory } from '../ring/memory.ts'
+import type { RingHost } from '../ring/ring.ts'
+import { RingContext } from './context.ts'
+import { FileTable } from './files.ts'
+import { Socket } from './socket.ts'
+import type { ZcrxIfq } from './zcrx.ts'
+
+/** Longest sleep (milliseconds) between looks at several queues. */
+const MULTI_QUEUE_NAP_MS = 1
+
+export interface KernelOptions {
+  /** Memory for a queue that has no area registered: `areaBytes` of niovs, and what the NIC needs behind them. */
+  readonly memoryFor: (stack: Stack) => NicMemory
+  /**
+   * Called instead of sleeping when a blocking call finds nothing to do; `untilUs` is when the stacks' next timer is due.
+   * Tests move a virtual clock here. False means that nothing will ever happen.
+   */
+  readonly idle?: (untilUs: number) => boolean
+}
+
+/** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
+export class Kernel implements RingHost {
+  readonly space: AddressSpace = new AddressSpace()
+  readonly files: FileTable = new FileTable()
+  readonly stacks: Stack[] = []
+  readonly ifqs: ZcrxIfq[] = []
+  /** CAP_NET_ADMIN: without it registrations answer EPERM. */
+  capable = true
+  /** Why the last registration of an interface queue was refused by the NIC; for people. */
+  nicError: NicError | null = null
+  readonly options: KernelOptions
+  readonly #contexts = new Set<RingContext>()
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: KernelOptions) {
+    this.options = options
+  }
+
+  addStack(stack: Stack): void {
+    this.stacks.push(stack)
+  }
+
+  setup(memory: RingMemory, flags: number): RingContext {
+    const context = new RingContext(this, memory, flags)
+    this.#contexts.add(context)
+    return context
+  }
+
+  forgetContext(context: RingContext): void {
+    this.#contexts.delete(context)
+  }
+
+  /** One burst per stack; hands what happened to the requests that wait for it. Returns the fragments received. */
+  poll(): number {
+    const ifqs = this.ifqs
+    for (let i = 0; i < ifqs.length; i++) {
+      // Without a device nothing but FLUSH_RQ reads the refill queue (`oracle` point 35).
+      if (ifqs[i]!.stack !== null) ifqs[i]!.takeRefills()
+    }
+    let work = 0
+    for (let i = 0; i < this.stacks.length; i++) {
+      const stack = this.stacks[i]!
+      work += stack.poll()
+      this.#dispatch(stack)
+    }
+    return work
+  }
+
+  /** Sends what requests have queued outside `poll`. */
+  flush(): void {
+    for (const stack of this.stacks) stack.nic.txFlush()
+  }
+
+  /** Microseconds of the stacks' clock at which the next timer is due. */
+  nextDeadline(): number {
+    let deadline = Number.POSITIVE_INFINITY
+    for (const stack of this.stacks) deadline = Math.min(deadline, stack.nextDeadline())
+    return deadline
+  }
+
+  /** Sleeps until a frame arrives, a timer is due or `timeoutMs` has passed. False when nothing can ever happen. */
+  sleep(timeoutMs: number): boolean {
+    const deadline = this.nextDeadline()
+    if (this.options.idle !== undefined) return this.options.idle(deadline)
+    const first = this.stacks[0]
+    if (first === undefined) return false
+    const untilTimer = Math.max(0, (deadline - first.clock.now()) / 1000)
+    let nap = Math.min(timeoutMs, untilTimer)
+    if (this.stacks.length > 1) nap = Math.min(nap, MULTI_QUEUE_NAP_MS)
+    first.nic.wait(nap)
+    return true
+  }
+
+  /**
+   * Calls `callback` once, from the event loop, when a frame waits or a timer is due. A later call replaces it; null takes
+   * it back. Keeps the process alive meanwhile.
+   */
+  arm(callback: (() => void) | null): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    if (callback === null) {
+      for (const stack of this.stacks) stack.nic.arm(null)
+      return
+    }
+    const fire = (): void => {
+      this.arm(null)
+      callback()
+    }
+    for (const stack of this.stacks) stack.nic.arm(fire)
+    const deadline = this.nextDeadline()
+    const first = this.stacks[0]
+    if (deadline !== Number.POSITIVE_INFINITY && first !== undefined) {
+      const ms = Math.ceil((deadline - first.clock.now()) / 1000)
+      this.#timer = setTimeout(fire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+    }
+  }
+
+  /** The stack that serves a local address; for address 0 the only one there is. */
+  stackFor(address: number): Stack | null {
+    for (const stack of this.stacks) {
+      if (address === 0 ? this.stacks.length === 1 : stack.link.isLocal(address)) return stack
+    }
+    return null
+  }
+
+  stackByIfIndex(ifIndex: number): Stack | null {
+    return this.stacks.find((stack) => stack.nic.info.ifIndex === ifIndex) ?? null
+  }
+
+  /** Frames to this address and port come to the stack from now on. @throws NicError */
+  steer(stack: Stack, address: number, port: number): void {
+    for (const local of localAddresses(stack, address)) stack.nic.steer(ipv4Bytes(local), port)
+  }
+
+  unsteer(stack: Stack, address: number, port: number): void {
+    for (const local of localAddresses(stack, address)) stack.nic.unsteer(ipv4Bytes(local), port)
+  }
+
+  #dispatch(stack: Stack): void {
+    const ready = stack.tcp.ready
+    for (let i = 0; i < ready.length; i++) {
+      const entry = ready[i]!
+      const events = entry.events
+      entry.events = 0
+      const owner = entry.owner
+      if (!(owner instanceof Socket)) continue
+      if (entry instanceof Listener) {
+        if ((events & EVENT_ACCEPT) !== 0) owner.onAcceptable()
+      } else owner.onEvents(events)
+    }
+    ready.length = 0
+  }
+}
+
+function localAddresses(stack: Stack, address: number): number[] {
+  return address === 0 ? stack.link.addresses.map((entry) => entry.address) : [address]
+}

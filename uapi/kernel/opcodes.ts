@@ -1,0 +1,315 @@
+import { NicError } from '../../driver/errors.ts'
+import { ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
+import * as abi from '../abi/constants.ts'
+import * as errno from '../abi/errno.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import { SockaddrIn } from '../abi/structs.ts'
+import type { RingContext } from './context.ts'
+import { RecvZcRequest } from './recv-zc.ts'
+import { Request } from './request.ts'
+import { Socket } from './socket.ts'
+import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
+
+/** SQE flags this ring serves. ASYNC and CQE_SKIP_SUCCESS need nothing for what always runs in line. */
+const SERVED_FLAGS = abi.IOSQE_ASYNC
+
+/** A request that is complete when it has been looked at. */
+class ImmediateRequest extends Request {
+  override run(): void {}
+  override detach(): void {}
+}
+
+/** Starts one submitted entry. Every outcome, errors included, is a completion. */
+export function execute(context: RingContext, sqe: Sqe): void {
+  if ((sqe.flags & ~SERVED_FLAGS) !== 0) {
+    reply(context, sqe, -errno.EINVAL)
+    return
+  }
+  switch (sqe.opcode) {
+    case abi.IORING_OP_NOP:
+      reply(context, sqe, 0)
+      break
+    case abi.IORING_OP_SOCKET:
+      reply(context, sqe, openSocket(context, sqe))
+      break
+    case abi.IORING_OP_BIND:
+      withSocket(context, sqe, (socket) => reply(context, sqe, bind(context, sqe, socket)))
+      break
+    case abi.IORING_OP_LISTEN:
+      withSocket(context, sqe, (socket) => reply(context, sqe, listen(context, sqe, socket)))
+      break
+    case abi.IORING_OP_ACCEPT:
+      withSocket(context, sqe, (socket) => accept(context, sqe, socket))
+      break
+    case abi.IORING_OP_CONNECT:
+      withSocket(context, sqe, (socket) => connect(context, sqe, socket))
+      break
+    case abi.IORING_OP_RECV_ZC:
+      recvZc(context, sqe)
+      break
+    case abi.IORING_OP_SEND:
+      withSocket(context, sqe, (socket) => send(context, sqe, socket))
+      break
+    case abi.IORING_OP_SHUTDOWN:
+      withSocket(context, sqe, (socket) => reply(context, sqe, shutdown(sqe, socket)))
+      break
+    case abi.IORING_OP_CLOSE:
+      close(context, sqe)
+      break
+    case abi.IORING_OP_ASYNC_CANCEL:
+      cancel(context, sqe)
+      break
+    default:
+      reply(context, sqe, -errno.EINVAL)
+  }
+}
+
+function reply(context: RingContext, sqe: Sqe, res: number): void {
+  context.complete(new ImmediateRequest(context, sqe), res, 0)
+}
+
+function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
+  const socket = context.kernel.files.get(sqe.fd)
+  if (socket === null) reply(context, sqe, -errno.EBADF)
+  else serve(socket)
+}
+
+/** Starts a request that may have to wait. */
+function start(request: Request & { wait(): void }): void {
+  request.context.active.add(request)
+  request.wait()
+  request.run()
+}
+
+function openSocket(context: RingContext, sqe: Sqe): number {
+  if (sqe.fd !== abi.AF_INET) return -errno.EAFNOSUPPORT
+  // Flags such as SOCK_NONBLOCK mean nothing to a ring and are accepted.
+  if ((sqe.off & 0xf) !== abi.SOCK_STREAM) return -errno.EPROTONOSUPPORT
+  if (sqe.len !== 0 && sqe.len !== 6) return -errno.EPROTONOSUPPORT
+  const fd = context.kernel.files.open(new Socket(context.kernel))
+  return fd < 0 ? -errno.EMFILE : fd
+}
+
+function readSockaddr(context: RingContext, sqe: Sqe): SockaddrIn | number {
+  if (sqe.off < SockaddrIn.SIZE) return -errno.EINVAL
+  const bytes = context.kernel.space.view(sqe.addr, SockaddrIn.SIZE)
+  if (bytes === null) return -errno.EFAULT
+  const sockaddr = new SockaddrIn(bytes)
+  return sockaddr.family === abi.AF_INET ? sockaddr : -errno.EAFNOSUPPORT
+}
+
+function bind(context: RingContext, sqe: Sqe, socket: Socket): number {
+  const sockaddr = readSockaddr(context, sqe)
+  if (typeof sockaddr === 'number') return sockaddr
+  if (socket.bound !== null || socket.tcb !== null) return -errno.EINVAL
+  const stack = context.kernel.stackFor(sockaddr.address)
+  if (stack === null) return -errno.EADDRNOTAVAIL
+  socket.stack = stack
+  socket.bound = { address: sockaddr.address, port: sockaddr.port }
+  return 0
+}
+
+function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
+  const { bound, stack } = socket
+  if (socket.tcb !== null || bound === null || stack === null) return -errno.EINVAL
+  if (socket.listener !== null) return 0
+  let port = bound.port
+  let listener = null
+  if (port !== 0) listener = stack.tcp.listen(bound.address, port, sqe.len)
+  else {
+    for (port = 49_152; port < 65_536 && listener === null; port++) {
+      listener = stack.tcp.listen(bound.address, port, sqe.len)
+    }
+  }
+  if (listener === null) return -errno.EADDRINUSE
+  try {
+    context.kernel.steer(stack, bound.address, listener.port)
+  } catch (error) {
+    stack.tcp.unlisten(listener)
+    return nicErrno(context, error)
+  }
+  listener.owner = socket
+  socket.listener = listener
+  socket.bound = { address: bound.address, port: listener.port }
+  return 0
+}
+
+function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
+  if (socket.listener === null || (sqe.ioprio & ~abi.IORING_ACCEPT_MULTISHOT) !== 0) {
+    reply(context, sqe, -errno.EINVAL)
+    return
+  }
+  const multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
+  let sockaddr: Uint8Array | null = null
+  if (sqe.addr !== 0) {
+    // A multishot accept has nowhere to keep more than one address.
+    sockaddr = multishot ? null : context.kernel.space.view(sqe.addr, SockaddrIn.SIZE)
+    if (sockaddr === null) {
+      reply(context, sqe, multishot ? -errno.EINVAL : -errno.EFAULT)
+      return
+    }
+  }
+  start(new AcceptRequest(context, sqe, socket, sockaddr))
+}
+
+function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
+  const sockaddr = readSockaddr(context, sqe)
+  if (typeof sockaddr === 'number') {
+    reply(context, sqe, sockaddr)
+    return
+  }
+  const { kernel } = context
+  if (socket.tcb !== null || socket.listener !== null) {
+    reply(context, sqe, -errno.EISCONN)
+    return
+  }
+  const stack = socket.stack ?? kernel.stackFor(0) ?? kernel.stacks[0] ?? null
+  const local = socket.bound?.address || stack?.link.addresses[0]?.address
+  if (stack === null || local === undefined) {
+    reply(context, sqe, -errno.EADDRNOTAVAIL)
+    return
+  }
+  const port = socket.bound?.port ?? 0
+  const tcb = stack.tcp.connect(local, port, sockaddr.address, sockaddr.port, stack.clock.now())
+  if (tcb === null) {
+    reply(context, sqe, -errno.EADDRNOTAVAIL)
+    return
+  }
+  try {
+    kernel.steer(stack, local, tcb.localPort)
+  } catch (error) {
+    stack.tcp.abort(tcb)
+    reply(context, sqe, nicErrno(context, error))
+    return
+  }
+  socket.adopt(stack, tcb)
+  socket.connectedActively = true
+  start(new ConnectRequest(context, sqe, socket))
+}
+
+/** Checks in the kernel's order: the id before the descriptor (`oracle` point 18). */
+function recvZc(context: RingContext, sqe: Sqe): void {
+  const known = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST
+  const ifq = context.ifqs[sqe.zcrxIfqIdx]
+  const { ioprio } = sqe
+  if (
+    ifq === undefined ||
+    sqe.off !== 0 ||
+    sqe.addr !== 0 ||
+    sqe.addr3 !== 0 ||
+    sqe.opFlags !== 0 ||
+    (ioprio & ~known) !== 0 ||
+    (ioprio & abi.IORING_RECV_MULTISHOT) === 0
+  ) {
+    reply(context, sqe, -errno.EINVAL)
+    return
+  }
+  withSocket(context, sqe, (socket) => {
+    const { tcb } = socket
+    if (tcb === null || (tcb.state !== 0 && tcb.state < SYN_RECEIVED)) {
+      reply(context, sqe, -errno.ENOTCONN)
+      return
+    }
+    const request = new RecvZcRequest(context, sqe, socket, ifq)
+    context.active.add(request)
+    request.wait()
+    if ((ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) context.schedule(request)
+    else request.run()
+  })
+}
+
+function send(context: RingContext, sqe: Sqe, socket: Socket): void {
+  const bytes = context.kernel.space.view(sqe.addr, sqe.len)
+  if (bytes === null) {
+    reply(context, sqe, -errno.EFAULT)
+    return
+  }
+  start(new SendRequest(context, sqe, socket, bytes))
+}
+
+function shutdown(sqe: Sqe, socket: Socket): number {
+  const { tcb, stack } = socket
+  if (sqe.len > abi.SHUT_RDWR) return -errno.EINVAL
+  if (tcb === null || stack === null || tcb.state < ESTABLISHED) return -errno.ENOTCONN
+  if (sqe.len !== abi.SHUT_WR) {
+    socket.readShut = true
+    stack.tcp.shutdownReceive(tcb)
+    for (const reader of [...socket.readers]) reader.context.schedule(reader)
+  }
+  if (sqe.len !== abi.SHUT_RD) {
+    socket.writeShut = true
+    stack.tcp.shutdownSend(tcb, stack.clock.now())
+  }
+  return 0
+}
+
+function close(context: RingContext, sqe: Sqe): void {
+  const socket = context.kernel.files.close(sqe.fd)
+  if (socket === null) {
+    reply(context, sqe, -errno.EBADF)
+    return
+  }
+  // Accepts of a closed listener can never be served; armed receives go on until the stream ends (`oracle` point 45).
+  for (const acceptor of [...socket.acceptors]) acceptor.finish(-errno.ECANCELED)
+  socket.release()
+  reply(context, sqe, 0)
+}
+
+/** The cancel's own completion comes before those of what it cancels (`oracle` point 44). */
+function cancel(context: RingContext, sqe: Sqe): void {
+  const flags = sqe.opFlags
+  const known =
+    abi.IORING_ASYNC_CANCEL_ALL |
+    abi.IORING_ASYNC_CANCEL_FD |
+    abi.IORING_ASYNC_CANCEL_ANY |
+    abi.IORING_ASYNC_CANCEL_USERDATA
+  if ((flags & ~known) !== 0) {
+    reply(context, sqe, -errno.EINVAL)
+    return
+  }
+  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
+  const all = any || (flags & abi.IORING_ASYNC_CANCEL_ALL) !== 0
+  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
+  const socket = byFd ? context.kernel.files.get(sqe.fd) : null
+  if (byFd && socket === null) {
+    reply(context, sqe, -errno.EBADF)
+    return
+  }
+  const found: Request[] = []
+  for (const request of context.active) {
+    const matches =
+      any ||
+      (byFd
+        ? 'socket' in request && request.socket === socket
+        : request.userDataLow === sqe.addrLow && request.userDataHigh === sqe.addrHigh)
+    if (!matches) continue
+    found.push(request)
+    if (!all) break
+  }
+  if (found.length === 0) reply(context, sqe, all ? 0 : -errno.ENOENT)
+  else reply(context, sqe, all ? found.length : 0)
+  for (const request of found) request.finish(-errno.ECANCELED)
+}
+
+/** The errno Linux would answer where our NIC has an error with an explanation. */
+export function nicErrno(context: RingContext, error: unknown): number {
+  if (!(error instanceof NicError)) throw error
+  context.kernel.nicError = error
+  switch (error.code) {
+    case 'ZCRX_NIC_PERMISSION':
+      return -errno.EPERM
+    case 'ZCRX_NIC_NO_DEVICE':
+    case 'ZCRX_NIC_DOWN':
+      return -errno.ENODEV
+    case 'ZCRX_NIC_NO_QUEUE':
+      return -errno.ERANGE
+    case 'ZCRX_NIC_BUSY':
+      return -errno.EEXIST
+    case 'ZCRX_NIC_MEMLOCK':
+      return -errno.ENOMEM
+    case 'ZCRX_NIC_MEMORY':
+      return -errno.EINVAL
+    default:
+      return -errno.EOPNOTSUPP
+  }
+}

@@ -1,0 +1,136 @@
+import type { PagePool } from '../../stack/memory/page-pool.ts'
+import type { Stack } from '../../stack/stack.ts'
+import { CLOSED } from '../../stack/tcp/state.ts'
+import type { Tcb } from '../../stack/tcp/tcb.ts'
+import { EFAULT, ENOMEM, ENOSPC } from '../abi/errno.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import type { RingContext } from './context.ts'
+import { type Request, SocketRequest } from './request.ts'
+import type { Socket } from './socket.ts'
+import type { ZcrxIfq } from './zcrx.ts'
+
+/** Fragments one request may deliver before others get their turn: the kernel stops after 20 packets. */
+const FRAGMENTS_PER_TURN = 512
+
+/** IORING_OP_RECV_ZC: one completion per piece of data, one without data at the end. */
+export class RecvZcRequest extends SocketRequest {
+  readonly #ifq: ZcrxIfq
+  readonly #limited: boolean
+  #left: number
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket, ifq: ZcrxIfq) {
+    super(context, sqe, socket)
+    this.#ifq = ifq
+    this.#left = sqe.len
+    this.#limited = sqe.len !== 0
+  }
+
+  protected override queue(): Request[] {
+    return this.socket.readers
+  }
+
+  override run(): void {
+    const { tcb, stack } = this.socket
+    if (tcb === null || stack === null) {
+      this.finish(0)
+      return
+    }
+    const rcv = tcb.rcv
+    let turns = FRAGMENTS_PER_TURN
+    while (rcv.head >= 0) {
+      if (this.#limited && this.#left === 0) break
+      if (this.context.cqSpace() === 0) {
+        // Running full while a batch is submitted is forgiven until the next entry (`oracle` point 42).
+        if (this.context.submitting) this.context.schedule(this)
+        else this.finish(-ENOSPC)
+        return
+      }
+      if (turns-- === 0) {
+        this.context.schedule(this)
+        return
+      }
+      const error = this.#deliver(stack, tcb)
+      if (error !== 0) {
+        this.finish(-error)
+        return
+      }
+    }
+    if (this.#limited && this.#left === 0) this.finish(0)
+    else if (rcv.head < 0) this.#atEnd(tcb)
+  }
+
+  /** Posts one completion for (a part of) the first fragment. Returns a positive errno when it can't be delivered. */
+  #deliver(stack: Stack, tcb: Tcb): number {
+    const { fragments, memory } = stack
+    const rcv = tcb.rcv
+    const ifq = this.#ifq
+    const node = rcv.head
+    const pool = memory.pools[fragments.pool[node]!]!
+    if (pool !== ifq.pool) return this.#copy(stack, tcb, pool)
+    const offset = fragments.offset[node]!
+    const length = fragments.length[node]!
+    const bytes = this.#limited && this.#left < length ? this.#left : length
+    this.context.postData(this, bytes, offset, 0)
+    const niov = offset >>> pool.shift
+    if (bytes === length) {
+      rcv.head = fragments.next[node]!
+      if (rcv.head < 0) rcv.tail = -1
+      fragments.remove(node)
+      pool.handToUser(niov)
+    } else {
+      // A limit cuts the piece: the rest stays, and the buffer has to come back twice.
+      fragments.offset[node] = offset + bytes
+      fragments.length[node] = length - bytes
+      pool.shareWithUser(niov)
+    }
+    this.#count(tcb, bytes)
+    ifq.stats.zeroCopiedBytes += bytes
+    return 0
+  }
+
+  /** Copy fallback: the bytes were received into other memory. One buffer per completion, as the kernel's copy mode. */
+  #copy(stack: Stack, tcb: Tcb, from: PagePool): number {
+    const { fragments } = stack
+    const rcv = tcb.rcv
+    const ifq = this.#ifq
+    const node = rcv.head
+    // Bytes in another application's area are not ours to read (`oracle` point 70).
+    if (this.socket.kernel.ifqs.some((other) => other.pool === from)) return EFAULT
+    const niov = ifq.pool.take()
+    if (niov < 0) return ENOMEM
+    const length = fragments.length[node]!
+    let bytes = Math.min(length, ifq.pool.niovSize)
+    if (this.#limited) bytes = Math.min(bytes, this.#left)
+    const offset = fragments.offset[node]!
+    const target = niov * ifq.pool.niovSize
+    ifq.pool.bytes.set(from.bytes.subarray(offset, offset + bytes), target)
+    ifq.pool.shareWithUser(niov)
+    this.context.postData(this, bytes, target, 0)
+    if (bytes === length) {
+      rcv.head = fragments.next[node]!
+      if (rcv.head < 0) rcv.tail = -1
+      fragments.discard(node)
+    } else {
+      fragments.offset[node] = offset + bytes
+      fragments.length[node] = length - bytes
+    }
+    this.#count(tcb, bytes)
+    ifq.stats.copiedBytes += bytes
+    ifq.stats.copyCount++
+    return 0
+  }
+
+  #count(tcb: Tcb, bytes: number): void {
+    tcb.rcv.queuedBytes -= bytes
+    if (this.#limited) this.#left -= bytes
+    this.#ifq.stats.completions++
+  }
+
+  #atEnd(tcb: Tcb): void {
+    const { socket } = this
+    if (tcb.state === CLOSED && tcb.error !== 0 && !socket.errorReported) {
+      socket.errorReported = true
+      this.finish(-tcb.error)
+    } else if (tcb.rcv.finished || socket.readShut || tcb.state === CLOSED) this.finish(0)
+  }
+}

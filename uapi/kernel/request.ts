@@ -1,0 +1,61 @@
+import type { Sqe } from '../abi/sqe.ts'
+import type { RingContext } from './context.ts'
+import type { Socket } from './socket.ts'
+
+/** One submitted entry on its way to its last completion. */
+export abstract class Request {
+  readonly context: RingContext
+  readonly opcode: number
+  readonly fd: number
+  readonly userDataLow: number
+  readonly userDataHigh: number
+  /** On the context's list of requests with something to do. */
+  scheduled = false
+  finished = false
+
+  constructor(context: RingContext, sqe: Sqe) {
+    this.context = context
+    this.opcode = sqe.opcode
+    this.fd = sqe.fd
+    this.userDataLow = sqe.userDataLow
+    this.userDataHigh = sqe.userDataHigh
+  }
+
+  /** Goes on: something the request waits for has happened. Runs inside `io_uring_enter`. */
+  abstract run(): void
+  /** Stops waiting, because of a cancellation or the end of the ring. */
+  abstract detach(): void
+
+  /** Posts the last completion. */
+  finish(res: number): void {
+    if (this.finished) return
+    this.finished = true
+    this.detach()
+    this.context.complete(this, res, 0)
+  }
+}
+
+/** A request that waits on a socket; it keeps the socket open, as an open file is kept on Linux. */
+export abstract class SocketRequest extends Request {
+  readonly socket: Socket
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+    super(context, sqe)
+    this.socket = socket
+    socket.hold()
+  }
+
+  protected abstract queue(): Request[]
+
+  /** Waits on the socket; the latest request is served first. */
+  wait(): void {
+    this.queue().push(this)
+  }
+
+  override detach(): void {
+    const queue = this.queue()
+    const at = queue.indexOf(this)
+    if (at >= 0) queue.splice(at, 1)
+    this.socket.release()
+  }
+}

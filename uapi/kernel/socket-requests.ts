@@ -1,0 +1,112 @@
+import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
+import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
+import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import { SockaddrIn } from '../abi/structs.ts'
+import type { RingContext } from './context.ts'
+import { type Request, SocketRequest } from './request.ts'
+import { Socket } from './socket.ts'
+
+/** IORING_OP_ACCEPT, single or multishot. */
+export class AcceptRequest extends SocketRequest {
+  readonly #multishot: boolean
+  readonly #sockaddr: Uint8Array | null
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket, sockaddr: Uint8Array | null) {
+    super(context, sqe, socket)
+    this.#multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) !== 0
+    this.#sockaddr = sockaddr
+  }
+
+  protected override queue(): Request[] {
+    return this.socket.acceptors
+  }
+
+  override run(): void {
+    const { listener, stack, kernel } = this.socket
+    if (listener === null || stack === null || listener.closed) {
+      this.finish(-EINVAL)
+      return
+    }
+    for (;;) {
+      const tcb = stack.tcp.accept(listener)
+      if (tcb === null) return
+      const socket = new Socket(kernel)
+      socket.adopt(stack, tcb)
+      const fd = kernel.files.open(socket)
+      if (fd < 0) {
+        socket.release()
+        this.finish(-EMFILE)
+        return
+      }
+      if (this.#sockaddr !== null) new SockaddrIn(this.#sockaddr).set(tcb.remoteAddress, tcb.remotePort)
+      if (!this.#multishot) {
+        this.finish(fd)
+        return
+      }
+      this.context.complete(this, fd, IORING_CQE_F_MORE)
+    }
+  }
+}
+
+/** IORING_OP_SEND: completes with the bytes the send buffer took; waits while it takes none. */
+export class SendRequest extends SocketRequest {
+  readonly #bytes: Uint8Array
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+    super(context, sqe, socket)
+    this.#bytes = bytes
+  }
+
+  protected override queue(): Request[] {
+    return this.socket.writers
+  }
+
+  override run(): void {
+    const { tcb, stack, writeShut } = this.socket
+    if (tcb === null || stack === null) {
+      this.finish(-ENOTCONN)
+      return
+    }
+    if (tcb.state === CLOSED) {
+      this.finish(tcb.error === ECONNRESET && !this.socket.errorReported ? -ECONNRESET : -EPIPE)
+      this.socket.errorReported = true
+      return
+    }
+    if (writeShut) {
+      this.finish(-EPIPE)
+      return
+    }
+    if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) return
+    if (tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
+      this.finish(-EPIPE)
+      return
+    }
+    // Sends of one socket complete in the order they were submitted in.
+    if (this.socket.writers[0] !== this) return
+    const taken = stack.tcp.send(tcb, this.#bytes, 0, stack.clock.now())
+    if (taken > 0 || this.#bytes.length === 0) this.finish(taken)
+  }
+
+  override detach(): void {
+    super.detach()
+    const next = this.socket.writers[0]
+    if (next !== undefined) next.context.schedule(next)
+  }
+}
+
+/** IORING_OP_CONNECT. */
+export class ConnectRequest extends SocketRequest {
+  protected override queue(): Request[] {
+    return this.socket.connectors
+  }
+
+  override run(): void {
+    const { tcb } = this.socket
+    if (tcb === null) this.finish(-EFAULT)
+    else if (tcb.state === CLOSED) {
+      this.socket.errorReported = true
+      this.finish(-(tcb.error || ECONNRESET))
+    } else if (tcb.state >= ESTABLISHED) this.finish(0)
+  }
+}

@@ -1,0 +1,92 @@
+import type { Stack } from '../../stack/stack.ts'
+import {
+  CLOSED,
+  EVENT_CLOSED,
+  EVENT_CONNECTED,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+} from '../../stack/tcp/state.ts'
+import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
+import type { Kernel } from './kernel.ts'
+import type { Request } from './request.ts'
+
+/** A TCP socket: what a descriptor names. Lives until descriptor and requests have let go. */
+export class Socket {
+  readonly kernel: Kernel
+  stack: Stack | null = null
+  tcb: Tcb | null = null
+  listener: Listener | null = null
+  /** Address and port given by BIND, null before. */
+  bound: { address: number; port: number } | null = null
+  /** CONNECT opened the connection, so its local port has a steering entry of its own. */
+  connectedActively = false
+  /** SHUT_RD was called. */
+  readShut = false
+  /** SHUT_WR was called. */
+  writeShut = false
+  /** The connection's error has been reported to a reader: later reads see the end of the stream. */
+  errorReported = false
+  readonly readers: Request[] = []
+  readonly writers: Request[] = []
+  readonly acceptors: Request[] = []
+  readonly connectors: Request[] = []
+  #references = 1
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel
+  }
+
+  /** Makes the socket the owner of a connection. */
+  adopt(stack: Stack, tcb: Tcb): void {
+    this.stack = stack
+    this.tcb = tcb
+    tcb.owner = this
+  }
+
+  hold(): void {
+    this.#references++
+  }
+
+  /** The last reference closes the connection or the listener. */
+  release(): void {
+    if (--this.#references > 0) return
+    const { stack, tcb, listener } = this
+    if (stack === null) return
+    if (listener !== null) {
+      if (this.bound !== null) this.kernel.unsteer(stack, this.bound.address, this.bound.port)
+      stack.tcp.unlisten(listener)
+    }
+    if (tcb !== null) {
+      if (this.connectedActively) this.kernel.unsteer(stack, tcb.localAddress, tcb.localPort)
+      stack.tcp.close(tcb, stack.clock.now())
+    }
+    this.tcb = null
+    this.listener = null
+  }
+
+  /** Something happened to the connection. @param events EVENT_* */
+  onEvents(events: number): void {
+    if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
+    if ((events & (EVENT_WRITABLE | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
+    if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
+      // Of several receivers the one submitted last gets the data; the end of the stream is for all.
+      const tcb = this.tcb
+      if (tcb !== null && tcb.rcv.head < 0 && (tcb.rcv.finished || tcb.state === CLOSED))
+        wakeAll(this.readers)
+      else {
+        const last = this.readers[this.readers.length - 1]!
+        last.context.schedule(last)
+      }
+    }
+  }
+
+  /** A connection waits to be accepted: the request submitted first gets it. */
+  onAcceptable(): void {
+    const first = this.acceptors[0]
+    if (first !== undefined) first.context.schedule(first)
+  }
+}
+
+function wakeAll(requests: readonly Request[]): void {
+  for (const request of requests) request.context.schedule(request)
+}

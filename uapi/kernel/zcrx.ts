@@ -1,0 +1,103 @@
+import type { NicMemory } from '../../driver/nic.ts'
+import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
+import type { Stack } from '../../stack/stack.ts'
+import type { Kernel } from './kernel.ts'
+
+/** What an interface queue has done, cumulative. */
+export interface IfqStats {
+  /** Data completions. */
+  completions: number
+  /** Bytes that lie where the NIC put them. */
+  zeroCopiedBytes: number
+  /** Bytes copied into the area because they were received into other memory. */
+  copiedBytes: number
+  /** Contiguous pieces that were copied. */
+  copyCount: number
+  /** Refill entries that named no buffer: unknown area, offset beyond it, or padding not zero. */
+  refillInvalid: number
+  /** Refill entries for a buffer that the user did not hold. */
+  refillNotHeld: number
+  /** Refill entries that gave a buffer back. */
+  refilled: number
+}
+
+/** Parts of the refill queue in the shared region. */
+export interface RefillLayout {
+  readonly head: Int32Array
+  readonly tail: Int32Array
+  readonly entries: Uint32Array
+  readonly count: number
+}
+
+/**
+ * The kernel side of a registered interface queue: its area's pool and the refill queue. With a stack the queue of that
+ * stack's NIC is filled from the pool; without one (ZCRX_REG_NODEV) everything is copied into it.
+ */
+export class ZcrxIfq {
+  readonly id: number
+  readonly stack: Stack | null
+  readonly pool: PagePool
+  readonly stats: IfqStats = {
+    completions: 0,
+    zeroCopiedBytes: 0,
+    copiedBytes: 0,
+    copyCount: 0,
+    refillInvalid: 0,
+    refillNotHeld: 0,
+    refilled: 0,
+  }
+  readonly #kernel: Kernel
+  readonly #queue: RefillLayout
+  /** Our own copy: what the user writes to the shared head changes nothing. */
+  #head = 0
+
+  /** Restarts the NIC's queue over `memory`. @throws NicError and then nothing is changed */
+  constructor(kernel: Kernel, id: number, stack: Stack | null, memory: NicMemory, queue: RefillLayout) {
+    this.#kernel = kernel
+    this.id = id
+    this.stack = stack
+    this.#queue = queue
+    this.pool = stack === null ? new PagePool(0, memory) : stack.provide(memory)
+    kernel.ifqs.push(this)
+  }
+
+  /**
+   * Takes what the user has put into the refill queue, at most one lap. Entries are never trusted: one that names no
+   * buffer, or a buffer the user does not hold, is counted and passed over.
+   */
+  takeRefills(): number {
+    const { tail, head, entries, count } = this.#queue
+    const waiting = (Atomics.load(tail, 0) - this.#head) >>> 0
+    if (waiting === 0) return 0
+    const taken = Math.min(waiting, count)
+    const pool = this.pool
+    const mask = count - 1
+    for (let i = 0; i < taken; i++) {
+      const at = ((this.#head + i) & mask) * 4
+      const low = entries[at]!
+      // Area id above, offset bits 32..47 below: areas end before 4 GiB, so both are 0 in a good entry.
+      if (entries[at + 1] !== 0 || entries[at + 3] !== 0 || low >>> pool.shift >= pool.total) {
+        this.stats.refillInvalid++
+      } else if (pool.returnFromUser(low >>> pool.shift)) this.stats.refilled++
+      else this.stats.refillNotHeld++
+    }
+    this.#head = (this.#head + taken) | 0
+    Atomics.store(head, 0, this.#head)
+    return taken
+  }
+
+  census(): Census {
+    if (this.stack === null) return takeCensus(this.pool, 0)
+    return this.stack.census(this.pool)
+  }
+
+  /** Gives the NIC's queue back to the stack's own memory and takes back what the user held. */
+  end(): void {
+    const at = this.#kernel.ifqs.indexOf(this)
+    if (at < 0) return
+    this.#kernel.ifqs.splice(at, 1)
+    this.takeRefills()
+    this.pool.scrub()
+    if (this.stack !== null) this.stack.provide(this.#kernel.options.memoryFor(this.stack))
+  }
+}

@@ -1,0 +1,72 @@
+import type { Addresser } from '../abi/sqe.ts'
+
+const PAGE = 4096
+/** First address handed out: page 0 stays unmapped, so that NULL is never valid. */
+const BASE = 0x1_0000
+
+/** A piece of memory that an address resolved to. */
+export interface Mapping {
+  readonly buffer: ArrayBufferLike
+  readonly base: number
+}
+
+/**
+ * Gives JavaScript memory addresses, so that submission entries and registration structures can carry pointers as they do
+ * on Linux. Each `ArrayBuffer` gets a page-aligned range of its own when it is first used; what lies between two ranges
+ * is unmapped and answered with EFAULT.
+ *
+ * An entry keeps its buffer alive only while someone else does: like a pointer, an address does not own its memory.
+ */
+export class AddressSpace implements Addresser {
+  readonly #bases = new WeakMap<ArrayBufferLike, number>()
+  /** Sorted by address. */
+  readonly #ranges: { base: number; length: number; buffer: WeakRef<ArrayBufferLike> }[] = []
+  #next = BASE
+  readonly #gone = new FinalizationRegistry<number>((base) => this.#forget(base))
+
+  /** Address of the first byte of `bytes`. */
+  addressOf(bytes: Uint8Array): number {
+    return this.#base(bytes.buffer) + bytes.byteOffset
+  }
+
+  /** The bytes `[address, address+length)`; null when not all of them are mapped, in one buffer. */
+  view(address: number, length: number): Uint8Array | null {
+    const mapping = this.find(address)
+    if (mapping === null) return null
+    const offset = address - mapping.base
+    if (!(length >= 0) || offset + length > mapping.buffer.byteLength) return null
+    return new Uint8Array(mapping.buffer, offset, length)
+  }
+
+  /** The buffer that an address lies in; null when unmapped. */
+  find(address: number): Mapping | null {
+    let low = 0
+    let high = this.#ranges.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#ranges[middle]!.base <= address) low = middle + 1
+      else high = middle
+    }
+    const range = this.#ranges[low - 1]
+    if (range === undefined || address >= range.base + range.length) return null
+    const buffer = range.buffer.deref()
+    return buffer === undefined ? null : { buffer, base: range.base }
+  }
+
+  #base(buffer: ArrayBufferLike): number {
+    const known = this.#bases.get(buffer)
+    if (known !== undefined) return known
+    const base = this.#next
+    // One unmapped page between ranges: running over an end is noticed.
+    this.#next += Math.ceil(buffer.byteLength / PAGE) * PAGE + PAGE
+    this.#bases.set(buffer, base)
+    this.#ranges.push({ base, length: buffer.byteLength, buffer: new WeakRef(buffer) })
+    this.#gone.register(buffer, base)
+    return base
+  }
+
+  #forget(base: number): void {
+    const at = this.#ranges.findIndex((range) => range.base === base)
+    if (at >= 0) this.#ranges.splice(at, 1)
+  }
+}

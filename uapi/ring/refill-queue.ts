@@ -1,0 +1,57 @@
+import { RQE_SIZE } from '../abi/structs.ts'
+
+/** Where a registration put the parts of the refill queue, bytes from the start of the region. */
+export interface RefillOffsets {
+  readonly head: number
+  readonly tail: number
+  readonly rqes: number
+}
+
+/**
+ * The user's side of a refill queue (`struct io_uring_zcrx_rq`): entries name buffers that the application has finished with.
+ * Push as many as you like, then `advance` once.
+ */
+export class RefillQueue {
+  readonly #head: Int32Array
+  readonly #tailWord: Int32Array
+  readonly #entries: Uint32Array
+  readonly #mask: number
+  #tail: number
+  readonly entries: number
+
+  /** @param region memory of the registration's region @param entries the rounded count the registration wrote back */
+  constructor(region: Uint8Array, offsets: RefillOffsets, entries: number) {
+    this.entries = entries
+    this.#mask = entries - 1
+    this.#head = new Int32Array(region.buffer, region.byteOffset + offsets.head, 1)
+    this.#tailWord = new Int32Array(region.buffer, region.byteOffset + offsets.tail, 1)
+    this.#entries = new Uint32Array(region.buffer, region.byteOffset + offsets.rqes, (entries * RQE_SIZE) / 4)
+    this.#tail = Atomics.load(this.#tailWord, 0)
+  }
+
+  /** Entries that `push` would still take. */
+  space(): number {
+    return this.entries - ((this.#tail - Atomics.load(this.#head, 0)) | 0)
+  }
+
+  /**
+   * Writes one entry: the buffer that byte `offset` of area `areaId` lies in has been read. False when the queue is full:
+   * enter the ring (or flush) and push again. The kernel does not see it before `advance`.
+   */
+  push(areaId: number, offset: number, length: number): boolean {
+    if (((this.#tail - Atomics.load(this.#head, 0)) | 0) >= this.entries) return false
+    const at = (this.#tail & this.#mask) * 4
+    const entries = this.#entries
+    entries[at] = offset
+    entries[at + 1] = (areaId << 16) | Math.floor(offset / 4_294_967_296)
+    entries[at + 2] = length
+    entries[at + 3] = 0
+    this.#tail = (this.#tail + 1) | 0
+    return true
+  }
+
+  /** Shows the kernel everything pushed so far (store-release of the tail). */
+  advance(): void {
+    Atomics.store(this.#tailWord, 0, this.#tail)
+  }
+}

@@ -1,0 +1,285 @@
+import { ArgumentError } from '../../driver/errors.ts'
+import * as abi from '../abi/constants.ts'
+import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
+import { Sqe } from '../abi/sqe.ts'
+import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../abi/structs.ts'
+import { Cqe } from './cqe.ts'
+import { RingMemory } from './memory.ts'
+import { RefillQueue } from './refill-queue.ts'
+
+/** `struct io_uring_params`, the part a caller sets. */
+export interface RingParams {
+  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN and CQE32. */
+  readonly flags?: number
+  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
+  readonly cqEntries?: number
+}
+
+/** The kernel side of one ring: what the system calls of io_uring(7) reach. */
+export interface RingBackend {
+  readonly memory: RingMemory
+  /**
+   * `io_uring_enter(2)`: consumes up to `toSubmit` entries; with IORING_ENTER_GETEVENTS runs what is pending and waits
+   * until `minComplete` completions are there. Returns the entries consumed or minus errno.
+   * @param timeoutMs longest wait; Infinity waits for ever
+   */
+  enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number
+  /** `io_uring_register(2)`. @param arg structure the opcode takes, read and written */
+  register(opcode: number, arg: Uint8Array | null, nrArgs: number): number
+  /** Address of memory, for pointers in entries and structures. */
+  addressOf(bytes: Uint8Array): number
+  close(): void
+}
+
+/** Hands out kernel sides of rings. */
+export interface RingHost {
+  setup(memory: RingMemory, flags: number): RingBackend
+}
+
+/** What `registerIfq` needs. */
+export interface IfqRequest {
+  /** Interface index of the NIC; 0 with ZCRX_REG_NODEV. */
+  readonly ifIdx: number
+  /** Receive queue number. */
+  readonly ifRxq: number
+  /** Refill queue entries; rounded up to a power of two. */
+  readonly rqEntries: number
+  /** The area: page-aligned memory of whole pages that received data will be written to. */
+  readonly area: Uint8Array
+  /** ZCRX_REG_* */
+  readonly flags?: number
+  /** Bytes of a buffer; 0 = a page. */
+  readonly rxBufLen?: number
+}
+
+/** A registered interface queue, seen from the user. */
+export interface Ifq {
+  readonly zcrxId: number
+  readonly areaId: number
+  readonly area: Uint8Array
+  readonly rq: RefillQueue
+}
+
+/**
+ * A ring, as liburing presents one: `getSqe`, `submit`, completions. Whether the other side is this package's stack or a
+ * kernel is hidden behind `RingBackend`.
+ */
+export class Ring {
+  readonly #backend: RingBackend
+  readonly #memory: RingMemory
+  readonly #sqes: Sqe[] = []
+  readonly #cqe: Cqe
+  #sqTail = 0
+  #submitted = 0
+  #open = true
+
+  private constructor(backend: RingBackend) {
+    this.#backend = backend
+    this.#memory = backend.memory
+    this.#cqe = new Cqe(this.#memory)
+    for (let i = 0; i < this.#memory.sqEntries; i++) {
+      this.#sqes.push(new Sqe(this.#memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE), backend))
+    }
+  }
+
+  /**
+   * `io_uring_queue_init_params(3)`. @param entries submission entries, rounded up to a power of two, 1..32768
+   * @throws ArgumentError
+   */
+  static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
+    const flags = params.flags ?? 0
+    const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
+    const cqEntries = roundEntries(
+      params.cqEntries ?? sqEntries * 2,
+      abi.IORING_MAX_ENTRIES * 2,
+      flags,
+      'cqEntries',
+    )
+    if (cqEntries < sqEntries) {
+      throw new ArgumentError(`cqEntries ${cqEntries} is less than entries ${sqEntries}`)
+    }
+    const words = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
+    return new Ring(host.setup(new RingMemory(sqEntries, cqEntries, words), flags))
+  }
+
+  /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
+  get memory(): RingMemory {
+    return this.#memory
+  }
+
+  /** `io_uring_get_sqe(3)`: the next free entry, null when the queue is full (submit first). */
+  getSqe(): Sqe | null {
+    const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
+    if (((this.#sqTail - head) | 0) >= this.#memory.sqEntries) return null
+    const sqe = this.#sqes[this.#sqTail & (this.#memory.sqEntries - 1)]!
+    this.#sqTail = (this.#sqTail + 1) | 0
+    return sqe
+  }
+
+  /** `io_uring_submit(3)`: returns the entries submitted or minus errno. */
+  submit(): number {
+    return this.submitAndWait(0)
+  }
+
+  /** `io_uring_submit_and_wait(3)`. */
+  submitAndWait(waitNr: number): number {
+    return this.submitAndWaitTimeout(waitNr, Number.POSITIVE_INFINITY)
+  }
+
+  /** `io_uring_submit_and_wait_timeout(3)`. @param timeoutMs milliseconds */
+  submitAndWaitTimeout(waitNr: number, timeoutMs: number): number {
+    this.#checkOpen()
+    const pending = (this.#sqTail - this.#submitted) | 0
+    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
+    const flags = waitNr > 0 ? abi.IORING_ENTER_GETEVENTS : 0
+    const consumed = this.#backend.enter(pending, waitNr, flags, timeoutMs)
+    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
+    return consumed
+  }
+
+  /** `io_uring_submit_and_get_events(3)`: submits and runs what is pending, without waiting. */
+  submitAndGetEvents(): number {
+    this.#checkOpen()
+    const pending = (this.#sqTail - this.#submitted) | 0
+    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
+    const consumed = this.#backend.enter(pending, 0, abi.IORING_ENTER_GETEVENTS, 0)
+    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
+    return consumed
+  }
+
+  /** `io_uring_get_events(3)`: runs what is pending, without submitting or waiting. */
+  getEvents(): number {
+    this.#checkOpen()
+    return this.#backend.enter(0, 0, abi.IORING_ENTER_GETEVENTS, 0)
+  }
+
+  /** `io_uring_peek_cqe(3)`: the next completion or null. The object is reused by every call. */
+  peekCqe(): Cqe | null {
+    const control = this.#memory.control
+    const head = control[RingMemory.CQ_HEAD]!
+    if (head === Atomics.load(control, RingMemory.CQ_TAIL)) {
+      if ((Atomics.load(control, RingMemory.SQ_FLAGS) & abi.IORING_SQ_CQ_OVERFLOW) === 0) return null
+      this.getEvents()
+      if (head === Atomics.load(control, RingMemory.CQ_TAIL)) return null
+    }
+    return this.#cqe.moveTo(head)
+  }
+
+  /**
+   * `io_uring_wait_cqe(3)`: blocks this thread until a completion is there.
+   * @throws ArgumentError when nothing can ever complete (a virtual clock with nothing to do)
+   */
+  waitCqe(): Cqe {
+    for (;;) {
+      const cqe = this.peekCqe()
+      if (cqe !== null) return cqe
+      const result = this.#backend.enter(0, 1, abi.IORING_ENTER_GETEVENTS, Number.POSITIVE_INFINITY)
+      if (result < 0 && result !== -EAGAIN && result !== -EBUSY) {
+        throw new ArgumentError(`no completion can arrive (${errnoName(result)})`, 'submit a request first')
+      }
+    }
+  }
+
+  /** Ring position of the next completion, for readers of `memory`. */
+  get cqHead(): number {
+    return this.#memory.control[RingMemory.CQ_HEAD]!
+  }
+
+  /** `io_uring_cq_ready(3)` */
+  cqReady(): number {
+    const control = this.#memory.control
+    return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
+  }
+
+  /** `io_uring_sq_space_left(3)` */
+  sqSpaceLeft(): number {
+    const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
+    return this.#memory.sqEntries - ((this.#sqTail - head) | 0)
+  }
+
+  /** `io_uring_for_each_cqe(3)`: shows each waiting completion; returns how many. Follow with `cqAdvance`. */
+  forEachCqe(visit: (cqe: Cqe) => void): number {
+    const control = this.#memory.control
+    const tail = Atomics.load(control, RingMemory.CQ_TAIL)
+    let head = control[RingMemory.CQ_HEAD]!
+    let count = 0
+    for (; head !== tail; head = (head + 1) | 0, count++) visit(this.#cqe.moveTo(head))
+    return count
+  }
+
+  /** `io_uring_cq_advance(3)`: gives `count` completions back. */
+  cqAdvance(count: number): void {
+    const control = this.#memory.control
+    Atomics.store(control, RingMemory.CQ_HEAD, (control[RingMemory.CQ_HEAD]! + count) | 0)
+  }
+
+  /** `io_uring_cqe_seen(3)` */
+  cqeSeen(_cqe: Cqe): void {
+    this.cqAdvance(1)
+  }
+
+  /**
+   * `io_uring_register_ifq(3)`: the interface queue is restarted and writes into `area` from now on.
+   * Returns minus errno when the registration is refused; nothing is changed then.
+   */
+  registerIfq(request: IfqRequest): Ifq | number {
+    this.#checkOpen()
+    const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
+    const regionBytes = Math.ceil((RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)) / 4096) * 4096
+    const region = new Uint8Array(new SharedArrayBuffer(regionBytes))
+    const regionDesc = new RegionDesc(new Uint8Array(RegionDesc.SIZE))
+    regionDesc.userAddr = this.#backend.addressOf(region)
+    regionDesc.size = regionBytes
+    regionDesc.flags = abi.IORING_MEM_REGION_TYPE_USER
+    const areaReg = new ZcrxAreaReg(new Uint8Array(ZcrxAreaReg.SIZE))
+    areaReg.addr = this.#backend.addressOf(request.area)
+    areaReg.len = request.area.byteLength
+    const reg = new ZcrxIfqReg(new Uint8Array(ZcrxIfqReg.SIZE))
+    reg.ifIdx = request.ifIdx
+    reg.ifRxq = request.ifRxq
+    reg.rqEntries = request.rqEntries
+    reg.flags = request.flags ?? 0
+    reg.rxBufLen = request.rxBufLen ?? 0
+    reg.areaPtr = this.#backend.addressOf(areaReg.bytes)
+    reg.regionPtr = this.#backend.addressOf(regionDesc.bytes)
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
+    if (result < 0) return result
+    return {
+      zcrxId: reg.zcrxId,
+      areaId: areaReg.view.getUint16(22, true),
+      area: request.area,
+      rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
+    }
+  }
+
+  /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
+  flushRq(zcrxId: number): number {
+    const ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+    ctrl.zcrxId = zcrxId
+    ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
+    return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+  }
+
+  /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */
+  queueExit(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#backend.close()
+  }
+
+  #checkOpen(): void {
+    if (!this.#open) throw new ArgumentError('the ring is closed', 'make another with Ring.queueInit')
+  }
+}
+
+function roundEntries(entries: number, most: number, flags: number, name: string): number {
+  if (!Number.isInteger(entries) || entries < 1)
+    throw new ArgumentError(`${name} ${entries} is not a positive integer`)
+  if (entries > most) {
+    if ((flags & abi.IORING_SETUP_CLAMP) === 0) {
+      throw new ArgumentError(`${name} ${entries} is more than ${most}`, 'or set IORING_SETUP_CLAMP')
+    }
+    return most
+  }
+  return 2 ** Math.ceil(Math.log2(entries))
+}

@@ -1,0 +1,270 @@
+import { ArgumentError, ZcrxError } from '../driver/errors.ts'
+import type { Nic } from '../driver/nic.ts'
+import type { Census } from '../stack/memory/page-pool.ts'
+import { formatIpv4 } from '../stack/wire/ipv4.ts'
+import { AF_INET, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
+import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
+import type { Sqe } from './abi/sqe.ts'
+import { SockaddrIn } from './abi/structs.ts'
+import { Connection } from './connection.ts'
+import { Engine, type EngineOptions } from './engine.ts'
+
+/** Kinds of request, in the high half of user_data; the low half is a connection's id. */
+const SETUP = 1
+const ACCEPT = 2
+const RECEIVE = 3
+const SEND = 4
+const CLOSE = 5
+
+export interface ServerOptions extends EngineOptions {
+  /** TCP port; 0 takes any that is free. */
+  readonly port: number
+  /** Connections that may wait to be accepted; default 128. */
+  readonly backlog?: number
+  /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
+  readonly handler?: ConnectionHandler
+}
+
+/** Callbacks of a server. They run inside its loop and must not throw. */
+export interface ConnectionHandler {
+  onConnection?(connection: Connection): void
+  /**
+   * `[offset, offset + length)` of `server.area` is the stream's next piece. Return true when you are done with the bytes:
+   * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
+   * buffers close the peer's window when the area runs out.
+   */
+  onData(connection: Connection, offset: number, length: number): boolean
+  /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
+  onEnd(connection: Connection, errno: number): void
+}
+
+export interface ServerStats {
+  /** Accepted so far. */
+  connections: number
+  /** Bytes that lie in the area where the NIC put them. */
+  zeroCopiedBytes: number
+  /** Bytes that this package's code has copied, for whatever reason. */
+  copiedBytes: number
+  /** Data completions. */
+  completions: number
+  /** Frames received by the stack. */
+  frames: number
+  /** Frames not delivered, by cause. */
+  drops: Record<string, number>
+  /** Everything the stack counts. */
+  tcp: Record<string, number>
+}
+
+/** A TCP server that receives into its area. */
+export class Server implements AsyncIterable<Connection> {
+  readonly #engine: Engine
+  readonly #handler: ConnectionHandler | null
+  readonly #connections: (Connection | null)[] = []
+  readonly #freeIds: number[] = []
+  /** Connections whose receive request ended for want of room and is to be issued again. */
+  #stalled: Connection[] = []
+  readonly #waiting: Connection[] = []
+  readonly #acceptors: ((result: IteratorResult<Connection>) => void)[] = []
+  #accepted = 0
+  #port = 0
+  #lastSetup = 0
+  /** Last connection that received, so that a bulk stream does no look-up. */
+  #closing = false
+
+  /** @internal use `createServer` */
+  constructor(options: ServerOptions) {
+    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
+      throw new ArgumentError(`port ${options.port} is not an integer from 0 to 65535`)
+    }
+    this.#handler = options.handler ?? null
+    this.#engine = new Engine(options, this.#complete)
+    this.#engine.onBatchEnd(this.#afterBatch)
+    try {
+      this.#listen(options.port, options.backlog ?? 128)
+    } catch (error) {
+      this.#engine.close()
+      throw error
+    }
+    this.#engine.wake()
+  }
+
+  /** The memory that received data lies in. */
+  get area(): Uint8Array {
+    return this.#engine.area
+  }
+
+  get nic(): Nic {
+    return this.#engine.nic
+  }
+
+  /** Dotted IPv4. */
+  get address(): string {
+    return formatIpv4(this.#engine.address)
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  stats(): ServerStats {
+    const { stack, kernel } = this.#engine
+    const ifq = kernel.ifqs[0]?.stats ?? this.#finalStats
+    return {
+      connections: this.#accepted,
+      zeroCopiedBytes: ifq?.zeroCopiedBytes ?? 0,
+      copiedBytes: (ifq?.copiedBytes ?? 0) + stack.counters.copiedBytes + stack.counters.packedBytes,
+      completions: ifq?.completions ?? 0,
+      frames: stack.counters.rxFrames,
+      drops: stack.drops(),
+      tcp: { ...stack.counters },
+    }
+  }
+  #finalStats: { zeroCopiedBytes: number; copiedBytes: number; completions: number } | null = null
+
+  /** Where the area's buffers are. */
+  census(): Census {
+    const ifq = this.#engine.kernel.ifqs[0]
+    return ifq?.census() ?? { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+  }
+
+  /** Closes every connection and gives queue and memory back. Statistics stay readable. */
+  async close(): Promise<void> {
+    if (this.#closing) return
+    this.#closing = true
+    for (const connection of this.#connections) connection?.close()
+    // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
+    this.#engine.turnNow()
+    this.#engine.turnNow()
+    const ifq = this.#engine.kernel.ifqs[0]
+    this.#finalStats = ifq === undefined ? null : { ...ifq.stats }
+    this.#engine.close()
+    for (const connection of this.#connections) connection?.ended(ECANCELED)
+    for (const resolve of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
+  }
+
+  /** Connections as they are accepted, when no handler was given. */
+  [Symbol.asyncIterator](): AsyncIterator<Connection> {
+    if (this.#handler !== null) {
+      throw new ArgumentError('this server has a handler', 'iterate a server made without one')
+    }
+    return {
+      next: () => {
+        const connection = this.#waiting.shift()
+        if (connection !== undefined) return Promise.resolve({ value: connection, done: false })
+        if (this.#closing) return Promise.resolve({ value: undefined, done: true })
+        return new Promise((resolve) => this.#acceptors.push(resolve))
+      },
+    }
+  }
+
+  #listen(port: number, backlog: number): void {
+    const fd = this.#now('socket', (sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
+    const sockaddr = SockaddrIn.of(this.#engine.address, port)
+    this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
+    this.#now('listen', (sqe) => sqe.prepListen(fd, backlog))
+    this.#port = this.#engine.kernel.files.get(fd)!.bound!.port
+    this.#sqe()
+      .prepMultishotAccept(fd)
+      .setData(ACCEPT * 2 ** 32)
+  }
+
+  /** A request of the set-up, complete when this returns. */
+  #now(what: string, prepare: (sqe: Sqe) => Sqe): number {
+    prepare(this.#sqe()).setData(SETUP * 2 ** 32)
+    this.#engine.turnNow()
+    if (this.#lastSetup < 0) {
+      throw (
+        this.#engine.kernel.nicError ?? new ZcrxError('ZCRX_LISTEN', `${what}: ${errnoName(this.#lastSetup)}`)
+      )
+    }
+    return this.#lastSetup
+  }
+
+  #sqe(): Sqe {
+    for (;;) {
+      const sqe = this.#engine.ring.getSqe()
+      if (sqe !== null) return sqe
+      this.#engine.ring.submit()
+    }
+  }
+
+  readonly #complete = (kind: number, id: number, res: number, flags: number, offset: number): void => {
+    if (kind === RECEIVE) this.#received(id, res, flags, offset)
+    else if (kind === SETUP) this.#lastSetup = res
+    else if (kind === ACCEPT) this.#acceptedOne(res)
+    else if (kind === SEND) this.#connections[id]?.sent(res)
+    else if (kind === CLOSE) this.#connections[id]?.closed()
+  }
+
+  #received(id: number, res: number, flags: number, offset: number): void {
+    const connection = this.#connections[id]!
+    if ((flags & IORING_CQE_F_MORE) !== 0) {
+      if (connection.deliver(offset, res)) this.#engine.release(offset)
+      return
+    }
+    if (res === -ENOSPC || res === -ENOMEM) {
+      // Nothing is lost: the data waits in the socket until there is room.
+      this.#stalled.push(connection)
+      return
+    }
+    connection.ended(-res)
+  }
+
+  #acceptedOne(res: number): void {
+    if (res < 0) return
+    const id = this.#freeIds.pop() ?? this.#connections.length
+    const socket = this.#engine.kernel.files.get(res)!
+    const tcb = socket.tcb!
+    const connection = new Connection(
+      {
+        area: this.#engine.area,
+        handler: this.#handler,
+        release: (offset) => this.#engine.release(offset),
+        send: (bytes) => {
+          this.#sqe()
+            .prepSend(res, bytes)
+            .setData(SEND * 2 ** 32 + id)
+          this.#engine.wake()
+        },
+        close: () => {
+          this.#sqe()
+            .prepClose(res)
+            .setData(CLOSE * 2 ** 32 + id)
+          this.#engine.wake()
+        },
+        receive: () => {
+          this.#sqe()
+            .prepRecvZc(res, this.#engine.ifq.zcrxId)
+            .setData(RECEIVE * 2 ** 32 + id)
+        },
+        gone: () => {
+          this.#connections[id] = null
+          this.#freeIds.push(id)
+        },
+      },
+      ++this.#accepted,
+      formatIpv4(tcb.remoteAddress),
+      tcb.remotePort,
+    )
+    this.#connections[id] = connection
+    if (this.#handler !== null) this.#handler.onConnection?.(connection)
+    else {
+      const waiter = this.#acceptors.shift()
+      if (waiter !== undefined) waiter({ value: connection, done: false })
+      else this.#waiting.push(connection)
+    }
+    connection.start()
+  }
+
+  readonly #afterBatch = (): void => {
+    if (this.#stalled.length === 0 || this.#closing) return
+    const stalled = this.#stalled
+    this.#stalled = []
+    for (const connection of stalled) connection.start()
+  }
+}
+
+/** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  return new Server(options)
+}
