@@ -1,7 +1,7 @@
 /**
  * Child process of the demo: the receiving end, zcrx or its peer. Told what to do over IPC; ends when the demo does.
  */
-import { type MemoryLink, openMemoryLink } from './memory.ts'
+import { MemoryPath } from './memory.ts'
 import { PassMeter } from './meter.ts'
 import { reply, serve } from './program.ts'
 import type {
@@ -16,7 +16,7 @@ import type {
 import { openNode, openZcrx, type ReceivingStack, type StackCounters } from './stacks.ts'
 
 let stack: ReceivingStack | undefined
-let link: MemoryLink | undefined
+let path: MemoryPath | undefined
 
 serve<ReceiverRequest>(
   async (message) => {
@@ -40,8 +40,8 @@ async function open(request: OpenRequest): Promise<ReceivingStack> {
     case 'xdp':
       return openZcrx(request.device, request.address, false)
     case 'memory':
-      link = await openMemoryLink(request.mtu)
-      return openZcrx(link.nic, link.address, true)
+      path = new MemoryPath(request.mtu)
+      return openZcrx(path.nic, path.address, true)
     case 'node':
       return openNode(request.address, request.interface, request.mtu)
   }
@@ -55,8 +55,8 @@ async function receive(stack: ReceivingStack, request: PassRequest): Promise<Pas
   reply<ReceiverReply>({ type: 'armed' })
   let sent: SentReply | undefined
   try {
-    if (link !== undefined) [sent] = await Promise.all([link.send(stack.port, request), meter.done])
-    else await meter.done
+    if (path === undefined) await meter.done
+    else sent = await path.send(stack.port, request, meter.done)
   } finally {
     clearInterval(timer)
     stack.measure(null)
@@ -102,7 +102,6 @@ function since(now: StackCounters, before: StackCounters): StackCounters {
 
 async function close(): Promise<void> {
   await stack?.close()
-  link?.close()
   stack = undefined
-  link = undefined
+  path = undefined
 }

@@ -2,14 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
 import { constants } from 'node:os'
-import {
-  type Census,
-  type Connection,
-  type ConnectionHandler,
-  createServer,
-  type Nic,
-  type Server,
-} from '../api.ts'
+import { type Census, type Connection, type ConnectionHandler, createServer, type Nic } from '../api.ts'
 import type { FlowMeter, PassMeter } from './meter.ts'
 import { NO_NIOVS } from './protocol.ts'
 
@@ -43,7 +36,7 @@ export async function openZcrx(
 ): Promise<ReceivingStack> {
   const handler = new ZcrxHandler()
   const server = await createServer({ device, address, port: 0, ownAddress, handler })
-  handler.server = server
+  handler.area = server.area
   const { driver, mode, mtu } = server.nic.info
   return {
     driver,
@@ -63,7 +56,7 @@ export async function openZcrx(
 }
 
 class ZcrxHandler implements ConnectionHandler {
-  server!: Server
+  area: Uint8Array = new Uint8Array(0)
   meter: PassMeter | null = null
   readonly #flows = new Map<number, FlowMeter>()
 
@@ -73,7 +66,7 @@ class ZcrxHandler implements ConnectionHandler {
   }
 
   onData(connection: Connection, offset: number, length: number): boolean {
-    this.#flows.get(connection.id)?.data(this.server.area, offset, length)
+    this.#flows.get(connection.id)?.data(this.area, offset, length)
     return true
   }
 
