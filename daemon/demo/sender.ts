@@ -70,9 +70,10 @@ function send(socket: Socket, flow: number, request: ConnectRequest): Promise<Fl
         }
         hash?.update(block)
         inFlight += 1
-        // Called when the kernel has taken the whole block, which is free then.
-        socket.write(block, () => {
+        // Called when the kernel has taken the whole block, which is free then; or at once, when the socket is broken.
+        socket.write(block, (error) => {
           inFlight -= 1
+          if (error) ended = true
           pump()
         })
       }
