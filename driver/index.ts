@@ -1,4 +1,6 @@
+/** `zcrx/driver`: network queues and the memory they fill. */
 export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './errors.ts'
 export * from './memory/index.ts'
+export { allocatePages, type PageOptions, type Pages } from './native/memory.ts'
 export * from './nic.ts'
-export { XdpNic, type XdpNicOptions } from './xdp/index.ts'
+export * from './xdp/index.ts'

@@ -106,14 +106,15 @@ export class NicStats {
 
 export interface Nic {
   readonly info: NicInfo
-  /** Memory that `RX_SIDE` fragments lie in; null for drivers that place payloads. */
+  /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place payloads. */
   readonly sideMemory: Uint8Array | null
   /** Memory the transmit slots lie in. Valid between `attach` and `detach`. */
   readonly txMemory: Uint8Array
 
   /**
-   * Restarts the queue over `memory`. Chunks of an earlier memory that the driver held are no longer the driver's when
-   * this returns. Starts with an empty fill ring. @throws NicError
+   * Starts the queue over `memory`, or restarts it when it runs: chunks of the earlier memory that the driver held are no
+   * longer the driver's when this returns. Starts with an empty fill ring. Frames that arrive during a restart are dropped,
+   * so that the host's own stack does not answer for us. After an error the queue is stopped. @throws NicError
    */
   attach(memory: NicMemory): void
   /** Stops the queue. The memory is not touched afterwards. */

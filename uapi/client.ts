@@ -67,7 +67,7 @@ export class Client {
   }
 
   #call(prepare: (sqe: Sqe) => Sqe): Promise<number> {
-    const free = this.#waiters.findIndex((waiter) => waiter === undefined)
+    const free = this.#waiters.findIndex((waiter) => waiter == null)
     const id = free < 0 ? this.#waiters.length : free
     return new Promise((resolve) => {
       this.#waiters[id] = resolve

@@ -207,7 +207,7 @@ export class Server implements AsyncIterable<Connection> {
       this.#stalled.push(connection)
       return
     }
-    connection.ended(-res)
+    connection.ended(Math.abs(res))
   }
 
   #acceptedOne(res: number): void {

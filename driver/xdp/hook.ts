@@ -1,6 +1,13 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
-import { buildProgram, STEERING_KEY_BYTES, STEERING_VALUE_BYTES, steeringKey } from './program.ts'
+import {
+  buildProgram,
+  STEERING_KEY_BYTES,
+  STEERING_VALUE_BYTES,
+  steeringKey,
+  XDP_DROP,
+  XDP_PASS,
+} from './program.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from './system.ts'
 
 // enum bpf_map_type, bpf_prog_type, bpf_attach_type; linux/bpf.h, linux/if_link.h
@@ -17,6 +24,8 @@ const PROGRAM_NAME = 'zcrx'
 const STEERING_ENTRIES = 65536
 const VERIFIER_LOG_BYTES = 1 << 18
 /** A holder that has just died gives the hook back a moment later. */
+/** Loads tried while signals interrupt the verifier. */
+const LOAD_RETRIES = 64
 const HOOK_RETRIES = 10
 const HOOK_RETRY_MS = 20
 
@@ -111,6 +120,24 @@ export class XdpHook {
     this.#native.bpfMapDelete(this.handle.sockets, bytes32(this.#queue))
   }
 
+  /**
+   * While the queue restarts, frames of the stack's connections are lost, to be sent again by their peers. They must not
+   * reach the kernel: it knows of no such connection, and would answer with a reset.
+   */
+  restarting<T>(work: () => T): T {
+    const set = (action: number): void => {
+      for (const { key } of this.#entries.values()) {
+        this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(action))
+      }
+    }
+    set(XDP_DROP)
+    try {
+      return work()
+    } finally {
+      set(XDP_PASS)
+    }
+  }
+
   /** Adds a reference to a steering entry (see `steeringKey`). @throws NicError */
   add(address: Uint8Array, port: number): void {
     const key = steeringKey(checkAddress(address), port, this.#queue)
@@ -119,7 +146,7 @@ export class XdpHook {
       entry.references++
       return
     }
-    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(1))
+    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(XDP_PASS))
     if (result === -ERRNO.E2BIG || result === -ERRNO.ENOMEM) {
       throw new NicError(
         'ZCRX_NIC_SYSTEM',
@@ -192,7 +219,11 @@ function attachProgram(native: Native, device: string, facts: LinkInfo, mode: Xd
 function loadProgram(native: Native, steering: number, sockets: number): number {
   const log = new Uint8Array(VERIFIER_LOG_BYTES)
   const program = buildProgram(steering, sockets)
-  const fd = native.bpfProgLoad(PROG_TYPE_XDP, program, 'MIT', PROGRAM_NAME, F_XDP_HAS_FRAGS, log)
+  let fd = -ERRNO.EAGAIN
+  // The verifier gives up with EAGAIN when a signal is pending: a profiler's timer is enough.
+  for (let attempt = 0; attempt < LOAD_RETRIES && fd === -ERRNO.EAGAIN; attempt++) {
+    fd = native.bpfProgLoad(PROG_TYPE_XDP, program, 'MIT', PROGRAM_NAME, F_XDP_HAS_FRAGS, log)
+  }
   const words = fd < 0 ? new TextDecoder().decode(log.subarray(0, log.indexOf(0))).trimEnd() : ''
   if (words === '') return fd
   throw new NicError(

@@ -132,30 +132,17 @@ export class XdpNic implements Nic {
 
   attach(memory: NicMemory): void {
     const hook = this.#hook()
-    this.detach()
     const { areaLength, chunkSize } = memory
     const tail = checkMemory(memory, this.#info.tailBytes)
     const slots = Math.min(tail / chunkSize, this.#rings.tx, this.#rings.completion)
     const umem = new Uint8Array(memory.buffer, memory.areaOffset, areaLength + slots * chunkSize)
     if (this.#native.addressOf(umem) % PAGE !== 0) {
-      throw new NicError(
-        'ZCRX_NIC_MEMORY',
-        "the area doesn't begin on a page",
-        'allocatePages or WebAssembly.Memory',
-      )
+      const remedy = 'allocatePages or WebAssembly.Memory'
+      throw new NicError('ZCRX_NIC_MEMORY', "the area doesn't begin on a page", remedy)
     }
-    const socket = inNamespace(this.#native, this.#options.netns, () => this.#bind(umem, chunkSize))
-    try {
-      hook.setSocket(socket.fd)
-    } catch (error) {
-      socket.close()
-      throw error
-    }
-    this.#socket = this.#holdings.socket = socket
-    const stats = this.#counters
-    this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, stats, () =>
-      socket.kickRx(),
-    )
+    const start = (): XskSocket => this.#start(hook, umem, chunkSize)
+    const socket = this.#socket === null ? start() : hook.restarting(start)
+    this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
     const kick = (): number => socket.kickTx()
     this.#transmit = new TransmitPath(
       socket.tx,
@@ -164,7 +151,6 @@ export class XdpNic implements Nic {
       slots,
       chunkSize,
       socket.zeroCopy,
-      stats,
       kick,
     )
     this.#area = umem.subarray(0, areaLength)
@@ -182,7 +168,7 @@ export class XdpNic implements Nic {
     const socket = this.#socket
     if (socket === null) return
     this.#holdings.hook?.clearSocket()
-    socket.addStatistics(this.#counters)
+    this.#addCounters(this.#counters)
     socket.close()
     this.#socket = this.#holdings.socket = null
     this.#receive = null
@@ -259,7 +245,7 @@ export class XdpNic implements Nic {
 
   stats(): NicStats {
     const stats = Object.assign(new NicStats(), this.#counters)
-    this.#socket?.addStatistics(stats)
+    this.#addCounters(stats)
     return stats
   }
 
@@ -279,10 +265,31 @@ export class XdpNic implements Nic {
     this.close()
   }
 
+  /** Those since the last attach; `#counters` has what was before. */
+  #addCounters(stats: NicStats): void {
+    this.#receive?.addCounters(stats)
+    this.#transmit?.addCounters(stats)
+    this.#socket?.addStatistics(stats)
+  }
+
   #hook(): XdpHook {
     const hook = this.#holdings.hook
     if (hook === null) throw new ArgumentError(`${this.#info.name} is closed`, 'open it again')
     return hook
+  }
+
+  /** Replaces the socket. */
+  #start(hook: XdpHook, umem: Uint8Array, chunkSize: number): XskSocket {
+    this.detach()
+    const socket = inNamespace(this.#native, this.#options.netns, () => this.#bind(umem, chunkSize))
+    try {
+      hook.setSocket(socket.fd)
+    } catch (error) {
+      socket.close()
+      throw error
+    }
+    this.#socket = this.#holdings.socket = socket
+    return socket
   }
 
   /** A socket in the best way that the device, the kernel and the options allow. */

@@ -7,6 +7,7 @@ import { Assembler, type Register, reg, type Width } from './asm.ts'
  * A key is 24 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1),
  * receive queue (4, host order). Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address,
  * ARP for it included. With the queue in the key, workers on several queues share the map without sharing an entry.
+ * The value (4, host order) is what to do while the queue has no socket, `XDP_PASS` or `XDP_DROP`.
  */
 
 export const STEERING_KEY_BYTES = 24
@@ -28,7 +29,8 @@ export function steeringKey(address: Uint8Array, port: number, queue: number): U
 }
 
 // enum xdp_action, struct xdp_md, bpf-helpers(7)
-const XDP_PASS = 2
+export const XDP_DROP = 1
+export const XDP_PASS = 2
 const MD_DATA = 0
 const MD_DATA_END = 4
 const MD_RX_QUEUE_INDEX = 16
@@ -211,12 +213,12 @@ export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array 
   lookup('redirect')
   asm.label('pass').mov(0, XDP_PASS).exit()
 
-  // No socket on this queue: the flags say what to return instead.
+  // The flags say what to return when there is no socket on this queue.
   asm
     .label('redirect')
+    .ldx(4, 3, 0, 0)
     .loadMap(1, socketsFd)
     .ldx(4, 2, CTX, MD_RX_QUEUE_INDEX)
-    .mov(3, XDP_PASS)
     .call(HELPER_REDIRECT_MAP)
     .exit()
   return asm.assemble()

@@ -9,7 +9,8 @@ import { ADDRESS_WORDS, DESCRIPTOR_WORDS, PACKET_CONTINUES, type Ring } from './
 export class ReceivePath {
   readonly #rx: Ring
   readonly #fill: Ring
-  readonly #stats: NicStats
+  /** Frames, fragments, bytes, invalid. Not in an object: its fields would change shape when they outgrow 31 bits. */
+  readonly #counters = new Float64Array(4)
   readonly #areaLength: number
   readonly #chunkSize: number
   readonly #shift: number
@@ -25,17 +26,9 @@ export class ReceivePath {
   #recoveredCount = 0
 
   /** @param wake called when the kernel has stopped to look at the fill ring and wants to be told */
-  constructor(
-    rx: Ring,
-    fill: Ring,
-    areaLength: number,
-    chunkSize: number,
-    stats: NicStats,
-    wake: () => void,
-  ) {
+  constructor(rx: Ring, fill: Ring, areaLength: number, chunkSize: number, wake: () => void) {
     this.#rx = rx
     this.#fill = fill
-    this.#stats = stats
     this.#areaLength = areaLength
     this.#chunkSize = chunkSize
     this.#shift = Math.log2(chunkSize)
@@ -51,6 +44,14 @@ export class ReceivePath {
     return this.#held
   }
 
+  addCounters(stats: NicStats): void {
+    const [frames, fragments, bytes, invalid] = this.#counters
+    stats.rxFrames += frames!
+    stats.rxFragments += fragments!
+    stats.rxBytes += bytes!
+    stats.rxInvalid += invalid!
+  }
+
   /** Whether descriptors wait. */
   pending(): boolean {
     return this.#rx.loadProducer() !== this.#consumer
@@ -59,7 +60,7 @@ export class ReceivePath {
   receive(burst: RxBurst): number {
     const { words, first, mask } = this.#rx
     const { offset, length, flags, capacity } = burst
-    const stats = this.#stats
+    const counters = this.#counters
     const areaLength = this.#areaLength
     const chunkSize = this.#chunkSize
     const start = this.#consumer
@@ -113,9 +114,9 @@ export class ReceivePath {
       this.#consumer = (start + consumed) | 0
       this.#rx.storeConsumer(this.#consumer)
       this.#held -= count
-      stats.rxFrames += frames
-      stats.rxFragments += count
-      stats.rxBytes += received
+      counters[0]! += frames
+      counters[1]! += count
+      counters[2]! += received
     }
     return count
   }
@@ -171,7 +172,7 @@ export class ReceivePath {
 
   /** Gives up the frame whose first fragments lie in the burst behind `from`. */
   #drop(burst: RxBurst, fragments: number, from = 0): void {
-    this.#stats.rxInvalid++
+    this.#counters[3]!++
     this.#skipping = true
     for (let i = from; i < from + fragments; i++) this.#recover(burst.offset[i]! >>> this.#shift)
   }

@@ -77,6 +77,48 @@ export class Fragments {
     return rest
   }
 
+  /** Keeps the first `bytes` of a list and frees the rest. Returns the head, -1 when nothing is kept. */
+  keepFront(head: number, bytes: number): number {
+    if (bytes <= 0) {
+      this.discardList(head)
+      return -1
+    }
+    let node = head
+    while (this.length[node]! < bytes) {
+      bytes -= this.length[node]!
+      node = this.next[node]!
+    }
+    if (this.length[node]! > bytes) this.split(node, bytes)
+    this.discardList(this.next[node]!)
+    this.next[node] = -1
+    return head
+  }
+
+  /** Frees the first `bytes` of a list; returns the new head, -1 when nothing is left. */
+  dropFront(head: number, bytes: number): number {
+    let node = head
+    while (node >= 0 && bytes > 0) {
+      const length = this.length[node]!
+      if (length > bytes) {
+        this.offset[node]! += bytes
+        this.length[node] = length - bytes
+        return node
+      }
+      const next = this.next[node]!
+      this.discard(node)
+      bytes -= length
+      node = next
+    }
+    return node
+  }
+
+  /** The last node of a list. */
+  lastOf(head: number): number {
+    let node = head
+    while (this.next[node]! >= 0) node = this.next[node]!
+    return node
+  }
+
   #grow(): void {
     const capacity = this.next.length * 2
     const offset = new Uint32Array(capacity)

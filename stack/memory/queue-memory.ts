@@ -38,15 +38,15 @@ export class QueueMemory {
   restart(memory: NicMemory): PagePool {
     const old = this.pool
     const held = this.#heldChunks(old)
-    this.#nic.detach()
-    for (const niov of held) old.put(niov)
     try {
       this.pool = this.#begin(memory)
       old.retired = true
     } catch (error) {
+      // A refused restart may have stopped the queue.
       this.#nic.attach(old.memory)
       throw error
     } finally {
+      for (const niov of held) old.put(niov)
       this.fillNic()
     }
     return this.pool

@@ -22,6 +22,7 @@ import {
 } from './state.ts'
 import type { Tcb } from './tcb.ts'
 import type { Tcp } from './tcp.ts'
+import type { Transmitter } from './transmitter.ts'
 
 /** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
 const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
@@ -35,12 +36,20 @@ export class TcpInput {
   readonly #context: TcpContext
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
+  readonly #transmitter: Transmitter
 
-  constructor(tcp: Tcp, context: TcpContext, output: TcpOutput, payload: PayloadTaker) {
+  constructor(
+    tcp: Tcp,
+    context: TcpContext,
+    output: TcpOutput,
+    payload: PayloadTaker,
+    transmitter: Transmitter,
+  ) {
     this.#tcp = tcp
     this.#context = context
     this.#output = output
     this.#payload = payload
+    this.#transmitter = transmitter
   }
 
   /**
@@ -101,7 +110,7 @@ export class TcpInput {
     }
     if ((segment.flags & SYN) !== 0) {
       // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
-      if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#tcp.resendSyn(tcb, now)
+      if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#transmitter.resendSyn(tcb, now)
       else this.#tcp.challenge(tcb, now)
       return
     }
@@ -110,7 +119,7 @@ export class TcpInput {
     if (segment.length > 0) this.#processData(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
     this.#reachFin(tcb, now)
-    if (tcb.state !== CLOSED) this.#tcp.transmit(tcb, now)
+    if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
   }
 
   #parseOptions(segment: Segment): void {
@@ -151,7 +160,7 @@ export class TcpInput {
         return false
       }
       if (tcb.state === SYN_RECEIVED && (segment.flags & SYN) !== 0 && segment.seq === rcv.irs) {
-        this.#tcp.resendSyn(tcb, now)
+        this.#transmitter.resendSyn(tcb, now)
         return false
       }
       if (extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0) {
@@ -216,11 +225,11 @@ export class TcpInput {
       snd.retries = 0
       this.#tcp.raise(tcb, EVENT_CONNECTED)
       this.#tcp.ackSoon(tcb)
-      this.#tcp.transmit(tcb, now)
+      this.#transmitter.transmit(tcb, now)
     } else {
       // Simultaneous open.
       tcb.state = SYN_RECEIVED
-      this.#tcp.resendSyn(tcb, now)
+      this.#transmitter.resendSyn(tcb, now)
     }
   }
 
@@ -243,7 +252,7 @@ export class TcpInput {
       return false
     }
     const window = segment.window << snd.shift
-    if (seqGt(ack, snd.una)) this.#tcp.acknowledged(tcb, segment, now)
+    if (seqGt(ack, snd.una)) this.#transmitter.acknowledged(tcb, segment, now)
     else if (
       ack === snd.una &&
       segment.length === 0 &&
@@ -251,7 +260,7 @@ export class TcpInput {
       window === snd.wnd &&
       snd.una !== snd.max
     ) {
-      this.#tcp.duplicateAck(tcb, now)
+      this.#transmitter.duplicateAck(tcb, now)
     }
     if (
       seqGe(ack, snd.una) &&
@@ -354,7 +363,7 @@ export class TcpInput {
     }
     const beyond = seqDiff(end, rcv.adv)
     if (beyond > 0) {
-      head = this.#tcp.keepFront(head, segment.length - beyond)
+      head = this.#context.fragments.keepFront(head, segment.length - beyond)
       end = rcv.adv
       // A FIN behind the cut can't be taken yet.
       segment.flags &= ~FIN
@@ -367,12 +376,12 @@ export class TcpInput {
         rcv.dsackStart = start
         rcv.dsackEnd = rcv.nxt
       }
-      head = this.#tcp.dropFront(head, known)
+      head = this.#context.fragments.dropFront(head, known)
       start = rcv.nxt
       this.#tcp.ackSoon(tcb)
     }
     if (start === rcv.nxt && rcv.ooo.count === 0) {
-      this.#deliver(tcb, head, this.#tcp.lastOf(head), seqDiff(end, start))
+      this.#deliver(tcb, head, this.#context.fragments.lastOf(head), seqDiff(end, start))
       this.#tcp.oweAck(tcb, segment.length)
       return
     }

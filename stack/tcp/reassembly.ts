@@ -74,7 +74,7 @@ export class Reassembly {
       const known = Math.min((this.end[index]! - start) | 0, (end - start) | 0)
       if (known > 0) {
         this.#noteDuplicate(start, known)
-        head = this.#trimFront(head, known)
+        head = this.#fragments.dropFront(head, known)
         start = (start + known) | 0
         continue
       }
@@ -115,7 +115,7 @@ export class Reassembly {
       this.#fragments.discardList(head)
       return -1
     }
-    if (known > 0) head = this.#trimFront(head, known)
+    if (known > 0) head = this.#fragments.dropFront(head, known)
     return head
   }
   takenEnd = 0
@@ -203,16 +203,8 @@ export class Reassembly {
   }
 
   #wholeList(head: number): number {
-    const fragments = this.#fragments
-    let node = head
-    while (fragments.next[node]! >= 0) node = fragments.next[node]!
-    this.#cutTail = node
+    this.#cutTail = this.#fragments.lastOf(head)
     return -1
-  }
-
-  /** Discards the first `bytes` of the list; returns the new head, -1 when nothing is left. */
-  #trimFront(head: number, bytes: number): number {
-    return trimFront(this.#fragments, head, bytes)
   }
 
   #open(index: number, start: number, end: number, head: number): void {
@@ -251,22 +243,4 @@ export class Reassembly {
     this.tail = grow(this.tail, new Int32Array(capacity))
     this.touched = grow(this.touched, new Float64Array(capacity))
   }
-}
-
-/** Discards the first `bytes` of a fragment list; returns the new head, -1 when nothing is left. */
-export function trimFront(fragments: Fragments, head: number, bytes: number): number {
-  let node = head
-  while (node >= 0 && bytes > 0) {
-    const length = fragments.length[node]!
-    if (length > bytes) {
-      fragments.offset[node]! += bytes
-      fragments.length[node] = length - bytes
-      return node
-    }
-    const next = fragments.next[node]!
-    fragments.discard(node)
-    bytes -= length
-    node = next
-  }
-  return node
 }

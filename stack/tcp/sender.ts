@@ -40,6 +40,8 @@ export class Sender {
   rto = INITIAL_RTO_US
   /** Consecutive timeouts. */
   retries = 0
+  /** When the timer last made us send something again (microseconds). */
+  timeoutAt = 0
   /** The segment being timed when there are no timestamps (Karn: never a retransmitted one). */
   timing = false
   timedSeq = 0
@@ -104,6 +106,8 @@ export class Sender {
 
   /** RFC 6298 (2.2), (2.3): takes a round-trip measurement in microseconds. */
   measure(rtt: number): void {
+    // Timestamps tick in milliseconds: 0 is a measurement too.
+    rtt = Math.max(1, rtt)
     if (this.srtt === 0) {
       this.srtt = rtt
       this.rttvar = rtt / 2
@@ -111,6 +115,12 @@ export class Sender {
       this.rttvar += (Math.abs(this.srtt - rtt) - this.rttvar) / 4
       this.srtt += (rtt - this.srtt) / 8
     }
+    this.clearBackoff()
+  }
+
+  /** The timeout as measurements have it, without the doubling of RFC 6298 (5.5). */
+  clearBackoff(): void {
+    if (this.srtt === 0) return
     this.rto = Math.min(MAX_RTO_US, Math.max(MIN_RTO_US, this.srtt + Math.max(1000, 4 * this.rttvar)))
   }
 

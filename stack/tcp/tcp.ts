@@ -1,24 +1,21 @@
 import { halfSipHash } from '../entropy.ts'
-import { seqDiff, seqGe, seqGt, seqLt } from '../wire/seq.ts'
+import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
 import { TcpInput } from './input.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
-import { trimFront } from './reassembly.ts'
 import type { Segment } from './segment.ts'
-import { INITIAL_RTO_US, MAX_RTO_US } from './sender.ts'
+import { INITIAL_RTO_US } from './sender.ts'
 import {
   CLOSE_WAIT,
   CLOSED,
   ECONNABORTED,
   ESTABLISHED,
-  ETIMEDOUT,
   EVENT_ACCEPT,
   EVENT_CLOSED,
   EVENT_READABLE,
-  EVENT_WRITABLE,
   FIN_WAIT_1,
   FIN_WAIT_2,
   LAST_ACK,
@@ -27,10 +24,8 @@ import {
   TIME_WAIT,
 } from './state.ts'
 import { Listener, Tcb, type TimerHandler } from './tcb.ts'
+import { Transmitter } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
-
-/** Duplicate ACKs that mean loss (RFC 5681 section 3.2). */
-const DUP_ACK_THRESHOLD = 3
 
 /** The TCP module of a stack: connections, listeners, timers and the work that is owed at the end of a poll. */
 export class Tcp implements TimerHandler {
@@ -38,6 +33,7 @@ export class Tcp implements TimerHandler {
   readonly window: WindowKeeper
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
+  readonly #transmitter: Transmitter
   readonly #input: TcpInput
   readonly #flows: FlowTable
   readonly #listeners = new Map<number, Listener[]>()
@@ -59,7 +55,8 @@ export class Tcp implements TimerHandler {
     this.window = new WindowKeeper(memory, config, Math.max(64, nic.info.mtu - 52))
     this.#output = new TcpOutput(link, counters, config, this.window)
     this.#payload = new PayloadTaker(nic, burst, memory, fragments, counters)
-    this.#input = new TcpInput(this, context, this.#output, this.#payload)
+    this.#transmitter = new Transmitter(this, context, this.#output)
+    this.#input = new TcpInput(this, context, this.#output, this.#payload, this.#transmitter)
     this.#flows = new FlowTable(entropy(), entropy())
     this.#isnKey0 = entropy()
     this.#isnKey1 = entropy()
@@ -137,7 +134,7 @@ export class Tcp implements TimerHandler {
     tcb.state = SYN_RECEIVED
     this.negotiate(tcb, segment, now)
     this.#startSequence(tcb, now)
-    this.resendSyn(tcb, now)
+    this.#transmitter.resendSyn(tcb, now)
   }
 
   /** Takes what the peer's SYN says. */
@@ -169,7 +166,6 @@ export class Tcp implements TimerHandler {
     )
     // RFC 6928.
     snd.cwnd = Math.min(10 * snd.mss, Math.max(2 * snd.mss, 14_600))
-    this.window.open(tcb)
   }
 
   // ---- opening and closing --------------------------------------------------------------------------------------
@@ -225,7 +221,7 @@ export class Tcp implements TimerHandler {
     tcb.state = SYN_SENT
     this.context.counters.activeOpens++
     this.#startSequence(tcb, now)
-    this.resendSyn(tcb, now)
+    this.#transmitter.resendSyn(tcb, now)
     return tcb
   }
 
@@ -233,7 +229,7 @@ export class Tcp implements TimerHandler {
   send(tcb: Tcb, bytes: Uint8Array, from: number, now: number): number {
     const taken = tcb.snd.push(bytes, from, bytes.length)
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
-    if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT) this.transmit(tcb, now)
+    if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT) this.#transmitter.transmit(tcb, now)
     return taken
   }
 
@@ -243,7 +239,7 @@ export class Tcp implements TimerHandler {
     tcb.snd.finQueued = true
     if (tcb.state === ESTABLISHED) tcb.state = FIN_WAIT_1
     else if (tcb.state === CLOSE_WAIT) tcb.state = LAST_ACK
-    this.transmit(tcb, now)
+    this.#transmitter.transmit(tcb, now)
   }
 
   /** The application reads no more: what is queued and what still comes is dropped. */
@@ -284,7 +280,7 @@ export class Tcp implements TimerHandler {
   end(tcb: Tcb, error: number): void {
     if (tcb.state === CLOSED) return
     if (tcb.state === SYN_RECEIVED && tcb.listener !== null) tcb.listener.halfOpen--
-    if (tcb.state !== SYN_SENT) this.window.close(tcb)
+    this.window.close(tcb)
     tcb.state = CLOSED
     tcb.error = error
     const { wheel } = this.context
@@ -381,98 +377,6 @@ export class Tcp implements TimerHandler {
     return true
   }
 
-  /** Sends our SYN or SYN,ACK, for the first time or again. */
-  resendSyn(tcb: Tcb, now: number): void {
-    const flags = tcb.state === SYN_SENT ? SYN : SYN | ACK
-    this.#output.send(tcb, flags, tcb.snd.iss, 0, 0, now)
-    if (!tcb.retransmitTimer.armed) this.#armRetransmit(tcb, now)
-  }
-
-  /** New data of ours was acknowledged. */
-  acknowledged(tcb: Tcb, segment: Segment, now: number): void {
-    const { snd } = tcb
-    const acked = seqDiff(segment.ack, snd.una)
-    const synBytes = snd.una === snd.iss ? 1 : 0
-    const dataBytes = Math.min(acked - synBytes, snd.buffered)
-    if (dataBytes > 0) snd.discard(dataBytes)
-    snd.una = segment.ack
-    if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
-    this.#measure(tcb, segment, now)
-    snd.retries = 0
-    if (snd.inRecovery) {
-      if (seqGe(snd.una, snd.recover)) {
-        snd.inRecovery = false
-        snd.cwnd = snd.ssthresh
-      } else {
-        // RFC 6582 3.2 (4): a partial ACK means the next segment was lost too.
-        this.#sendFrom(tcb, snd.una, now)
-        snd.cwnd = Math.max(snd.mss, snd.cwnd - acked + snd.mss)
-      }
-    } else if (snd.cwnd < snd.ssthresh) snd.cwnd += Math.min(acked, 2 * snd.mss)
-    else snd.cwnd += Math.max(1, Math.floor((snd.mss * snd.mss) / snd.cwnd))
-    snd.dupAcks = 0
-    if (snd.una === snd.max) this.context.wheel.cancel(tcb.retransmitTimer)
-    else this.#armRetransmit(tcb, now)
-    if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
-      snd.wantsRoom = false
-      this.raise(tcb, EVENT_WRITABLE)
-    }
-  }
-
-  /** RFC 5681 section 3.2. */
-  duplicateAck(tcb: Tcb, now: number): void {
-    const { snd } = tcb
-    snd.dupAcks++
-    if (snd.inRecovery) {
-      snd.cwnd += snd.mss
-      return
-    }
-    if (snd.dupAcks !== DUP_ACK_THRESHOLD) return
-    snd.ssthresh = Math.max(seqDiff(snd.max, snd.una) >>> 1, 2 * snd.mss)
-    snd.recover = snd.max
-    snd.inRecovery = true
-    snd.cwnd = snd.ssthresh + DUP_ACK_THRESHOLD * snd.mss
-    this.context.counters.fastRetransmits++
-    this.#sendFrom(tcb, snd.una, now)
-    this.#armRetransmit(tcb, now)
-  }
-
-  /** Sends what windows and buffer allow: data, then the FIN. */
-  transmit(tcb: Tcb, now: number): void {
-    const { snd } = tcb
-    if (tcb.state < ESTABLISHED || tcb.state === TIME_WAIT) return
-    for (;;) {
-      const inFlight = seqDiff(snd.nxt, snd.una)
-      const unsent = snd.buffered - inFlight
-      if (unsent <= 0) {
-        // -1: the FIN is in flight, it takes one sequence number behind the last byte.
-        if (unsent === 0 && snd.finQueued) this.#sendFin(tcb, now)
-        break
-      }
-      const room = Math.min(snd.cwnd, snd.wnd) - inFlight
-      const length = Math.min(snd.mss, unsent, room)
-      if (length <= 0) {
-        // RFC 9293 3.8.6.1: a closed window is probed, else a lost update would end everything.
-        if (snd.wnd === 0 && inFlight === 0 && !tcb.retransmitTimer.armed) this.#armRetransmit(tcb, now)
-        break
-      }
-      // Sender's silly window avoidance (RFC 9293 3.8.6.2.1): no fragment of a segment while more is in flight.
-      if (length < snd.mss && length < unsent && inFlight > 0) break
-      const last = length === unsent
-      const fin = last && snd.finQueued
-      const seq = snd.nxt
-      if (!this.#output.send(tcb, this.#output.dataFlags(last, fin), seq, inFlight, length, now)) {
-        if (!tcb.retransmitTimer.armed) this.#armRetransmit(tcb, now)
-        break
-      }
-      this.#sent(tcb, seq, length + (fin ? 1 : 0), now)
-      if (fin) {
-        snd.finSent = true
-        break
-      }
-    }
-  }
-
   // ---- closing states -------------------------------------------------------------------------------------------
 
   enterTimeWait(tcb: Tcb, now: number): void {
@@ -524,84 +428,16 @@ export class Tcp implements TimerHandler {
 
   // ---- timers ---------------------------------------------------------------------------------------------------
 
+  onRetransmitTimer(tcb: Tcb, now: number): void {
+    this.#transmitter.timeout(tcb, now)
+  }
+
   onAckTimer(tcb: Tcb, now: number): void {
     if (tcb.state >= ESTABLISHED) this.#output.sendAck(tcb, now)
   }
 
   onLifeTimer(tcb: Tcb, _now: number): void {
     this.end(tcb, 0)
-  }
-
-  /** RFC 6298 section 5, and the persist timer. */
-  onRetransmitTimer(tcb: Tcb, now: number): void {
-    const { snd } = tcb
-    const { config, counters } = this.context
-    const opening = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
-    const probing = !opening && snd.wnd === 0 && snd.buffered > 0
-    snd.retries++
-    // RFC 9293 3.8.6.1: a peer that answers probes keeps the connection however long its window is closed.
-    if (snd.retries > (opening ? config.synRetries : config.dataRetries)) {
-      if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
-      else counters.connectionsTimedOut++
-      if (!opening) this.#output.reset(tcb)
-      this.end(tcb, ETIMEDOUT)
-      return
-    }
-    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
-    snd.timing = false
-    counters.retransmitTimeouts++
-    if (opening) {
-      counters.retransmits++
-      this.resendSyn(tcb, now)
-      return
-    }
-    if (probing) {
-      snd.nxt = snd.una
-      if (this.#output.send(tcb, ACK, snd.una, 0, 1, now)) this.#sent(tcb, snd.una, 1, now)
-      // Not counted as in flight: when the window opens everything leaves from the oldest byte on.
-      snd.nxt = snd.una
-    } else if (snd.una !== snd.max) {
-      // RFC 5681 (4), then everything outstanding again from the oldest byte.
-      if (snd.retries === 1) snd.ssthresh = Math.max(seqDiff(snd.max, snd.una) >>> 1, 2 * snd.mss)
-      snd.cwnd = snd.mss
-      snd.inRecovery = false
-      snd.dupAcks = 0
-      snd.nxt = snd.una
-      counters.retransmits++
-    }
-    this.#armRetransmit(tcb, now)
-    if (!probing) this.transmit(tcb, now)
-  }
-
-  // ---- lists of payload, for input ------------------------------------------------------------------------------
-
-  /** Keeps the first `bytes` of a list and frees the rest. Returns the head, -1 when nothing is kept. */
-  keepFront(head: number, bytes: number): number {
-    const { fragments } = this.context
-    if (bytes <= 0) {
-      fragments.discardList(head)
-      return -1
-    }
-    let node = head
-    while (fragments.length[node]! < bytes) {
-      bytes -= fragments.length[node]!
-      node = fragments.next[node]!
-    }
-    if (fragments.length[node]! > bytes) fragments.split(node, bytes)
-    fragments.discardList(fragments.next[node]!)
-    fragments.next[node] = -1
-    return head
-  }
-
-  dropFront(head: number, bytes: number): number {
-    return trimFront(this.context.fragments, head, bytes)
-  }
-
-  lastOf(head: number): number {
-    const { next } = this.context.fragments
-    let node = head
-    while (next[node]! >= 0) node = next[node]!
-    return node
   }
 
   // ---- inside ---------------------------------------------------------------------------------------------------
@@ -617,6 +453,7 @@ export class Tcp implements TimerHandler {
     tcb.tsOffset = entropy()
     tcb.ipId = entropy() & 0xffff
     this.#flows.add(tcb)
+    this.window.open(tcb)
     return tcb
   }
 
@@ -642,57 +479,6 @@ export class Tcp implements TimerHandler {
       if (listener.address === address || listener.address === 0) return listener
     }
     return null
-  }
-
-  #measure(tcb: Tcb, segment: Segment, now: number): void {
-    const { snd } = tcb
-    if (tcb.timestamps && segment.options.hasTimestamps && segment.options.tsEcr !== 0) {
-      const ms = (this.#output.timestamp(tcb, now) - segment.options.tsEcr) | 0
-      if (ms >= 0) snd.measure(ms * 1000)
-    } else if (snd.timing && seqGe(segment.ack, snd.timedSeq)) {
-      snd.timing = false
-      snd.measure(now - snd.timedAt)
-    }
-  }
-
-  #sent(tcb: Tcb, seq: number, extent: number, now: number): void {
-    const { snd } = tcb
-    const end = (seq + extent) | 0
-    snd.nxt = end
-    if (seqGt(end, snd.max)) {
-      snd.max = end
-      if (!snd.timing && !tcb.timestamps) {
-        snd.timing = true
-        snd.timedSeq = end
-        snd.timedAt = now
-      }
-    } else this.context.counters.retransmits++
-    if (!tcb.retransmitTimer.armed) this.#armRetransmit(tcb, now)
-  }
-
-  #sendFin(tcb: Tcb, now: number): void {
-    const { snd } = tcb
-    const seq = snd.nxt
-    if (this.#output.send(tcb, ACK | FIN, seq, 0, 0, now)) {
-      snd.finSent = true
-      this.#sent(tcb, seq, 1, now)
-    } else if (!tcb.retransmitTimer.armed) this.#armRetransmit(tcb, now)
-  }
-
-  /** Retransmits one segment that begins at `seq`, without moving SND.NXT. */
-  #sendFrom(tcb: Tcb, seq: number, now: number): void {
-    const { snd } = tcb
-    const skip = seqDiff(seq, snd.una)
-    const length = Math.min(snd.mss, snd.buffered - skip)
-    const fin = snd.finSent && skip + length === snd.buffered
-    if (length <= 0 && !fin) return
-    this.context.counters.retransmits++
-    snd.timing = false
-    this.#output.send(tcb, this.#output.dataFlags(fin, fin), seq, skip, Math.max(0, length), now)
-  }
-
-  #armRetransmit(tcb: Tcb, now: number): void {
-    this.context.wheel.arm(tcb.retransmitTimer, now + tcb.snd.rto)
   }
 
   /** Segments that waited for a neighbour's hardware address leave now instead of after a timeout. */

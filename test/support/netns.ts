@@ -70,7 +70,7 @@ export class VethPair {
 
   /** Starts a program in a namespace. */
   start(ns: string, command: string, ...args: string[]): ChildProcess {
-    return spawn('ip', ['netns', 'exec', ns, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    return spawn('ip', ['netns', 'exec', ns, command, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
   /** XDP program on our interface, as `ip -j link` shows it. */

@@ -19,7 +19,7 @@ export function ethernet(
   type: number,
   payload: Uint8Array,
   tags: number[] = [],
-  destination = BROADCAST,
+  destination: Uint8Array = BROADCAST,
 ): Uint8Array {
   const head = [...destination, 2, 0, 0, 0, 0, 1]
   for (const tag of tags) head.push(tag >> 8, tag & 255, 0, 7)

@@ -248,6 +248,25 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     expect(nic.wait(1)).toBe(false)
   })
 
+  test('a restart resets no connection', async () => {
+    const pair = pairOf()
+    const { nic } = receiver(pair)
+    const resets = (): number => {
+      const [names, values] = pair.run(pair.ours, 'grep', '^Tcp:', '/proc/net/snmp').trim().split('\n')
+      return Number(values!.split(' ')[names!.split(' ').indexOf('OutRsts')])
+    }
+    const frame = ethernet(0x800, ipv4(tcp(PORT)), [], nic.info.mac)
+    const sender = pair.start(pair.peer, 'python3', script('inject.py'), pair.peerDevice, '1460', '1')
+    const exit = once(sender, 'exit')
+    await new Promise<void>((resolve) => sender.stdin!.end(hex(frame), resolve))
+    expect(nic.wait(2000)).toBe(true)
+    for (let round = 0; round < 10; round++) nic.attach(memoryFor(nic))
+    expect(resets()).toBe(0)
+    nic.close()
+    await exit
+    expect(resets()).toBeGreaterThan(0)
+  })
+
   test.each([true, false])('WebAssembly.Memory (shared: %s) as the area', (shared) => {
     const pair = pairOf()
     const nic = nicOn(pair)

@@ -63,6 +63,25 @@ describe('a stream from one stack to another', () => {
     expect(pair.server.counters.copiedBytes).toBe(0)
   })
 
+  it('carries both directions at once, whoever opened', () => {
+    const pair = new StackPair()
+    const [client, server] = pair.open()
+    const up = pattern(50_000, 1)
+    const down = pattern(70_000, 2)
+    pair.client.tcp.send(client, up, 0, pair.clock.now())
+    pair.server.tcp.send(server, down, 0, pair.clock.now())
+    const got = { up: [] as Uint8Array[], down: [] as Uint8Array[] }
+    const size = (parts: Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0)
+    const done = pair.runUntil(() => {
+      got.up.push(drain(pair.server, server))
+      got.down.push(drain(pair.client, client))
+      return size(got.up) === up.length && size(got.down) === down.length
+    })
+    expect(done).toBe(true)
+    expect(Buffer.compare(Buffer.concat(got.up), up)).toBe(0)
+    expect(Buffer.compare(Buffer.concat(got.down), down)).toBe(0)
+  })
+
   it('delivers the bytes that were sent under loss, reordering, duplication and corruption, and loses no niov', () => {
     fc.assert(
       fc.property(

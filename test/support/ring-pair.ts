@@ -1,0 +1,212 @@
+import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import type { NicMemory } from '../../driver/nic.ts'
+import { VirtualClock } from '../../stack/clock.ts'
+import { seededEntropy } from '../../stack/entropy.ts'
+import { Stack } from '../../stack/stack.ts'
+import type { TcpConfig } from '../../stack/tcp/options.ts'
+import * as abi from '../../uapi/abi/index.ts'
+import { Kernel } from '../../uapi/kernel/kernel.ts'
+import type { Cqe } from '../../uapi/ring/cqe.ts'
+import { type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
+import { CLIENT, plainMemory, SERVER } from './stack-pair.ts'
+
+export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
+  /** Buffers of the registered area; 0 registers none. */
+  niovs?: number
+  rqEntries?: number
+  /** ZCRX_REG_NODEV: everything is copied. */
+  nodev?: boolean
+  params?: RingParams
+  tcp?: Partial<TcpConfig>
+}
+
+export interface Completion {
+  userData: number
+  res: number
+  flags: number
+  offset: number
+  areaId: number
+}
+
+export const ZC_FLAGS =
+  abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER
+
+/**
+ * One kernel with two interfaces, `client` and `server`, on a memory link under a virtual clock; one ring for both sides,
+ * and an area on the server's interface.
+ */
+export class RingPair {
+  readonly clock = new VirtualClock(1_000_000)
+  readonly link: MemoryLink
+  readonly client: Stack
+  readonly server: Stack
+  readonly kernel: Kernel
+  readonly ring: Ring
+  readonly area: Uint8Array
+  readonly ifq: Ifq
+
+  constructor(options: RingPairOptions = {}) {
+    this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
+    const memoryFor = (): NicMemory => plainMemory(256)
+    const make = (nic: typeof this.link.a, address: number, seed: number): Stack => {
+      const stack = new Stack({
+        nic,
+        memory: memoryFor(),
+        clock: this.clock,
+        entropy: seededEntropy(seed),
+        ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
+      })
+      stack.addAddress(address, true)
+      return stack
+    }
+    this.client = make(this.link.a, CLIENT, 11)
+    this.server = make(this.link.b, SERVER, 22)
+    this.kernel = new Kernel({ memoryFor, idle: () => this.#passTime() })
+    this.kernel.addStack(this.client)
+    this.kernel.addStack(this.server)
+    this.ring = Ring.queueInit(64, this.kernel, { flags: ZC_FLAGS, cqEntries: 4096, ...options.params })
+    const niovs = options.niovs ?? 256
+    this.area = new Uint8Array(new ArrayBuffer(niovs * 4096))
+    const ifq = this.ring.registerIfq({
+      ifIdx: options.nodev ? 0 : this.server.nic.info.ifIndex,
+      ifRxq: 0,
+      rqEntries: options.rqEntries ?? 256,
+      area: this.area,
+      flags: options.nodev ? abi.ZCRX_REG_NODEV : 0,
+    })
+    if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
+    this.ifq = ifq
+  }
+
+  /** Submits what `prepare` made and returns the completion with its user_data. */
+  call(prepare: (sqe: abi.Sqe) => abi.Sqe, userData = 0xffff): number {
+    prepare(this.ring.getSqe()!).setData(userData)
+    this.ring.submit()
+    for (;;) {
+      const cqe = this.ring.waitCqe()
+      const { res } = cqe
+      const found = cqe.userData === userData
+      if (!found) this.early.push(copy(cqe))
+      this.ring.cqeSeen(cqe)
+      if (found) return res
+    }
+  }
+  /** Completions that `call` came across while it waited for its own. */
+  readonly early: Completion[] = []
+
+  /** Submits without waiting. */
+  submit(prepare: (sqe: abi.Sqe) => abi.Sqe, userData: number): void {
+    prepare(this.ring.getSqe()!).setData(userData)
+    this.ring.submit()
+  }
+
+  /** A connection from client to server: the descriptors of both ends. */
+  connect(port = 9000): { client: number; server: number; listener: number } {
+    const listener = this.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+    const address = abi.SockaddrIn.of(SERVER, port)
+    this.#expectZero(this.call((sqe) => sqe.prepBind(listener, address)))
+    this.#expectZero(this.call((sqe) => sqe.prepListen(listener, 16)))
+    const [client, server] = this.connectTo(listener, port)
+    return { client, server, listener }
+  }
+
+  connectTo(listener: number, port = 9000): [number, number] {
+    const client = this.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+    const local = abi.SockaddrIn.of(CLIENT, 0)
+    this.#expectZero(this.call((sqe) => sqe.prepBind(client, local)))
+    const remote = abi.SockaddrIn.of(SERVER, port)
+    this.submit((sqe) => sqe.prepConnect(client, remote), 0xfffe)
+    const server = this.call((sqe) => sqe.prepAccept(listener))
+    const at = this.early.findIndex((cqe) => cqe.userData === 0xfffe)
+    if (at >= 0) this.early.splice(at, 1)
+    else {
+      const cqe = this.ring.waitCqe()
+      this.#expectZero(cqe.res)
+      this.ring.cqeSeen(cqe)
+    }
+    return [client, server]
+  }
+
+  /** Sends all bytes and lets them arrive. */
+  send(fd: number, bytes: Uint8Array): void {
+    let rest = bytes
+    while (rest.length > 0) {
+      const piece = rest
+      const sent = this.call((sqe) => sqe.prepSend(fd, piece), 0xfffd)
+      if (sent < 0) throw new Error(`send: ${abi.errnoName(sent)}`)
+      rest = rest.subarray(sent)
+    }
+    this.settle()
+  }
+
+  /** What lies in the completion queue now, without entering the ring. */
+  reap(): Completion[] {
+    const found = this.early.splice(0)
+    const count = this.ring.forEachCqe((cqe) => found.push(copy(cqe)))
+    this.ring.cqAdvance(count)
+    return found
+  }
+
+  /** Frames move and requests go on until nothing happens without time passing. */
+  settle(): void {
+    for (let quiet = 0; quiet < 3; ) {
+      const before = this.server.counters.rxFrames + this.client.counters.rxFrames
+      this.ring.getEvents()
+      quiet = this.server.counters.rxFrames + this.client.counters.rxFrames === before ? quiet + 1 : 0
+    }
+  }
+
+  /** Enters and reaps until nothing more comes, time included up to `us`. */
+  drain(us = 200_000): Completion[] {
+    const end = this.clock.now() + us
+    const found: Completion[] = []
+    do {
+      this.settle()
+      found.push(...this.reap())
+    } while (this.clock.now() < end && this.#passTime(end))
+    return found
+  }
+
+  /** The bytes a data completion names. */
+  bytes(completion: Completion): Uint8Array {
+    return this.area.subarray(completion.offset, completion.offset + completion.res)
+  }
+
+  refill(...completions: Completion[]): void {
+    for (const completion of completions)
+      this.ifq.rq.push(completion.areaId, completion.offset, completion.res)
+    this.ifq.rq.advance()
+  }
+
+  census(): ReturnType<Stack['census']> {
+    return this.kernel.ifqs[0]!.census()
+  }
+
+  stats(): (typeof this.kernel.ifqs)[0]['stats'] {
+    return this.kernel.ifqs[0]!.stats
+  }
+
+  #passTime(limit = Number.POSITIVE_INFINITY): boolean {
+    const next = Math.min(this.kernel.nextDeadline(), this.link.nextArrival(), limit)
+    if (next === Number.POSITIVE_INFINITY) return false
+    this.clock.advanceTo(next)
+    return true
+  }
+
+  #expectZero(res: number): void {
+    if (res !== 0) throw new Error(`unexpected ${abi.errnoName(res)}`)
+  }
+}
+
+function copy(cqe: Cqe): Completion {
+  const { userData, res, flags, offset, areaId } = cqe
+  return { userData, res, flags, offset, areaId }
+}
+
+export function bytesOf(length: number, seed = 1): Uint8Array {
+  let state = seed
+  return Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) | 0
+    return state >>> 16
+  })
+}
