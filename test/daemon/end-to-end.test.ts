@@ -108,8 +108,10 @@ describe.skipIf(obstacle !== '')('zcrxd demo over AF_XDP', () => {
     await expect.poll(left, { timeout: 10_000 }).toHaveLength(2)
     // Mid-stream rather than while it sets up.
     await new Promise((resolve) => setTimeout(resolve, 1500))
+    const asked = performance.now()
     child.kill(signal)
     const status = await exit(child)
+    expect(performance.now() - asked).toBeLessThan(3000)
     expect(status).toBe(signal === 'SIGINT' ? 130 : 143)
     expect(left()).toEqual([])
   })
