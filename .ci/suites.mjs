@@ -1,0 +1,20 @@
+// Fails when a test that needs the addon or AF_XDP was skipped, or when there was none.
+import { readFileSync } from 'node:fs'
+import { relative } from 'node:path'
+
+const report = JSON.parse(readFileSync(process.argv[2], 'utf8'))
+const SUITES = ['test/driver/xdp/', 'test/driver/native/', 'test/daemon/']
+let failed = false
+for (const suite of SUITES) {
+  const tests = report.testResults
+    .filter((file) => relative(process.cwd(), file.name).startsWith(suite))
+    .flatMap((file) => file.assertionResults)
+  const skipped = tests.filter((test) => test.status !== 'passed')
+  process.stdout.write(`${suite}: ${tests.length - skipped.length} of ${tests.length} tests ran and passed\n`)
+  for (const test of skipped) process.stdout.write(`  ${test.status}: ${test.fullName}\n`)
+  if (tests.length === 0 || skipped.length > 0) failed = true
+}
+if (failed) {
+  process.stdout.write('tests that need the addon or AF_XDP did not run\n')
+  process.exitCode = 1
+}

@@ -1,0 +1,18 @@
+/** `npm run bench -- WHAT [options]`. A bench is a module that exports `main(args): Promise<void>`. */
+const BENCHES: Record<string, string> = {
+  e2e: 'Linux sends over a veth pair to zcrx on AF_XDP and to node:net, MTU 1500, 9000, 65535 (needs root)',
+  stack: 'the protocol stack alone, over a scripted queue: time per packet',
+}
+
+const [name = '', ...args] = process.argv.slice(2)
+if (Object.hasOwn(BENCHES, name)) {
+  const bench = (await import(new URL(`./${name}.js`, import.meta.url).href)) as {
+    main(args: string[]): Promise<void>
+  }
+  await bench.main(args)
+} else {
+  const width = Math.max(...Object.keys(BENCHES).map((key) => key.length))
+  const list = Object.entries(BENCHES).map(([key, text]) => `  ${key.padEnd(width)}  ${text}`)
+  process.stderr.write(`usage: npm run bench -- WHAT [options]\n${list.join('\n')}\n`)
+  process.exitCode = 2
+}

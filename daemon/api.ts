@@ -1,0 +1,31 @@
+/**
+ * What the daemon uses of the library. Everything in `daemon/` reaches the stack through here and so through the same door
+ * as any other program. The narrow types say how little that is, and let tests bring servers of their own.
+ */
+import type * as library from '../index.ts'
+
+export {
+  type Census,
+  type Client,
+  connect,
+  createServer,
+  MemoryLink,
+  type Nic,
+  type ServerOptions,
+  type ServerStats,
+  ZcrxError,
+} from '../index.ts'
+
+export type Connection = Pick<
+  library.Connection,
+  'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close'
+>
+
+export type Server = Pick<library.Server, 'area' | 'nic' | 'address' | 'port' | 'stats' | 'census' | 'close'>
+
+/** `library.ConnectionHandler`, of any such connection. */
+export interface ConnectionHandler {
+  onConnection(connection: Connection): void
+  onData(connection: Connection, offset: number, length: number): boolean
+  onEnd(connection: Connection, errno: number): void
+}

@@ -1,0 +1,94 @@
+import { isIPv4 } from 'node:net'
+
+/** A value on the command line that can't be right; the message says what is allowed. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'UsageError'
+  }
+}
+
+const UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
+
+/** Bytes: `4096`, `64K`, `64M`, `1.5G`, `64MiB` (powers of 1024). @throws UsageError */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMGT]?)(?:iB|B)?$/i.exec(text.trim())
+  const bytes = match === null ? Number.NaN : Number(match[1]) * UNITS[match[2]!.toUpperCase()]!
+  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+    throw new UsageError(`"${text}" is not a size; write a whole number of bytes, or 64K, 64M, 1G`)
+  }
+  return bytes
+}
+
+/** A whole number in `[min, max]`. @throws UsageError naming `what` and the range */
+export function parseInteger(text: string, what: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= min && value <= max)) {
+    throw new UsageError(`"${text}" is not a ${what}; allowed is a whole number from ${min} to ${max}`)
+  }
+  return value
+}
+
+export interface ListenAddress {
+  /** Dotted IPv4; absent: the interface's first. */
+  readonly address?: string
+  /** 0: any free one. */
+  readonly port: number
+}
+
+/** `192.0.2.1:9000`, `:9000` or `9000`. @throws UsageError */
+export function parseListen(text: string): ListenAddress {
+  const colon = text.lastIndexOf(':')
+  const address = colon < 0 ? '' : text.slice(0, colon)
+  const port = parseInteger(text.slice(colon + 1), 'port', 0, 65535)
+  if (address === '' || address === '*') return { port }
+  if (!isIPv4(address)) {
+    throw new UsageError(`"${text}" is not ADDR:PORT; ADDR is a dotted IPv4 address, as in 192.0.2.1:9000`)
+  }
+  return { address, port }
+}
+
+export type SinkSpec =
+  | { readonly kind: 'discard' }
+  | { readonly kind: 'hash' }
+  | { readonly kind: 'file'; readonly directory: string }
+
+/** `discard`, `hash` or `file:DIR`. @throws UsageError */
+export function parseSink(text: string): SinkSpec {
+  if (text === 'discard' || text === 'hash') return { kind: text }
+  if (text.startsWith('file:') && text.length > 5) return { kind: 'file', directory: text.slice(5) }
+  throw new UsageError(`"${text}" is not a sink; allowed are discard, hash and file:DIR`)
+}
+
+/** One of `allowed`. @throws UsageError listing them */
+export function parseChoice<T extends string>(text: string, what: string, allowed: readonly T[]): T {
+  const found = allowed.find((choice) => choice === text)
+  if (found === undefined) throw new UsageError(`"${text}" is not a ${what}; allowed: ${allowed.join(', ')}`)
+  return found
+}
+
+/** A whole number of milliseconds from `2s`, `500ms` or `0` (off). @throws UsageError */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text)
+  if (match === null) throw new UsageError(`"${text}" is not a duration; write 500ms, 2s or 1m (0: off)`)
+  const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1000
+  return Math.round(Number(match[1]) * unit)
+}
+
+/**
+ * The library's device string for an interface and a queue. What already names a driver (`xdp:eth0?mode=native`) is
+ * taken as it stands. @throws UsageError
+ */
+export function deviceString(device: string, queue: number | undefined, mode: string | undefined): string {
+  if (device.includes(':')) {
+    if (queue !== undefined || mode !== undefined) {
+      throw new UsageError(
+        `"${device}" names the driver itself; put queue and mode into it: xdp:eth0/1?mode=native`,
+      )
+    }
+    return device
+  }
+  // IFNAMSIZ is 16 with the final NUL; the kernel refuses slashes and white space.
+  if (!/^[^\s/?:]{1,15}$/.test(device)) throw new UsageError(`"${device}" is not an interface name`)
+  return `xdp:${device}/${queue ?? 0}${mode === undefined || mode === 'auto' ? '' : `?mode=${mode}`}`
+}

@@ -1,0 +1,270 @@
+import { ZcrxError } from '../api.ts'
+import { liveCongestionControl, NetworkPair } from '../netns.ts'
+import { Program } from './child.ts'
+import { splitBytes } from './content.ts'
+import type {
+  ConnectRequest,
+  OpenRequest,
+  PassKind,
+  Progress,
+  ReceiverReply,
+  ReceiverRequest,
+  SenderReply,
+  SenderRequest,
+} from './protocol.ts'
+import { type DemoReport, type Pass, type StackIdentity, type StackReport, stackReport } from './report.ts'
+
+/** Nothing arriving for so long means that nothing will. */
+const STALL_MS = 30_000
+const PROGRESS_MS = 200
+const CONGESTION_CONTROL = 'cubic'
+
+/** More connections than these show nothing more and cost the sender memory (1 MiB each). */
+export const MAX_DEMO_FLOWS = 1024
+
+/** Bytes of each pass unless asked otherwise: some seconds in all on either way in. */
+export const DEFAULT_BYTES = { xdp: 2 * 2 ** 30, memory: 256 * 2 ** 20 } as const
+
+export type DemoDriver = 'xdp' | 'memory'
+
+export interface DemoOptions {
+  /** Of each pass, all flows together; absent: `DEFAULT_BYTES`. At least one a flow. */
+  readonly bytes?: number
+  /** Bytes of layer 3. */
+  readonly mtu: number
+  readonly flows: number
+  /** Absent: AF_XDP, or the memory link when that can't be had. */
+  readonly driver?: DemoDriver
+  /** How the XDP program is attached: `auto`, `native`, `generic`. */
+  readonly mode: string
+}
+
+/** What a watcher is told while the demo runs. */
+export interface DemoEvents {
+  /** A line about what is being done. */
+  onStep?(text: string): void
+  onProgress?(who: string, pass: PassKind, progress: Progress, bytes: number): void
+}
+
+/** Where the two ends are. */
+interface Place {
+  readonly driver: DemoDriver
+  readonly pair: NetworkPair | null
+  readonly fallback?: { reason: string; remedy: string }
+}
+
+/**
+ * Sends the same streams to zcrx and to `node:net`, each once verified and once measured. Everything it makes is removed
+ * before it returns or throws, also when `signal` aborts (it throws the signal's reason then).
+ * @throws ZcrxError when `driver` is `xdp` and it can't be had
+ */
+export async function runDemo(
+  options: DemoOptions,
+  events: DemoEvents,
+  signal: AbortSignal,
+): Promise<DemoReport> {
+  let place = await choosePlace(options, events)
+  try {
+    let zcrx: StackReport
+    try {
+      zcrx = await runReceiver('zcrx', place, options, events, signal)
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      if (place.driver === 'memory' || options.driver !== undefined) throw error.cause
+      place.pair?.remove()
+      place = fallBack(error.cause, events)
+      zcrx = await runReceiver('zcrx', place, options, events, signal)
+    }
+    const peer = await runReceiver('node:net', place, options, events, signal)
+    return {
+      ...zcrx,
+      ok: zcrx.problems.length === 0 && peer.problems.length === 0,
+      ...(place.fallback === undefined ? {} : { fallback: place.fallback }),
+      peer,
+    }
+  } finally {
+    place.pair?.remove()
+  }
+}
+
+async function choosePlace(options: DemoOptions, events: DemoEvents): Promise<Place> {
+  if (options.driver === 'memory') return { driver: 'memory', pair: null }
+  try {
+    if (process.geteuid?.() !== 0) {
+      throw new ZcrxError(
+        'ZCRXD_NOT_ROOT',
+        `network namespaces and AF_XDP need root, and this is uid ${process.geteuid?.()}`,
+        'run it as root: sudo npx zcrxd demo',
+      )
+    }
+    events.onStep?.(`making two network namespaces and a veth pair, MTU ${options.mtu}`)
+    const pair = await NetworkPair.create(options.mtu)
+    const remove = (): void => pair.remove()
+    process.once('exit', remove)
+    try {
+      await pair.setCongestionControl(CONGESTION_CONTROL)
+    } catch (error) {
+      events.onStep?.(`congestion control stays the machine's own: ${(error as Error).message}`)
+    }
+    return { driver: 'xdp', pair }
+  } catch (error) {
+    if (options.driver === 'xdp' || !(error instanceof ZcrxError)) throw error
+    return fallBack(error, events)
+  }
+}
+
+/** The queue could not be opened: the addon, a permission, the kernel. What fails later is no reason to fall back. */
+class Unavailable extends Error {
+  declare readonly cause: ZcrxError
+
+  constructor(cause: ZcrxError) {
+    super(cause.message, { cause })
+  }
+}
+
+function fallBack(error: ZcrxError, events: DemoEvents): Place {
+  const { remedy } = error
+  const tail = `: ${remedy}`
+  const reason =
+    remedy !== '' && error.message.endsWith(tail) ? error.message.slice(0, -tail.length) : error.message
+  events.onStep?.(`no AF_XDP here: ${reason}`)
+  if (remedy !== '') events.onStep?.(`to run over the real one: ${remedy}`)
+  events.onStep?.('running over the memory link instead; node:net gets its stream over 127.0.0.1')
+  return { driver: 'memory', pair: null, fallback: { reason, remedy } }
+}
+
+/** Both passes of one receiver, in one pair of processes. */
+async function runReceiver(
+  who: 'zcrx' | 'node:net',
+  place: Place,
+  options: DemoOptions,
+  events: DemoEvents,
+  signal: AbortSignal,
+): Promise<StackReport> {
+  signal.throwIfAborted()
+  const request = openRequest(who, place, options)
+  const flowBytes = splitBytes(options.bytes ?? DEFAULT_BYTES[place.driver], options.flows)
+  const receiver = new Program<ReceiverRequest, ReceiverReply>('receiver', place.pair?.receiver)
+  // Over the memory link zcrx is its own sender.
+  const sender =
+    request.kind === 'memory' ? null : new Program<SenderRequest, SenderReply>('sender', place.pair?.sender)
+  const abort = (): void => {
+    receiver.abandon(signal.reason)
+    sender?.abandon(signal.reason)
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    receiver.send(request)
+    const ready = await receiver.expect('ready').catch((error: unknown) => {
+      throw error instanceof ZcrxError ? new Unavailable(error) : error
+    })
+    events.onStep?.(`${who} receives: ${ready.driver}, ${ready.mode}, MTU ${ready.mtu}`)
+    const session = {
+      who,
+      request,
+      identity: ready,
+      port: ready.port,
+      flowBytes,
+      receiver,
+      sender,
+      place,
+      events,
+    }
+    const verified = await runPass(session, 'verified')
+    const measured = await runPass(session, 'measured')
+    return stackReport(ready, flowBytes, verified.pass, measured.pass, measured.congestionControl)
+  } finally {
+    signal.removeEventListener('abort', abort)
+    await Promise.all([receiver.stop({ type: 'close' }), sender?.stop()])
+  }
+}
+
+function openRequest(who: 'zcrx' | 'node:net', place: Place, options: DemoOptions): OpenRequest {
+  const end = place.pair?.receiver
+  const mode = options.mode === 'auto' ? '' : `?mode=${options.mode}`
+  return {
+    type: 'open',
+    kind: who === 'node:net' ? 'node' : place.driver,
+    device: end === undefined ? '' : `xdp:${end.device}/0${mode}`,
+    address: end?.address ?? '127.0.0.1',
+    interface: end?.device ?? '',
+    mtu: options.mtu,
+  }
+}
+
+interface Session {
+  readonly who: string
+  readonly request: OpenRequest
+  readonly identity: StackIdentity
+  readonly port: number
+  readonly flowBytes: readonly number[]
+  readonly receiver: Program<ReceiverRequest, ReceiverReply>
+  readonly sender: Program<SenderRequest, SenderReply> | null
+  readonly place: Place
+  readonly events: DemoEvents
+}
+
+async function runPass(
+  session: Session,
+  pass: PassKind,
+): Promise<{ pass: Pass; congestionControl: string | undefined }> {
+  const { who, receiver, sender, flowBytes, events, place, request, port } = session
+  const bytes = flowBytes.reduce((sum, each) => sum + each, 0)
+  const watch = watchProgress(session, (progress) => events.onProgress?.(who, pass, progress, bytes))
+  try {
+    receiver.send({ type: 'pass', pass, flowBytes, progressEvery: PROGRESS_MS })
+    const result = receiver.expect('result')
+    await receiver.expect('armed')
+    if (sender === null) {
+      const received = await result
+      if (received.sent === undefined) throw new Error('the receiver did not say what was sent')
+      return { pass: { received, sent: received.sent }, congestionControl: undefined }
+    }
+    const { address } = request
+    const countRetransmits = place.pair !== null
+    sender.send({
+      type: 'connect',
+      pass,
+      address,
+      port,
+      flowBytes,
+      countRetransmits,
+    } satisfies ConnectRequest)
+    await sender.expect('connected')
+    // Between connecting and the first byte, so that looking takes nothing from the measurement.
+    const congestionControl = await liveCongestionControl(place.pair?.sender, address, port)
+    sender.send({ type: 'go' })
+    const [received, sent] = await Promise.all([result, sender.expect('sent')])
+    return { pass: { received, sent }, congestionControl }
+  } finally {
+    watch.stop()
+  }
+}
+
+/** Hands on progress, and gives the pass up when there is none for too long. */
+function watchProgress(session: Session, onProgress: (progress: Progress) => void): { stop(): void } {
+  let last = -1
+  const stalled = (): void => {
+    const error = new Error(
+      `${session.who}: nothing has arrived for ${STALL_MS / 1000} s, after ${Math.max(0, last)} bytes`,
+    )
+    session.receiver.abandon(error)
+    session.sender?.abandon(error)
+  }
+  let timer = setTimeout(stalled, STALL_MS)
+  session.receiver.onMessage = (message) => {
+    if (message.type !== 'progress') return
+    if (message.bytes !== last) {
+      clearTimeout(timer)
+      timer = setTimeout(stalled, STALL_MS)
+    }
+    last = message.bytes
+    onProgress(message)
+  }
+  return {
+    stop() {
+      clearTimeout(timer)
+      session.receiver.onMessage = undefined
+    },
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Child process of the demo: the receiving end, zcrx or its peer. Told what to do over IPC; ends when the demo does.
+ */
+import { MemoryPath } from './memory.ts'
+import { PassMeter } from './meter.ts'
+import { reply, serve } from './program.ts'
+import type {
+  OpenRequest,
+  PassRequest,
+  PassResult,
+  Progress,
+  ReceiverReply,
+  ReceiverRequest,
+  SentReply,
+} from './protocol.ts'
+import { openNode, openZcrx, type ReceivingStack, type StackCounters } from './stacks.ts'
+
+let stack: ReceivingStack | undefined
+let path: MemoryPath | undefined
+
+serve<ReceiverRequest>(
+  async (message) => {
+    if (message.type === 'open') {
+      stack = await open(message)
+      const { driver, mode, mtu, port } = stack
+      reply<ReceiverReply>({ type: 'ready', driver, mode, mtu, port })
+    } else if (message.type === 'pass') {
+      if (stack === undefined) throw new Error('told to receive before it was told to open')
+      reply<ReceiverReply>(await receive(stack, message))
+    } else {
+      await close()
+      process.disconnect()
+    }
+  },
+  () => close(),
+)
+
+async function open(request: OpenRequest): Promise<ReceivingStack> {
+  switch (request.kind) {
+    case 'xdp':
+      return openZcrx(request.device, request.address, false)
+    case 'memory':
+      path = new MemoryPath(request.mtu)
+      return openZcrx(path.nic, path.address, true)
+    case 'node':
+      return openNode(request.address, request.interface, request.mtu)
+  }
+}
+
+async function receive(stack: ReceivingStack, request: PassRequest): Promise<PassResult> {
+  const meter = new PassMeter(request.pass, request.flowBytes.length)
+  const before = stack.counters()
+  stack.measure(meter)
+  const timer = setInterval(() => reply<ReceiverReply>(progress(stack, meter, before)), request.progressEvery)
+  reply<ReceiverReply>({ type: 'armed' })
+  let sent: SentReply | undefined
+  try {
+    if (path === undefined) await meter.done
+    else sent = await path.send(stack.port, request, meter.done)
+  } finally {
+    clearInterval(timer)
+    stack.measure(null)
+  }
+  const samplers = meter.flows.flatMap((flow) => flow.sampler ?? [])
+  return {
+    type: 'result',
+    flows: meter.flows.map((flow) => flow.result()),
+    bytes: meter.bytes,
+    seconds: meter.seconds,
+    cpuSeconds: meter.cpuSeconds,
+    samplesChecked: samplers.reduce((sum, sampler) => sum + sampler.checked, 0),
+    samplesWrong: samplers.reduce((sum, sampler) => sum + sampler.wrong, 0),
+    ...since(stack.counters(), before),
+    niovs: stack.census(),
+    ...(sent === undefined ? {} : { sent }),
+  }
+}
+
+function progress(stack: ReceivingStack, meter: PassMeter, before: StackCounters): Progress {
+  const { frames, completions } = since(stack.counters(), before)
+  return {
+    type: 'progress',
+    bytes: meter.bytes,
+    frames,
+    completions,
+    niovs: stack.census(),
+    seconds: meter.seconds,
+  }
+}
+
+function since(now: StackCounters, before: StackCounters): StackCounters {
+  return {
+    zeroCopiedBytes: now.zeroCopiedBytes - before.zeroCopiedBytes,
+    copiedBytes: now.copiedBytes - before.copiedBytes,
+    completions: now.completions - before.completions,
+    frames: now.frames - before.frames,
+    drops: Object.fromEntries(
+      Object.entries(now.drops).map(([cause, count]) => [cause, count - (before.drops[cause] ?? 0)]),
+    ),
+  }
+}
+
+async function close(): Promise<void> {
+  await stack?.close()
+  stack = undefined
+  path = undefined
+}

@@ -1,0 +1,149 @@
+import { type Logger, pino } from 'pino'
+import { createServer, type Server, type ServerOptions } from '../api.ts'
+import { formatBytes, gigabits, round } from '../cli/format.ts'
+import type { ListenAddress, SinkSpec } from '../cli/parse.ts'
+import { createSink, type Sink } from '../sinks/index.ts'
+import { Receiver } from './receiver.ts'
+import { type RunReport, renderRunReport } from './totals.ts'
+
+export interface RunOptions {
+  /** A device string of the library's. */
+  readonly device: string
+  readonly listen: ListenAddress
+  readonly sink: SinkSpec
+  /** Absent: the library's default. */
+  readonly areaBytes?: number
+  readonly ownAddress: boolean
+  /** Ends when the first connection has ended. */
+  readonly once: boolean
+  readonly json: boolean
+  readonly verbose: boolean
+  /** Milliseconds between log lines about the traffic; 0: none. */
+  readonly statsEvery: number
+}
+
+/** What `run` needs of the world; tests bring their own. */
+export interface RunEnvironment {
+  createServer(options: ServerOptions): Promise<Server>
+  createLogger(level: string): Logger
+  print(text: string): void
+}
+
+export const SYSTEM: RunEnvironment = {
+  createServer,
+  // Synchronous, so that nothing is lost when the process ends; a few lines a second at most.
+  createLogger: (level) => pino({ level, base: null }, pino.destination({ fd: 2, sync: true })),
+  print: (text) => void process.stdout.write(`${text}\n`),
+}
+
+/**
+ * Receives until `signal` aborts (or, with `once`, the first connection has ended), then closes every connection, gives
+ * the queue back and prints the totals. Returns the exit status: 1 when bytes of a connection did not all reach the sink.
+ * @throws ZcrxError when the device or sink can't be opened
+ */
+export async function run(
+  options: RunOptions,
+  signal: AbortSignal,
+  environment: RunEnvironment = SYSTEM,
+): Promise<number> {
+  const log = environment.createLogger(options.verbose ? 'debug' : 'info')
+  const sink = await createSink(options.sink)
+  const receiver = new Receiver(sink, log)
+  const { address } = options.listen
+  const server = await environment.createServer({
+    device: options.device,
+    port: options.listen.port,
+    handler: receiver,
+    ownAddress: options.ownAddress,
+    ...(address === undefined ? {} : { address }),
+    ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
+  })
+  receiver.attach(server)
+  const startedAt = performance.now()
+  const { info } = server.nic
+  log.info(
+    {
+      listen: `${server.address}:${server.port}`,
+      device: info.name,
+      queue: info.queue,
+      driver: info.driver,
+      mode: info.mode,
+      mtu: info.mtu,
+      areaBytes: server.area.length,
+      sink: sink.name,
+    },
+    'listening',
+  )
+  const stopTelling = tellTraffic(options.statsEvery, server, receiver, log)
+  let report: RunReport
+  try {
+    await untilDone(options.once, signal, receiver)
+    log.info(
+      { open: receiver.openConnections },
+      signal.aborted ? 'interrupted: closing' : 'first connection ended: closing',
+    )
+    await receiver.stop()
+    report = collect(server, receiver, sink, (performance.now() - startedAt) / 1000)
+  } finally {
+    stopTelling()
+    await server.close()
+  }
+  log.info({ device: info.name, queue: info.queue }, 'queue given back')
+  environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
+  return report.sinkFailures > 0 ? 1 : 0
+}
+
+function untilDone(once: boolean, signal: AbortSignal, receiver: Receiver): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve()
+      return
+    }
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    if (once) receiver.onRecord = () => resolve()
+  })
+}
+
+/** Logs the rate now and then while bytes arrive. Returns what stops it. */
+function tellTraffic(everyMs: number, server: Server, receiver: Receiver, log: Logger): () => void {
+  if (everyMs <= 0) return () => {}
+  let last = 0
+  let lastAt = performance.now()
+  const timer = setInterval(() => {
+    const bytes = receiver.receivedBytes
+    const now = performance.now()
+    if (bytes !== last) {
+      const { free, fill, rx, queued, user } = server.census()
+      const gbps = round(gigabits(bytes - last, (now - lastAt) / 1000), 3)
+      log.info(
+        { gbps, bytes, connections: receiver.openConnections, niovs: { free, fill, rx, queued, user } },
+        `receiving, ${formatBytes(bytes)} so far`,
+      )
+    }
+    last = bytes
+    lastAt = now
+  }, everyMs)
+  return () => clearInterval(timer)
+}
+
+function collect(server: Server, receiver: Receiver, sink: Sink, seconds: number): RunReport {
+  const { info } = server.nic
+  const { zeroCopiedBytes, copiedBytes, completions, frames, drops } = server.stats()
+  return {
+    driver: info.driver,
+    mode: info.mode,
+    device: info.name,
+    queue: info.queue,
+    listen: `${server.address}:${server.port}`,
+    sink: sink.name,
+    seconds: round(seconds, 3),
+    ...receiver.totals,
+    zeroCopiedBytes,
+    copiedBytes,
+    completions,
+    frames,
+    drops,
+    niovs: server.census(),
+    connectionList: receiver.records,
+  }
+}

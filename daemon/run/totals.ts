@@ -1,0 +1,67 @@
+import type { Census, ServerStats } from '../api.ts'
+import { formatBytes, formatCount } from '../cli/format.ts'
+import { renderTable } from '../cli/table.ts'
+import type { ConnectionRecord, ReceiverTotals } from './receiver.ts'
+
+/** What `zcrxd run` prints when it ends; with `--json` this very object. */
+export interface RunReport extends ReceiverTotals {
+  readonly driver: string
+  readonly mode: string
+  readonly device: string
+  readonly queue: number
+  /** `192.0.2.1:9000`. */
+  readonly listen: string
+  readonly sink: string
+  /** From listening to the end. */
+  readonly seconds: number
+  readonly zeroCopiedBytes: number
+  readonly copiedBytes: number
+  readonly completions: number
+  readonly frames: number
+  readonly drops: ServerStats['drops']
+  readonly niovs: Census
+  /** The latest connections, oldest first. */
+  readonly connectionList: readonly ConnectionRecord[]
+}
+
+/** The report for people. */
+export function renderRunReport(report: RunReport): string[] {
+  const lines: string[] = []
+  if (report.connectionList.length > 0) {
+    lines.push(
+      ...renderTable(
+        ['connection', 'remote', 'received', 'stored', 'seconds', 'Gbit/s', 'end'],
+        report.connectionList.map((record) => [
+          String(record.id),
+          record.remote,
+          formatBytes(record.receivedBytes),
+          formatBytes(record.sinkBytes),
+          record.seconds.toFixed(3),
+          record.gbps.toFixed(2),
+          record.end,
+        ]),
+      ),
+    )
+    for (const record of report.connectionList) {
+      if (record.sha256 !== undefined) lines.push(`sha256 of connection ${record.id}: ${record.sha256}`)
+      if (record.path !== undefined) lines.push(`file of connection ${record.id}: ${record.path}`)
+      if (record.error !== undefined) {
+        lines.push(`connection ${record.id} failed after ${record.sinkBytes} bytes stored: ${record.error}`)
+      }
+    }
+    lines.push('')
+  }
+  const older = report.connections - report.connectionList.length
+  if (older > 0) lines.push(`${formatCount(older)} earlier connections are in the sums only`)
+  const dropped = Object.entries(report.drops).filter(([, count]) => count > 0)
+  lines.push(
+    `${formatCount(report.connections)} connections in ${report.seconds.toFixed(1)} s on ${report.listen}: ` +
+      `${formatBytes(report.receivedBytes)} received, ${formatBytes(report.sinkBytes)} into ${report.sink}`,
+    `${formatBytes(report.zeroCopiedBytes)} in place, ${formatBytes(report.copiedBytes)} copied, ` +
+      `${formatCount(report.completions)} completions, ${formatCount(report.frames)} frames`,
+    `drops: ${dropped.length === 0 ? 'none' : dropped.map(([cause, count]) => `${cause} ${formatCount(count)}`).join(', ')}`,
+    `niovs: ${report.niovs.total} in all, ${report.niovs.free} free, ${report.niovs.fill} fill, ${report.niovs.rx} rx, ` +
+      `${report.niovs.queued} queued, ${report.niovs.user} user, ${report.niovs.lost} lost`,
+  )
+  return lines
+}

@@ -1,0 +1,134 @@
+import { CommanderError } from 'commander'
+import { describe, expect, it } from 'vitest'
+import { ZcrxError } from '../../daemon/api.ts'
+import { UsageError } from '../../daemon/cli/parse.ts'
+import { buildProgram } from '../../daemon/cli/program.ts'
+import { describeFailure } from '../../daemon/cli/report.ts'
+import type { DemoOptions } from '../../daemon/demo/demo.ts'
+import type { RunOptions } from '../../daemon/run/run.ts'
+
+async function parse(
+  line: string,
+): Promise<{ run?: RunOptions; demo?: DemoOptions; json?: boolean; status: number; text: string }> {
+  const seen: { run?: RunOptions; demo?: DemoOptions; json?: boolean } = {}
+  let status = -1
+  let text = ''
+  const program = buildProgram(
+    {
+      run: async (options) => {
+        seen.run = options
+        return 0
+      },
+      demo: async (options, json) => {
+        seen.demo = options
+        seen.json = json
+        return 1
+      },
+    },
+    (result) => {
+      status = result
+    },
+  )
+  const output = { writeOut: (part: string) => (text += part), writeErr: (part: string) => (text += part) }
+  for (const command of [program, ...program.commands]) command.configureOutput(output)
+  try {
+    await program.parseAsync(line.split(' '), { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    status = error.exitCode === 0 ? 0 : 2
+  }
+  return { ...seen, status, text }
+}
+
+describe('zcrxd run', () => {
+  it('has sensible defaults', async () => {
+    expect((await parse('run --device eth0 --listen :9000')).run).toEqual({
+      device: 'xdp:eth0/0',
+      listen: { port: 9000 },
+      sink: { kind: 'discard' },
+      ownAddress: false,
+      once: false,
+      json: false,
+      verbose: false,
+      statsEvery: 10_000,
+    })
+  })
+
+  it('takes everything', async () => {
+    const line =
+      '--verbose run -d eth0 -q 3 --mode native -l 192.0.2.1:80 -s file:/srv --area 128M --own-address --once --stats 0 --json'
+    expect((await parse(line)).run).toEqual({
+      device: 'xdp:eth0/3?mode=native',
+      listen: { address: '192.0.2.1', port: 80 },
+      sink: { kind: 'file', directory: '/srv' },
+      areaBytes: 128 << 20,
+      ownAddress: true,
+      once: true,
+      json: true,
+      verbose: true,
+      statsEvery: 0,
+    })
+  })
+
+  it.each([
+    ['run --listen :1', /--device/],
+    ['run --device eth0', /--listen/],
+    ['run --device eth0 --listen here', /allowed is a whole number from 0 to 65535/],
+    ['run --device eth0 --listen :1 --sink tape', /allowed are discard, hash and file:DIR/],
+    ['run --device eth0 --listen :1 --queue -2', /from 0 to 65535/],
+    ['run --device eth0 --listen :1 --mode fast', /auto, native, generic/],
+    ['run --device eth0 --listen :1 --area lots', /64M, 1G/],
+    ['run --device eth0 --listen :1 --nonesuch', /unknown option/],
+    ['launch', /unknown command/],
+  ])('%s is a usage error that says what is allowed', async (line, message) => {
+    const { status, text } = await parse(line)
+    expect(status).toBe(2)
+    expect(text).toMatch(message)
+  })
+})
+
+describe('zcrxd demo', () => {
+  it('passes its options on, and the status back', async () => {
+    expect(await parse('demo --bytes 64M --mtu 9000 --flows 8 --driver memory --json')).toMatchObject({
+      demo: { bytes: 64 << 20, mtu: 9000, flows: 8, driver: 'memory', mode: 'auto' },
+      json: true,
+      status: 1,
+    })
+    expect((await parse('demo')).demo).toEqual({ mtu: 1500, flows: 1, mode: 'auto' })
+  })
+
+  it('wants at least one byte a flow', async () => {
+    await expect(parse('demo --bytes 7 --flows 8')).rejects.toThrow(UsageError)
+  })
+
+  it.each(['demo --mtu 65536', 'demo --flows 0', 'demo --driver tap', 'demo --bytes 0'])(
+    '%s is refused',
+    async (line) => {
+      expect((await parse(line)).status).toBe(2)
+    },
+  )
+})
+
+it('--help shows examples and exits 0', async () => {
+  for (const command of ['run', 'demo']) {
+    const { status, text } = await parse(`${command} --help`)
+    expect(status).toBe(0)
+    expect(text).toContain('Examples:\n  zcrxd')
+  }
+})
+
+describe('describeFailure', () => {
+  it('shows message and remedy, no stack', () => {
+    const error = new ZcrxError('ZCRX_NIC_BUSY', 'queue 0 is taken', 'take another: --queue 1')
+    expect(describeFailure(error, false)).toEqual({
+      text: 'zcrxd: queue 0 is taken\n  what to do: take another: --queue 1',
+      status: 1,
+    })
+    expect(describeFailure(error, true).text).toContain('cli.test.ts')
+  })
+
+  it('tells usage from failure', () => {
+    expect(describeFailure(new UsageError('no'), false)).toEqual({ text: 'zcrxd: no', status: 2 })
+    expect(describeFailure(new TypeError('x'), false).status).toBe(1)
+  })
+})

@@ -1,0 +1,296 @@
+/**
+ * zcrxd as people run it: the built program, over AF_XDP where that can be had. `npm test` builds it first.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { DemoReport } from '../../daemon/demo/report.ts'
+import { NetworkPair } from '../../daemon/netns.ts'
+import type { RunReport } from '../../daemon/run/totals.ts'
+import { nativeOrNull } from '../../driver/native/index.ts'
+
+const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
+const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
+const obstacle = !built
+  ? 'dist/ is not built (npm run setup)'
+  : process.getuid?.() !== 0
+    ? 'not root, so no network namespaces'
+    : nativeOrNull() === null
+      ? 'the native addon is not built'
+      : ''
+if (obstacle !== '') console.warn(`end-to-end tests over AF_XDP are skipped: ${obstacle}`)
+
+function demo(args: string[], prefix: string[] = []): { status: number; report: DemoReport; stderr: string } {
+  const [command, ...rest] = [...prefix, process.execPath, BIN, 'demo', '--json', ...args]
+  const { status, stdout, stderr } = spawnSync(command!, rest, { encoding: 'utf8', timeout: 60_000 })
+  const last = stdout.trimEnd().split('\n').at(-1)!
+  expect(last, stderr).toMatch(/^\{.*\}$/)
+  return { status: status ?? -1, report: JSON.parse(last), stderr }
+}
+
+function expectGood(report: DemoReport, bytes: number): void {
+  for (const stack of [report, report.peer]) {
+    expect(stack).toMatchObject({ bytes, sha256Ok: true, samplesWrong: 0, problems: [] })
+    expect(stack.zeroCopiedBytes + stack.copiedBytes).toBe(bytes)
+    expect(stack.samplesChecked).toBeGreaterThan(0)
+    for (const figure of [stack.seconds, stack.gbps, stack.cpuSecondsPerGB]) expect(figure).toBeGreaterThan(0)
+  }
+  const { total, free, fill, rx, queued, user, lost } = report.niovs
+  expect([lost, free + fill + rx + queued + user]).toEqual([0, total])
+}
+
+describe.skipIf(!built)('zcrxd demo over the memory link', () => {
+  it('verifies when asked for', () => {
+    const { status, report } = demo(['--driver', 'memory', '--bytes', '4M', '--flows', '3', '--mtu', '9000'])
+    expect([status, report.ok, report.driver]).toEqual([0, true, 'memory'])
+    expect(report.fallback).toBeUndefined()
+    expectGood(report, 4 << 20)
+  })
+
+  it.skipIf(process.getuid?.() !== 0)('is what an unprivileged user gets, with the reason', () => {
+    const { status, report, stderr } = demo(
+      ['--bytes', '4M'],
+      ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'],
+    )
+    expect([status, report.driver]).toEqual([0, 'memory'])
+    expect(report.fallback!.reason).toContain('uid 65534')
+    expect(stderr).toContain('sudo')
+    expectGood(report, 4 << 20)
+  })
+
+  it.skipIf(process.getuid?.() !== 0)('is not what someone gets who insists on AF_XDP', () => {
+    const unprivileged = ['--reuid', '65534', '--regid', '65534', '--clear-groups']
+    const args = [...unprivileged, process.execPath, BIN, 'demo', '--driver', 'xdp']
+    const { status, stderr } = spawnSync('setpriv', args, { encoding: 'utf8', timeout: 30_000 })
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/need root[\s\S]*what to do: .*sudo/)
+    expect(stderr).not.toContain('    at ')
+  })
+})
+
+describe.skipIf(obstacle !== '')('zcrxd demo over AF_XDP', () => {
+  it.each([
+    ['1500', '8'],
+    ['9000', '1'],
+    ['65535', '1'],
+  ])('MTU %s, %s flows: every byte in place, every digest right', (mtu, flows) => {
+    const { status, report } = demo(['--mtu', mtu, '--flows', flows, '--bytes', '48M'])
+    expect([status, report.ok, report.driver]).toEqual([0, true, 'xdp'])
+    expectGood(report, 48 << 20)
+    expect(report).toMatchObject({
+      mtu: Number(mtu),
+      flows: Number(flows),
+      copiedBytes: 0,
+      congestionControl: 'cubic',
+    })
+    expect(report.verified.copiedBytes).toBe(0)
+    expect(report.peer.congestionControl).toBe('cubic')
+  })
+
+  it('shows a table and a verdict', () => {
+    const args = [BIN, 'demo', '--bytes', '8M']
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 })
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/verified pass: SHA-256 at both ends +match +match/)
+    expect(stdout).toMatch(/\nOK: /)
+  })
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('removes all it made on %s', async (signal) => {
+    const child = spawn(process.execPath, [BIN, 'demo', '--bytes', '1T'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const left = (): string[] =>
+      readdirSync('/run/netns').filter((name) => name.startsWith(`zcrx-${child.pid}-`))
+    await expect.poll(left, { timeout: 10_000 }).toHaveLength(2)
+    // Mid-stream rather than while it sets up.
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const asked = performance.now()
+    child.kill(signal)
+    const status = await exit(child)
+    expect(performance.now() - asked).toBeLessThan(3000)
+    expect(status).toBe(signal === 'SIGINT' ? 130 : 143)
+    expect(left()).toEqual([])
+  })
+})
+
+function exit(child: ChildProcess): Promise<number> {
+  if (child.exitCode !== null) return Promise.resolve(child.exitCode)
+  return new Promise((resolve) =>
+    child.once('exit', (code, signal) => resolve(code ?? (signal === null ? -1 : -2))),
+  )
+}
+
+describe.skipIf(obstacle !== '')('zcrxd run', () => {
+  let pair: NetworkPair
+  let directory = ''
+  let daemon: ChildProcess | undefined
+  let output = ''
+  let logs = ''
+
+  beforeAll(async () => {
+    pair = await NetworkPair.create(1500)
+    directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+  })
+  afterEach(async () => {
+    if (daemon !== undefined && daemon.exitCode === null && daemon.signalCode === null) {
+      daemon.kill('SIGKILL')
+      await exit(daemon)
+    }
+  })
+  afterAll(() => {
+    pair.remove()
+    rmSync(directory, { recursive: true, force: true })
+  })
+
+  async function run(...args: string[]): Promise<ChildProcess> {
+    const { receiver } = pair
+    output = ''
+    logs = ''
+    const command = [
+      process.execPath,
+      BIN,
+      'run',
+      '--device',
+      receiver.device,
+      '--queue',
+      '0',
+      '--json',
+      ...args,
+    ]
+    const started = spawn('ip', ['netns', 'exec', receiver.namespace, ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    started.stdout!.on('data', (part) => {
+      output += part
+    })
+    started.stderr!.on('data', (part) => {
+      logs += part
+    })
+    daemon = started
+    await expect.poll(() => logs, { timeout: 10_000 }).toContain('"listening"')
+    return started
+  }
+
+  /** An ordinary client of Linux's TCP; waits for the receiver's FIN. */
+  function send(port: number, file: string): void {
+    const script = `
+import socket, sys
+s = socket.create_connection(('${pair.receiver.address}', ${port}), 5)
+s.settimeout(20)
+s.sendall(open('${file}', 'rb').read())
+s.shutdown(socket.SHUT_WR)
+sys.exit(len(s.recv(1)))`
+    execFileSync('ip', ['netns', 'exec', pair.sender.namespace, 'python3', '-c', script], { timeout: 40_000 })
+  }
+
+  function report(): RunReport {
+    return JSON.parse(output.trimEnd().split('\n').at(-1)!)
+  }
+
+  /** XDP programs on the receiver's interface, as ip shows them. */
+  function attached(): unknown {
+    const text = execFileSync(
+      'ip',
+      ['-j', '-d', '-n', pair.receiver.namespace, 'link', 'show', pair.receiver.device],
+      { encoding: 'utf8' },
+    )
+    return JSON.parse(text)[0].xdp?.attached ?? null
+  }
+
+  it('writes each connection into a file, and gives everything back on SIGTERM', async () => {
+    const data = randomBytes(5_000_003)
+    writeFileSync(join(directory, 'sent'), data)
+    const incoming = join(directory, 'incoming')
+    const child = await run('--listen', ':9001', '--sink', `file:${incoming}`, '--area', '1M')
+    expect(attached()).not.toBeNull()
+    send(9001, join(directory, 'sent'))
+    send(9001, join(directory, 'sent'))
+    child.kill('SIGTERM')
+    expect(await exit(child)).toBe(0)
+    expect(attached()).toBeNull()
+    const files = readdirSync(incoming)
+    expect(files.length).toBe(2)
+    for (const file of files) expect(readFileSync(join(incoming, file)).equals(data)).toBe(true)
+    expect(report()).toMatchObject({
+      connections: 2,
+      receivedBytes: 2 * data.length,
+      sinkBytes: 2 * data.length,
+      copiedBytes: 0,
+    })
+    expect(report().niovs.lost).toBe(0)
+  })
+
+  it('hashes, and ends after one connection with --once', async () => {
+    const data = randomBytes(1_000_001)
+    writeFileSync(join(directory, 'sent'), data)
+    const child = await run('--listen', `${pair.receiver.address}:9002`, '--sink', 'hash', '--once')
+    send(9002, join(directory, 'sent'))
+    expect(await exit(child)).toBe(0)
+    const [record] = report().connectionList
+    expect(record!.sha256).toBe(createHash('sha256').update(data).digest('hex'))
+    expect(record!.end).toBe('closed')
+  })
+
+  it('leaves other ports of the interface to Linux', async () => {
+    const { receiver, sender } = pair
+    const web = spawn(
+      'ip',
+      [
+        ...['netns', 'exec', receiver.namespace, 'python3', '-m', 'http.server', '8080'],
+        '--directory',
+        directory,
+      ],
+      {
+        stdio: 'ignore',
+      },
+    )
+    try {
+      writeFileSync(join(directory, 'page'), 'x'.repeat(300_000))
+      await run('--listen', ':9003')
+      const fetch = (): string =>
+        spawnSync(
+          'ip',
+          [
+            'netns',
+            'exec',
+            sender.namespace,
+            'curl',
+            '-s',
+            '--max-time',
+            '5',
+            `http://${receiver.address}:8080/page`,
+          ],
+          {
+            encoding: 'utf8',
+          },
+        ).stdout
+      await expect.poll(() => fetch().length, { timeout: 10_000 }).toBe(300_000)
+    } finally {
+      web.kill('SIGKILL')
+    }
+  })
+
+  it('leaves no XDP program behind when it is killed', async () => {
+    const child = await run('--listen', ':9004')
+    expect(attached()).not.toBeNull()
+    child.kill('SIGKILL')
+    await exit(child)
+    await expect.poll(attached, { timeout: 5000 }).toBeNull()
+    // And the queue can be had again.
+    const again = await run('--listen', ':9004')
+    again.kill('SIGINT')
+    expect(await exit(again)).toBe(0)
+  })
+
+  it('says what is wrong in a line, with what to do, and exits 1', () => {
+    const args = [BIN, 'run', '--device', 'nonesuch0', '--listen', '198.18.0.2:9005']
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })
+    expect(status).toBe(1)
+    expect(stderr).toContain('nonesuch0')
+    expect(stderr).not.toContain('    at ')
+  })
+})

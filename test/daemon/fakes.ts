@@ -1,0 +1,66 @@
+/** A server and connections without a network, for tests of what sits on top of them. */
+import type { Census, Connection, ConnectionHandler, Server, ServerStats } from '../../daemon/api.ts'
+
+export class FakeConnection implements Connection {
+  readonly id: number
+  readonly remoteAddress = '198.18.0.1'
+  readonly remotePort: number
+  /** Offsets given back, in order. */
+  readonly released: number[] = []
+  closed = 0
+
+  constructor(id: number, remotePort = 40_000 + id) {
+    this.id = id
+    this.remotePort = remotePort
+  }
+
+  release(offset: number): void {
+    this.released.push(offset)
+  }
+
+  close(): void {
+    this.closed += 1
+  }
+
+  send(): void {}
+}
+
+const NIOVS: Census = { total: 4, free: 4, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+
+export class FakeServer implements Server {
+  readonly area = Uint8Array.from({ length: 16 * 1024 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
+  readonly address = '198.18.0.2'
+  readonly port = 9000
+  readonly nic = {
+    info: { driver: 'fake', mode: 'fake mode', name: 'fake0', queue: 1, mtu: 1500 },
+  } as unknown as Server['nic']
+  readonly handler: ConnectionHandler
+  closed = 0
+  /** Called by `close`, to see what state it finds. */
+  onClose: () => void = () => {}
+
+  constructor(handler: ConnectionHandler) {
+    this.handler = handler
+  }
+
+  stats(): ServerStats {
+    return {
+      connections: 1,
+      zeroCopiedBytes: 10,
+      copiedBytes: 2,
+      completions: 3,
+      frames: 4,
+      drops: { noMemory: 5, duplicate: 0 },
+      tcp: {},
+    }
+  }
+
+  census(): Census {
+    return NIOVS
+  }
+
+  async close(): Promise<void> {
+    this.closed += 1
+    this.onClose()
+  }
+}

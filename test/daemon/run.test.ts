@@ -1,0 +1,182 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { describe, expect, it } from 'vitest'
+import type { ConnectionHandler, ServerOptions } from '../../daemon/api.ts'
+import { type RunOptions, run } from '../../daemon/run/run.ts'
+import type { RunReport } from '../../daemon/run/totals.ts'
+import { FakeConnection, FakeServer } from './fakes.ts'
+
+const defaults: RunOptions = {
+  device: 'xdp:fake0/1',
+  listen: { address: '198.18.0.2', port: 9000 },
+  sink: { kind: 'discard' },
+  ownAddress: false,
+  once: false,
+  json: true,
+  verbose: false,
+  statsEvery: 0,
+}
+
+interface Started {
+  server: FakeServer
+  options: ServerOptions
+  output: string[]
+  logs: Record<string, unknown>[]
+  abort: AbortController
+  status: Promise<number>
+}
+
+async function start(options: Partial<RunOptions>): Promise<Started> {
+  const output: string[] = []
+  const logs: Record<string, unknown>[] = []
+  const abort = new AbortController()
+  const log = pino({ base: null }, { write: (line: string) => void logs.push(JSON.parse(line)) })
+  let opened: { server: FakeServer; options: ServerOptions } | undefined
+  const status = run({ ...defaults, ...options }, abort.signal, {
+    createServer: async (serverOptions) => {
+      const server = new FakeServer(serverOptions.handler as ConnectionHandler)
+      opened = { server, options: serverOptions }
+      return server
+    },
+    createLogger: () => log,
+    print: (text) => output.push(text),
+  })
+  await expect.poll(() => logs.length).toBeGreaterThan(0)
+  return { ...opened!, output, logs, abort, status }
+}
+
+describe('run', () => {
+  it('passes on where to listen, and logs it', async () => {
+    const { options, abort, status, logs } = await start({ areaBytes: 8 << 20, ownAddress: true })
+    expect(options).toMatchObject({
+      device: 'xdp:fake0/1',
+      address: '198.18.0.2',
+      port: 9000,
+      areaBytes: 8 << 20,
+      ownAddress: true,
+    })
+    expect(logs[0]).toMatchObject({
+      msg: 'listening',
+      listen: '198.18.0.2:9000',
+      mode: 'fake mode',
+      sink: 'discard',
+    })
+    abort.abort()
+    expect(await status).toBe(0)
+  })
+
+  it('closes what is open when interrupted, gives the queue back, prints the totals', async () => {
+    const { server, abort, output, status } = await start({})
+    const connection = new FakeConnection(1)
+    server.handler.onConnection(connection)
+    expect(server.handler.onData(connection, 0, 1000)).toBe(true)
+    abort.abort()
+    expect(await status).toBe(0)
+    expect([connection.closed, server.closed]).toEqual([1, 1])
+    const report = JSON.parse(output.at(-1)!) as RunReport
+    expect(report).toMatchObject({
+      connections: 1,
+      receivedBytes: 1000,
+      sinkBytes: 1000,
+      broken: 0,
+      sinkFailures: 0,
+    })
+    expect(report.connectionList[0]).toMatchObject({ remote: '198.18.0.1:40001', end: 'interrupted' })
+  })
+
+  it('stores what was received before it gives the memory back', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+    try {
+      const { server, abort, output, status } = await start({ sink: { kind: 'file', directory } })
+      const connection = new FakeConnection(1)
+      server.handler.onConnection(connection)
+      expect(server.handler.onData(connection, 100, 3000)).toBe(false)
+      let releasedAtClose = -1
+      server.onClose = () => {
+        releasedAtClose = connection.released.length
+      }
+      abort.abort()
+      expect(await status).toBe(0)
+      expect(releasedAtClose).toBe(1)
+      const [record] = (JSON.parse(output.at(-1)!) as RunReport).connectionList
+      expect(readFileSync(record!.path!).equals(Buffer.from(server.area.subarray(100, 3100)))).toBe(true)
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  })
+
+  it('closes its own end only when the bytes are stored, and counts how streams ended', async () => {
+    const { server, abort, output, logs, status } = await start({ sink: { kind: 'hash' } })
+    const [good, reset] = [new FakeConnection(1), new FakeConnection(2)]
+    for (const connection of [good, reset]) {
+      server.handler.onConnection(connection)
+      server.handler.onData(connection, 0, 10)
+    }
+    server.handler.onEnd(good, 0)
+    server.handler.onEnd(reset, 104)
+    expect(good.closed).toBe(0)
+    await expect.poll(() => good.closed).toBe(1)
+    abort.abort()
+    expect(await status).toBe(0)
+    const report = JSON.parse(output.at(-1)!) as RunReport
+    expect(report).toMatchObject({ connections: 2, broken: 1 })
+    expect(report.connectionList.map(({ end }) => end)).toEqual(['closed', 'ECONNRESET'])
+    expect(report.connectionList[0]!.sha256).toMatch(/^[0-9a-f]{64}$/)
+    expect(logs.some(({ msg }) => msg === 'connection ended: ECONNRESET')).toBe(true)
+  })
+
+  it('ends after the first connection when told so', async () => {
+    const { server, status } = await start({ once: true })
+    const connection = new FakeConnection(1)
+    server.handler.onConnection(connection)
+    server.handler.onEnd(connection, 0)
+    expect(await status).toBe(0)
+    expect(server.closed).toBe(1)
+  })
+
+  it('says so when not everything is stored: closed connection, log, status 1', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+    const { server, abort, output, logs, status } = await start({ sink: { kind: 'file', directory } })
+    rmSync(directory, { recursive: true })
+    const connection = new FakeConnection(1)
+    server.handler.onConnection(connection)
+    server.handler.onData(connection, 0, 10)
+    await expect.poll(() => connection.closed).toBe(1)
+    abort.abort()
+    expect(await status).toBe(1)
+    expect(connection.released).toEqual([0])
+    expect(logs.find(({ level }) => level === 50)).toMatchObject({ receivedBytes: 10, sinkBytes: 0 })
+    expect(JSON.parse(output.at(-1)!)).toMatchObject({ sinkFailures: 1, receivedBytes: 10, sinkBytes: 0 })
+  })
+
+  it('gives the queue back when the device fails to open the sink first', async () => {
+    const abort = new AbortController()
+    let opened = false
+    const status = run({ ...defaults, sink: { kind: 'file', directory: '/proc/zcrx' } }, abort.signal, {
+      createServer: async () => {
+        opened = true
+        throw new Error('not reached')
+      },
+      createLogger: () => pino({ level: 'silent' }),
+      print: () => {},
+    })
+    await expect(status).rejects.toThrow("can't write into")
+    expect(opened).toBe(false)
+  })
+})
+
+it('the totals for people name every connection, file and failure', async () => {
+  const { server, abort, output, status } = await start({ json: false, sink: { kind: 'hash' } })
+  const connection = new FakeConnection(1)
+  server.handler.onConnection(connection)
+  server.handler.onData(connection, 0, 2048)
+  server.handler.onEnd(connection, 0)
+  abort.abort()
+  await status
+  expect(output[0]).toContain('1           198.18.0.1:40001  2.00 KiB  2.00 KiB')
+  expect(output[0]).toMatch(/sha256 of connection 1: [0-9a-f]{64}/)
+  expect(output[0]).toContain('drops: noMemory 5\n')
+  expect(output[0]).toContain('niovs: 4 in all, 4 free, 0 fill, 0 rx, 0 queued, 0 user, 0 lost')
+})
