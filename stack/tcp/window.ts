@@ -21,6 +21,8 @@ export class WindowKeeper {
   readonly #config: TcpConfig
   /** Payload bytes of a full segment from our peers. */
   readonly #segment: number
+  /** Largest window that the connection last looked at could have: RFC 9293's RCV.BUFF. */
+  #ceiling = 0
   /** Connections whose window is smaller than their share for want of memory. */
   #starved: Tcb[] = []
 
@@ -59,7 +61,7 @@ export class WindowKeeper {
     const rcv = tcb.rcv
     const current = rcv.window()
     const allowed = this.#allowed(tcb, current)
-    const step = Math.min(this.#segment, this.#config.maxWindow >>> 1)
+    const step = Math.min(this.#segment, this.#ceiling / 2)
     let window = allowed - current >= step ? allowed : current
     const raw = Math.min(65_535, window > current ? window >>> shift : (current + (1 << shift) - 1) >>> shift)
     window = raw << shift
@@ -75,7 +77,7 @@ export class WindowKeeper {
   worthTelling(tcb: Tcb): boolean {
     const current = tcb.rcv.window()
     const allowed = this.#allowed(tcb, current)
-    return allowed - current >= Math.min(2 * this.#segment, this.#config.maxWindow >>> 1)
+    return allowed - current >= Math.min(2 * this.#segment, this.#ceiling / 2)
   }
 
   /** Connections that waited for memory and can be told of a larger window; they are no longer on the list. */
@@ -112,7 +114,8 @@ export class WindowKeeper {
       limit = Math.min(limit, packets * this.#segment)
     }
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
-    if (allowed < Math.min(limit, share * perNiov) / 2 && !rcv.starved) {
+    this.#ceiling = Math.min(limit, Math.floor(share * perNiov))
+    if (allowed < this.#ceiling / 2 && !rcv.starved) {
       rcv.starved = true
       this.#starved.push(tcb)
     }
