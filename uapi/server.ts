@@ -94,12 +94,12 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   get nic(): Nic {
-    return this.#engine.nic
+    return this.#engine.host.nic
   }
 
   /** Dotted IPv4. */
   get address(): string {
-    return formatIpv4(this.#engine.address)
+    return formatIpv4(this.#engine.host.address)
   }
 
   get port(): number {
@@ -107,7 +107,7 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   stats(): ServerStats {
-    const { stack, kernel } = this.#engine
+    const { stack, kernel } = this.#engine.host
     const ifq = kernel.ifqs[0]?.stats ?? this.#finalStats
     return {
       connections: this.#accepted,
@@ -123,7 +123,7 @@ export class Server implements AsyncIterable<Connection> {
 
   /** Where the area's buffers are. */
   census(): Census {
-    const ifq = this.#engine.kernel.ifqs[0]
+    const ifq = this.#engine.host.kernel.ifqs[0]
     return ifq?.census() ?? { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
   }
 
@@ -135,7 +135,7 @@ export class Server implements AsyncIterable<Connection> {
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
     this.#engine.turnNow()
-    const ifq = this.#engine.kernel.ifqs[0]
+    const ifq = this.#engine.host.kernel.ifqs[0]
     this.#finalStats = ifq === undefined ? null : { ...ifq.stats }
     this.#engine.close()
     for (const connection of this.#connections) connection?.ended(ECANCELED)
@@ -159,10 +159,10 @@ export class Server implements AsyncIterable<Connection> {
 
   #listen(port: number, backlog: number): void {
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
-    const sockaddr = SockaddrIn.of(this.#engine.address, port)
+    const sockaddr = SockaddrIn.of(this.#engine.host.address, port)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     this.#now('listen', (sqe) => sqe.prepListen(fd, backlog))
-    this.#port = this.#engine.kernel.files.get(fd)!.bound!.port
+    this.#port = this.#engine.host.kernel.files.get(fd)!.bound!.port
     this.#sqe()
       .prepMultishotAccept(fd)
       .setData(ACCEPT * 2 ** 32)
@@ -174,7 +174,8 @@ export class Server implements AsyncIterable<Connection> {
     this.#engine.turnNow()
     if (this.#lastSetup < 0) {
       throw (
-        this.#engine.kernel.nicError ?? new ZcrxError('ZCRX_LISTEN', `${what}: ${errnoName(this.#lastSetup)}`)
+        this.#engine.host.kernel.nicError ??
+        new ZcrxError('ZCRX_LISTEN', `${what}: ${errnoName(this.#lastSetup)}`)
       )
     }
     return this.#lastSetup
@@ -213,7 +214,7 @@ export class Server implements AsyncIterable<Connection> {
   #acceptedOne(res: number): void {
     if (res < 0) return
     const id = this.#freeIds.pop() ?? this.#connections.length
-    const socket = this.#engine.kernel.files.get(res)!
+    const socket = this.#engine.host.kernel.files.get(res)!
     const tcb = socket.tcb!
     const connection = new Connection(
       {

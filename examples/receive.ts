@@ -1,0 +1,58 @@
+/**
+ * A receiver against the ring, in liburing's terms: accepts one connection and counts what it sends.
+ *
+ *     node dist/examples/receive.js xdp:eth0 9000        and on another machine: cat FILE | nc ADDRESS 9000
+ */
+import { pathToFileURL } from 'node:url'
+import * as zcrx from 'zcrx'
+
+export function receive(host: zcrx.Host, port: number): number {
+  const ring = zcrx.Ring.queueInit(64, host.kernel, {
+    flags: zcrx.IORING_SETUP_CQE32 | zcrx.IORING_SETUP_DEFER_TASKRUN | zcrx.IORING_SETUP_SINGLE_ISSUER,
+    cqEntries: 8192,
+  })
+  const { ifIndex, queue, tailBytes } = host.nic.info
+  const area = zcrx.allocateArea(64 << 20, tailBytes)
+  const ifq = ring.registerIfq({ ifIdx: ifIndex, ifRxq: queue, rqEntries: 16_384, area })
+  if (typeof ifq === 'number') throw new Error(`registerIfq: ${zcrx.errnoName(ifq)}`)
+
+  const call = (prepare: (sqe: zcrx.Sqe) => unknown): number => {
+    prepare(ring.getSqe()!)
+    ring.submitAndWait(1)
+    const cqe = ring.waitCqe()
+    const { res } = cqe
+    ring.cqeSeen(cqe)
+    if (res < 0) throw new Error(zcrx.errnoName(res))
+    return res
+  }
+  const listener = call((sqe) => sqe.prepSocket(zcrx.AF_INET, zcrx.SOCK_STREAM, 0))
+  const address = zcrx.SockaddrIn.of(host.address, port)
+  call((sqe) => sqe.prepBind(listener, address))
+  call((sqe) => sqe.prepListen(listener, 1))
+  const connection = call((sqe) => sqe.prepAccept(listener))
+
+  let bytes = 0
+  ring.getSqe()!.prepRecvZc(connection, ifq.zcrxId)
+  for (let open = true; open; ) {
+    ring.submitAndWait(1)
+    const count = ring.forEachCqe((cqe) => {
+      if ((cqe.flags & zcrx.IORING_CQE_F_MORE) !== 0) {
+        bytes += cqe.res // the data is area.subarray(cqe.offset, cqe.offset + cqe.res)
+        ifq.rq.push(cqe.areaId, cqe.offset, cqe.res)
+      } else if (cqe.res === -zcrx.ENOSPC) ring.getSqe()!.prepRecvZc(connection, ifq.zcrxId)
+      else open = false // 0: the peer's FIN; else -errno
+    })
+    ifq.rq.advance()
+    ring.cqAdvance(count)
+  }
+  call((sqe) => sqe.prepClose(connection))
+  ring.queueExit()
+  return bytes
+}
+
+const [, script = '', device, port] = process.argv
+if (device !== undefined && import.meta.url === pathToFileURL(script).href) {
+  const host = zcrx.Host.open({ device })
+  console.log(`${receive(host, Number(port))} bytes`)
+  host.close()
+}
