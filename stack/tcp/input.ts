@@ -221,6 +221,7 @@ export class TcpInput {
       snd.wl2 = segment.ack
       snd.wnd = segment.window
       tcb.state = ESTABLISHED
+      this.#tcp.window.enter(tcb)
       this.#context.wheel.cancel(tcb.retransmitTimer)
       snd.retries = 0
       this.#tcp.raise(tcb, EVENT_CONNECTED)
@@ -440,6 +441,7 @@ export class TcpInput {
     if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) return
     rcv.finished = true
     this.#payload.unpack(rcv)
+    this.#tcp.window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0
     if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
     this.#tcp.ackSoon(tcb)

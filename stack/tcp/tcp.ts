@@ -364,6 +364,7 @@ export class Tcp implements TimerHandler {
       return false
     }
     tcb.state = ESTABLISHED
+    this.window.enter(tcb)
     this.context.wheel.cancel(tcb.retransmitTimer)
     tcb.snd.retries = 0
     if (tcb.snd.finQueued) tcb.state = FIN_WAIT_1

@@ -18,6 +18,10 @@ export class WindowKeeper {
   readonly #segment: number
   /** Connections whose window is smaller than their share for want of memory. */
   #starved: Tcb[] = []
+  /** Entries of that list whose connections have ended since. */
+  #stale = 0
+  /** What the connection last asked about could have if all memory were free, bytes. */
+  #reachable = 0
 
   constructor(memory: QueueMemory, config: TcpConfig, segmentBytes: number) {
     this.#memory = memory
@@ -25,17 +29,40 @@ export class WindowKeeper {
     this.#segment = segmentBytes
   }
 
+  /** A connection begins; it has no share of the memory before `enter`. */
   open(tcb: Tcb): void {
-    this.active++
     const payload = this.#memory.chunkPayload
     tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(this.#segment / Math.ceil((this.#segment + 66) / payload)))
   }
 
+  /** The connection is established. Half-open ones don't count, or a SYN flood would shrink everybody's window. */
+  enter(tcb: Tcb): void {
+    if (tcb.rcv.counted) return
+    tcb.rcv.counted = true
+    this.active++
+  }
+
+  /** Nothing more comes from the peer: what was promised is free for others. */
   close(tcb: Tcb): void {
-    this.active--
-    this.#promised -= tcb.rcv.promised
-    tcb.rcv.promised = 0
-    tcb.rcv.starved = false
+    const { rcv } = tcb
+    if (rcv.counted) {
+      rcv.counted = false
+      this.active--
+    }
+    this.#promised -= rcv.promised
+    rcv.promised = 0
+    if (!rcv.starved) return
+    rcv.starved = false
+    this.#stale++
+    if (this.#stale > 32 && this.#stale * 2 > this.#starved.length) {
+      this.#starved = this.#starved.filter((other) => other.rcv.starved)
+      this.#stale = 0
+    }
+  }
+
+  /** Niovs that are neither in use nor promised; less than nothing when the queue was restarted over a smaller area. */
+  slack(): number {
+    return this.#memory.available() - this.#promised
   }
 
   /** Shift to announce in our SYN: the smallest that can express the largest window (RFC 7323 section 2.3). */
@@ -47,17 +74,23 @@ export class WindowKeeper {
 
   /**
    * The 16-bit window field for a segment that leaves now, already shifted; moves `rcv.adv`. The right edge never moves
-   * left (RFC 9293 3.8.6), and grows only by a worthwhile step (3.8.6.2.2, receiver's silly window avoidance).
+   * left (RFC 9293 3.8.6), and grows only by a worthwhile step (3.8.6.2.2, receiver's silly window avoidance): a segment,
+   * or half of what the connection could have where that is less.
+   *
+   * A window that is no multiple of the scale is rounded down: what the peer sees may step back by less than one unit
+   * (RFC 7323 2.4), what we accept does not. Rounded up, the edge would creep ahead with every small segment for ever.
    */
   announce(tcb: Tcb, shift: number): number {
     const rcv = tcb.rcv
     const current = rcv.window()
+    if (rcv.finished) return Math.min(65_535, current >>> shift)
     const allowed = this.#allowed(tcb, current)
-    const step = Math.min(this.#segment, this.#config.maxWindow >>> 1)
-    let window = allowed - current >= step ? allowed : current
-    const raw = Math.min(65_535, window > current ? window >>> shift : (current + (1 << shift) - 1) >>> shift)
-    window = raw << shift
-    if (window > current) rcv.adv = (rcv.nxt + window) | 0
+    let raw = current >>> shift
+    if (allowed > current && allowed - (raw << shift) >= Math.min(this.#segment, this.#reachable >>> 1)) {
+      raw = Math.max(raw, Math.min(65_535, allowed >>> shift))
+    }
+    raw = Math.min(65_535, raw)
+    if (raw << shift > current) rcv.adv = (rcv.nxt + (raw << shift)) | 0
     this.#promise(tcb, rcv.window())
     return raw
   }
@@ -67,9 +100,11 @@ export class WindowKeeper {
    * half of what it could have.
    */
   worthTelling(tcb: Tcb): boolean {
-    const current = tcb.rcv.window()
+    const { rcv } = tcb
+    const current = rcv.window()
     const allowed = this.#allowed(tcb, current)
-    return allowed - current >= Math.min(2 * this.#segment, this.#config.maxWindow >>> 1)
+    const seen = (current >>> rcv.shift) << rcv.shift
+    return allowed > current && allowed - seen >= Math.min(2 * this.#segment, this.#reachable >>> 1)
   }
 
   /** Connections that waited for memory and can be told of a larger window; they are no longer on the list. */
@@ -84,6 +119,7 @@ export class WindowKeeper {
       } else this.#starved[kept++] = tcb
     }
     this.#starved.length = kept
+    this.#stale = 0
   }
 
   #allowed(tcb: Tcb, current: number): number {
@@ -95,14 +131,16 @@ export class WindowKeeper {
     const spare = memory.available() - memory.reserve - this.#promised
     const share = Math.max(1, Math.floor((memory.total() - memory.reserve) / Math.max(1, this.active)))
     const niovs = Math.min(share, rcv.promised + Math.max(0, spare))
-    let limit = this.#config.maxWindow
+    // RFC 6928: more than ten segments don't come before the handshake is over.
+    let limit = rcv.counted ? this.#config.maxWindow : Math.min(this.#config.maxWindow, 10 * this.#segment)
     if (memory.ringPackets > 0) {
       // What the path in front of the queue can hold, a quarter left for what is not data, shared by all.
       const packets = Math.max(2, Math.floor((memory.ringPackets * 0.75) / Math.max(1, this.active)))
       limit = Math.min(limit, packets * this.#segment)
     }
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
-    if (allowed < Math.min(limit, share * perNiov) / 2 && !rcv.starved) {
+    this.#reachable = Math.min(limit, Math.floor(share * perNiov))
+    if (allowed < this.#reachable / 2 && !rcv.starved) {
       rcv.starved = true
       this.#starved.push(tcb)
     }
@@ -114,7 +152,9 @@ export class WindowKeeper {
     const rcv = tcb.rcv
     if (rcv.sinceNiovs === 0) return
     const mean = rcv.sinceBytes / rcv.sinceNiovs
-    rcv.bytesPerNiov = Math.max(64, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
+    // Never so little that the whole share is less than the smallest window that can be said.
+    const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
+    rcv.bytesPerNiov = Math.max(floor, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
     rcv.sinceBytes = 0
     rcv.sinceNiovs = 0
   }
