@@ -74,11 +74,14 @@ export class FrameInput {
     const flags = burst.flags
     const count = burst.count
     this.#summed = false
+    const memory = this.#memory
+    memory.arriving = this.#nic.info.placement === 'area' ? count : 0
     let first = 0
     while (first < count) {
       let last = first
       while (last < count - 1 && (flags[last]! & 1) !== 0) last++
       last++
+      if (memory.arriving > 0) memory.arriving -= last - first
       this.#segment.taken = false
       this.#frame(first, last, now)
       if (!this.#segment.taken) this.recycle(first, last)

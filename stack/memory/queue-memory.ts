@@ -22,6 +22,8 @@ export class QueueMemory {
   reserve = 0
   /** Below this many available niovs small payloads are packed together. */
   packBelow = 0
+  /** Niovs of the burst being processed that nobody has looked at yet: they hold what was promised, or come back. */
+  arriving = 0
   /** Niovs kept from the NIC, so that the copy fallback finds some; fewer than `reserve`, or the NIC would starve. */
   #keepForCopies = 0
   readonly #nic: Nic
@@ -52,9 +54,9 @@ export class QueueMemory {
     return this.pool
   }
 
-  /** Niovs that could take data: free or with the NIC. */
+  /** Niovs that could take data: free, with the NIC, or in the part of a burst that is still to come. */
   available(): number {
-    return this.pool.freeCount + this.#nic.chunksHeld()
+    return this.pool.freeCount + this.#nic.chunksHeld() + this.arriving
   }
 
   total(): number {
