@@ -206,7 +206,9 @@ export class Transmitter {
   #sendFrom(tcb: Tcb, seq: number, now: number): void {
     const { snd } = tcb
     const skip = seqDiff(seq, snd.una)
-    const length = Math.min(this.#output.payloadLimit(tcb), snd.buffered - skip)
+    // Not beyond what was sent: an ACK of more than SND.MAX would be taken for a forged one.
+    const sent = Math.min(snd.buffered - skip, seqDiff(snd.max, seq))
+    const length = Math.min(this.#output.payloadLimit(tcb), sent)
     const fin = snd.finSent && skip + length === snd.buffered
     if (length <= 0 && !fin) return
     this.#context.counters.retransmits++
