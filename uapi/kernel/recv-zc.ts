@@ -39,7 +39,7 @@ export class RecvZcRequest extends SocketRequest {
     let turns = FRAGMENTS_PER_TURN
     while (rcv.head >= 0) {
       if (this.#limited && this.#left === 0) break
-      if (this.context.cqSpace() === 0) {
+      if (this.context.cqSpace() <= 0) {
         // Running full while a batch is submitted is forgiven until the next entry (`oracle` point 42).
         if (this.context.submitting) this.context.schedule(this)
         else this.finish(-ENOSPC)
