@@ -87,7 +87,8 @@ export class QueueMemory {
     this.#nic.attach(memory)
     this.pools[id] = pool
     this.reserve = Math.min(64, pool.total >>> 2)
-    this.packBelow = pool.total >>> 2
+    // Above the reserve, so that packing begins before there is nothing left to pack into.
+    this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
     this.#keepForCopies = Math.min(16, pool.total >>> 3)
     return pool
   }

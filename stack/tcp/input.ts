@@ -156,9 +156,12 @@ export class TcpInput {
       extent === 0
         ? ahead === 0 || (ahead > 0 && ahead < window)
         : ahead < window && seqDiff((segment.seq + extent) | 0, rcv.nxt) > 0
+    // A bare FIN needs no memory: the end of the stream is heard through a closed window too.
+    const bareFin =
+      ahead === 0 && extent === 1 && (segment.flags & (FIN | SYN | RST)) === FIN && !rcv.finished
     // A pure ACK that was overtaken by later data still acknowledges; so does one at the right edge.
     const staleAck = extent === 0 && ahead <= window && ahead > -STALE_ACK_REACH
-    if (!inside && !(staleAck && !isReset)) {
+    if (!inside && !bareFin && !(staleAck && !isReset)) {
       if (isReset) {
         counters.dropOutOfWindow++
         return false

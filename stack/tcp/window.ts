@@ -32,7 +32,10 @@ export class WindowKeeper {
   /** A connection begins; it has no share of the memory before `enter`. */
   open(tcb: Tcb): void {
     const payload = this.#memory.chunkPayload
-    tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(this.#segment / Math.ceil((this.#segment + 66) / payload)))
+    // Half of what full segments put into a niov: a promise made before we know what the peer sends must hold for smaller
+    // ones too. What it really sends corrects it soon.
+    const perNiov = this.#segment / Math.ceil((this.#segment + 66) / payload)
+    tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(perNiov / 2))
   }
 
   /** The connection is established. Half-open ones don't count, or a SYN flood would shrink everybody's window. */
@@ -130,7 +133,11 @@ export class WindowKeeper {
     const perNiov = rcv.bytesPerNiov
     const spare = memory.available() - memory.reserve - this.#promised
     const share = Math.max(1, Math.floor((memory.total() - memory.reserve) / Math.max(1, this.active)))
-    const niovs = Math.min(share, rcv.promised + Math.max(0, spare))
+    let niovs = Math.min(share, rcv.promised + Math.max(0, spare))
+    // What idle connections hold as promises must not silence this one for ever: two segments while there is memory for
+    // them. Should all of them send at once, some frames find none, are counted and come again.
+    const least = Math.min(Math.ceil((2 * this.#segment) / perNiov), memory.available() - memory.reserve)
+    if (niovs < least) niovs = least
     // RFC 6928: more than ten segments don't come before the handshake is over.
     let limit = rcv.counted ? this.#config.maxWindow : Math.min(this.#config.maxWindow, 10 * this.#segment)
     if (memory.ringPackets > 0) {
