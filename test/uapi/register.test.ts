@@ -176,7 +176,7 @@ describe('IORING_REGISTER_ZCRX_IFQ', () => {
 
 describe('IORING_REGISTER_ZCRX_CTRL (kernel record point 48)', () => {
   it.each<[string, (ctrl: ZcrxCtrl) => void, number]>([
-    ['an unknown id, before the op', (c) => ((c.zcrxId = 9), (c.op = 99)), abi.ENXIO],
+    ['an unknown id, before the op', (c) => Object.assign(c, { zcrxId: 9, op: 99 }), abi.ENXIO],
     ['an unknown op', (c) => (c.op = 99), abi.EOPNOTSUPP],
     ['EXPORT', (c) => (c.op = 1), abi.EOPNOTSUPP],
     ['ADD_AREA', (c) => (c.op = 3), abi.EOPNOTSUPP],

@@ -245,7 +245,11 @@ describe('restarting a queue', () => {
     expect(pair.server.census()).toMatchObject({ total: 16, lost: 0, queued: 0 })
     pair.client.tcp.send(client, ascending(30_000), 0, pair.clock.now())
     let got = 0
-    expect(pair.runUntil(() => (got += drain(pair.server, server).length) === 30_000)).toBe(true)
+    const done = pair.runUntil(() => {
+      got += drain(pair.server, server).length
+      return got === 30_000
+    })
+    expect(done).toBe(true)
   })
 
   it('that the NIC refuses changes nothing', () => {
