@@ -38,7 +38,7 @@ export class Stack {
   readonly #wheel: TimerWheel
   readonly #burst: RxBurst
   readonly #input: FrameInput
-  #availableBefore = 0
+  #slackBefore = 0
 
   constructor(options: StackOptions) {
     const { nic, clock, entropy } = options
@@ -124,9 +124,9 @@ export class Stack {
   #refill(now: number): void {
     this.memory.fillTarget = this.tcp.window.promised + FILL_MARGIN
     this.memory.fillNic()
-    const available = this.memory.available()
-    if (available > this.#availableBefore) this.tcp.relieve(now)
-    this.#availableBefore = available
+    const { window } = this.tcp
+    if (window.slack() > this.#slackBefore) this.tcp.relieve(now)
+    this.#slackBefore = window.slack()
   }
 }
 

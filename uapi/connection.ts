@@ -1,4 +1,4 @@
-import { errnoName } from './abi/errno.ts'
+import { ECANCELED, errnoName } from './abi/errno.ts'
 import type { ConnectionHandler } from './server.ts'
 
 /** What a connection asks of its server. */
@@ -8,7 +8,7 @@ export interface ConnectionHost {
   release(offset: number): void
   /** Issues a SEND of the bytes. */
   send(bytes: Uint8Array): void
-  /** Issues a CLOSE. */
+  /** Ends the receive request and issues a CLOSE. */
   close(): void
   /** Issues the receive request. */
   receive(): void
@@ -74,9 +74,20 @@ export class Connection implements AsyncIterable<Chunk> {
     if (this.#sendQueue.length === 0) this.#host.close()
   }
 
-  /** @internal issues the receive request */
+  /** @internal closes at once, whatever is still to be sent: the server ends */
+  abandon(): void {
+    const waiting = !this.#closeAsked || this.#sendQueue.length > 0
+    this.#closeAsked = true
+    this.#sendQueue.length = 0
+    if (waiting) this.#host.close()
+  }
+
+  /** @internal issues the receive request, the first time or again */
   start(): void {
-    if (!this.#streamEnded) this.#host.receive()
+    if (this.#streamEnded) return
+    // The descriptor is closed, and may be another connection's by now.
+    if (this.#closeAsked && this.#sendQueue.length === 0) this.ended(ECANCELED)
+    else this.#host.receive()
   }
 
   /** @internal one data completion; true when its buffer can go back at once */

@@ -15,6 +15,8 @@ const ACCEPT = 2
 const RECEIVE = 3
 const SEND = 4
 const CLOSE = 5
+/** Its completion tells nothing: the receive request's own does. */
+const CANCEL = 6
 
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. */
@@ -131,11 +133,14 @@ export class Server implements AsyncIterable<Connection> {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
-    for (const connection of this.#connections) connection?.close()
+    for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
     this.#engine.turnNow()
-    const ifq = this.#engine.host.kernel.ifqs[0]
+    // Nobody will send the rest of their data: the NIC goes away. A reset says so.
+    const { kernel, stack } = this.#engine.host
+    for (const tcb of [...stack.tcp]) if (tcb.snd.buffered > 0) stack.tcp.abort(tcb)
+    const ifq = kernel.ifqs[0]
     this.#finalStats = ifq === undefined ? null : { ...ifq.stats }
     this.#engine.close()
     for (const connection of this.#connections) connection?.ended(ECANCELED)
@@ -228,6 +233,10 @@ export class Server implements AsyncIterable<Connection> {
           this.#engine.wake()
         },
         close: () => {
+          // An armed receive would keep the connection open behind the descriptor (`oracle` point 45).
+          this.#sqe()
+            .prepCancel(RECEIVE * 2 ** 32 + id)
+            .setData(CANCEL * 2 ** 32)
           this.#sqe()
             .prepClose(res)
             .setData(CLOSE * 2 ** 32 + id)

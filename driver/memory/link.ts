@@ -33,6 +33,8 @@ export interface MemoryLinkOptions {
   now?: () => number
   /** Bytes left free at the start of each chunk, as AF_XDP does; default 256. */
   headroom?: number
+  /** The NICs say that unfinished transport checksums are to be expected, as a veth's does; default false. */
+  partialChecksums?: boolean
   /** Where payload lands: in the attached area, or beside it so that the stack must copy; default `area`. */
   placement?: 'area' | 'side'
 }
@@ -195,6 +197,7 @@ export class MemoryLink {
       slotBytes,
       headroom: options.headroom ?? 256,
       placement: options.placement ?? 'area',
+      partialChecksums: options.partialChecksums ?? false,
       now,
     } as const
     this.a = new MemoryNic('memory-a', 1, this.bToA, this.aToB, shape)

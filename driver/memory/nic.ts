@@ -7,6 +7,7 @@ export interface MemoryNicShape {
   readonly slotBytes: number
   readonly headroom: number
   readonly placement: 'area' | 'side'
+  readonly partialChecksums: boolean
   readonly now: () => number
 }
 
@@ -60,7 +61,7 @@ export class MemoryNic implements Nic {
       tailBytes: 0,
       fillEntries: 0,
       ringPackets: 0,
-      partialChecksums: false,
+      partialChecksums: shape.partialChecksums,
       placement: shape.placement,
     }
     incoming.onFrame = (due) => this.#schedule(due)

@@ -91,12 +91,15 @@ export class FrameInput {
     const flags = burst.flags
     const count = burst.count
     this.#plain.summed = false
-    this.#memory.measure()
+    const memory = this.#memory
+    memory.measure()
+    memory.arriving = this.#nic.info.placement === 'area' ? count : 0
     let first = 0
     while (first < count) {
       let last = first
       while (last < count - 1 && (flags[last]! & 1) !== 0) last++
       last++
+      if (memory.arriving > 0) memory.arriving -= last - first
       if (!this.#plain.frame(first, last, now)) {
         this.#segment.taken = false
         this.#frame(first, last, now)

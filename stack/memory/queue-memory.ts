@@ -31,6 +31,8 @@ export class QueueMemory {
   roomy = true
   /** Niovs the NIC should hold: what the windows promise, and a margin for what nobody was promised. */
   fillTarget = FILL_MARGIN
+  /** Niovs of the burst being processed that nobody has looked at yet: they hold what was promised, or come back. */
+  arriving = 0
   /** Niovs kept from the NIC, so that the copy fallback finds some; fewer than `reserve`, or the NIC would starve. */
   #keepForCopies = 0
   readonly #nic: Nic
@@ -61,9 +63,9 @@ export class QueueMemory {
     return this.pool
   }
 
-  /** Niovs that could take data: free or with the NIC. */
+  /** Niovs that could take data: free, with the NIC, or in the part of a burst that is still to come. */
   available(): number {
-    return this.pool.freeCount + this.#nic.chunksHeld()
+    return this.pool.freeCount + this.#nic.chunksHeld() + this.arriving
   }
 
   measure(): void {
@@ -105,7 +107,8 @@ export class QueueMemory {
     this.#nic.attach(memory)
     this.pools[id] = pool
     this.reserve = Math.min(64, pool.total >>> 2)
-    this.packBelow = pool.total >>> 2
+    // Above the reserve, so that packing begins before there is nothing left to pack into.
+    this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
     this.#keepForCopies = Math.min(16, pool.total >>> 3)
     return pool
   }

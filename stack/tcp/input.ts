@@ -65,7 +65,8 @@ export class TcpInput {
       segment.length === 0 ||
       (segment.flags & (SYN | FIN | RST | URG | ACK)) !== ACK ||
       segment.ack !== snd.una ||
-      snd.una !== snd.max ||
+      // Nothing in flight, and nothing that waits for a window this segment may open.
+      snd.buffered !== 0 ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
       rcv.packNiov >= 0 ||
@@ -111,7 +112,10 @@ export class TcpInput {
       else this.#tcp.challenge(tcb, now)
       return
     }
-    if ((segment.flags & ACK) === 0) return
+    if ((segment.flags & ACK) === 0) {
+      this.#context.counters.dropBadAck++
+      return
+    }
     if (!this.#processAck(tcb, segment, now)) return
     if (segment.length > 0) this.#processData(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
@@ -149,9 +153,12 @@ export class TcpInput {
       extent === 0
         ? ahead === 0 || (ahead > 0 && ahead < window)
         : ahead < window && seqDiff((segment.seq + extent) | 0, rcv.nxt) > 0
+    // A bare FIN needs no memory: the end of the stream is heard through a closed window too.
+    const bareFin =
+      ahead === 0 && extent === 1 && (segment.flags & (FIN | SYN | RST)) === FIN && !rcv.finished
     // A pure ACK that was overtaken by later data still acknowledges; so does one at the right edge.
     const staleAck = extent === 0 && ahead <= window && ahead > -STALE_ACK_REACH
-    if (!inside && !(staleAck && !isReset)) {
+    if (!inside && !bareFin && !(staleAck && !isReset)) {
       if (isReset) {
         counters.dropOutOfWindow++
         return false
@@ -202,6 +209,7 @@ export class TcpInput {
     const snd = tcb.snd
     const hasAck = (segment.flags & ACK) !== 0
     if (hasAck && (seqLe(segment.ack, snd.iss) || seqGt(segment.ack, snd.max))) {
+      this.#context.counters.dropBadAck++
       this.#output.resetFor(segment, this.#context.header())
       return
     }
@@ -218,6 +226,7 @@ export class TcpInput {
       snd.wl2 = segment.ack
       snd.wnd = segment.window
       tcb.state = ESTABLISHED
+      this.#tcp.window.enter(tcb)
       this.#context.wheel.cancel(tcb.retransmitTimer)
       snd.retries = 0
       this.#tcp.raise(tcb, EVENT_CONNECTED)
@@ -236,6 +245,7 @@ export class TcpInput {
     const ack = segment.ack
     if (tcb.state === SYN_RECEIVED) {
       if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
+        this.#context.counters.dropBadAck++
         this.#output.resetFor(segment, this.#context.header())
         return false
       }
@@ -268,8 +278,9 @@ export class TcpInput {
       snd.wl2 = ack
       if (window > snd.maxWnd) snd.maxWnd = window
     }
-    // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed.
-    if (window === 0 || snd.una === snd.max) snd.retries = 0
+    // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed; but nobody waits for
+    // an orphan, which a peer could keep for ever that way.
+    if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
     return this.#afterAck(tcb, now)
   }
 
@@ -293,7 +304,10 @@ export class TcpInput {
   #processData(tcb: Tcb, segment: Segment): void {
     const rcv = tcb.rcv
     const counters = this.#context.counters
-    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) {
+      counters.dropAfterShutdown++
+      return
+    }
     if (tcb.orphaned) {
       // RFC 1122 4.2.2.13: data after close can't be delivered any more; say so.
       counters.dropAfterShutdown++
@@ -311,7 +325,9 @@ export class TcpInput {
     }
     if (rcv.shut) {
       counters.dropAfterShutdown++
-      if (seqLe(start, rcv.nxt)) rcv.nxt = end
+      const beyond = seqGt(end, rcv.adv)
+      if (beyond) segment.flags &= ~FIN
+      if (seqLe(start, rcv.nxt)) rcv.nxt = beyond ? rcv.adv : end
       this.#tcp.ackSoon(tcb)
       return
     }
@@ -425,7 +441,8 @@ export class TcpInput {
 
   #noteFin(tcb: Tcb, seq: number): void {
     const rcv = tcb.rcv
-    if (rcv.finSeen || seqDiff(seq, rcv.nxt) < 0) return
+    // The earliest one counts; a later one would leave the end of the stream unreached.
+    if ((rcv.finSeen && seqGe(seq, rcv.finSeq)) || seqDiff(seq, rcv.nxt) < 0) return
     rcv.finSeen = true
     rcv.finSeq = seq
     this.#tcp.ackSoon(tcb)
@@ -434,9 +451,14 @@ export class TcpInput {
   /** Eighth check: the FIN, once everything before it is here. */
   #reachFin(tcb: Tcb, now: number): void {
     const rcv = tcb.rcv
-    if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) return
+    if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) {
+      // Data goes on behind it: that FIN was forged.
+      if (rcv.finSeen && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) rcv.finSeen = false
+      return
+    }
     rcv.finished = true
     this.#payload.unpack(rcv)
+    this.#tcp.window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0
     if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
     this.#tcp.ackSoon(tcb)

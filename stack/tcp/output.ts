@@ -148,6 +148,14 @@ export class TcpOutput {
     this.#sendBare(frame, at, tcb.localAddress, tcb.remoteAddress)
   }
 
+  /** Payload of a full segment that leaves now: SACK blocks take their room from it (RFC 6691 section 2). */
+  payloadLimit(tcb: Tcb): number {
+    const { rcv, snd } = tcb
+    if (!tcb.sack || (rcv.ooo.count === 0 && !rcv.hasDsack)) return snd.mss
+    const blocks = Math.min(tcb.timestamps ? 3 : 4, rcv.ooo.count + (rcv.hasDsack ? 1 : 0))
+    return snd.mss - 4 - 8 * blocks
+  }
+
   /** Flags for data: PSH on the last byte the application has given us (RFC 9293 3.9.1.2). */
   dataFlags(last: boolean, fin: boolean): number {
     return ACK | (last ? PSH : 0) | (fin ? FIN : 0)

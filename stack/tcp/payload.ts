@@ -104,6 +104,8 @@ export class PayloadTaker {
       rcv.packPool === pool.id &&
       rcv.packAt + length <= (rcv.packNiov + 1) * pool.niovSize
     if (!fits) {
+      // What lies below the reserve is for control segments, however small the payload.
+      if (this.exhausted()) return -2
       this.unpack(rcv)
       const head = this.take(segment)
       if (head < 0) return -2

@@ -44,6 +44,8 @@ export class Receiver {
   dsackEnd = 0
   hasDsack = false
 
+  /** Among the connections that share the memory (`WindowKeeper`). */
+  counted = false
   /** Niovs promised by the advertised window. */
   promised = 0
   /** Running mean of payload bytes per niov, for turning niovs into window. */

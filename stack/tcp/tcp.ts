@@ -1,4 +1,5 @@
 import { halfSipHash } from '../entropy.ts'
+import { isUnicast } from '../wire/ipv4.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
@@ -15,6 +16,7 @@ import {
   ESTABLISHED,
   EVENT_ACCEPT,
   EVENT_CLOSED,
+  EVENT_CONNECTED,
   EVENT_READABLE,
   FIN_WAIT_1,
   FIN_WAIT_2,
@@ -113,6 +115,10 @@ export class Tcp implements TimerHandler {
 
   #newcomer(segment: Segment, now: number): void {
     const { counters } = this.context
+    if (!isUnicast(segment.source)) {
+      counters.dropNotForUs++
+      return
+    }
     const listener = this.#findListener(segment.destination, segment.destinationPort)
     if (listener === null || (segment.flags & ACK) !== 0) {
       counters.dropNoSocket++
@@ -253,10 +259,9 @@ export class Tcp implements TimerHandler {
     this.#transmitter.transmit(tcb, now)
   }
 
-  /** The application reads no more: what is queued and what still comes is dropped. */
+  /** The application reads no more: what is queued stays readable, what still comes is acknowledged and dropped. */
   shutdownReceive(tcb: Tcb): void {
     tcb.rcv.shut = true
-    this.dropQueue(tcb)
     tcb.rcv.ooo.clear()
   }
 
@@ -375,6 +380,7 @@ export class Tcp implements TimerHandler {
       return false
     }
     tcb.state = ESTABLISHED
+    this.window.enter(tcb)
     this.context.wheel.cancel(tcb.retransmitTimer)
     tcb.snd.retries = 0
     if (tcb.snd.finQueued) tcb.state = FIN_WAIT_1
@@ -384,7 +390,7 @@ export class Tcp implements TimerHandler {
       listener.ready.push(tcb)
       if (listener.events === 0) this.ready.push(listener)
       listener.events |= EVENT_ACCEPT
-    }
+    } else this.raise(tcb, EVENT_CONNECTED)
     return true
   }
 

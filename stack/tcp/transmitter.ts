@@ -97,14 +97,15 @@ export class Transmitter {
         break
       }
       const room = Math.min(snd.cwnd, snd.wnd) - inFlight
-      const length = Math.min(snd.mss, unsent, room)
+      const full = this.#output.payloadLimit(tcb)
+      const length = Math.min(full, unsent, room)
       if (length <= 0) {
         // RFC 9293 3.8.6.1: a closed window is probed, else a lost update would end everything.
         if (snd.wnd === 0 && inFlight === 0 && !tcb.retransmitTimer.armed) this.arm(tcb, now)
         break
       }
       // Sender's silly window avoidance (RFC 9293 3.8.6.2.1): no fragment of a segment while more is in flight.
-      if (length < snd.mss && length < unsent && inFlight > 0) break
+      if (length < full && length < unsent && inFlight > 0) break
       const last = length === unsent
       const fin = last && snd.finQueued
       const seq = snd.nxt
@@ -205,7 +206,9 @@ export class Transmitter {
   #sendFrom(tcb: Tcb, seq: number, now: number): void {
     const { snd } = tcb
     const skip = seqDiff(seq, snd.una)
-    const length = Math.min(snd.mss, snd.buffered - skip)
+    // Not beyond what was sent: an ACK of more than SND.MAX would be taken for a forged one.
+    const sent = Math.min(snd.buffered - skip, seqDiff(snd.max, seq))
+    const length = Math.min(this.#output.payloadLimit(tcb), sent)
     const fin = snd.finSent && skip + length === snd.buffered
     if (length <= 0 && !fin) return
     this.#context.counters.retransmits++

@@ -2,8 +2,6 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { TcpConfig } from './options.ts'
 import type { Tcb } from './tcb.ts'
 
-/** Segments that a connection's window holds at least, however much the others were promised. */
-const GUARANTEED_SEGMENTS = 4
 /** Window that a connection begins with, as large as a SYN can say. */
 const INITIAL_WINDOW = 65_535
 
@@ -21,10 +19,12 @@ export class WindowKeeper {
   readonly #config: TcpConfig
   /** Payload bytes of a full segment from our peers. */
   readonly #segment: number
-  /** Largest window that the connection last looked at could have: RFC 9293's RCV.BUFF. */
-  #ceiling = 0
   /** Connections whose window is smaller than their share for want of memory. */
   #starved: Tcb[] = []
+  /** Entries of that list whose connections have ended since. */
+  #stale = 0
+  /** What the connection last asked about could have if all memory were free, bytes. */
+  #reachable = 0
 
   constructor(memory: QueueMemory, config: TcpConfig, segmentBytes: number) {
     this.#memory = memory
@@ -32,18 +32,44 @@ export class WindowKeeper {
     this.#segment = segmentBytes
   }
 
+  /** A connection begins; it has no share of the memory before `enter`. */
   open(tcb: Tcb): void {
-    this.active++
     const payload = this.#memory.chunkPayload
     tcb.rcv.windowLimit = Math.min(this.#config.maxWindow, Math.max(INITIAL_WINDOW, 4 * this.#segment))
-    tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(this.#segment / Math.ceil((this.#segment + 66) / payload)))
+    // Half of what full segments put into a niov: a promise made before we know what the peer sends must hold for smaller
+    // ones too. What it really sends corrects it soon.
+    const perNiov = this.#segment / Math.ceil((this.#segment + 66) / payload)
+    tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(perNiov / 2))
   }
 
+  /** The connection is established. Half-open ones don't count, or a SYN flood would shrink everybody's window. */
+  enter(tcb: Tcb): void {
+    if (tcb.rcv.counted) return
+    tcb.rcv.counted = true
+    this.active++
+  }
+
+  /** Nothing more comes from the peer: what was promised is free for others. */
   close(tcb: Tcb): void {
-    this.active--
-    this.promised -= tcb.rcv.promised
-    tcb.rcv.promised = 0
-    tcb.rcv.starved = false
+    const { rcv } = tcb
+    if (rcv.counted) {
+      rcv.counted = false
+      this.active--
+    }
+    this.promised -= rcv.promised
+    rcv.promised = 0
+    if (!rcv.starved) return
+    rcv.starved = false
+    this.#stale++
+    if (this.#stale > 32 && this.#stale * 2 > this.#starved.length) {
+      this.#starved = this.#starved.filter((other) => other.rcv.starved)
+      this.#stale = 0
+    }
+  }
+
+  /** Niovs that are neither in use nor promised; less than nothing when the queue was restarted over a smaller area. */
+  slack(): number {
+    return this.#memory.available() - this.promised
   }
 
   /** Shift to announce in our SYN: the smallest that can express the largest window (RFC 7323 section 2.3). */
@@ -55,17 +81,23 @@ export class WindowKeeper {
 
   /**
    * The 16-bit window field for a segment that leaves now, already shifted; moves `rcv.adv`. The right edge never moves
-   * left (RFC 9293 3.8.6), and grows only by a worthwhile step (3.8.6.2.2, receiver's silly window avoidance).
+   * left (RFC 9293 3.8.6), and grows only by a worthwhile step (3.8.6.2.2, receiver's silly window avoidance): a segment,
+   * or half of what the connection could have where that is less.
+   *
+   * A window that is no multiple of the scale is rounded down: what the peer sees may step back by less than one unit
+   * (RFC 7323 2.4), what we accept does not. Rounded up, the edge would creep ahead with every small segment for ever.
    */
   announce(tcb: Tcb, shift: number): number {
     const rcv = tcb.rcv
     const current = rcv.window()
+    if (rcv.finished) return Math.min(65_535, current >>> shift)
     const allowed = this.#allowed(tcb, current)
-    const step = Math.min(this.#segment, this.#ceiling / 2)
-    let window = allowed - current >= step ? allowed : current
-    const raw = Math.min(65_535, window > current ? window >>> shift : (current + (1 << shift) - 1) >>> shift)
-    window = raw << shift
-    if (window > current) rcv.adv = (rcv.nxt + window) | 0
+    let raw = current >>> shift
+    if (allowed > current && allowed - (raw << shift) >= Math.min(this.#segment, this.#reachable >>> 1)) {
+      raw = Math.max(raw, Math.min(65_535, allowed >>> shift))
+    }
+    raw = Math.min(65_535, raw)
+    if (raw << shift > current) rcv.adv = (rcv.nxt + (raw << shift)) | 0
     this.#promise(tcb, rcv.window())
     return raw
   }
@@ -75,9 +107,11 @@ export class WindowKeeper {
    * half of what it could have.
    */
   worthTelling(tcb: Tcb): boolean {
-    const current = tcb.rcv.window()
+    const { rcv } = tcb
+    const current = rcv.window()
     const allowed = this.#allowed(tcb, current)
-    return allowed - current >= Math.min(2 * this.#segment, this.#ceiling / 2)
+    const seen = (current >>> rcv.shift) << rcv.shift
+    return allowed > current && allowed - seen >= Math.min(2 * this.#segment, this.#reachable >>> 1)
   }
 
   /** Connections that waited for memory and can be told of a larger window; they are no longer on the list. */
@@ -92,6 +126,7 @@ export class WindowKeeper {
       } else this.#starved[kept++] = tcb
     }
     this.#starved.length = kept
+    this.#stale = 0
   }
 
   #allowed(tcb: Tcb, current: number): number {
@@ -103,19 +138,22 @@ export class WindowKeeper {
     const capacity = memory.capacity() - memory.reserve
     const spare = Math.min(memory.available() - memory.reserve, capacity) - this.promised
     const share = Math.max(1, Math.floor(capacity / Math.max(1, this.active)))
-    // Whoever came first may have been promised everything: a newcomer still gets enough to begin with. Should all of them
-    // send at once, frames are dropped, counted and sent again, which beats never starting.
-    const least = Math.min(share, Math.ceil((GUARANTEED_SEGMENTS * this.#segment) / perNiov))
-    const niovs = Math.max(least, Math.min(share, rcv.promised + Math.max(0, spare)))
+    let niovs = Math.min(share, rcv.promised + Math.max(0, spare))
+    // What idle connections hold as promises must not silence this one for ever: two segments while there is memory for
+    // them. Should all of them send at once, some frames find none, are counted and come again.
+    const least = Math.min(Math.ceil((2 * this.#segment) / perNiov), memory.available() - memory.reserve)
+    if (niovs < least) niovs = least
     let limit = Math.min(this.#config.maxWindow, rcv.windowLimit)
+    // RFC 6928: more than ten segments don't come before the handshake is over.
+    if (!rcv.counted) limit = Math.min(limit, 10 * this.#segment)
     if (memory.ringPackets > 0) {
       // What the path in front of the queue can hold, a quarter left for what is not data, shared by all.
       const packets = Math.max(2, Math.floor((memory.ringPackets * 0.75) / Math.max(1, this.active)))
       limit = Math.min(limit, packets * this.#segment)
     }
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
-    this.#ceiling = Math.min(limit, Math.floor(share * perNiov))
-    if (allowed < this.#ceiling / 2 && !rcv.starved) {
+    this.#reachable = Math.min(limit, Math.floor(share * perNiov))
+    if (allowed < this.#reachable / 2 && !rcv.starved) {
       rcv.starved = true
       this.#starved.push(tcb)
     }
@@ -129,7 +167,9 @@ export class WindowKeeper {
     const mean = rcv.sinceBytes / rcv.sinceNiovs
     // Like a sender's slow start: a window grows by what the peer proves to use, so that idle connections promise little.
     rcv.windowLimit = Math.min(this.#config.maxWindow, rcv.windowLimit + 2 * rcv.sinceBytes)
-    rcv.bytesPerNiov = Math.max(64, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
+    // Never so little that the whole share is less than the smallest window that can be said.
+    const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
+    rcv.bytesPerNiov = Math.max(floor, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
     rcv.sinceBytes = 0
     rcv.sinceNiovs = 0
   }

@@ -37,6 +37,7 @@ export const IOSQE_IO_DRAIN = 1 << 1
 export const IOSQE_IO_LINK = 1 << 2
 export const IOSQE_IO_HARDLINK = 1 << 3
 export const IOSQE_ASYNC = 1 << 4
+export const IOSQE_BUFFER_SELECT = 1 << 5
 export const IOSQE_CQE_SKIP_SUCCESS = 1 << 6
 
 // CQE flags.

@@ -81,7 +81,7 @@ export class RingContext implements RingBackend {
     this.kernel.flush()
   }
 
-  /** Completions that fit now. */
+  /** Completions that fit now; less than none when the user has moved the head backwards. */
   cqSpace(): number {
     return (
       this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
@@ -131,7 +131,7 @@ export class RingContext implements RingBackend {
   }
 
   #post(completion: Completion): void {
-    if (this.#overflow.length > 0 || this.cqSpace() === 0) {
+    if (this.#overflow.length > 0 || this.cqSpace() <= 0) {
       this.#overflow.push(completion)
       Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
       return
@@ -153,7 +153,7 @@ export class RingContext implements RingBackend {
 
   #flushOverflow(): void {
     if (this.#overflow.length === 0) return
-    const count = Math.min(this.#overflow.length, this.cqSpace())
+    const count = Math.max(0, Math.min(this.#overflow.length, this.cqSpace()))
     for (let i = 0; i < count; i++) this.#write(this.#overflow[i]!)
     this.#overflow.splice(0, count)
     if (this.#overflow.length === 0) {
@@ -178,6 +178,7 @@ export class RingContext implements RingBackend {
 
   #getEvents(minComplete: number, timeoutMs: number): number {
     let deadline = -1
+    minComplete = Math.min(minComplete, this.memory.cqEntries)
     for (;;) {
       const work = this.kernel.poll()
       this.#runWork()

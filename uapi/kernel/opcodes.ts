@@ -21,6 +21,10 @@ class ImmediateRequest extends Request {
 
 /** Starts one submitted entry. Every outcome, errors included, is a completion. */
 export function execute(context: RingContext, sqe: Sqe): void {
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    reply(context, sqe, -errno.EOPNOTSUPP)
+    return
+  }
   if ((sqe.flags & ~SERVED_FLAGS) !== 0) {
     reply(context, sqe, -errno.EINVAL)
     return
@@ -219,7 +223,8 @@ function recvZc(context: RingContext, sqe: Sqe): void {
 }
 
 function send(context: RingContext, sqe: Sqe, socket: Socket): void {
-  const bytes = context.kernel.space.view(sqe.addr, sqe.len)
+  // No bytes are read, so no address is needed.
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
   if (bytes === null) {
     reply(context, sqe, -errno.EFAULT)
     return

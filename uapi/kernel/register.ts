@@ -72,7 +72,6 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
     if (reg.ifRxq !== stack.nic.info.queue) return -errno.ERANGE
     if (kernel.ifqs.some((other) => other.stack === stack)) return -errno.EEXIST
   }
-  region.fill(0, 0, RQ_RQES_OFFSET)
   const layout: RefillLayout = {
     head: new Int32Array(region.buffer, region.byteOffset + RQ_HEAD_OFFSET, 1),
     tail: new Int32Array(region.buffer, region.byteOffset + RQ_TAIL_OFFSET, 1),
@@ -85,6 +84,7 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
   } catch (error) {
     return nicErrno(context, error)
   }
+  region.fill(0, 0, RQ_RQES_OFFSET)
   reg.rqEntries = entries
   reg.rxBufLen = memory.chunkSize
   reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
@@ -114,6 +114,7 @@ function mapRegion(context: RingContext, pointer: number, needed: number): Uint8
 function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): NicMemory | number {
   if (area.flags !== 0 || !area.tokenZero || !area.reservedZero || area.dmabufFd !== 0) return -errno.EINVAL
   if (area.addr === 0 || area.len === 0) return -errno.EFAULT
+  if (area.wraps) return -errno.EOVERFLOW
   if (area.addr % PAGE !== 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
   if (rxBufLen !== 0 && (rxBufLen < PAGE || (rxBufLen & (rxBufLen - 1)) !== 0)) return -errno.EINVAL
   // Buffers larger than a page need a device that can fill them.

@@ -22,6 +22,14 @@ export class AcceptRequest extends SocketRequest {
     return this.socket.acceptors
   }
 
+  override detach(): void {
+    const { acceptors, listener } = this.socket
+    super.detach()
+    // Several connections may have come with one event.
+    const next = acceptors[0]
+    if (next !== undefined && listener !== null && listener.ready.length > 0) next.context.schedule(next)
+  }
+
   override run(): void {
     const { listener, stack, kernel } = this.socket
     if (listener === null || stack === null || listener.closed) {

@@ -67,7 +67,7 @@ export class Socket {
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
     if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
-    if ((events & (EVENT_WRITABLE | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
+    if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
       // Of several receivers the one submitted last gets the data; the end of the stream is for all.
       const tcb = this.tcb

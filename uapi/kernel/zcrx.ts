@@ -63,13 +63,14 @@ export class ZcrxIfq {
 
   /**
    * Takes what the user has put into the refill queue, at most one lap. Entries are never trusted: one that names no
-   * buffer, or a buffer the user does not hold, is counted and passed over.
+   * buffer is counted and ends the run, having been consumed; a buffer the user does not hold is counted and passed over
+   * (`oracle` points 37 to 40). Returns the entries consumed.
    */
   takeRefills(): number {
     const { tail, head, entries, count } = this.#queue
     const waiting = (Atomics.load(tail, 0) - this.#head) >>> 0
     if (waiting === 0) return 0
-    const taken = Math.min(waiting, count)
+    let taken = Math.min(waiting, count)
     const pool = this.pool
     const mask = count - 1
     for (let i = 0; i < taken; i++) {
@@ -78,6 +79,7 @@ export class ZcrxIfq {
       // Area id above, offset bits 32..47 below: areas end before 4 GiB, so both are 0 in a good entry.
       if (entries[at + 1] !== 0 || entries[at + 3] !== 0 || low >>> pool.shift >= pool.total) {
         this.stats.refillInvalid++
+        taken = i + 1
       } else if (pool.returnFromUser(low >>> pool.shift)) this.stats.refilled++
       else this.stats.refillNotHeld++
     }

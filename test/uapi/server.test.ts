@@ -1,0 +1,289 @@
+import { describe, expect, it } from 'vitest'
+import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import { RST } from '../../stack/wire/tcp.ts'
+import { type Client, connect } from '../../uapi/client.ts'
+import type { Connection } from '../../uapi/connection.ts'
+import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../uapi/server.ts'
+import { buildFrame } from '../support/raw-peer.ts'
+import { bytesOf } from '../support/ring-pair.ts'
+
+interface Both {
+  server: Server
+  open(flows?: number): Promise<Client>
+  close(): Promise<void>
+  /** Ports of the client that were sent a FIN or a RST. */
+  farewells: Set<number>
+  /** A RST that the client's stack might have sent, in sequence. */
+  reset(): void
+}
+
+async function both(options: Partial<ServerOptions> = {}, link: MemoryLinkOptions = {}): Promise<Both> {
+  const wire = new MemoryLink({ seed: 1, ...link })
+  let last = new Uint8Array(0)
+  const deliver = wire.aToB.send.bind(wire.aToB)
+  wire.aToB.send = (memory, offset, length) => {
+    last = memory.slice(offset, offset + length)
+    deliver(memory, offset, length)
+  }
+  const farewells = new Set<number>()
+  const answer = wire.bToA.send.bind(wire.bToA)
+  wire.bToA.send = (memory, offset, length) => {
+    if (memory[offset + 23] === 6 && (memory[offset + 47]! & 5) !== 0) {
+      farewells.add((memory[offset + 36]! << 8) | memory[offset + 37]!)
+    }
+    answer(memory, offset, length)
+  }
+  const server = await createServer({
+    device: wire.b,
+    address: '192.0.2.2',
+    ownAddress: true,
+    port: 9000,
+    areaBytes: 1 << 20,
+    ...options,
+  })
+  const clients: Client[] = []
+  return {
+    server,
+    farewells,
+    reset: () => {
+      const view = new DataView(last.buffer)
+      const headers = 34 + (last[46]! >>> 4) * 4
+      const rst = buildFrame({
+        source: view.getInt32(26),
+        destination: view.getInt32(30),
+        sourcePort: view.getUint16(34),
+        destinationPort: view.getUint16(36),
+        seq: (view.getInt32(38) + view.getUint16(16) + 14 - headers) | 0,
+        flags: RST,
+      })
+      wire.a.inject(rst)
+    },
+    open: async (flows = 1) => {
+      const client = await connect({
+        device: wire.a,
+        address: '192.0.2.1',
+        ownAddress: true,
+        remoteAddress: '192.0.2.2',
+        remotePort: server.port,
+        flows,
+      })
+      clients.push(client)
+      return client
+    },
+    close: async () => {
+      await server.close()
+      for (const client of clients) client.close()
+    },
+  }
+}
+
+/** A handler that collects bytes per connection and tells when `ends` streams are over. */
+function collector(ends: number, keep: (offset: number) => boolean = () => false) {
+  const bytes = new Map<number, Uint8Array[]>()
+  const errnos: number[] = []
+  let server: Server
+  let resolve: () => void
+  const done = new Promise<void>((r) => {
+    resolve = r
+  })
+  const handler: ConnectionHandler = {
+    onData: (connection, offset, length) => {
+      const parts = bytes.get(connection.id) ?? []
+      parts.push(server.area.slice(offset, offset + length))
+      bytes.set(connection.id, parts)
+      return !keep(offset)
+    },
+    onEnd: (connection, errno) => {
+      errnos.push(errno)
+      connection.close()
+      if (errnos.length === ends) resolve()
+    },
+  }
+  return {
+    handler,
+    bytes: (id: number) => Buffer.concat(bytes.get(id) ?? []),
+    errnos,
+    done,
+    use: (used: Server) => {
+      server = used
+    },
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+async function until(done: () => boolean): Promise<void> {
+  for (let i = 0; i < 20_000 && !done(); i++) await turn()
+  expect(done()).toBe(true)
+}
+
+describe('a server', () => {
+  it('delivers streams to callbacks, in place, and gives every buffer back', async () => {
+    const got = collector(3)
+    const { server, open, close } = await both({ handler: got.handler })
+    got.use(server)
+    const client = await open(3)
+    const data = [1, 2, 3].map((seed) => bytesOf(300_000, seed))
+    await Promise.all(
+      data.map(async (bytes, flow) => {
+        await client.send(flow, bytes)
+        await client.end(flow)
+      }),
+    )
+    await got.done
+    const sorted = [1, 2, 3].map((id) => got.bytes(id))
+    for (const bytes of data) expect(sorted.some((other) => Buffer.compare(other, bytes) === 0)).toBe(true)
+    expect(got.errnos).toEqual([0, 0, 0])
+    await until(() => server.census().user === 0)
+    expect(server.census()).toMatchObject({ queued: 0, lost: 0 })
+    expect(server.stats()).toMatchObject({ connections: 3, zeroCopiedBytes: 900_000 })
+    await close()
+  })
+
+  it('is iterated: connections, their chunks, and the end of the stream', async () => {
+    const { server, open, close } = await both()
+    const client = await open()
+    const data = bytesOf(500_000)
+    const sending = client.send(0, data).then(() => client.end(0))
+    const parts: Uint8Array[] = []
+    for await (const connection of server) {
+      for await (const chunk of connection) parts.push(chunk.bytes.slice())
+      break
+    }
+    await sending
+    expect(Buffer.compare(Buffer.concat(parts), data)).toBe(0)
+    await until(() => server.census().user === 0)
+    await close()
+  })
+
+  it('keeps buffers that onData kept until they are released; the sender stalls meanwhile and nothing is lost', async () => {
+    const kept: number[] = []
+    let connection: Connection | undefined
+    let holding = true
+    const got = collector(1, (offset) => {
+      if (holding) kept.push(offset)
+      return holding
+    })
+    const { server, open, close } = await both({
+      handler: { ...got.handler, onConnection: (c) => (connection = c) },
+      areaBytes: 64 * 4096,
+    })
+    got.use(server)
+    const client = await open()
+    const data = bytesOf(1_000_000)
+    const sending = client.send(0, data).then(() => client.end(0))
+    await until(() => kept.length >= 20)
+    for (let i = 0; i < 200; i++) await turn()
+    expect(server.census()).toMatchObject({ lost: 0 })
+    expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
+    expect(server.stats().drops).toEqual({})
+    holding = false
+    for (const offset of kept) connection!.release(offset)
+    await sending
+    await got.done
+    expect(Buffer.compare(got.bytes(1), data)).toBe(0)
+    await until(() => server.census().user === 0)
+    await close()
+  })
+
+  it('goes on after ENOSPC with a completion queue of a few entries, byte for byte', async () => {
+    const got = collector(1)
+    const { server, open, close } = await both({ handler: got.handler, cqEntries: 256 })
+    got.use(server)
+    const client = await open()
+    const data = bytesOf(2_000_000)
+    await client.send(0, data)
+    await client.end(0)
+    await got.done
+    expect(Buffer.compare(got.bytes(1), data)).toBe(0)
+    await until(() => server.census().user === 0)
+    await close()
+  })
+
+  it('resets a peer whose stream is left early, and gives the unread buffers back', async () => {
+    const { server, open, close } = await both()
+    const client = await open()
+    await client.send(0, bytesOf(200_000))
+    for await (const connection of server) {
+      for await (const chunk of connection) {
+        expect(chunk.bytes.length).toBeGreaterThan(0)
+        break
+      }
+      break
+    }
+    await expect(
+      (async () => {
+        for (let i = 0; i < 200; i++) await client.send(0, bytesOf(100_000))
+      })(),
+    ).rejects.toThrow(/ECONNRESET|EPIPE/)
+    await until(() => server.census().user === 0)
+    expect(server.census()).toMatchObject({ queued: 0, lost: 0 })
+    await close()
+  })
+
+  it('tells of a peer that resets: by callback with the errno, by iteration with an error', async () => {
+    for (const style of ['callback', 'iteration']) {
+      const got = collector(1)
+      const { server, open, close, reset } = await both(style === 'callback' ? { handler: got.handler } : {})
+      got.use(server)
+      const client = await open()
+      await client.send(0, bytesOf(1000))
+      await until(() => server.stats().connections === 1)
+      for (let i = 0; i < 20; i++) await turn()
+      reset()
+      if (style === 'callback') {
+        await got.done
+        expect(got.errnos).toEqual([104])
+        expect(got.bytes(1).length).toBe(1000)
+      } else {
+        let bytes = 0
+        const reading = (async () => {
+          for await (const connection of server)
+            for await (const chunk of connection) bytes += chunk.bytes.length
+        })()
+        await expect(reading).rejects.toMatchObject({ code: 'ECONNRESET', errno: -104 })
+        expect(bytes).toBe(1000)
+      }
+      await until(() => server.census().user === 0)
+      await close()
+    }
+  })
+
+  it('closes with connections open and sends waiting: peers hear of it, iterations end, buffers are counted', async () => {
+    const { server, open, close, farewells } = await both()
+    const client = await open(2)
+    await client.send(0, bytesOf(10_000))
+    const ended: string[] = []
+    const serving = (async () => {
+      for await (const connection of server) {
+        connection.send(bytesOf(5 << 20))
+        void (async () => {
+          try {
+            for await (const _chunk of connection) await turn()
+            ended.push('end')
+          } catch (error) {
+            ended.push((error as NodeJS.ErrnoException).code!)
+          }
+        })()
+      }
+    })()
+    await until(() => server.stats().connections === 2)
+    for (let i = 0; i < 50; i++) await turn()
+    await server.close()
+    await serving
+    await until(() => ended.length === 2)
+    expect(ended).toEqual(['ECANCELED', 'ECANCELED'])
+    // Each peer was sent a FIN or a RST.
+    expect(farewells.size).toBe(2)
+    await close()
+  })
+
+  it('refuses a port that is none, and iteration beside a handler', async () => {
+    await expect(both({ port: 70_000 })).rejects.toThrow(/65535/)
+    const got = collector(1)
+    const { server, close } = await both({ handler: got.handler })
+    expect(() => server[Symbol.asyncIterator]()).toThrow(/handler/)
+    await close()
+    await close()
+  })
+})
