@@ -218,7 +218,8 @@ describe('docs/conformance.md', () => {
   })
 
   it('names tests that exist, and says "no test" where there is none', () => {
-    const rows = tableRows(text)
+    // The last part says what differs and why, without tests.
+    const rows = tableRows(text.slice(0, text.indexOf('\n## Where it differs on purpose')))
     expect(rows.length).toBeGreaterThan(70)
     for (const row of rows) {
       const cell = row.at(-1)!
@@ -237,7 +238,7 @@ describe('docs/conformance.md', () => {
     const ids = tableRows(text)
       .filter((row) => /^[RAVFC]\d+$/.test(row[0]!))
       .map((row) => {
-        expect(['yes', 'partly', 'no'], row.join(' | ')).toContain(row[2]!.split(',')[0])
+        expect(['yes', 'partly', 'no'], row.join(' | ')).toContain(/^\w+/.exec(row[2]!)?.[0])
         return row[0]!
       })
     const expected = Object.entries({ R: 18, A: 12, V: 18, F: 11, C: 13 }).flatMap(([group, count]) =>
