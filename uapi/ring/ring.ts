@@ -69,6 +69,8 @@ export class Ring {
   readonly #memory: RingMemory
   readonly #sqes: Sqe[] = []
   readonly #cqe: Cqe
+  /** Reused: a flush may follow every batch. */
+  readonly #ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
   #sqTail = 0
   #submitted = 0
   #open = true
@@ -191,6 +193,11 @@ export class Ring {
     return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
   }
 
+  /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
+  sqReady(): number {
+    return (this.#sqTail - this.#submitted) | 0
+  }
+
   /** `io_uring_sq_space_left(3)` */
   sqSpaceLeft(): number {
     const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
@@ -254,7 +261,7 @@ export class Ring {
 
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
-    const ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+    const ctrl = this.#ctrl
     ctrl.zcrxId = zcrxId
     ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
