@@ -7,6 +7,17 @@ import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
 import { RefillQueue } from './refill-queue.ts'
 
+/** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
+const SERVED_SETUP_FLAGS =
+  abi.IORING_SETUP_CQSIZE |
+  abi.IORING_SETUP_CLAMP |
+  abi.IORING_SETUP_SUBMIT_ALL |
+  abi.IORING_SETUP_COOP_TASKRUN |
+  abi.IORING_SETUP_TASKRUN_FLAG |
+  abi.IORING_SETUP_CQE32 |
+  abi.IORING_SETUP_SINGLE_ISSUER |
+  abi.IORING_SETUP_DEFER_TASKRUN
+
 /** `struct io_uring_params`, the part a caller sets. */
 export interface RingParams {
   /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN and CQE32. */
@@ -90,6 +101,12 @@ export class Ring {
    */
   static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
     const flags = params.flags ?? 0
+    if ((flags & ~SERVED_SETUP_FLAGS) !== 0) {
+      throw new ArgumentError(
+        `set-up flags 0x${((flags & ~SERVED_SETUP_FLAGS) >>> 0).toString(16)} are not served`,
+        'a ring runs on the thread that enters it: leave out SQPOLL, IOPOLL and the like',
+      )
+    }
     const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
     const cqEntries = roundEntries(
       params.cqEntries ?? sqEntries * 2,
