@@ -1,20 +1,13 @@
 import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
-import { round } from '../daemon/cli/format.ts'
 import { parseInteger, parseSize } from '../daemon/cli/parse.ts'
 import { describeFailure } from '../daemon/cli/report.ts'
 import { renderTable } from '../daemon/cli/table.ts'
 import { runDemo } from '../daemon/demo/demo.ts'
 import type { DemoReport, StackReport } from '../daemon/demo/report.ts'
+import { type Spread, spread } from './spread.ts'
 
 const MTUS = [1500, 9000, 65535]
-
-/** Minimum, median and maximum of some runs. */
-export interface Spread {
-  readonly min: number
-  readonly median: number
-  readonly max: number
-}
 
 export interface BenchRow {
   readonly mtu: number
@@ -23,18 +16,9 @@ export interface BenchRow {
   readonly gbps: Spread
   readonly cpuSecondsPerGB: Spread
   readonly retransmittedSegments: Spread
-  /** Median of the runs' ratios to node:net; pairs are neighbours in time. Absent for node:net. */
-  readonly gbpsRatio?: number
-  readonly cpuRatio?: number
-}
-
-/** @throws RangeError for no values */
-export function spread(values: readonly number[]): Spread {
-  if (values.length === 0) throw new RangeError('no values')
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-  return { min: sorted[0]!, median: round(median, 4), max: sorted.at(-1)! }
+  /** The runs' ratios to node:net; pairs are neighbours in time. Absent for node:net. */
+  readonly gbpsRatio?: Spread
+  readonly cpuRatio?: Spread
 }
 
 /** The two rows of one MTU. */
@@ -50,8 +34,8 @@ export function benchRows(mtu: number, reports: readonly DemoReport[]): BenchRow
   return [
     {
       ...row('zcrx', reports),
-      gbpsRatio: spread(reports.map((report) => report.gbps / report.peer.gbps)).median,
-      cpuRatio: spread(reports.map((report) => report.cpuSecondsPerGB / report.peer.cpuSecondsPerGB)).median,
+      gbpsRatio: spread(reports.map((report) => report.gbps / report.peer.gbps)),
+      cpuRatio: spread(reports.map((report) => report.cpuSecondsPerGB / report.peer.cpuSecondsPerGB)),
     },
     row(
       'node:net',
@@ -77,9 +61,9 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
       String(row.mtu),
       row.receiver,
       range(row.gbps, 2),
-      row.gbpsRatio?.toFixed(2) ?? '',
+      row.gbpsRatio === undefined ? '' : range(row.gbpsRatio, 2),
       range(row.cpuSecondsPerGB, 3),
-      row.cpuRatio?.toFixed(2) ?? '',
+      row.cpuRatio === undefined ? '' : range(row.cpuRatio, 2),
       range(row.retransmittedSegments, 0),
     ]),
   )

@@ -21,7 +21,7 @@ import { allocateArea, asNicMemory } from '../uapi/area.ts'
 import { Kernel } from '../uapi/kernel/kernel.ts'
 import { RingMemory } from '../uapi/ring/memory.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { type Summary, summarize } from './summary.ts'
+import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
 const NIOV = 4096
@@ -316,10 +316,10 @@ function timeMemcpy(packets: number, payload: number): number {
 export interface StackResult {
   payload: number
   flows: number
-  nsPerPacket: Summary
-  memcpyNs: Summary
+  nsPerPacket: Spread
+  memcpyNs: Spread
   /** `nsPerPacket` over `memcpyNs`, round by round. */
-  ratio: Summary
+  ratio: Spread
 }
 
 const CASES = [
@@ -366,12 +366,12 @@ export async function main(args: string[]): Promise<void> {
   const results: StackResult[] = CASES.map(({ payload, flows }, i) => ({
     payload,
     flows,
-    nsPerPacket: summarize(samples[i]!.ns),
-    memcpyNs: summarize(samples[i]!.memcpy),
-    ratio: summarize(samples[i]!.ratio),
+    nsPerPacket: spread(samples[i]!.ns),
+    memcpyNs: spread(samples[i]!.memcpy),
+    ratio: spread(samples[i]!.ratio),
   }))
   if (!values.json) {
-    const cell = (s: Summary, digits: number): string =>
+    const cell = (s: Spread, digits: number): string =>
       `${s.median.toFixed(digits)} (${s.min.toFixed(digits)}–${s.max.toFixed(digits)})`
     console.log(`stack: ${packets} packets a round, ${rounds} rounds; median (min–max)\n`)
     console.log('payload  flows  ns/packet                memcpy ns                packet/memcpy')

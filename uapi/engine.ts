@@ -41,6 +41,8 @@ export class Engine {
   #released = false
   #closed = false
   #scheduled = false
+  /** Completions are being handed out. */
+  #reaping = false
   #batchEnd: () => void = () => {}
 
   constructor(options: EngineOptions, handler: CompletionHandler) {
@@ -80,14 +82,14 @@ export class Engine {
   release(offset: number): void {
     if (!this.ifq.rq.push(this.ifq.areaId, offset, 0)) this.#stash.push(offset)
     this.#released = true
-    this.wake()
+    // Within a batch its end takes care of it.
+    if (!this.#reaping) this.wake()
   }
 
   /** Makes the loop go round soon: submission entries or buffers wait. */
   wake(): void {
     if (this.#scheduled || this.#closed) return
     this.#scheduled = true
-    this.host.kernel.arm(null)
     setImmediate(this.#turn)
   }
 
@@ -108,22 +110,24 @@ export class Engine {
   readonly #turn = (): void => {
     this.#scheduled = false
     if (this.#closed) return
-    this.#giveBack()
     this.ring.submitAndGetEvents()
-    const count = this.#reap()
+    this.#reap()
     if (this.#closed) return
-    if (count > 0 || this.#released || this.ring.cqReady() > 0) {
-      this.#scheduled = true
-      setImmediate(this.#turn)
-    } else this.host.kernel.arm(this.#turn)
+    this.#giveBack()
+    if (this.#scheduled) return
+    // Frames that already wait call back at once; otherwise this is where the process sleeps.
+    if (this.ring.cqReady() > 0 || this.ring.sqReady() > 0) this.wake()
+    else this.host.kernel.arm(this.#turn)
   }
 
   #giveBack(): void {
-    const { rq, areaId } = this.ifq
+    if (!this.#released) return
+    const { rq, areaId, zcrxId } = this.ifq
     while (this.#stash.length > 0 && rq.push(areaId, this.#stash[this.#stash.length - 1]!, 0))
       this.#stash.pop()
-    if (this.#released) rq.advance()
-    this.#released = this.#stash.length > 0
+    rq.advance()
+    this.#released = false
+    this.ring.flushRq(zcrxId)
   }
 
   #reap(): number {
@@ -131,9 +135,14 @@ export class Engine {
     const mask = cqEntries - 1
     const count = this.ring.cqReady()
     const head = this.ring.cqHead
-    for (let i = 0; i < count; i++) {
-      const at = ((head + i) & mask) * cqeWords
-      this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, cqes[at + 4]! >>> 0)
+    this.#reaping = true
+    try {
+      for (let i = 0; i < count; i++) {
+        const at = ((head + i) & mask) * cqeWords
+        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, cqes[at + 4]! >>> 0)
+      }
+    } finally {
+      this.#reaping = false
     }
     if (count > 0) {
       this.ring.cqAdvance(count)

@@ -68,6 +68,9 @@ export class Server implements AsyncIterable<Connection> {
   readonly #waiting: Connection[] = []
   readonly #acceptors: ((result: IteratorResult<Connection>) => void)[] = []
   #accepted = 0
+  #listener = -1
+  /** The accept ended (no descriptor was free): it is issued again after the batch. */
+  #deaf = false
   #port = 0
   #lastSetup = 0
   /** Last connection that received, so that a bulk stream does no look-up. */
@@ -168,8 +171,14 @@ export class Server implements AsyncIterable<Connection> {
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     this.#now('listen', (sqe) => sqe.prepListen(fd, backlog))
     this.#port = this.#engine.host.kernel.files.get(fd)!.bound!.port
+    this.#listener = fd
+    this.#accept()
+  }
+
+  #accept(): void {
+    this.#deaf = false
     this.#sqe()
-      .prepMultishotAccept(fd)
+      .prepMultishotAccept(this.#listener)
       .setData(ACCEPT * 2 ** 32)
   }
 
@@ -217,7 +226,10 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #acceptedOne(res: number): void {
-    if (res < 0) return
+    if (res < 0) {
+      this.#deaf = true
+      return
+    }
     const id = this.#freeIds.pop() ?? this.#connections.length
     const socket = this.#engine.host.kernel.files.get(res)!
     const tcb = socket.tcb!
@@ -267,7 +279,9 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   readonly #afterBatch = (): void => {
-    if (this.#stalled.length === 0 || this.#closing) return
+    if (this.#closing) return
+    if (this.#deaf) this.#accept()
+    if (this.#stalled.length === 0) return
     const stalled = this.#stalled
     this.#stalled = []
     for (const connection of stalled) connection.start()

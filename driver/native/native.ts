@@ -119,10 +119,13 @@ export interface Native {
   ): void
 }
 
-/** One-shot: keeps the process alive while it is started, and not otherwise. */
+/** Keeps the process alive while it is started, and not otherwise. */
 export interface Watcher {
-  /** Calls `callback` once when the descriptor is readable; a second start replaces it. */
-  start(callback: () => void): number
+  /**
+   * Calls `callback` when the descriptor is readable: once, or in every turn of the event loop until `stop`, which costs no
+   * system call in between. A second start replaces the first.
+   */
+  start(callback: () => void, repeat: boolean): number
   stop(): void
   close(): void
 }

@@ -1,4 +1,4 @@
-// Waiting for a descriptor: poll(2) on the spot, or a one-shot callback from the event loop.
+// Waiting for a descriptor: poll(2) on the spot, or a callback from the event loop, once or as often as it is readable.
 #include "addon.h"
 
 #include <poll.h>
@@ -37,6 +37,7 @@ struct Handle {
   napi_ref callback = nullptr;
   napi_async_cleanup_hook_handle hook = nullptr;
   bool closing = false;
+  bool repeat = false;
 
   void Forget() {
     if (callback != nullptr) napi_delete_reference(env, callback);
@@ -57,12 +58,13 @@ struct Handle {
   }
 
   void Fire() {
-    uv_poll_stop(&poll);
+    // Stopping and starting again costs system calls: who goes on listening says so.
+    if (!repeat) uv_poll_stop(&poll);
     napi_handle_scope scope;
     napi_open_handle_scope(env, &scope);
     napi_value function, receiver, result;
     napi_get_reference_value(env, callback, &function);
-    Forget();
+    if (!repeat) Forget();
     napi_get_global(env, &receiver);
     // An exception in the callback is the program's: it ends up as uncaughtException.
     if (napi_make_callback(env, context, receiver, function, 0, nullptr, &result) == napi_pending_exception) {
@@ -115,6 +117,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
   Napi::Value Start(const Napi::CallbackInfo& info) {
     if (info.Length() < 1 || !info[0].IsFunction()) Wrong(info, "callback", "a function");
     if (handle_ == nullptr) return Napi::Number::New(info.Env(), -EBADF);
+    handle_->repeat = Flag(info, 1, "repeat");
     handle_->Forget();
     napi_create_reference(info.Env(), info[0], 1, &handle_->callback);
     return Napi::Number::New(info.Env(), uv_poll_start(&handle_->poll, UV_READABLE, [](uv_poll_t* poll, int, int) {

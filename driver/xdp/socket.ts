@@ -54,6 +54,14 @@ export class XskSocket {
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
   #watcher: Watcher | null = null
+  #watching = false
+  #armed: (() => void) | null = null
+  readonly #readable = (): void => {
+    const callback = this.#armed
+    this.#armed = null
+    callback?.()
+    if (this.#armed === null) this.#unwatch()
+  }
   #open = true
 
   /** @throws NicError */
@@ -106,14 +114,24 @@ export class XskSocket {
     this.#native.poll(this.fd, POLLIN, timeoutMs)
   }
 
-  /** See `Nic.arm`. */
+  /**
+   * See `Nic.arm`. The descriptor stays watched from one arming to the next when that happens in the callback, as in a bulk
+   * stream: watching anew would cost two system calls each time.
+   */
   arm(callback: (() => void) | null): void {
-    if (callback === null) {
-      this.#watcher?.stop()
-      return
+    this.#armed = callback
+    if (callback === null) this.#unwatch()
+    else if (!this.#watching) {
+      this.#watcher ??= new this.#native.Watcher(this.fd)
+      this.#watcher.start(this.#readable, true)
+      this.#watching = true
     }
-    this.#watcher ??= new this.#native.Watcher(this.fd)
-    this.#watcher.start(callback)
+  }
+
+  #unwatch(): void {
+    if (!this.#watching) return
+    this.#watching = false
+    this.#watcher?.stop()
   }
 
   /** Adds the kernel's counters to `stats`. */

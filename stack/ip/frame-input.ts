@@ -139,6 +139,14 @@ export class FrameInput {
       counters.dropProtocol++
       return
     }
+    // A switch that floods, or a promiscuous interface, shows us what is for others: it must not be answered.
+    const mac = this.#nic.info.mac
+    for (let i = 0; i < 6; i++) {
+      if (header[i] !== mac[i]) {
+        counters.dropNotForUs++
+        return
+      }
+    }
     const versionIhl = header[ETHERNET_HEADER_BYTES]!
     const ipBytes = (versionIhl & 15) << 2
     const total = view.getUint16(ETHERNET_HEADER_BYTES + 2)

@@ -51,6 +51,9 @@ export class PlainInput {
   readonly #segment: Segment
   readonly #tcp: FastSegmentInput
   readonly #partial: boolean
+  /** Our hardware address, as the frame's first six bytes read. */
+  readonly #macLow: number
+  readonly #macHigh: number
   /** `burst.sum` is filled for this burst. */
   summed = false
 
@@ -71,6 +74,9 @@ export class PlainInput {
     this.#segment = segment
     this.#tcp = tcp
     this.#partial = nic.info.partialChecksums
+    const { mac } = nic.info
+    this.#macLow = ((mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!) >>> 0
+    this.#macHigh = (mac[5]! << 8) | mac[4]!
   }
 
   /** Takes the frame in burst entries `[first, last)` if it is plain and expected. */
@@ -83,6 +89,7 @@ export class PlainInput {
       return false
     const words = this.#memory.pool.words
     const at = offset >>> 2
+    if (words[at] !== this.#macLow || (words[at + 1]! & 0xffff) !== this.#macHigh) return false
     const w3 = words[at + 3]!
     const w5 = words[at + 5]!
     if ((w3 & 0xffffff) !== IPV4_PLAIN || (w5 & FRAGMENT_BITS) !== 0 || w5 >>> 24 !== PROTOCOL_TCP)

@@ -4,49 +4,30 @@ import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import { CLOSED } from './state.ts'
 
+/** Which of a connection's timers. */
+export const TIMER_RETRANSMIT = 0
+export const TIMER_ACK = 1
+export const TIMER_LIFE = 2
+
 /** What a connection's timers do when they fire; the TCP module implements it. */
 export interface TimerHandler {
-  onRetransmitTimer(tcb: Tcb, now: number): void
-  onAckTimer(tcb: Tcb, now: number): void
-  onLifeTimer(tcb: Tcb, now: number): void
+  onTimer(tcb: Tcb, which: number, now: number): void
 }
 
-class RetransmitTimer extends Timer {
+class TcbTimer extends Timer {
   readonly #tcb: Tcb
+  readonly #which: number
   readonly #handler: TimerHandler
-  constructor(tcb: Tcb, handler: TimerHandler) {
-    super()
-    this.#tcb = tcb
-    this.#handler = handler
-  }
-  override fire(now: number): void {
-    this.#handler.onRetransmitTimer(this.#tcb, now)
-  }
-}
 
-class AckTimer extends Timer {
-  readonly #tcb: Tcb
-  readonly #handler: TimerHandler
-  constructor(tcb: Tcb, handler: TimerHandler) {
+  constructor(tcb: Tcb, which: number, handler: TimerHandler) {
     super()
     this.#tcb = tcb
+    this.#which = which
     this.#handler = handler
   }
-  override fire(now: number): void {
-    this.#handler.onAckTimer(this.#tcb, now)
-  }
-}
 
-class LifeTimer extends Timer {
-  readonly #tcb: Tcb
-  readonly #handler: TimerHandler
-  constructor(tcb: Tcb, handler: TimerHandler) {
-    super()
-    this.#tcb = tcb
-    this.#handler = handler
-  }
   override fire(now: number): void {
-    this.#handler.onLifeTimer(this.#tcb, now)
+    this.#handler.onTimer(this.#tcb, this.#which, now)
   }
 }
 
@@ -94,9 +75,9 @@ export class Tcb {
   constructor(fragments: Fragments, handler: TimerHandler, maxRuns: number, sendLimit: number) {
     this.rcv = new Receiver(fragments, maxRuns)
     this.snd = new Sender(sendLimit)
-    this.retransmitTimer = new RetransmitTimer(this, handler)
-    this.ackTimer = new AckTimer(this, handler)
-    this.lifeTimer = new LifeTimer(this, handler)
+    this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
+    this.ackTimer = new TcbTimer(this, TIMER_ACK, handler)
+    this.lifeTimer = new TcbTimer(this, TIMER_LIFE, handler)
   }
 }
 

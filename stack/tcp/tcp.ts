@@ -25,7 +25,7 @@ import {
   SYN_SENT,
   TIME_WAIT,
 } from './state.ts'
-import { Listener, Tcb, type TimerHandler } from './tcb.ts'
+import { Listener, Tcb, TIMER_LIFE, TIMER_RETRANSMIT, type TimerHandler } from './tcb.ts'
 import { Transmitter } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
 
@@ -445,16 +445,10 @@ export class Tcp implements TimerHandler {
 
   // ---- timers ---------------------------------------------------------------------------------------------------
 
-  onRetransmitTimer(tcb: Tcb, now: number): void {
-    this.#transmitter.timeout(tcb, now)
-  }
-
-  onAckTimer(tcb: Tcb, now: number): void {
-    if (tcb.state >= ESTABLISHED) this.#output.sendAck(tcb, now)
-  }
-
-  onLifeTimer(tcb: Tcb, _now: number): void {
-    this.end(tcb, 0)
+  onTimer(tcb: Tcb, which: number, now: number): void {
+    if (which === TIMER_RETRANSMIT) this.#transmitter.timeout(tcb, now)
+    else if (which === TIMER_LIFE) this.end(tcb, 0)
+    else if (tcb.state >= ESTABLISHED) this.#output.sendAck(tcb, now)
   }
 
   // ---- inside ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { benchRows, renderBench, spread } from '../../bench/e2e.ts'
+import { benchRows, renderBench } from '../../bench/e2e.ts'
+import { spread } from '../../bench/spread.ts'
 import { explainDrops } from '../../daemon/demo/drops.ts'
 import { renderDemoReport } from '../../daemon/demo/print.ts'
 import { ProgressView, progressLine } from '../../daemon/demo/progress.ts'
@@ -186,7 +187,7 @@ describe('bench', () => {
   it('takes the ratio of neighbouring runs', () => {
     const rows = benchRows(1500, [demo(), demo({ gbps: 40 }), demo({ gbps: 10 })])
     expect(rows.map(({ receiver, gbpsRatio }) => [receiver, gbpsRatio])).toEqual([
-      ['zcrx', 2],
+      ['zcrx', { min: 1, median: 2, max: 4 }],
       ['node:net', undefined],
     ])
     expect(renderBench(rows)[2]).toMatch(/^1500\s+zcrx\s+20\.00 \(10\.00-40\.00\)\s+2\.00/)

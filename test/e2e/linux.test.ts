@@ -78,7 +78,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
     return { server, outcome: done }
   }
 
-  function stream(pair: VethPair, bytes: number): ChildProcess {
+  function stream(pair: VethPair, bytes: number, answer = 1): ChildProcess {
     const child = pair.start(
       pair.peer,
       'python3',
@@ -87,6 +87,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       pair.ourAddress,
       `${PORT}`,
       `${bytes}`,
+      `${answer}`,
     )
     cleanups.push(() => void child.kill('SIGKILL'))
     return child
@@ -160,7 +161,9 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
     cleanups.push(() => rmSync(directory, { recursive: true }))
     const file = join(directory, 'ours.pcapng')
     const filter = `src host ${pair.ourAddress} or (arp and src host ${pair.ourAddress})`
-    const capture = pair.start(pair.peer, 'tshark', '-q', '-i', pair.peerDevice, '-f', filter, '-w', file)
+    // Printed as well as written, so that we know when the last frame has reached the file.
+    const show = ['-P', '-l', '-T', 'fields', '-e', 'tcp.len']
+    const capture = pair.start(pair.peer, 'tshark', '-i', pair.peerDevice, '-f', filter, '-w', file, ...show)
     cleanups.push(() => void capture.kill('SIGKILL'))
     await new Promise<void>((resolve) => {
       capture.stderr!.on('data', (text) => {
@@ -168,6 +171,13 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       })
     })
     const reply = Uint8Array.from({ length: 20_000 }, (_, i) => i)
+    let seen = 0
+    const captured = new Promise<void>((resolve) => {
+      capture.stdout!.setEncoding('utf8').on('data', (text: string) => {
+        for (const line of text.split('\n')) seen += Number(line)
+        if (seen >= 2 * reply.length) resolve()
+      })
+    })
     const { outcome } = await serve(
       pair,
       2,
@@ -175,9 +185,12 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       (nic) => new ImpairedNic(nic, { seed: 3, loss: 0.02, reorder: 0.05 }),
       reply,
     )
-    const codes = await Promise.all([stream(pair, 3_000_000), stream(pair, 3_000_000)].map(exit))
+    const codes = await Promise.all(
+      [stream(pair, 3_000_000, reply.length), stream(pair, 3_000_000, reply.length)].map(exit),
+    )
     expect(codes).toEqual([0, 0])
     await outcome
+    await captured
     const ended = exit(capture)
     capture.kill('SIGINT')
     await ended

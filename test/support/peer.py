@@ -3,7 +3,9 @@
 Usage: peer.py ping ADDRESS              exit status 0 when an echo reply comes within a second
        peer.py serve ADDRESS PORT        prints "ready", accepts connections and echoes, until killed
        peer.py echo ADDRESS PORT TEXT    sends the text to such a server, prints what comes back
-       peer.py stream ADDRESS PORT BYTES connects and sends that many bytes, byte i being i mod 251
+       peer.py stream ADDRESS PORT BYTES [ANSWER]
+                                         connects and sends that many bytes, byte i being i mod 251; reads to the end of
+                                         the answer, exit status 0 when it is that many bytes
 """
 import os
 import select
@@ -55,6 +57,12 @@ elif command == "stream":
             sent += connection.send(block[sent:])
         left -= len(block)
     connection.shutdown(socket.SHUT_WR)
-    connection.recv(1)
+    if len(rest) < 3:
+        connection.recv(1)
+    else:
+        answer = 0
+        while data := connection.recv(65536):
+            answer += len(data)
+        sys.exit(answer != int(rest[2]))
 else:
     sys.exit(__doc__)

@@ -19,6 +19,8 @@ export function plainSum(bytes: Uint8Array): number {
 
 /** What a test says of a frame; everything else is what an honest peer would send. */
 export interface FrameSpec {
+  /** Last byte of the destination's hardware address. */
+  destinationMac?: number
   source?: number
   destination?: number
   sourcePort?: number
@@ -63,6 +65,7 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   const view = new DataView(frame.buffer)
   frame.set(STACK_MAC, 0)
   frame.set(PEER_MAC, 6)
+  if (spec.destinationMac !== undefined) frame[5] = spec.destinationMac
   view.setUint16(12, spec.etherType ?? 0x0800)
   frame[14] = ((spec.version ?? 4) << 4) | (spec.ihl ?? ipBytes / 4)
   view.setUint16(16, spec.totalLength ?? ipBytes + tcpBytes + payload.length)

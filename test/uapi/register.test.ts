@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { ArgumentError } from '../../driver/errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { RegionDesc, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../../uapi/abi/structs.ts'
+import { Kernel } from '../../uapi/kernel/kernel.ts'
 import { RingMemory } from '../../uapi/ring/memory.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 import { RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
+import { plainMemory } from '../support/stack-pair.ts'
 
 /** A ring of its own and the three structures of a registration without a device that would succeed. */
 function setUp(flags = ZC_FLAGS, pages = 1) {
@@ -171,6 +175,17 @@ describe('IORING_REGISTER_ZCRX_IFQ', () => {
     expect(ids).toEqual([0, 1, 2])
     s.backend.close()
     expect(s.pair.kernel.ifqs.length).toBe(1)
+  })
+})
+
+describe('Ring.queueInit', () => {
+  it.each([
+    ['SQPOLL', abi.IORING_SETUP_SQPOLL],
+    ['IOPOLL', abi.IORING_SETUP_IOPOLL],
+    ['CQE_MIXED', 1 << 18],
+  ])('refuses %s, which it does not serve, instead of ignoring it', (_name, flag) => {
+    const kernel = new Kernel({ memoryFor: () => plainMemory(4) })
+    expect(() => Ring.queueInit(4, kernel, { flags: flag })).toThrow(ArgumentError)
   })
 })
 

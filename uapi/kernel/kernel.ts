@@ -37,7 +37,20 @@ export class Kernel implements RingHost {
   nicError: NicError | null = null
   readonly options: KernelOptions
   readonly #contexts = new Set<RingContext>()
+  #armed: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
+  /** What the timer waits for, microseconds of the stacks' clock. */
+  #timerAt = Number.POSITIVE_INFINITY
+  readonly #fire = (): void => {
+    const callback = this.#armed
+    this.#armed = null
+    callback?.()
+  }
+  readonly #expire = (): void => {
+    this.#timer = null
+    this.#timerAt = Number.POSITIVE_INFINITY
+    this.#fire()
+  }
 
   constructor(options: KernelOptions) {
     this.options = options
@@ -103,23 +116,18 @@ export class Kernel implements RingHost {
    * it back. Keeps the process alive meanwhile.
    */
   arm(callback: (() => void) | null): void {
+    this.#armed = callback
+    for (let i = 0; i < this.stacks.length; i++)
+      this.stacks[i]!.nic.arm(callback === null ? null : this.#fire)
+    const deadline = callback === null ? Number.POSITIVE_INFINITY : this.nextDeadline()
+    if (deadline === this.#timerAt) return
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
-    if (callback === null) {
-      for (const stack of this.stacks) stack.nic.arm(null)
-      return
-    }
-    const fire = (): void => {
-      this.arm(null)
-      callback()
-    }
-    for (const stack of this.stacks) stack.nic.arm(fire)
-    const deadline = this.nextDeadline()
+    this.#timerAt = deadline
     const first = this.stacks[0]
-    if (deadline !== Number.POSITIVE_INFINITY && first !== undefined) {
-      const ms = Math.ceil((deadline - first.clock.now()) / 1000)
-      this.#timer = setTimeout(fire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
-    }
+    if (deadline === Number.POSITIVE_INFINITY || first === undefined) return
+    const ms = Math.ceil((deadline - first.clock.now()) / 1000)
+    this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
   }
 
   /** The stack that serves a local address; for address 0 the only one there is. */

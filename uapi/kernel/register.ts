@@ -140,5 +140,7 @@ function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): 
   if (ctrl.op !== abi.ZCRX_CTRL_FLUSH_RQ) return -errno.EOPNOTSUPP
   if (!ctrl.payloadZero) return -errno.EINVAL
   ifq.takeRefills()
+  // Windows that waited for these buffers open now, without waiting for a frame that may never come.
+  ifq.stack?.kick()
   return 0
 }

@@ -1,3 +1,4 @@
+import { NicError } from '../../driver/errors.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
 import type { Stack } from '../../stack/stack.ts'
@@ -100,6 +101,13 @@ export class ZcrxIfq {
     this.#kernel.ifqs.splice(at, 1)
     this.takeRefills()
     this.pool.scrub()
-    if (this.stack !== null) this.stack.provide(this.#kernel.options.memoryFor(this.stack))
+    if (this.stack === null) return
+    try {
+      this.stack.provide(this.#kernel.options.memoryFor(this.stack))
+    } catch (error) {
+      // The rest of the teardown goes on: a queue that can't be restarted (its interface is gone) has nothing to give back.
+      if (!(error instanceof NicError)) throw error
+      this.#kernel.nicError = error
+    }
   }
 }

@@ -7,6 +7,17 @@ import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
 import { RefillQueue } from './refill-queue.ts'
 
+/** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
+const SERVED_SETUP_FLAGS =
+  abi.IORING_SETUP_CQSIZE |
+  abi.IORING_SETUP_CLAMP |
+  abi.IORING_SETUP_SUBMIT_ALL |
+  abi.IORING_SETUP_COOP_TASKRUN |
+  abi.IORING_SETUP_TASKRUN_FLAG |
+  abi.IORING_SETUP_CQE32 |
+  abi.IORING_SETUP_SINGLE_ISSUER |
+  abi.IORING_SETUP_DEFER_TASKRUN
+
 /** `struct io_uring_params`, the part a caller sets. */
 export interface RingParams {
   /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN and CQE32. */
@@ -69,6 +80,8 @@ export class Ring {
   readonly #memory: RingMemory
   readonly #sqes: Sqe[] = []
   readonly #cqe: Cqe
+  /** Reused: a flush may follow every batch. */
+  readonly #ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
   #sqTail = 0
   #submitted = 0
   #open = true
@@ -88,6 +101,12 @@ export class Ring {
    */
   static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
     const flags = params.flags ?? 0
+    if ((flags & ~SERVED_SETUP_FLAGS) !== 0) {
+      throw new ArgumentError(
+        `set-up flags 0x${((flags & ~SERVED_SETUP_FLAGS) >>> 0).toString(16)} are not served`,
+        'a ring runs on the thread that enters it: leave out SQPOLL, IOPOLL and the like',
+      )
+    }
     const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
     const cqEntries = roundEntries(
       params.cqEntries ?? sqEntries * 2,
@@ -191,6 +210,11 @@ export class Ring {
     return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
   }
 
+  /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
+  sqReady(): number {
+    return (this.#sqTail - this.#submitted) | 0
+  }
+
   /** `io_uring_sq_space_left(3)` */
   sqSpaceLeft(): number {
     const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
@@ -254,7 +278,7 @@ export class Ring {
 
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
-    const ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+    const ctrl = this.#ctrl
     ctrl.zcrxId = zcrxId
     ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)

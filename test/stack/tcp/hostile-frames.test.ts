@@ -57,6 +57,7 @@ describe('frames whose lengths lie', () => {
     ['a data offset beyond the packet', { dataOffset: 15, payload: new Uint8Array(8) }, 'dropMalformed'],
     ['a first fragment', { flagsFragment: 0x2000 }, 'dropFragment'],
     ['a later fragment', { flagsFragment: 0x0007 }, 'dropFragment'],
+    ['another hardware address', { destinationMac: 9 }, 'dropNotForUs'],
     ['another destination', { destination: parseIpv4('192.0.2.99')! }, 'dropNotForUs'],
     ['UDP', { protocol: 17 }, 'dropProtocol'],
     ['IPv6 as EtherType', { etherType: 0x86dd }, 'dropProtocol'],
