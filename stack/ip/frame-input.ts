@@ -132,7 +132,7 @@ export class FrameInput {
     const type = view.getUint16(12)
     if (type === ETHERTYPE_ARP) {
       if (available < ETHERNET_HEADER_BYTES + ARP_BYTES) counters.dropMalformed++
-      else this.#link.inputArp(header, ETHERNET_HEADER_BYTES)
+      else this.#link.inputArp(header, ETHERNET_HEADER_BYTES, now)
       return
     }
     if (type !== ETHERTYPE_IPV4) {

@@ -45,7 +45,7 @@ export class Link {
   readonly neighbours: Neighbours = new Neighbours()
   readonly #counters: Counters
   /** Called when a neighbour's hardware address becomes known. */
-  onResolved: (address: number) => void = () => {}
+  onResolved: (address: number, now: number) => void = () => {}
 
   constructor(nic: Nic, counters: Counters) {
     this.nic = nic
@@ -56,6 +56,12 @@ export class Link {
   /** Whether frames to this address are for us. */
   isLocal(address: number): boolean {
     for (const entry of this.addresses) if (entry.address === address) return true
+    return false
+  }
+
+  /** Whether we, not the host's kernel, speak ARP for this address of ours. */
+  isOwn(address: number): boolean {
+    for (const entry of this.addresses) if (entry.address === address) return entry.own
     return false
   }
 
@@ -97,13 +103,18 @@ export class Link {
   resolve(local: number, address: number, mac: Uint8Array, now: number): boolean {
     if (this.neighbours.lookup(address, mac)) return true
     this.#counters.noNeighbour++
-    if (this.neighbours.mayAsk(address, now))
-      this.#sendArp(ARP_REQUEST, BROADCAST_MAC, local, ZERO_MAC, address)
+    this.ask(local, address, now)
     return false
   }
 
+  /** Asks for a neighbour's hardware address, at most once a second; `onResolved` follows when the answer is news. */
+  ask(local: number, address: number, now: number): void {
+    if (!this.neighbours.mayAsk(address, now)) return
+    this.#sendArp(ARP_REQUEST, BROADCAST_MAC, local, ZERO_MAC, address)
+  }
+
   /** Takes an ARP packet at `at`; the caller has checked that 28 bytes are there. */
-  inputArp(bytes: Uint8Array, at: number): void {
+  inputArp(bytes: Uint8Array, at: number, now: number): void {
     if (!isArpIpv4(bytes, at)) {
       this.#counters.dropProtocol++
       return
@@ -116,7 +127,7 @@ export class Link {
     const news = sender !== 0 && this.neighbours.learn(sender, mac, forUs)
     if (!forUs) this.#counters.dropNotForUs++
     else if (arpOperation(bytes, at) === ARP_REQUEST) this.#sendArp(ARP_REPLY, mac, target, mac, sender)
-    if (news) this.onResolved(sender)
+    if (news) this.onResolved(sender, now)
   }
 
   #sendArp(operation: number, to: Uint8Array, local: number, targetMac: Uint8Array, target: number): void {

@@ -102,13 +102,14 @@ export class TcpInput {
       return
     }
     if (!this.#acceptable(tcb, segment, now)) return
+    this.#learnMac(tcb)
     if ((segment.flags & RST) !== 0) {
       this.#reset(tcb, segment, now)
       return
     }
     if ((segment.flags & SYN) !== 0) {
       // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
-      if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#transmitter.resendSyn(tcb, now)
+      if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#repeatedSyn(tcb, segment, now)
       else this.#tcp.challenge(tcb, now)
       return
     }
@@ -121,6 +122,25 @@ export class TcpInput {
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
     this.#reachFin(tcb, now)
     if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
+  }
+
+  /** The peer's SYN again: our SYN,ACK was lost. With an ACK it is the crossing one of RFC 9293 figure 8, and opens. */
+  #repeatedSyn(tcb: Tcb, segment: Segment, now: number): void {
+    this.#learnMac(tcb)
+    if ((segment.flags & ACK) === 0) this.#transmitter.resendSyn(tcb, now)
+    else if (this.#processAck(tcb, segment, now)) {
+      this.#tcp.ackSoon(tcb)
+      this.#transmitter.transmit(tcb, now)
+    }
+  }
+
+  /** A peer is answered where its frames come from; one that has moved, or whose address arrived damaged, says so anew. */
+  #learnMac(tcb: Tcb): void {
+    const header = this.#context.header()
+    // A group address is nobody's source.
+    if ((header[6]! & 1) !== 0) return
+    for (let i = 0; i < 6; i++) tcb.remoteMac[i] = header[6 + i]!
+    tcb.hasRemoteMac = true
   }
 
   #parseOptions(segment: Segment): void {
@@ -164,7 +184,7 @@ export class TcpInput {
         return false
       }
       if (tcb.state === SYN_RECEIVED && (segment.flags & SYN) !== 0 && segment.seq === rcv.irs) {
-        this.#transmitter.resendSyn(tcb, now)
+        this.#repeatedSyn(tcb, segment, now)
         return false
       }
       if (extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0) {

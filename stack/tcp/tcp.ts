@@ -63,7 +63,7 @@ export class Tcp implements TimerHandler {
     this.#isnKey0 = entropy()
     this.#isnKey1 = entropy()
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
-    link.onResolved = (address) => this.#retryAfterResolve(address)
+    link.onResolved = (address, now) => this.#retryAfterResolve(address, now)
   }
 
   /** Connections in any state but CLOSED. */
@@ -492,11 +492,14 @@ export class Tcp implements TimerHandler {
     return null
   }
 
-  /** Segments that waited for a neighbour's hardware address leave now instead of after a timeout. */
-  #retryAfterResolve(address: number): void {
+  /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
+  #retryAfterResolve(address: number, now: number): void {
+    const { link, wheel } = this.context
     for (const tcb of this.#flows) {
-      if (tcb.remoteAddress !== address || tcb.hasRemoteMac) continue
-      this.context.wheel.arm(tcb.retransmitTimer, 0)
+      if (tcb.remoteAddress !== address || !link.isOwn(tcb.localAddress)) continue
+      tcb.hasRemoteMac = link.neighbours.lookup(address, tcb.remoteMac)
+      if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
+      else if (tcb.retransmitTimer.armed) wheel.arm(tcb.retransmitTimer, 0)
     }
   }
 }

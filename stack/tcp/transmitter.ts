@@ -10,6 +10,9 @@ import type { Tcb } from './tcb.ts'
 /** Duplicate ACKs that mean loss (RFC 5681 section 3.2). */
 const DUP_ACK_THRESHOLD = 3
 
+/** Timeouts in a row after which the neighbour's hardware address is doubted. */
+const ASK_AGAIN_AFTER = 2
+
 /** What the sending half asks of the module. */
 export interface TransmitterOwner {
   raise(tcb: Tcb, event: number): void
@@ -135,6 +138,10 @@ export class Transmitter {
       if (!opening) this.#output.reset(tcb)
       this.#owner.end(tcb, ETIMEDOUT)
       return
+    }
+    // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
+    if (snd.retries >= ASK_AGAIN_AFTER && this.#context.link.isOwn(tcb.localAddress)) {
+      this.#context.link.ask(tcb.localAddress, tcb.remoteAddress, now)
     }
     snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
     snd.timing = false

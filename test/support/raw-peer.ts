@@ -21,6 +21,8 @@ export function plainSum(bytes: Uint8Array): number {
 export interface FrameSpec {
   /** Last byte of the destination's hardware address. */
   destinationMac?: number
+  /** Last byte of the source's. */
+  sourceMac?: number
   source?: number
   destination?: number
   sourcePort?: number
@@ -66,6 +68,7 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   frame.set(STACK_MAC, 0)
   frame.set(PEER_MAC, 6)
   if (spec.destinationMac !== undefined) frame[5] = spec.destinationMac
+  if (spec.sourceMac !== undefined) frame[11] = spec.sourceMac
   view.setUint16(12, spec.etherType ?? 0x0800)
   frame[14] = ((spec.version ?? 4) << 4) | (spec.ihl ?? ipBytes / 4)
   view.setUint16(16, spec.totalLength ?? ipBytes + tcpBytes + payload.length)

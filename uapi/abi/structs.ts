@@ -79,13 +79,13 @@ export class ZcrxAreaReg extends Struct {
   set addr(value: number) {
     putU64(this.view, 0, value)
   }
-  /** Bytes. */
   /** `addr + len` does not fit 64 bits. */
   get wraps(): boolean {
     const addr = this.view.getBigUint64(0, true)
     const len = this.view.getBigUint64(8, true)
     return BigInt.asUintN(64, addr + len) < addr
   }
+  /** Bytes. */
   get len(): number {
     return getU64(this.view, 8)
   }

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest'
+import { Neighbours } from '../../../stack/ip/neighbours.ts'
+import { CLOSED, ESTABLISHED } from '../../../stack/tcp/state.ts'
+import { SYN } from '../../../stack/wire/tcp.ts'
+import { RawPeer } from '../../support/raw-peer.ts'
+import { CLIENT, drain, SERVER, StackPair } from '../../support/stack-pair.ts'
+
+const WRONG = Uint8Array.of(2, 0, 0, 0, 0, 77)
+
+describe('where frames go', () => {
+  it('a repeated SYN from another hardware address is answered there', () => {
+    const peer = new RawPeer()
+    const macs: (number | undefined)[] = []
+    const sent = peer.link.b.txCommit.bind(peer.link.b)
+    peer.link.b.txCommit = (offset, length) => {
+      macs.push(peer.link.b.txMemory[offset + 5])
+      sent(offset, length)
+    }
+    peer.send({ flags: SYN, seq: 100, sourceMac: 77 })
+    peer.send({ flags: SYN, seq: 100 })
+    expect(macs).toEqual([77, 1])
+  })
+
+  it('an unanswered SYN makes us ask for the neighbour again (RFC 1122 2.3.2.1)', () => {
+    const pair = new StackPair()
+    pair.client.link.neighbours.learn(SERVER, WRONG, true)
+    const [client, server] = pair.open()
+    expect(client.state).toBe(ESTABLISHED)
+    expect(pair.client.counters.arpRequestsSent).toBe(1)
+    expect([...client.remoteMac]).toEqual([...pair.link.b.info.mac])
+    expect(drain(pair.server, server).length).toBe(0)
+  })
+
+  it('a neighbour that does not answer is still sent to, and asked for at most once a second', () => {
+    const pair = new StackPair({ impairments: { aToB: { loss: 1 } } })
+    pair.client.link.neighbours.learn(SERVER, WRONG, true)
+    const start = pair.clock.now()
+    const tcb = pair.client.tcp.connect(CLIENT, 0, SERVER, 9000, start)!
+    expect(pair.runUntil(() => tcb.state === CLOSED)).toBe(true)
+    const seconds = (pair.clock.now() - start) / 1e6
+    const { arpRequestsSent, retransmits } = pair.client.counters
+    expect(retransmits).toBe(5)
+    expect(arpRequestsSent).toBeGreaterThan(0)
+    expect(arpRequestsSent).toBeLessThanOrEqual(seconds)
+  })
+
+  it('the table is bounded, and the oldest entry goes first', () => {
+    const table = new Neighbours(2)
+    const mac = new Uint8Array(6)
+    for (const address of [1, 2, 3]) table.learn(address, WRONG, true)
+    expect([1, 2, 3].map((address) => table.lookup(address, mac))).toEqual([false, true, true])
+  })
+
+  it('asks once a second for the same address', () => {
+    const table = new Neighbours()
+    expect([0, 999_999, 1_000_000].map((now) => table.mayAsk(5, now))).toEqual([true, false, true])
+  })
+})
