@@ -1,6 +1,9 @@
 /** Hardware addresses of neighbours (RFC 826), bounded; the oldest entry goes first. */
 export class Neighbours {
-  readonly #table = new Map<number, { readonly mac: Uint8Array; askedAt: number; known: boolean }>()
+  readonly #table = new Map<
+    number,
+    { readonly mac: Uint8Array; askedAt: number; known: boolean; asked: boolean }
+  >()
   readonly #limit: number
 
   constructor(limit = 1024) {
@@ -15,7 +18,7 @@ export class Neighbours {
     return true
   }
 
-  /** Notes what a neighbour said of itself. Returns true when that is news. `create` false only updates. */
+  /** Notes what a neighbour said of itself. Returns true when that is news, or was asked for. `create` false only updates. */
   learn(address: number, mac: Uint8Array, create: boolean): boolean {
     const entry = this.#table.get(address)
     if (entry === undefined) {
@@ -24,9 +27,10 @@ export class Neighbours {
       this.#table.get(address)!.known = true
       return true
     }
-    const news = !entry.known || entry.mac.some((byte, i) => byte !== mac[i])
+    const news = entry.asked || !entry.known || entry.mac.some((byte, i) => byte !== mac[i])
     entry.mac.set(mac)
     entry.known = true
+    entry.asked = false
     return news
   }
 
@@ -35,17 +39,18 @@ export class Neighbours {
     const entry = this.#table.get(address) ?? this.#make(address)
     if (now - entry.askedAt < 1_000_000) return false
     entry.askedAt = now
+    entry.asked = true
     return true
   }
 
-  #make(address: number): { mac: Uint8Array; askedAt: number; known: boolean } {
+  #make(address: number): { mac: Uint8Array; askedAt: number; known: boolean; asked: boolean } {
     if (this.#table.size >= this.#limit) {
       for (const oldest of this.#table.keys()) {
         this.#table.delete(oldest)
         break
       }
     }
-    const entry = { mac: new Uint8Array(6), askedAt: Number.NEGATIVE_INFINITY, known: false }
+    const entry = { mac: new Uint8Array(6), askedAt: Number.NEGATIVE_INFINITY, known: false, asked: false }
     this.#table.set(address, entry)
     return entry
   }

@@ -124,9 +124,19 @@ export class TcpInput {
     if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
   }
 
+  /** Whether who sent this knows what we have sent lately. */
+  #plausibleAck(tcb: Tcb, segment: Segment): boolean {
+    const { snd } = tcb
+    return (
+      (segment.flags & ACK) !== 0 &&
+      seqLe(segment.ack, snd.max) &&
+      seqDiff(snd.una, segment.ack) <= Math.max(snd.maxWnd, 65_535)
+    )
+  }
+
   /** The peer's SYN again: our SYN,ACK was lost. With an ACK it is the crossing one of RFC 9293 figure 8, and opens. */
   #repeatedSyn(tcb: Tcb, segment: Segment, now: number): void {
-    this.#learnMac(tcb)
+    this.#doubtMac(tcb, now)
     if ((segment.flags & ACK) === 0) this.#transmitter.resendSyn(tcb, now)
     else if (this.#processAck(tcb, segment, now)) {
       this.#tcp.ackSoon(tcb)
@@ -134,13 +144,23 @@ export class TcpInput {
     }
   }
 
-  /** A peer is answered where its frames come from; one that has moved, or whose address arrived damaged, says so anew. */
+  /**
+   * At an address of the host's, a peer is answered where its frames come from; one that has moved, or whose address arrived
+   * damaged, says so anew. At an address of our own ARP decides.
+   */
   #learnMac(tcb: Tcb): void {
     const header = this.#context.header()
     // A group address is nobody's source.
-    if ((header[6]! & 1) !== 0) return
+    if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.localAddress)) return
     for (let i = 0; i < 6; i++) tcb.remoteMac[i] = header[6 + i]!
     tcb.hasRemoteMac = true
+  }
+
+  /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
+  #doubtMac(tcb: Tcb, now: number): void {
+    const { link } = this.#context
+    if (link.isOwn(tcb.localAddress)) link.ask(tcb.localAddress, tcb.remoteAddress, now)
+    else this.#learnMac(tcb)
   }
 
   #parseOptions(segment: Segment): void {
@@ -183,6 +203,7 @@ export class TcpInput {
         counters.dropOutOfWindow++
         return false
       }
+      if (this.#plausibleAck(tcb, segment)) this.#doubtMac(tcb, now)
       if (tcb.state === SYN_RECEIVED && (segment.flags & SYN) !== 0 && segment.seq === rcv.irs) {
         this.#repeatedSyn(tcb, segment, now)
         return false
@@ -272,7 +293,7 @@ export class TcpInput {
       if (!this.#tcp.promote(tcb)) return false
       snd.wl1 = (segment.seq - 1) | 0
     }
-    if (seqGt(ack, snd.max) || seqDiff(snd.una, ack) > Math.max(snd.maxWnd, 65_535)) {
+    if (!this.#plausibleAck(tcb, segment)) {
       // RFC 5961 section 5.2.
       this.#context.counters.dropBadAck++
       this.#tcp.challenge(tcb, now)

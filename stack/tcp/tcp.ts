@@ -1,4 +1,5 @@
 import { halfSipHash } from '../entropy.ts'
+import { get48 } from '../wire/bytes.ts'
 import { isUnicast } from '../wire/ipv4.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
@@ -497,9 +498,12 @@ export class Tcp implements TimerHandler {
     const { link, wheel } = this.context
     for (const tcb of this.#flows) {
       if (tcb.remoteAddress !== address || !link.isOwn(tcb.localAddress)) continue
+      const before = tcb.hasRemoteMac ? get48(tcb.remoteMac) : -1
       tcb.hasRemoteMac = link.neighbours.lookup(address, tcb.remoteMac)
+      if (get48(tcb.remoteMac) === before) continue
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
       else if (tcb.retransmitTimer.armed) wheel.arm(tcb.retransmitTimer, 0)
+      else this.ackSoon(tcb)
     }
   }
 }

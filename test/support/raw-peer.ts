@@ -131,6 +131,8 @@ export interface Seen {
 }
 
 export interface RawOptions extends Omit<MemoryLinkOptions, 'now'> {
+  /** The address is the stack's alone; default true. */
+  own?: boolean
   niovs?: number
   tcp?: Partial<TcpConfig>
   backlog?: number
@@ -152,7 +154,7 @@ export class RawPeer {
       entropy: seededEntropy(5),
       ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
     })
-    this.stack.addAddress(SERVER, true)
+    this.stack.addAddress(SERVER, options.own ?? true)
     this.listener = this.stack.tcp.listen(SERVER, 9000, options.backlog ?? 16)!
   }
 

@@ -8,17 +8,26 @@ import { CLIENT, drain, SERVER, StackPair } from '../../support/stack-pair.ts'
 const WRONG = Uint8Array.of(2, 0, 0, 0, 0, 77)
 
 describe('where frames go', () => {
-  it('a repeated SYN from another hardware address is answered there', () => {
-    const peer = new RawPeer()
+  function answers(own: boolean): (number | undefined)[] {
+    const peer = new RawPeer({ own })
     const macs: (number | undefined)[] = []
     const sent = peer.link.b.txCommit.bind(peer.link.b)
     peer.link.b.txCommit = (offset, length) => {
-      macs.push(peer.link.b.txMemory[offset + 5])
+      const type = peer.link.b.txMemory[offset + 13]
+      macs.push(type === 6 ? -1 : peer.link.b.txMemory[offset + 5])
       sent(offset, length)
     }
     peer.send({ flags: SYN, seq: 100, sourceMac: 77 })
     peer.send({ flags: SYN, seq: 100 })
-    expect(macs).toEqual([77, 1])
+    return macs
+  }
+
+  it('at an address of the host, a repeated SYN is answered where it came from', () => {
+    expect(answers(false)).toEqual([77, 1])
+  })
+
+  it('at an address of our own, a repeated SYN makes us ask ARP (-1)', () => {
+    expect(answers(true)).toEqual([77, -1, 77])
   })
 
   it('an unanswered SYN makes us ask for the neighbour again (RFC 1122 2.3.2.1)', () => {
