@@ -245,7 +245,7 @@ export class Server implements AsyncIterable<Connection> {
           this.#engine.wake()
         },
         close: () => {
-          // An armed receive would keep the connection open behind the descriptor (`oracle` point 45).
+          // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
           this.#sqe()
             .prepCancel(RECEIVE * 2 ** 32 + id)
             .setData(CANCEL * 2 ** 32)

@@ -6,7 +6,7 @@ import type { NicMemory } from '../../driver/nic.ts'
  * (`userRefs`). A niov is free again when both counts are zero.
  *
  * Free niovs form a stack: a fresh area is handed out from the highest niov down, what came back last goes out first
- * (`oracle` point 24), which also keeps the working set in the CPU's cache.
+ * (kernel record point 24), which also keeps the working set in the CPU's cache.
  */
 export class PagePool {
   /** Small number that names the pool in `Fragments`. */

@@ -102,7 +102,7 @@ export class RingContext implements RingBackend {
   complete(request: Request, res: number, flags: number): void {
     if ((flags & abi.IORING_CQE_F_MORE) === 0) this.active.delete(request)
     const completion = { userDataLow: request.userDataLow, userDataHigh: request.userDataHigh, res, flags }
-    // Completions of a batch are posted at its end, behind the data completions (`oracle` point 31).
+    // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
     if (this.submitting) this.#late.push(completion)
     else this.#post(completion)
   }

@@ -74,7 +74,7 @@ export class Kernel implements RingHost {
   poll(): number {
     const ifqs = this.ifqs
     for (let i = 0; i < ifqs.length; i++) {
-      // Without a device nothing but FLUSH_RQ reads the refill queue (`oracle` point 35).
+      // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
       if (ifqs[i]!.stack !== null) ifqs[i]!.takeRefills()
     }
     let work = 0

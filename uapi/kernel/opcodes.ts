@@ -191,7 +191,7 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
   start(new ConnectRequest(context, sqe, socket))
 }
 
-/** Checks in the kernel's order: the id before the descriptor (`oracle` point 18). */
+/** Checks in the kernel's order: the id before the descriptor (kernel record point 18). */
 function recvZc(context: RingContext, sqe: Sqe): void {
   const known = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST
   const ifq = context.ifqs[sqe.zcrxIfqIdx]
@@ -254,13 +254,13 @@ function close(context: RingContext, sqe: Sqe): void {
     reply(context, sqe, -errno.EBADF)
     return
   }
-  // Accepts of a closed listener can never be served; armed receives go on until the stream ends (`oracle` point 45).
+  // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
   for (const acceptor of [...socket.acceptors]) acceptor.finish(-errno.ECANCELED)
   socket.release()
   reply(context, sqe, 0)
 }
 
-/** The cancel's own completion comes before those of what it cancels (`oracle` point 44). */
+/** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
 function cancel(context: RingContext, sqe: Sqe): void {
   const flags = sqe.opFlags
   const known =

@@ -59,7 +59,7 @@ export class RecvZcRequest extends SocketRequest {
     while (rcv.head >= 0) {
       if (this.#limited && this.#left === 0) return 0
       if (space-- <= 0) {
-        // Running full while a batch is submitted is forgiven until the next entry (`oracle` point 42).
+        // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
         if (!this.context.submitting) return ENOSPC
         this.context.schedule(this)
         return AGAIN
@@ -109,7 +109,7 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     const ifq = this.#ifq
     const node = rcv.head
-    // Bytes in another application's area are not ours to read (`oracle` point 70).
+    // Bytes in another application's area are not ours to read (kernel record point 70).
     if (this.socket.kernel.ifqs.some((other) => other.pool === from)) return EFAULT
     const niov = ifq.pool.take()
     if (niov < 0) return ENOMEM

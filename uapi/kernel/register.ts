@@ -36,7 +36,7 @@ export function register(
   }
 }
 
-/** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (`oracle` points 4 to 15). */
+/** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (kernel record points 4 to 15). */
 function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
   const { kernel } = context
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
@@ -129,7 +129,7 @@ function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): N
   }
 }
 
-/** IORING_REGISTER_ZCRX_CTRL (`oracle` point 48). */
+/** IORING_REGISTER_ZCRX_CTRL (kernel record point 48). */
 function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT

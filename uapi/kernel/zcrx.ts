@@ -65,7 +65,7 @@ export class ZcrxIfq {
   /**
    * Takes what the user has put into the refill queue, at most one lap. Entries are never trusted: one that names no
    * buffer is counted and ends the run, having been consumed; a buffer the user does not hold is counted and passed over
-   * (`oracle` points 37 to 40). Returns the entries consumed.
+   * (kernel record points 37 to 40). Returns the entries consumed.
    */
   takeRefills(): number {
     const { tail, head, entries, count } = this.#queue
