@@ -11,6 +11,7 @@ import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
 import { Tcp } from './tcp/tcp.ts'
 import { TimerWheel } from './timers.ts'
+import { ipv4Bytes } from './wire/ipv4.ts'
 
 export interface StackOptions {
   readonly nic: Nic
@@ -68,7 +69,7 @@ export class Stack {
   /** Adds an address to the interface. @param own the stack alone uses it and answers ARP for it. @throws NicError */
   addAddress(address: number, own: boolean): void {
     if (this.link.isLocal(address)) return
-    if (own) this.nic.claim(addressBytes(address))
+    if (own) this.nic.claim(ipv4Bytes(address))
     this.link.addresses.push({ address, own })
   }
 
@@ -128,8 +129,4 @@ export class Stack {
     if (window.slack() > this.#slackBefore) this.tcp.relieve(now)
     this.#slackBefore = window.slack()
   }
-}
-
-function addressBytes(address: number): Uint8Array {
-  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address)
 }

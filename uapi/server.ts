@@ -73,7 +73,6 @@ export class Server implements AsyncIterable<Connection> {
   #deaf = false
   #port = 0
   #lastSetup = 0
-  /** Last connection that received, so that a bulk stream does no look-up. */
   #closing = false
 
   /** @internal use `createServer` */

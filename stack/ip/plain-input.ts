@@ -2,6 +2,7 @@ import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '
 import type { Counters } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
+import { littleEndian } from '../wire/bytes.ts'
 import { addSums, fold, pseudoHeaderSum, subtractSums, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
 import type { Link } from './link.ts'
@@ -25,8 +26,6 @@ const KIND_TIMESTAMPS = 0x0a08
 export interface FastSegmentInput {
   fastSegment(segment: Segment, now: number): boolean
 }
-
-const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
 
 function swap16(half: number): number {
   return ((half & 0xff) << 8) | (half >>> 8)

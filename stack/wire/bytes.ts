@@ -1,5 +1,8 @@
 /** Big-endian ("network order") access to byte arrays. Callers have checked the bounds. */
 
+/** How this machine reads words of typed arrays. */
+export const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
+
 export function get16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!
 }
@@ -24,15 +27,4 @@ export function put32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value >>> 16
   bytes[at + 2] = value >>> 8
   bytes[at + 3] = value
-}
-
-/** Copies a few bytes; for short runs a loop beats `set(subarray())`, which allocates a view. */
-export function copyShort(
-  target: Uint8Array,
-  to: number,
-  source: Uint8Array,
-  from: number,
-  length: number,
-): void {
-  for (let i = 0; i < length; i++) target[to + i] = source[from + i]!
 }

@@ -1,3 +1,5 @@
+import { littleEndian } from './bytes.ts'
+
 /**
  * The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit big-endian words.
  * Sums here are *folded sums*: 0..0xffff, not yet complemented, so that they can be added and subtracted.
@@ -54,8 +56,6 @@ export function sumBytes(bytes: Uint8Array, offset: number, length: number): num
   if ((length & 1) !== 0) sum = fold(sum + (bytes[end]! << 8))
   return sum
 }
-
-const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
 
 /**
  * `sumBytes` for payloads: reads 32-bit words where `offset` is a multiple of four. `words` covers the same memory as

@@ -6,9 +6,6 @@ export const ETHERNET_MIN_BYTES = 60
 export const ETHERTYPE_IPV4 = 0x0800
 export const ETHERTYPE_ARP = 0x0806
 
-/** Byte offsets within the frame. */
-export const ethernetField = { destination: 0, source: 6, type: 12 } as const
-
 export const BROADCAST_MAC: Uint8Array = Uint8Array.of(255, 255, 255, 255, 255, 255)
 
 /** `02:00:00:00:00:01` */

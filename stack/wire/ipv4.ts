@@ -6,20 +6,6 @@ import { sumBytes } from './checksum.ts'
 export const IPV4_MIN_HEADER_BYTES = 20
 export const IPPROTO_TCP = 6
 
-/** Byte offsets within the header. */
-export const ipv4Field = {
-  versionIhl: 0,
-  tos: 1,
-  totalLength: 2,
-  identification: 4,
-  flagsFragment: 6,
-  ttl: 8,
-  protocol: 9,
-  checksum: 10,
-  source: 12,
-  destination: 16,
-} as const
-
 /** Don't fragment. */
 export const IPV4_DF = 0x4000
 /** More-fragments bit and fragment offset: anything set means "a fragment". */

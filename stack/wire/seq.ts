@@ -3,10 +3,6 @@
  * Comparison is modulo 2^32: the sign of the difference.
  */
 
-export function seqAdd(a: number, bytes: number): number {
-  return (a + bytes) | 0
-}
-
 /** `a - b`: how far `a` lies ahead of `b`; negative when it lies behind. */
 export function seqDiff(a: number, b: number): number {
   return (a - b) | 0
@@ -26,8 +22,4 @@ export function seqGt(a: number, b: number): boolean {
 
 export function seqGe(a: number, b: number): boolean {
   return ((a - b) | 0) >= 0
-}
-
-export function seqMax(a: number, b: number): number {
-  return ((a - b) | 0) > 0 ? a : b
 }

@@ -3,7 +3,6 @@ import { get16, get32, put16, put32 } from './bytes.ts'
 /** The TCP header (RFC 9293 section 3.1) and the options this stack knows. */
 
 export const TCP_MIN_HEADER_BYTES = 20
-export const TCP_MAX_HEADER_BYTES = 60
 
 export const FIN = 0x01
 export const SYN = 0x02

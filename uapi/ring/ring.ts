@@ -147,23 +147,12 @@ export class Ring {
 
   /** `io_uring_submit_and_wait_timeout(3)`. @param timeoutMs milliseconds */
   submitAndWaitTimeout(waitNr: number, timeoutMs: number): number {
-    this.#checkOpen()
-    const pending = (this.#sqTail - this.#submitted) | 0
-    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
-    const flags = waitNr > 0 ? abi.IORING_ENTER_GETEVENTS : 0
-    const consumed = this.#backend.enter(pending, waitNr, flags, timeoutMs)
-    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
-    return consumed
+    return this.#submit(waitNr, waitNr > 0 ? abi.IORING_ENTER_GETEVENTS : 0, timeoutMs)
   }
 
   /** `io_uring_submit_and_get_events(3)`: submits and runs what is pending, without waiting. */
   submitAndGetEvents(): number {
-    this.#checkOpen()
-    const pending = (this.#sqTail - this.#submitted) | 0
-    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
-    const consumed = this.#backend.enter(pending, 0, abi.IORING_ENTER_GETEVENTS, 0)
-    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
-    return consumed
+    return this.#submit(0, abi.IORING_ENTER_GETEVENTS, 0)
   }
 
   /** `io_uring_get_events(3)`: runs what is pending, without submitting or waiting. */
@@ -289,6 +278,14 @@ export class Ring {
     if (!this.#open) return
     this.#open = false
     this.#backend.close()
+  }
+
+  #submit(waitNr: number, flags: number, timeoutMs: number): number {
+    this.#checkOpen()
+    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
+    const consumed = this.#backend.enter(this.sqReady(), waitNr, flags, timeoutMs)
+    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
+    return consumed
   }
 
   #checkOpen(): void {
