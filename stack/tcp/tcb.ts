@@ -2,6 +2,7 @@ import type { Fragments } from '../memory/fragments.ts'
 import { Timer } from '../timers.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
+import { SocketOptions } from './socket-options.ts'
 import { CLOSED } from './state.ts'
 
 /** Which of a connection's timers. */
@@ -69,10 +70,19 @@ export class Tcb {
   listener: Listener | null = null
   /** Free for the owner (the socket layer's object). */
   owner: object | null = null
+  /** What setsockopt changed; shared until changed. */
+  options: SocketOptions
   /** IPv4 identification counter. */
   ipId = 0
 
-  constructor(fragments: Fragments, handler: TimerHandler, maxRuns: number, sendLimit: number) {
+  constructor(
+    fragments: Fragments,
+    handler: TimerHandler,
+    maxRuns: number,
+    sendLimit: number,
+    options: SocketOptions,
+  ) {
+    this.options = options
     this.rcv = new Receiver(fragments, maxRuns)
     this.snd = new Sender(sendLimit)
     this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
@@ -93,9 +103,17 @@ export class Listener {
   events = 0
   owner: object | null = null
   closed = false
+  /** Inherited by the connections accepted. */
+  options: SocketOptions
 
   /** @param address 0 = every address of the interface */
-  constructor(address: number, port: number, backlog: number) {
+  constructor(
+    address: number,
+    port: number,
+    backlog: number,
+    options: SocketOptions = SocketOptions.default,
+  ) {
+    this.options = options
     this.address = address
     this.port = port
     this.backlog = backlog

@@ -10,6 +10,7 @@ import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
 import type { Segment } from './segment.ts'
 import { INITIAL_RTO_US } from './sender.ts'
+import { SocketOptions } from './socket-options.ts'
 import {
   CLOSE_WAIT,
   CLOSED,
@@ -143,7 +144,13 @@ export class Tcp implements TimerHandler {
     if (!segment.options.parse(this.context.header(), segment.optionsAt, segment.optionsLength)) {
       counters.dropTcpOptions++
     }
-    const tcb = this.#create(segment.destination, segment.destinationPort, segment.source, segment.sourcePort)
+    const tcb = this.#create(
+      segment.destination,
+      segment.destinationPort,
+      segment.source,
+      segment.sourcePort,
+      listener.options,
+    )
     tcb.listener = listener
     listener.halfOpen++
     const header = this.context.header()
@@ -189,10 +196,15 @@ export class Tcp implements TimerHandler {
   // ---- opening and closing --------------------------------------------------------------------------------------
 
   /** @param address 0 = every address. Null when the port is taken. */
-  listen(address: number, port: number, backlog: number): Listener | null {
+  listen(
+    address: number,
+    port: number,
+    backlog: number,
+    options: SocketOptions = SocketOptions.default,
+  ): Listener | null {
     const taken = this.#listeners.get(port) ?? []
     if (taken.some((other) => other.address === address || other.address === 0 || address === 0)) return null
-    const listener = new Listener(address, port, Math.max(1, backlog))
+    const listener = new Listener(address, port, Math.max(1, backlog), options)
     this.#listeners.set(port, [...taken, listener])
     return listener
   }
@@ -223,6 +235,7 @@ export class Tcp implements TimerHandler {
     remote: number,
     remotePort: number,
     now: number,
+    options: SocketOptions = SocketOptions.default,
   ): Tcb | null {
     let port = localPort
     for (let tries = 0; port === 0 && tries < 16_384; tries++) {
@@ -235,7 +248,7 @@ export class Tcp implements TimerHandler {
       }
     }
     if (port === 0 || this.#flows.find(localAddress, port, remote, remotePort) !== null) return null
-    const tcb = this.#create(localAddress, port, remote, remotePort)
+    const tcb = this.#create(localAddress, port, remote, remotePort, options)
     tcb.state = SYN_SENT
     this.context.counters.activeOpens++
     this.#startSequence(tcb, now)
@@ -249,6 +262,12 @@ export class Tcp implements TimerHandler {
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
     if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT) this.#transmitter.transmit(tcb, now)
     return taken
+  }
+
+  /** Changes a socket's options while it lives: what they hold back may leave now. */
+  setOptions(tcb: Tcb, options: SocketOptions, now: number): void {
+    tcb.options = options
+    this.#transmitter.transmit(tcb, now)
   }
 
   /** Half-close: a FIN follows what was given to `send`. */
@@ -454,9 +473,15 @@ export class Tcp implements TimerHandler {
 
   // ---- inside ---------------------------------------------------------------------------------------------------
 
-  #create(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): Tcb {
+  #create(
+    localAddress: number,
+    localPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    options: SocketOptions,
+  ): Tcb {
     const { fragments, config, entropy } = this.context
-    const tcb = new Tcb(fragments, this, config.maxHoles, config.sendBuffer)
+    const tcb = new Tcb(fragments, this, config.maxHoles, options.sendBuffer || config.sendBuffer, options)
     tcb.id = this.#nextId++
     tcb.localAddress = localAddress
     tcb.localPort = localPort
