@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import { Stack } from '../stack/stack.ts'
 import { get32, put16, put32 } from '../stack/wire/bytes.ts'
 import { pseudoHeaderSum } from '../stack/wire/checksum.ts'
@@ -142,7 +143,7 @@ interface Flow {
 function putSegment(bytes: Uint8Array, at: number, flow: Flow, flags: number, payload: number): number {
   const syn = (flags & SYN) !== 0
   const header = 20 + (syn ? 20 : 12)
-  putEthernet(bytes, at, Uint8Array.of(2, 0, 0, 0, 0, 2), Uint8Array.of(2, 0, 0, 0, 0, 1), 0x0800)
+  putEthernet(bytes, at, 0x0200, 2, Uint8Array.of(2, 0, 0, 0, 0, 1), 0x0800)
   putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, CLIENT, SERVER)
   const tcp = at + 34
   putTcp(bytes, tcp, flow.port, PORT, flow.seq, flow.ack, header, flags, 0xffff)
@@ -188,7 +189,7 @@ function makeRig(count: number): Rig {
     clock: { now: () => time },
     entropy: systemEntropy(),
   })
-  stack.addAddress(SERVER, false)
+  stack.addAddress(IpAddress.v4(SERVER), false)
   const kernel = new Kernel({ memoryFor })
   kernel.addStack(stack)
   const ring = Ring.queueInit(256, kernel, {

@@ -1,3 +1,4 @@
+import { get16, get32 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
@@ -151,15 +152,16 @@ export class TcpInput {
   #learnMac(tcb: Tcb): void {
     const header = this.#context.header()
     // A group address is nobody's source.
-    if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.localAddress)) return
-    for (let i = 0; i < 6; i++) tcb.remoteMac[i] = header[6 + i]!
+    if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.local)) return
+    tcb.remoteMacHigh = get16(header, 6)
+    tcb.remoteMacLow = get32(header, 8)
     tcb.hasRemoteMac = true
   }
 
   /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
   #doubtMac(tcb: Tcb, now: number): void {
     const { link } = this.#context
-    if (link.isOwn(tcb.localAddress)) link.ask(tcb.localAddress, tcb.remoteAddress, now)
+    if (link.isOwn(tcb.local)) link.ask(tcb.local, tcb.remote, now)
     else this.#learnMac(tcb)
   }
 

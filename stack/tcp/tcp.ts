@@ -1,6 +1,7 @@
 import { halfSipHash } from '../entropy.ts'
-import { get48 } from '../wire/bytes.ts'
-import { isUnicast } from '../wire/ipv4.ts'
+import { type IpAddress, isUnicastWords } from '../ip/address.ts'
+import type { Neighbour } from '../ip/neighbours.ts'
+import { get16, get32 } from '../wire/bytes.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
@@ -65,7 +66,7 @@ export class Tcp implements TimerHandler {
     this.#isnKey0 = entropy()
     this.#isnKey1 = entropy()
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
-    link.onResolved = (address, now) => this.#retryAfterResolve(address, now)
+    link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
   }
 
   /** Connections in any state but CLOSED. */
@@ -81,23 +82,13 @@ export class Tcp implements TimerHandler {
 
   /** The next segment of an established connection; false, and nothing is changed, for any other. */
   fastSegment(segment: Segment, now: number): boolean {
-    const tcb = this.#flows.find(
-      segment.destination,
-      segment.destinationPort,
-      segment.source,
-      segment.sourcePort,
-    )
+    const tcb = this.#flows.find(segment)
     return tcb !== null && this.#input.fast(tcb, segment, now)
   }
 
   /** One parsed, checksummed segment. */
   segment(segment: Segment, now: number): void {
-    const tcb = this.#flows.find(
-      segment.destination,
-      segment.destinationPort,
-      segment.source,
-      segment.sourcePort,
-    )
+    const tcb = this.#flows.find(segment)
     if (tcb !== null) {
       if (this.#input.fast(tcb, segment, now)) return
       if (tcb.state !== TIME_WAIT || !this.#reopens(tcb, segment)) {
@@ -117,11 +108,12 @@ export class Tcp implements TimerHandler {
 
   #newcomer(segment: Segment, now: number): void {
     const { counters } = this.context
-    if (!isUnicast(segment.source)) {
+    const { version, source0, source1, source2, source3 } = segment
+    if (!isUnicastWords(version, source0, source1, source2, source3)) {
       counters.dropNotForUs++
       return
     }
-    const listener = this.#findListener(segment.destination, segment.destinationPort)
+    const listener = this.#findListener(segment)
     if (listener === null || (segment.flags & ACK) !== 0) {
       counters.dropNoSocket++
       this.#output.resetFor(segment, this.context.header())
@@ -145,16 +137,17 @@ export class Tcp implements TimerHandler {
       counters.dropTcpOptions++
     }
     const tcb = this.#create(
-      segment.destination,
+      this.context.link.localOf(segment),
       segment.destinationPort,
-      segment.source,
+      segment.source(),
       segment.sourcePort,
       listener.options,
     )
     tcb.listener = listener
     listener.halfOpen++
     const header = this.context.header()
-    for (let i = 0; i < 6; i++) tcb.remoteMac[i] = header[6 + i]!
+    tcb.remoteMacHigh = get16(header, 6)
+    tcb.remoteMacLow = get32(header, 8)
     tcb.hasRemoteMac = true
     tcb.state = SYN_RECEIVED
     this.negotiate(tcb, segment, now)
@@ -187,7 +180,7 @@ export class Tcp implements TimerHandler {
     const peerMss = Math.max(64, options.mss === 0 ? 536 : options.mss)
     snd.mss = Math.max(
       32,
-      Math.min(peerMss, this.#output.localMss, this.context.nic.txSlotBytes - 54) - (tcb.timestamps ? 12 : 0),
+      Math.min(peerMss, this.#output.localMss(tcb), this.#output.slotMss(tcb)) - (tcb.timestamps ? 12 : 0),
     )
     // RFC 6928.
     snd.cwnd = Math.min(10 * snd.mss, Math.max(2 * snd.mss, 14_600))
@@ -195,15 +188,15 @@ export class Tcp implements TimerHandler {
 
   // ---- opening and closing --------------------------------------------------------------------------------------
 
-  /** @param address 0 = every address. Null when the port is taken. */
+  /** @param address see `Listener`. Null when the port is taken. */
   listen(
-    address: number,
+    address: IpAddress | null,
     port: number,
     backlog: number,
     options: SocketOptions = SocketOptions.default,
   ): Listener | null {
     const taken = this.#listeners.get(port) ?? []
-    if (taken.some((other) => other.address === address || other.address === 0 || address === 0)) return null
+    if (taken.some((other) => other.conflicts(address, options.v6Only))) return null
     const listener = new Listener(address, port, Math.max(1, backlog), options)
     this.#listeners.set(port, [...taken, listener])
     return listener
@@ -230,9 +223,9 @@ export class Tcp implements TimerHandler {
 
   /** Active open. Null when no local port is free. @param localPort 0 = choose one */
   connect(
-    localAddress: number,
+    local: IpAddress,
     localPort: number,
-    remote: number,
+    remote: IpAddress,
     remotePort: number,
     now: number,
     options: SocketOptions = SocketOptions.default,
@@ -240,15 +233,12 @@ export class Tcp implements TimerHandler {
     let port = localPort
     for (let tries = 0; port === 0 && tries < 16_384; tries++) {
       const candidate = 49_152 + (this.#nextPort++ & 16_383)
-      if (
-        this.#flows.find(localAddress, candidate, remote, remotePort) === null &&
-        !this.#listeners.has(candidate)
-      ) {
+      if (this.#flows.get(local, candidate, remote, remotePort) === null && !this.#listeners.has(candidate)) {
         port = candidate
       }
     }
-    if (port === 0 || this.#flows.find(localAddress, port, remote, remotePort) !== null) return null
-    const tcb = this.#create(localAddress, port, remote, remotePort, options)
+    if (port === 0 || this.#flows.get(local, port, remote, remotePort) !== null) return null
+    const tcb = this.#create(local, port, remote, remotePort, options)
     tcb.state = SYN_SENT
     this.context.counters.activeOpens++
     this.#startSequence(tcb, now)
@@ -474,18 +464,18 @@ export class Tcp implements TimerHandler {
   // ---- inside ---------------------------------------------------------------------------------------------------
 
   #create(
-    localAddress: number,
+    local: IpAddress,
     localPort: number,
-    remoteAddress: number,
+    remote: IpAddress,
     remotePort: number,
     options: SocketOptions,
   ): Tcb {
     const { fragments, config, entropy } = this.context
     const tcb = new Tcb(fragments, this, config.maxHoles, options.sendBuffer || config.sendBuffer, options)
     tcb.id = this.#nextId++
-    tcb.localAddress = localAddress
+    tcb.local = local
     tcb.localPort = localPort
-    tcb.remoteAddress = remoteAddress
+    tcb.remote = remote
     tcb.remotePort = remotePort
     tcb.tsOffset = entropy()
     tcb.ipId = entropy() & 0xffff
@@ -496,9 +486,10 @@ export class Tcp implements TimerHandler {
 
   /** RFC 6528: a clock of 4 us plus a keyed hash of the addresses. */
   #startSequence(tcb: Tcb, now: number): void {
+    const { local, remote } = tcb
     const hash = halfSipHash(this.#isnKey0, this.#isnKey1, [
-      tcb.localAddress,
-      tcb.remoteAddress,
+      ...[local.w0, local.w1, local.w2, local.w3],
+      ...[remote.w0, remote.w1, remote.w2, remote.w3],
       (tcb.localPort << 16) | tcb.remotePort,
     ])
     const { snd } = tcb
@@ -509,23 +500,23 @@ export class Tcp implements TimerHandler {
     snd.rto = INITIAL_RTO_US
   }
 
-  #findListener(address: number, port: number): Listener | null {
-    const candidates = this.#listeners.get(port)
+  #findListener(segment: Segment): Listener | null {
+    const candidates = this.#listeners.get(segment.destinationPort)
     if (candidates === undefined) return null
-    for (const listener of candidates) {
-      if (listener.address === address || listener.address === 0) return listener
-    }
+    for (const listener of candidates) if (listener.accepts(segment)) return listener
     return null
   }
 
   /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
-  #retryAfterResolve(address: number, now: number): void {
+  #retryAfterResolve(neighbour: Neighbour, now: number): void {
     const { link, wheel } = this.context
     for (const tcb of this.#flows) {
-      if (tcb.remoteAddress !== address || !link.isOwn(tcb.localAddress)) continue
-      const before = tcb.hasRemoteMac ? get48(tcb.remoteMac) : -1
-      tcb.hasRemoteMac = link.neighbours.lookup(address, tcb.remoteMac)
-      if (get48(tcb.remoteMac) === before) continue
+      if (!tcb.remote.equals(neighbour.address) || !link.isOwn(tcb.local)) continue
+      const { macHigh, macLow } = neighbour
+      if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
+      tcb.remoteMacHigh = macHigh
+      tcb.remoteMacLow = macLow
+      tcb.hasRemoteMac = true
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
       else if (tcb.retransmitTimer.armed) wheel.arm(tcb.retransmitTimer, 0)
       else this.ackSoon(tcb)

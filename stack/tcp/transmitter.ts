@@ -140,8 +140,8 @@ export class Transmitter {
       return
     }
     // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
-    if (snd.retries >= ASK_AGAIN_AFTER && this.#context.link.isOwn(tcb.localAddress)) {
-      this.#context.link.ask(tcb.localAddress, tcb.remoteAddress, now)
+    if (snd.retries >= ASK_AGAIN_AFTER && this.#context.link.isOwn(tcb.local)) {
+      this.#context.link.ask(tcb.local, tcb.remote, now)
     }
     snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
     snd.timing = false

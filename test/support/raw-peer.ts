@@ -1,6 +1,7 @@
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import type { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
@@ -23,8 +24,9 @@ export interface FrameSpec {
   destinationMac?: number
   /** Last byte of the source's. */
   sourceMac?: number
-  source?: number
-  destination?: number
+  /** An IPv4 address, as an integer too. */
+  source?: number | IpAddress
+  destination?: number | IpAddress
   sourcePort?: number
   destinationPort?: number
   seq?: number
@@ -51,6 +53,10 @@ export interface FrameSpec {
   padding?: number
 }
 
+function wordOf(address: number | IpAddress): number {
+  return typeof address === 'number' ? address : address.w3
+}
+
 const PEER_MAC = [2, 0, 0, 0, 0, 1]
 const STACK_MAC = [2, 0, 0, 0, 0, 2]
 
@@ -75,8 +81,8 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   view.setUint16(20, spec.flagsFragment ?? 0x4000)
   frame[22] = 64
   frame[23] = spec.protocol ?? 6
-  view.setInt32(26, spec.source ?? CLIENT)
-  view.setInt32(30, spec.destination ?? SERVER)
+  view.setInt32(26, wordOf(spec.source ?? CLIENT))
+  view.setInt32(30, wordOf(spec.destination ?? SERVER))
   frame.set(ipOptions, 34)
   const tcp = 14 + ipBytes
   view.setUint16(tcp, spec.sourcePort ?? 40_000)

@@ -16,17 +16,20 @@ export const ENOSPC = 28
 export const EPIPE = 32
 export const ERANGE = 34
 export const ENOTSOCK = 88
+export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
 export const EOPNOTSUPP = 95
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
 export const EADDRNOTAVAIL = 99
+export const ENETUNREACH = 101
 export const ECONNABORTED = 103
 export const ECONNRESET = 104
 export const EISCONN = 106
 export const ENOTCONN = 107
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111
+export const EHOSTUNREACH = 113
 export const EALREADY = 114
 export const ECANCELED = 125
 export const EOVERFLOW = 75
@@ -50,17 +53,20 @@ const names: Record<number, string> = {
   34: 'ERANGE',
   75: 'EOVERFLOW',
   88: 'ENOTSOCK',
+  92: 'ENOPROTOOPT',
   93: 'EPROTONOSUPPORT',
   95: 'EOPNOTSUPP',
   97: 'EAFNOSUPPORT',
   98: 'EADDRINUSE',
   99: 'EADDRNOTAVAIL',
+  101: 'ENETUNREACH',
   103: 'ECONNABORTED',
   104: 'ECONNRESET',
   106: 'EISCONN',
   107: 'ENOTCONN',
   110: 'ETIMEDOUT',
   111: 'ECONNREFUSED',
+  113: 'EHOSTUNREACH',
   114: 'EALREADY',
   125: 'ECANCELED',
 }

@@ -1,3 +1,4 @@
+import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import {
   CLOSED,
@@ -17,7 +18,9 @@ export class Socket {
   tcb: Tcb | null = null
   listener: Listener | null = null
   /** Address and port given by BIND, null before. */
-  bound: { address: number; port: number } | null = null
+  bound: { address: IpAddress; port: number } | null = null
+  /** AF_INET or AF_INET6: which sockaddr it speaks. */
+  readonly family: number
   /** CONNECT opened the connection, so its local port has a steering entry of its own. */
   connectedActively = false
   /** SHUT_RD was called. */
@@ -32,8 +35,9 @@ export class Socket {
   readonly connectors: Request[] = []
   #references = 1
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, family: number) {
     this.kernel = kernel
+    this.family = family
   }
 
   /** Makes the socket the owner of a connection. */
@@ -57,7 +61,7 @@ export class Socket {
       stack.tcp.unlisten(listener)
     }
     if (tcb !== null) {
-      if (this.connectedActively) this.kernel.unsteer(stack, tcb.localAddress, tcb.localPort)
+      if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
       stack.tcp.close(tcb, stack.clock.now())
     }
     this.tcb = null
