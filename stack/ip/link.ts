@@ -138,6 +138,11 @@ export class Link {
     this.#commit(at, this.transportOffset(source) + transportBytes)
   }
 
+  /** Largest IP packet on the way to an address, bytes. */
+  mtuTo(_remote: IpAddress): number {
+    return this.nic.info.mtu
+  }
+
   /** Finds a neighbour's hardware address, or asks for it and returns null. */
   resolve(local: IpAddress, address: IpAddress, now: number): Neighbour | null {
     const neighbour = this.neighbours.lookup(address)

@@ -8,6 +8,7 @@ import {
   ACK,
   FIN,
   PSH,
+  putFastOpen,
   putMss,
   putSack,
   putSackPermitted,
@@ -49,6 +50,20 @@ export class TcpOutput {
   /** Most payload bytes, options included, that fit into a transmit slot. */
   slotMss(tcb: Tcb): number {
     return this.#link.nic.txSlotBytes - this.#link.transportOffset(tcb.local) - TCP_MIN_HEADER_BYTES
+  }
+
+  /** Payload of a full segment in packets of `mtu` bytes towards this peer, options of every segment deducted. */
+  mssFor(tcb: Tcb, mtu: number): number {
+    const { snd } = tcb
+    const headers = tcb.local.version === 4 ? 40 : 60
+    const largest = Math.min(snd.peerMss, this.slotMss(tcb), mtu - headers)
+    const asked = tcb.options.maxSeg > 0 ? Math.min(largest, tcb.options.maxSeg) : largest
+    return Math.max(32, asked - (tcb.timestamps ? 12 : 0))
+  }
+
+  /** RFC 6928. */
+  initialWindow(mss: number): number {
+    return Math.min(10 * mss, Math.max(2 * mss, 14_600))
   }
 
   /** An ACK with everything the peer should know; clears what was owed. */
@@ -200,14 +215,20 @@ export class TcpOutput {
   #putSynOptions(tcb: Tcb, flags: number, frame: Uint8Array, at: number, now: number): number {
     // A SYN offers what we can; a SYN,ACK confirms what the peer offered (RFC 7323 1.3, RFC 2018 section 2).
     const offer = (flags & ACK) === 0 && tcb.state !== SYN_RECEIVED
-    let used = putMss(frame, at, this.localMss(tcb))
-    if (offer ? this.#config.sack : tcb.sack) used += putSackPermitted(frame, at + used)
+    const { maxSeg } = tcb.options
+    let used = putMss(frame, at, maxSeg > 0 ? Math.min(maxSeg, this.localMss(tcb)) : this.localMss(tcb))
+    const sack = offer ? this.#config.sack : tcb.sack
     if (offer ? this.#config.timestamps : tcb.timestamps) {
-      used += putTimestamps(frame, at + used, this.timestamp(tcb, now), tcb.rcv.tsRecent)
-    }
+      putTimestamps(frame, at + used, this.timestamp(tcb, now), tcb.rcv.tsRecent)
+      // Stands where the NOPs would that align the timestamps.
+      if (sack) putSackPermitted(frame, at + used, 0)
+      used += 12
+    } else if (sack) used += putSackPermitted(frame, at + used, 2)
     if (offer ? this.#config.windowScaling : tcb.windowScaling) {
       used += putWindowScale(frame, at + used, this.#window.shift())
     }
+    const cookie = tcb.fastOpenCookie
+    if (cookie !== null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
     return used
   }
 

@@ -1,6 +1,6 @@
 import { IpAddress } from '../ip/address.ts'
 import type { Fragments } from '../memory/fragments.ts'
-import { Timer } from '../timers.ts'
+import { Timer, type TimerWheel } from '../timers.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
@@ -61,8 +61,26 @@ export class Tcb {
   readonly snd: Sender
   readonly retransmitTimer: Timer
   readonly ackTimer: Timer
-  /** TIME-WAIT, half-open and orphaned FIN-WAIT-2 connections end with it. */
-  readonly lifeTimer: Timer
+  /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. Made when first needed. */
+  #lifeTimer: Timer | null = null
+  readonly #handler: TimerHandler
+
+  /** Made when pacing first holds something back. */
+  paceTimer: Timer | null = null
+
+  /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
+  passive = false
+  /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
+  fastOpened = false
+  /** Cookie that the SYN,ACK gives to a client which asked for one, two words. */
+  fastOpenCookie: Int32Array | null = null
+  /** When something was last heard of the peer, microseconds; kept for keepalive, to the accuracy of a burst. */
+  heardAt = 0
+  /** Keepalive probes sent since. */
+  keepProbes = 0
+  /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
+  invalidSecond = 0
+  invalidAcks = 0
 
   /** `EVENT_*` bits not yet drained. */
   events = 0
@@ -91,7 +109,20 @@ export class Tcb {
     this.snd = new Sender(sendLimit)
     this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
     this.ackTimer = new TcbTimer(this, TIMER_ACK, handler)
-    this.lifeTimer = new TcbTimer(this, TIMER_LIFE, handler)
+    this.#handler = handler
+  }
+
+  get lifeTimer(): Timer {
+    this.#lifeTimer ??= new TcbTimer(this, TIMER_LIFE, this.#handler)
+    return this.#lifeTimer
+  }
+
+  /** The timers made so far, to cancel them. */
+  cancelTimers(wheel: TimerWheel): void {
+    wheel.cancel(this.retransmitTimer)
+    wheel.cancel(this.ackTimer)
+    if (this.#lifeTimer !== null) wheel.cancel(this.#lifeTimer)
+    if (this.paceTimer !== null) wheel.cancel(this.paceTimer)
   }
 }
 
@@ -110,6 +141,8 @@ export class Listener {
   readonly ready: Tcb[] = []
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0
+  /** Of those, opened with data in the SYN. */
+  fastOpens = 0
   events = 0
   owner: object | null = null
   closed = false
