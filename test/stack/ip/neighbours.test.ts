@@ -49,7 +49,7 @@ describe('where frames go', () => {
     expect(pair.runUntil(() => tcb.state === CLOSED)).toBe(true)
     const seconds = (pair.clock.now() - start) / 1e6
     const { arpRequestsSent, retransmits } = pair.client.counters
-    expect(retransmits).toBe(5)
+    expect(retransmits).toBe(7)
     expect(arpRequestsSent).toBeGreaterThan(0)
     expect(arpRequestsSent).toBeLessThanOrEqual(seconds)
   })
