@@ -7,6 +7,7 @@ import type { TcpContext } from './context.ts'
 import { FastOpen } from './fast-open.ts'
 import type { Listeners } from './listeners.ts'
 import type { TcpOutput } from './output.ts'
+import { Reassembly } from './reassembly.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
 import { SYN_RECEIVED } from './state.ts'
@@ -170,7 +171,7 @@ export class Handshake {
     if (options.fastOpenLength < 0) return
     const valid = this.#fastOpen.verify(segment, this.#context.header())
     if (!valid) {
-      tcb.fastOpenCookie = this.#fastOpen.cookie(segment)
+      tcb.seldom().fastOpenCookie = this.#fastOpen.cookie(segment)
       return
     }
     if (segment.length === 0 || listener.fastOpens >= listener.options.fastOpen) return
@@ -262,8 +263,7 @@ export class Handshake {
 
   #scratchFor(segment: Segment): Tcb {
     const { fragments, link } = this.#context
-    // It never has a timer armed, so nothing needs to handle one.
-    this.#scratch ??= new Tcb(fragments, { onTimer: () => {} }, 0, 0, SocketOptions.default)
+    this.#scratch ??= new Tcb(new Reassembly(fragments, 0, true), 0, SocketOptions.default)
     const tcb = this.#scratch
     tcb.local = link.localOf(segment)
     tcb.localPort = segment.destinationPort

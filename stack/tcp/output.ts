@@ -227,8 +227,8 @@ export class TcpOutput {
     if (offer ? this.#config.windowScaling : tcb.windowScaling) {
       used += putWindowScale(frame, at + used, this.#window.shift())
     }
-    const cookie = tcb.fastOpenCookie
-    if (cookie !== null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
+    const cookie = tcb.rare?.fastOpenCookie
+    if (cookie != null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
     return used
   }
 

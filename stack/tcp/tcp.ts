@@ -10,6 +10,7 @@ import { TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
+import { Reassembly } from './reassembly.ts'
 import { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
@@ -30,7 +31,8 @@ import {
   SYN_SENT,
   TIME_WAIT,
 } from './state.ts'
-import { type Listener, Tcb, TIMER_LIFE, TIMER_RETRANSMIT, type TimerHandler } from './tcb.ts'
+import { type Listener, Tcb } from './tcb.ts'
+import { TcbTimers, TIMER_LIFE, TIMER_PACE, TIMER_RETRANSMIT, type TimerHandler } from './tcb-timers.ts'
 import { Timeouts } from './timeouts.ts'
 import { Transmitter, type TransmitterOwner } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
@@ -40,6 +42,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly context: TcpContext
   readonly window: WindowKeeper
   readonly acks: AckScheduler
+  readonly timers: TcbTimers
+  readonly #noHoles: Reassembly
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
   readonly #transmitter: Transmitter
@@ -60,10 +64,12 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.window = new WindowKeeper(memory, config, Math.max(64, nic.info.mtu - 52))
     this.#output = new TcpOutput(link, counters, config, this.window)
     this.#payload = new PayloadTaker(nic, burst, memory, fragments, counters)
-    this.acks = new AckScheduler(context, this.#output)
+    this.timers = new TcbTimers(context.wheel, this)
+    this.#noHoles = new Reassembly(fragments, config.maxHoles, true)
+    this.acks = new AckScheduler(context, this.#output, this.timers)
     const recovery = new Recovery(counters, config)
-    this.#transmitter = new Transmitter(context, this.#output, recovery)
-    this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery)
+    this.#transmitter = new Transmitter(context, this.#output, recovery, this.timers)
+    this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery, this.timers)
     this.#handshake = new Handshake(
       this,
       context,
@@ -279,7 +285,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.window.close(tcb)
     tcb.state = CLOSED
     tcb.error = error
-    tcb.cancelTimers(this.context.wheel)
+    this.timers.cancelAll(tcb)
     this.#flows.remove(tcb)
     tcb.rcv.ooo.clear()
     this.#payload.unpack(tcb.rcv)
@@ -342,24 +348,24 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Arms keepalive where the socket asks for it. */
   startKeepAlive(tcb: Tcb, now: number): void {
     if (!tcb.options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT || tcb.orphaned) return
-    this.context.wheel.arm(tcb.lifeTimer, now + (tcb.options.keepIdleUs || this.context.config.keepIdleUs))
+    this.timers.arm(tcb, TIMER_LIFE, now + (tcb.options.keepIdleUs || this.context.config.keepIdleUs))
   }
 
   // ---- closing states -------------------------------------------------------------------------------------------
 
   enterTimeWait(tcb: Tcb, now: number): void {
     tcb.state = TIME_WAIT
-    this.context.wheel.cancel(tcb.retransmitTimer)
+    this.timers.cancel(tcb, TIMER_RETRANSMIT)
     this.restartTimeWait(tcb, now)
     this.raise(tcb, EVENT_READABLE)
   }
 
   restartTimeWait(tcb: Tcb, now: number): void {
-    this.context.wheel.arm(tcb.lifeTimer, now + this.context.config.timeWaitUs)
+    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.timeWaitUs)
   }
 
   startFinWait2(tcb: Tcb, now: number): void {
-    this.context.wheel.arm(tcb.lifeTimer, now + this.context.config.finWait2Us)
+    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.finWait2Us)
   }
 
   // ---- the end of a poll ----------------------------------------------------------------------------------------
@@ -385,6 +391,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   onTimer(tcb: Tcb, which: number, now: number): void {
     if (which === TIMER_RETRANSMIT) this.#timeouts.fired(tcb, now)
+    else if (which === TIMER_PACE) this.#transmitter.transmit(tcb, now)
     else if (which === TIMER_LIFE) {
       if (tcb.state === TIME_WAIT || tcb.orphaned) this.end(tcb, 0)
       else this.#timeouts.keepAlive(tcb, now)
@@ -400,8 +407,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     remotePort: number,
     options: SocketOptions,
   ): Tcb {
-    const { fragments, config, entropy } = this.context
-    const tcb = new Tcb(fragments, this, config.maxHoles, options.sendBuffer || config.sendBuffer, options)
+    const { config, entropy } = this.context
+    const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
     tcb.id = this.#nextId++
     tcb.local = local
     tcb.localPort = localPort
@@ -415,7 +422,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
   #retryAfterResolve(neighbour: Neighbour, now: number): void {
-    const { link, wheel } = this.context
+    const { link } = this.context
     for (const tcb of this.#flows) {
       if (!tcb.remote.equals(neighbour.address) || !link.isOwn(tcb.local)) continue
       const { macHigh, macLow } = neighbour
@@ -424,7 +431,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       tcb.remoteMacLow = macLow
       tcb.hasRemoteMac = true
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
-      else if (tcb.retransmitTimer.armed) wheel.arm(tcb.retransmitTimer, 0)
+      else if (tcb.retransmitTimer !== null) this.timers.arm(tcb, TIMER_RETRANSMIT, 0)
       else this.acks.soon(tcb)
     }
   }
