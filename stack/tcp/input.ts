@@ -269,6 +269,7 @@ export class TcpInput {
       snd.wl2 = segment.ack
       snd.wnd = segment.window
       tcb.state = ESTABLISHED
+      this.#context.link.confirm(tcb.remote, now)
       this.#tcp.window.enter(tcb)
       this.#context.wheel.cancel(tcb.retransmitTimer)
       snd.retries = 0
@@ -292,7 +293,7 @@ export class TcpInput {
         this.#output.resetFor(segment, this.#context.header())
         return false
       }
-      if (!this.#tcp.promote(tcb)) return false
+      if (!this.#tcp.promote(tcb, now)) return false
       snd.wl1 = (segment.seq - 1) | 0
     }
     if (!this.#plausibleAck(tcb, segment)) {

@@ -42,13 +42,18 @@ export class TcpOutput {
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */
   localMss(tcb: Tcb): number {
-    // RFC 2675 5.1: 65535 would mean a jumbogram's.
-    return Math.min(65_495, this.#link.nic.info.mtu - (tcb.local.version === 4 ? 40 : 60))
+    return this.#mss(tcb, this.#link.nic.info.mtu)
   }
 
-  /** Most payload bytes, options included, that fit into a transmit slot. */
-  slotMss(tcb: Tcb): number {
-    return this.#link.nic.txSlotBytes - this.#link.transportOffset(tcb.local) - TCP_MIN_HEADER_BYTES
+  /** Bytes of options and payload that fit behind the fixed headers on the way to the peer, and into a transmit slot. */
+  pathMss(tcb: Tcb, now: number): number {
+    const { nic, linkBytes } = this.#link
+    return this.#mss(tcb, Math.min(this.#link.mtuTo(tcb.remote, now), nic.txSlotBytes - linkBytes))
+  }
+
+  /** Payload bytes of a full segment in packets of at most `mtu` bytes. */
+  mssFor(tcb: Tcb, mtu: number): number {
+    return this.#mss(tcb, mtu) - (tcb.timestamps ? 12 : 0)
   }
 
   /** An ACK with everything the peer should know; clears what was owed. */
@@ -102,7 +107,8 @@ export class TcpOutput {
       tcb.remote,
       IPPROTO_TCP,
       headerBytes + length,
-      tcb.ipId++ & 0xffff,
+      // RFC 6437 section 3: one label per flow, spread evenly.
+      Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
     )
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
@@ -173,6 +179,11 @@ export class TcpOutput {
   /** TSval for now: milliseconds plus the connection's own offset. */
   timestamp(tcb: Tcb, now: number): number {
     return (Math.floor(now / 1000) + tcb.tsOffset) | 0
+  }
+
+  /** RFC 6691: the MTU less the fixed headers. A packet has at most 65535 bytes, so it is never RFC 2675's 65535. */
+  #mss(tcb: Tcb, mtu: number): number {
+    return Math.min(mtu, 65_535) - (tcb.local.version === 4 ? 40 : 60)
   }
 
   #sendBare(

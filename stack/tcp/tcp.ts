@@ -6,6 +6,7 @@ import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
+import { TcpIcmp } from './icmp.ts'
 import { TcpInput } from './input.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
@@ -16,6 +17,7 @@ import {
   CLOSE_WAIT,
   CLOSED,
   ECONNABORTED,
+  EHOSTUNREACH,
   ESTABLISHED,
   EVENT_ACCEPT,
   EVENT_CLOSED,
@@ -41,6 +43,7 @@ export class Tcp implements TimerHandler {
   readonly #transmitter: Transmitter
   readonly #input: TcpInput
   readonly #flows: FlowTable
+  readonly #icmp: TcpIcmp
   readonly #listeners = new Map<number, Listener[]>()
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
@@ -66,6 +69,8 @@ export class Tcp implements TimerHandler {
     this.#isnKey0 = entropy()
     this.#isnKey1 = entropy()
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
+    this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
+    link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
     link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
   }
 
@@ -97,6 +102,16 @@ export class Tcp implements TimerHandler {
       }
     }
     this.#newcomer(segment, now)
+  }
+
+  /** An ICMP error quotes this segment of ours (`IcmpErrorTaker`); false when none of our connections has it in flight. */
+  icmpError(quoted: Segment, errno: number, _now: number): boolean {
+    return this.#icmp.error(quoted, errno)
+  }
+
+  /** A router could not forward this segment of ours; false when none of our connections has it in flight. */
+  icmpTooBig(quoted: Segment, mtu: number, packetBytes: number, now: number): boolean {
+    return this.#icmp.tooBig(quoted, mtu, packetBytes, now)
   }
 
   /** RFC 9293 3.10.7.4: a SYN beyond what was received may take over a connection in TIME-WAIT. */
@@ -178,10 +193,7 @@ export class Tcp implements TimerHandler {
     snd.wl1 = segment.seq
     // RFC 9293 3.7.1: 536 when the peer does not say; never less than 64, or a hostile peer makes us send dust.
     const peerMss = Math.max(64, options.mss === 0 ? 536 : options.mss)
-    snd.mss = Math.max(
-      32,
-      Math.min(peerMss, this.#output.localMss(tcb), this.#output.slotMss(tcb)) - (tcb.timestamps ? 12 : 0),
-    )
+    snd.mss = Math.max(32, Math.min(peerMss, this.#output.pathMss(tcb, now)) - (tcb.timestamps ? 12 : 0))
     // RFC 6928.
     snd.cwnd = Math.min(10 * snd.mss, Math.max(2 * snd.mss, 14_600))
   }
@@ -383,13 +395,14 @@ export class Tcp implements TimerHandler {
   }
 
   /** SYN-RECEIVED becomes ESTABLISHED. False when the listener has no room: the peer will send again. */
-  promote(tcb: Tcb): boolean {
+  promote(tcb: Tcb, now: number): boolean {
     const listener = tcb.listener
     if (listener !== null && listener.ready.length >= listener.backlog) {
       this.context.counters.dropBacklog++
       return false
     }
     tcb.state = ESTABLISHED
+    this.context.link.confirm(tcb.remote, now)
     this.window.enter(tcb)
     this.context.wheel.cancel(tcb.retransmitTimer)
     tcb.snd.retries = 0
@@ -478,7 +491,6 @@ export class Tcp implements TimerHandler {
     tcb.remote = remote
     tcb.remotePort = remotePort
     tcb.tsOffset = entropy()
-    tcb.ipId = entropy() & 0xffff
     this.#flows.add(tcb)
     this.window.open(tcb)
     return tcb
@@ -507,11 +519,22 @@ export class Tcp implements TimerHandler {
     return null
   }
 
+  /** A next hop does not answer: attempts to connect through it end, connections may still find another way. */
+  #neighbourLost(neighbour: Neighbour): void {
+    const { link } = this.context
+    for (const tcb of [...this.#flows]) {
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      if (tcb.state === SYN_SENT) this.end(tcb, EHOSTUNREACH)
+      // The old hardware address serves on: perhaps it is only the answers that get lost.
+      else tcb.softError = EHOSTUNREACH
+    }
+  }
+
   /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
   #retryAfterResolve(neighbour: Neighbour, now: number): void {
     const { link, wheel } = this.context
     for (const tcb of this.#flows) {
-      if (!tcb.remote.equals(neighbour.address) || !link.isOwn(tcb.local)) continue
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       const { macHigh, macLow } = neighbour
       if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh

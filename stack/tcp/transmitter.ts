@@ -46,6 +46,7 @@ export class Transmitter {
     const dataBytes = Math.min(acked - synBytes, snd.buffered)
     if (dataBytes > 0) snd.discard(dataBytes)
     snd.una = segment.ack
+    tcb.softError = 0
     if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
     this.#measure(tcb, segment, now)
     snd.retries = 0
@@ -136,7 +137,7 @@ export class Transmitter {
       if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
       else counters.connectionsTimedOut++
       if (!opening) this.#output.reset(tcb)
-      this.#owner.end(tcb, ETIMEDOUT)
+      this.#owner.end(tcb, tcb.softError || ETIMEDOUT)
       return
     }
     // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
@@ -168,6 +169,17 @@ export class Transmitter {
     }
     this.arm(tcb, now)
     if (!probing) this.transmit(tcb, now)
+  }
+
+  /** ICMP says that packets of more than `mtu` bytes don't get through: smaller ones from now on, the lost one at once. */
+  pathMtuChanged(tcb: Tcb, mtu: number, now: number): void {
+    const { snd } = tcb
+    const mss = this.#output.mssFor(tcb, mtu)
+    if (mss >= snd.mss) return
+    snd.mss = mss
+    if (tcb.state < ESTABLISHED || snd.una === snd.max) return
+    this.#sendFrom(tcb, snd.una, now)
+    this.arm(tcb, now)
   }
 
   #measure(tcb: Tcb, segment: Segment, now: number): void {
