@@ -114,7 +114,7 @@ export class Handshake {
     snd.wl1 = segment.seq
     const silent = segment.version === 4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6
     snd.peerMss = Math.max(LEAST_MSS, options.mss === 0 ? silent : options.mss)
-    snd.mss = this.#output.mssFor(tcb, this.#context.link.mtuTo(tcb.remote))
+    snd.mss = this.#output.pathMss(tcb, now)
     snd.cwnd = this.#output.initialWindow(snd.mss)
     tcb.heardAt = now
   }
@@ -256,7 +256,7 @@ export class Handshake {
     snd.shift = tcb.windowScaling ? contents.windowScale : 0
     snd.wl1 = rcv.irs
     snd.peerMss = contents.mss
-    snd.mss = this.#output.mssFor(tcb, this.#context.link.mtuTo(tcb.remote))
+    snd.mss = this.#output.pathMss(tcb, now)
     snd.cwnd = this.#output.initialWindow(snd.mss)
     tcb.heardAt = now
   }

@@ -376,6 +376,7 @@ export class TcpInput {
     if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
     snd.retries = 0
     snd.progressAt = now
+    tcb.softError = 0
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
     if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {

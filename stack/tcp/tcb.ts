@@ -71,8 +71,8 @@ export class Tcb {
   owner: object | null = null
   /** What setsockopt changed; shared until changed. */
   options: SocketOptions
-  /** IPv4 identification counter. */
-  ipId = 0
+  /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */
+  softError = 0
 
   /** @param noHoles see `Receiver` */
   constructor(noHoles: Reassembly, sendLimit: number, options: SocketOptions) {

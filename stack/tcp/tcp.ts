@@ -6,6 +6,7 @@ import { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
 import { Handshake, type HandshakeOwner } from './handshake.ts'
+import { TcpIcmp } from './icmp.ts'
 import { TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
 import { TcpOutput } from './output.ts'
@@ -18,6 +19,7 @@ import {
   CLOSE_WAIT,
   CLOSED,
   ECONNABORTED,
+  EHOSTUNREACH,
   ESTABLISHED,
   EVENT_ACCEPT,
   EVENT_CLOSED,
@@ -52,6 +54,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly #input: TcpInput
   readonly #flows: FlowTable
   readonly #listeners = new Listeners()
+  readonly #icmp: TcpIcmp
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
   readonly #relieved: Tcb[] = []
@@ -81,6 +84,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#input = new TcpInput(this, context, this.#output, this.#payload, this.#transmitter, recovery)
     this.#flows = new FlowTable(entropy(), entropy())
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
+    this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
+    link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
     link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
   }
 
@@ -110,6 +115,16 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       return
     }
     this.#handshake.newcomer(segment, now)
+  }
+
+  /** An ICMP error quotes this segment of ours (`IcmpErrorTaker`); false when none of our connections has it in flight. */
+  icmpError(quoted: Segment, errno: number, _now: number): boolean {
+    return this.#icmp.error(quoted, errno)
+  }
+
+  /** A router could not forward this segment of ours; false when none of our connections has it in flight. */
+  icmpTooBig(quoted: Segment, mtu: number, packetBytes: number, now: number): boolean {
+    return this.#icmp.tooBig(quoted, mtu, packetBytes, now)
   }
 
   /** RFC 6191, RFC 9293 3.10.7.4: a SYN that can't be an old one may take over a connection in TIME-WAIT. */
@@ -232,7 +247,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     const keep = options.keepAlive && !tcb.options.keepAlive
     tcb.options = options
     if (keep) this.startKeepAlive(tcb, now)
-    if (tcb.state >= ESTABLISHED) tcb.snd.mss = this.#output.mssFor(tcb, this.context.link.mtuTo(tcb.remote))
+    if (tcb.state >= ESTABLISHED) tcb.snd.mss = this.#output.pathMss(tcb, now)
     this.#transmitter.transmit(tcb, now)
   }
 
@@ -327,6 +342,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     }
     if (listener !== null) this.#notHalfOpen(tcb, listener)
     tcb.state = ESTABLISHED
+    this.context.link.confirm(tcb.remote, now)
     this.window.enter(tcb)
     this.#transmitter.established(tcb, now)
     tcb.snd.progressAt = now
@@ -407,24 +423,34 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     remotePort: number,
     options: SocketOptions,
   ): Tcb {
-    const { config, entropy } = this.context
+    const { config } = this.context
     const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
     tcb.id = this.#nextId++
     tcb.local = local
     tcb.localPort = localPort
     tcb.remote = remote
     tcb.remotePort = remotePort
-    tcb.ipId = entropy() & 0xffff
     this.#flows.add(tcb)
     this.window.open(tcb)
     return tcb
+  }
+
+  /** A next hop does not answer: attempts to connect through it end, connections may still find another way. */
+  #neighbourLost(neighbour: Neighbour): void {
+    const { link } = this.context
+    for (const tcb of [...this.#flows]) {
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      if (tcb.state === SYN_SENT) this.end(tcb, EHOSTUNREACH)
+      // The old hardware address serves on: perhaps it is only the answers that get lost.
+      else tcb.softError = EHOSTUNREACH
+    }
   }
 
   /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
   #retryAfterResolve(neighbour: Neighbour, now: number): void {
     const { link } = this.context
     for (const tcb of this.#flows) {
-      if (!tcb.remote.equals(neighbour.address) || !link.isOwn(tcb.local)) continue
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       const { macHigh, macLow } = neighbour
       if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh

@@ -89,7 +89,7 @@ export class Timeouts {
     ) {
       this.#context.counters.connectionsTimedOut++
       this.#output.reset(tcb)
-      this.#owner.end(tcb, ETIMEDOUT)
+      this.#owner.end(tcb, tcb.softError || ETIMEDOUT)
       return
     }
     tcb.seldom().keepProbes++
@@ -168,7 +168,10 @@ export class Timeouts {
     const { counters } = this.#context
     if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
     else counters.connectionsTimedOut++
-    this.#owner.end(tcb, tcb.state === SYN_RECEIVED && tcb.passive ? ECONNABORTED : ETIMEDOUT)
+    this.#owner.end(
+      tcb,
+      tcb.state === SYN_RECEIVED && tcb.passive ? ECONNABORTED : tcb.softError || ETIMEDOUT,
+    )
   }
 
   #backOff(tcb: Tcb, now: number): void {

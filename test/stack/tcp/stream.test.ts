@@ -101,11 +101,14 @@ describe('a stream from one stack to another', () => {
           rack: fc.boolean(),
           pacing: fc.boolean(),
           congestion: fc.constantFrom('cubic' as const, 'reno' as const),
+          version: fc.constantFrom(4 as const, 6 as const),
         }),
         (c) => {
           const pair = new StackPair({
             seed: c.seed,
-            mtu: c.mtu,
+            // RFC 8200 section 5.
+            mtu: c.version === 6 ? Math.max(1280, c.mtu) : c.mtu,
+            version: c.version,
             niovs: c.niovs,
             impairments: c,
             tcp: {
