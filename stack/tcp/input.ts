@@ -2,6 +2,7 @@ import { get16, get32 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
+import { CE } from './ecn.ts'
 import type { TcpOutput } from './output.ts'
 import type { PayloadTaker } from './payload.ts'
 import type { Recovery } from './recovery.ts'
@@ -77,6 +78,7 @@ export class TcpInput {
       rcv.finSeen ||
       rcv.packNiov >= 0 ||
       rcv.shut ||
+      (segment.ecn === CE && tcb.ecn !== null) ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
       !this.#context.memory.roomy
     ) {
@@ -110,6 +112,7 @@ export class TcpInput {
       return
     }
     if (!this.#acceptable(tcb, segment, now)) return
+    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
     this.#learnMac(tcb)
     if ((segment.flags & RST) !== 0) {
       this.#reset(tcb, segment, now)
@@ -321,7 +324,8 @@ export class TcpInput {
   #processAck(tcb: Tcb, segment: Segment, now: number): boolean {
     const snd = tcb.snd
     const ack = segment.ack
-    if (tcb.state === SYN_RECEIVED) {
+    const opening = tcb.state === SYN_RECEIVED
+    if (opening) {
       if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
         this.#context.counters.dropBadAck++
         this.#output.resetFor(segment, this.#context.header())
@@ -361,6 +365,7 @@ export class TcpInput {
     // an orphan, which a peer could keep for ever that way.
     if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
     this.#recovery.ack(tcb, segment, acked, duplicate, now)
+    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, now)
     this.#transmitter.schedule(tcb, now, acked > 0)
     this.#transmitter.settle(tcb)
     return this.#afterAck(tcb, now)

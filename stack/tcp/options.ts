@@ -1,3 +1,5 @@
+import type { EcnMode } from './ecn.ts'
+
 /** Limits and timings of the TCP module. Times in microseconds. */
 export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
@@ -40,6 +42,8 @@ export interface TcpConfig {
   pacing: boolean
   /** Tries smaller segments when large ones vanish (RFC 4821). */
   blackHoleDetection: boolean
+  /** ECN: not at all; when the peer asks (RFC 3168); asked for; asked for and accepted with RFC 9768. */
+  ecn: EcnMode
   timestamps: boolean
   sack: boolean
   windowScaling: boolean
@@ -67,6 +71,7 @@ export const defaultTcpConfig: TcpConfig = {
   rack: true,
   pacing: false,
   blackHoleDetection: true,
+  ecn: 'accept',
   timestamps: true,
   sack: true,
   windowScaling: true,

@@ -1,5 +1,6 @@
 import { IpAddress } from '../ip/address.ts'
 import type { Timer } from '../timers.ts'
+import type { Ecn } from './ecn.ts'
 import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
@@ -40,6 +41,8 @@ export class Tcb {
   timestamps = false
   sack = false
   windowScaling = false
+  /** Null where congestion is not notified explicitly. */
+  ecn: Ecn | null = null
   /** Added to the clock for our TSval, so that uptime does not leak (RFC 7323 section 5.4). */
   tsOffset = 0
 
