@@ -16,6 +16,7 @@ export const ENOSPC = 28
 export const EPIPE = 32
 export const ERANGE = 34
 export const ENOTSOCK = 88
+export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
 export const EOPNOTSUPP = 95
 export const EAFNOSUPPORT = 97
@@ -27,7 +28,9 @@ export const EISCONN = 106
 export const ENOTCONN = 107
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111
+export const EHOSTUNREACH = 113
 export const EALREADY = 114
+export const EINPROGRESS = 115
 export const ECANCELED = 125
 export const EOVERFLOW = 75
 
@@ -50,6 +53,7 @@ const names: Record<number, string> = {
   34: 'ERANGE',
   75: 'EOVERFLOW',
   88: 'ENOTSOCK',
+  92: 'ENOPROTOOPT',
   93: 'EPROTONOSUPPORT',
   95: 'EOPNOTSUPP',
   97: 'EAFNOSUPPORT',
@@ -61,7 +65,9 @@ const names: Record<number, string> = {
   107: 'ENOTCONN',
   110: 'ETIMEDOUT',
   111: 'ECONNREFUSED',
+  113: 'EHOSTUNREACH',
   114: 'EALREADY',
+  115: 'EINPROGRESS',
   125: 'ECANCELED',
 }
 

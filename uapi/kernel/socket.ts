@@ -1,4 +1,5 @@
 import type { Stack } from '../../stack/stack.ts'
+import { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import {
   CLOSED,
   EVENT_CLOSED,
@@ -7,6 +8,7 @@ import {
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
+import { AF_INET } from '../abi/constants.ts'
 import type { Kernel } from './kernel.ts'
 import type { Request } from './request.ts'
 
@@ -26,6 +28,14 @@ export class Socket {
   writeShut = false
   /** The connection's error has been reported to a reader: later reads see the end of the stream. */
   errorReported = false
+  /** AF_* it was made with. */
+  domain = AF_INET
+  /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
+  nonBlocking = false
+  /** SO_REUSEADDR, which changes nothing here. */
+  reuseAddress = false
+  /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
+  options: SocketOptions = SocketOptions.default
   readonly readers: Request[] = []
   readonly writers: Request[] = []
   readonly acceptors: Request[] = []
@@ -41,6 +51,26 @@ export class Socket {
     this.stack = stack
     this.tcb = tcb
     tcb.owner = this
+    this.options = tcb.options
+  }
+
+  /** Changes options of the socket, and of the connection or listener it has. Returns 0, the result of the call. */
+  setOptions(changes: Partial<Omit<SocketOptions, 'with'>>): 0 {
+    const { tcb, stack, listener } = this
+    this.options = this.options.with(changes)
+    if (listener !== null) listener.options = this.options
+    if (tcb !== null && stack !== null && tcb.state !== CLOSED) {
+      stack.tcp.setOptions(tcb, this.options, stack.clock.now())
+    }
+    return 0
+  }
+
+  /** The connection's error, a positive errno, the first time it is asked for; 0 from then on. */
+  takeError(): number {
+    const { tcb } = this
+    if (tcb === null || tcb.state !== CLOSED || this.errorReported) return 0
+    this.errorReported = true
+    return tcb.error
   }
 
   hold(): void {
