@@ -18,6 +18,8 @@ export interface ScriptOption {
 
 export interface ScriptEvent {
   readonly at: Position
+  /** As written, on one line, without the time. */
+  readonly text: string
   readonly time: EventTime
   readonly body: Packet | IcmpPacket | Call | ShellBlock | CodeBlock
 }

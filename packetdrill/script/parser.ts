@@ -20,7 +20,18 @@ export function parseScript(text: string): Script {
     const at = scanner.here()
     if (events.length === 0 && scanner.take('--')) options.push(parseOption(scanner, at))
     else if (scanner.take('`')) blocks.push({ kind: 'shell', at, text: scanner.until('`', 'shell block') })
-    else events.push(parseEvent(scanner, at))
+    else {
+      const start = scanner.at
+      const event = parseEvent(scanner, at)
+      const text = scanner.text.slice(start, scanner.at).replace(/^[\d.+~*]*\s*/, '')
+      events.push({
+        ...event,
+        text: text
+          .replaceAll(/\/\/[^\n]*/g, '')
+          .replaceAll(/\s+/g, ' ')
+          .trim(),
+      })
+    }
   }
   return { options, blocks, events }
 }
@@ -31,7 +42,7 @@ function parseOption(scanner: Scanner, at: Position): ScriptOption {
   return { at, name: found[1]!, value: found[2] ?? found[3] ?? '' }
 }
 
-function parseEvent(scanner: Scanner, at: Position): ScriptEvent {
+function parseEvent(scanner: Scanner, at: Position): Omit<ScriptEvent, 'text'> {
   const time = parseTime(scanner, at)
   const bodyAt = scanner.here()
   if (scanner.take('`')) {
