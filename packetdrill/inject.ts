@@ -1,4 +1,4 @@
-import { type Position, ScriptError } from './errors.ts'
+import { type Position, ScriptError, UnsupportedError } from './errors.ts'
 import type { Family } from './family.ts'
 import type { Flow } from './flow.ts'
 import type { Switch } from './lenient.ts'
@@ -52,9 +52,9 @@ export function buildInbound(packet: Packet, at: Position, context: InjectContex
   })
   if (ip.length > context.mtu) {
     if (!context.lenient.has('oversize-in')) {
-      throw new ScriptError(
+      throw new UnsupportedError(
         at,
-        `${ip.length} bytes do not fit an MTU of ${context.mtu} (lenient: oversize-in)`,
+        `${ip.length} bytes do not fit an MTU of ${context.mtu}; oversize-in is off`,
       )
     }
     context.used.add('oversize-in')

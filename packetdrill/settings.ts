@@ -64,10 +64,13 @@ export function settingsOf(script: Script): Settings {
       notes.push(`${option.at.line}: option --${option.name} is not known`)
   }
   const tcp: Partial<Record<string, number | boolean>> = {}
-  for (const block of script.blocks) applyShell(block, tcp, notes)
-  // Settings made while a script runs can't change a stack that runs: the first of them are made before.
-  const first = script.events[0]
-  if (first?.body.kind === 'shell') applyShell(first.body, tcp, notes)
+  const firstLine = script.events[0]?.at.line ?? Number.POSITIVE_INFINITY
+  for (const block of script.blocks) if (block.at.line < firstLine) applyShell(block, tcp, notes)
+  // Settings made while a script runs can't change a stack that runs: those before anything else are made before.
+  for (const { body } of script.events) {
+    if (body.kind !== 'shell') break
+    applyShell(body, tcp, notes)
+  }
   const version = values.get('ip_version')
   return {
     families: version === undefined ? ['ipv4', 'ipv6'] : familiesOf(version),
