@@ -9,6 +9,7 @@ export {
   type Client,
   connect,
   createServer,
+  formatEndpoint,
   MemoryLink,
   type Nic,
   type ServerOptions,

@@ -142,12 +142,13 @@ export interface Nic {
   /** Tells the device about everything committed; at most one system call. */
   txFlush(): void
 
-  /** From now on frames to this IPv4 address (network order, 4 bytes) and TCP port (host order) come here. @throws NicError */
+  /** From now on frames to this address (network order, 4 or 16 bytes) and TCP port (host order) come here. @throws NicError */
   steer(address: Uint8Array, port: number): void
   /** Undoes one `steer`. */
   unsteer(address: Uint8Array, port: number): void
   /**
-   * The address is the stack's alone: every IPv4 frame to it and every ARP frame whose target it is come here.
+   * The address is the stack's alone: every IP frame to it, and what asks for its hardware
+   * address (ARP requests, neighbour solicitations), come here.
    * @throws NicError
    */
   claim(address: Uint8Array): void

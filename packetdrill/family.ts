@@ -1,5 +1,5 @@
+import { IpAddress } from '../stack/ip/address.ts'
 import type { Stack } from '../stack/stack.ts'
-import { parseIpv4 } from '../stack/wire/ipv4.ts'
 import { checksum, concat, get16, put16, put32 } from './wire/bytes.ts'
 import { encodeIp, PROTOCOL_ICMP, PROTOCOL_ICMPV6, pseudoHeader } from './wire/ip.ts'
 
@@ -133,7 +133,7 @@ export const ipv4: Family = {
   local: LOCAL4,
   remote: REMOTE4,
   attach(stack) {
-    stack.addAddress(parseIpv4(LOCAL4.join('.'))!, true)
+    stack.addAddress(IpAddress.from(LOCAL4), true)
   },
   sockaddr(address, port) {
     const bytes = new Uint8Array(16)
@@ -178,8 +178,9 @@ export const ipv6: Family = {
   headerBytes: 60,
   local: LOCAL6,
   remote: REMOTE6,
-  // The runner asks for a socket of the family before it comes here.
-  attach() {},
+  attach(stack) {
+    stack.addAddress(IpAddress.from(LOCAL6), true)
+  },
   sockaddr(address, port) {
     const bytes = new Uint8Array(28)
     bytes[0] = 10

@@ -2,6 +2,7 @@ import { type Nic, type NicMemory, RxBurst } from '../driver/nic.ts'
 import type { Clock } from './clock.ts'
 import { Counters, dropsByCause } from './counters.ts'
 import type { Entropy } from './entropy.ts'
+import type { IpAddress } from './ip/address.ts'
 import { FrameInput } from './ip/frame-input.ts'
 import { Link } from './ip/link.ts'
 import { Fragments } from './memory/fragments.ts'
@@ -11,7 +12,6 @@ import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
 import { Tcp } from './tcp/tcp.ts'
 import { TimerWheel } from './timers.ts'
-import { ipv4Bytes } from './wire/ipv4.ts'
 
 export interface StackOptions {
   readonly nic: Nic
@@ -66,10 +66,10 @@ export class Stack {
     this.#input = new FrameInput(nic, this.memory, this.link, this.counters, this.#burst, segment, this.tcp)
   }
 
-  /** Adds an address to the interface. @param own the stack alone uses it and answers ARP for it. @throws NicError */
-  addAddress(address: number, own: boolean): void {
+  /** Adds an address to the interface. @param own the stack alone uses it and answers ARP or neighbour solicitations for it. @throws NicError */
+  addAddress(address: IpAddress, own: boolean): void {
     if (this.link.isLocal(address)) return
-    if (own) this.nic.claim(ipv4Bytes(address))
+    if (own) this.nic.claim(address.bytes())
     this.link.addresses.push({ address, own })
   }
 

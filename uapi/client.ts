@@ -1,13 +1,13 @@
 import { ZcrxError } from '../driver/errors.ts'
-import { parseIpv4 } from '../stack/wire/ipv4.ts'
-import { AF_INET, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
+import { IpAddress } from '../stack/ip/address.ts'
+import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { SockaddrIn } from './abi/structs.ts'
+import { sockaddrOf } from './abi/structs.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 
 export interface ConnectOptions extends EngineOptions {
-  /** Dotted IPv4 and port of the peer. */
+  /** IPv4 or IPv6 address of the peer, as text, and its port. */
   readonly remoteAddress: string
   readonly remotePort: number
   /** Connections to open; default 1. */
@@ -31,10 +31,11 @@ export class Client {
   }
 
   /** @internal */
-  async open(remote: number, port: number, flows: number): Promise<void> {
+  async open(remote: IpAddress, port: number, flows: number): Promise<void> {
+    const family = remote.version === 4 ? AF_INET : AF_INET6
     for (let flow = 0; flow < flows; flow++) {
-      const fd = await this.#call((sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
-      const sockaddr = SockaddrIn.of(remote, port)
+      const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
+      const sockaddr = sockaddrOf(remote, port)
       const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr))
       if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
       this.#fds.push(fd)
@@ -84,9 +85,8 @@ export class Client {
 
 /** Opens the device and the connections. @throws NicError, ZcrxError */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  const remote = parseIpv4(options.remoteAddress)
-  if (remote === null)
-    throw new ZcrxError('ZCRX_CONNECT', `"${options.remoteAddress}" is not an IPv4 address`)
+  const remote = IpAddress.parse(options.remoteAddress)
+  if (remote === null) throw new ZcrxError('ZCRX_CONNECT', `"${options.remoteAddress}" is not an IP address`)
   const client = new Client(options)
   try {
     await client.open(remote, options.remotePort, options.flows ?? 1)

@@ -28,7 +28,7 @@ export interface Chunk {
 export class Connection implements AsyncIterable<Chunk> {
   /** Counts from 1 in order of acceptance. */
   readonly id: number
-  /** Dotted IPv4. */
+  /** As text: `192.0.2.1`, `2001:db8::1`. */
   readonly remoteAddress: string
   readonly remotePort: number
   /** Bytes received so far. */

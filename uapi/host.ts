@@ -3,9 +3,9 @@ import { ArgumentError } from '../driver/errors.ts'
 import type { Nic, NicMemory } from '../driver/nic.ts'
 import { type Clock, SystemClock } from '../stack/clock.ts'
 import { systemEntropy } from '../stack/entropy.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
-import { parseIpv4 } from '../stack/wire/ipv4.ts'
 import { allocateArea, asNicMemory } from './area.ts'
 import { openDevice } from './device.ts'
 import { Kernel } from './kernel/kernel.ts'
@@ -16,9 +16,9 @@ const OWN_AREA_BYTES = 2 << 20
 export interface HostOptions {
   /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */
   readonly device: string | Nic
-  /** Dotted IPv4; default the interface's first address. */
+  /** IPv4 or IPv6, as text; default the interface's first IPv4 address, or else its first IPv6 one. */
   readonly address?: string
-  /** The address is the stack's alone: it answers and asks ARP for it. Default false: it is the machine's. */
+  /** The address is the stack's alone: it answers and asks ARP or neighbour solicitations for it. Default false: it is the machine's. */
   readonly ownAddress?: boolean
   readonly clock?: Clock
   readonly tcp?: Partial<TcpConfig>
@@ -31,10 +31,9 @@ export class Host {
   readonly nic: Nic
   readonly stack: Stack
   readonly kernel: Kernel
-  /** As an integer. */
-  readonly address: number
+  readonly address: IpAddress
 
-  private constructor(nic: Nic, stack: Stack, kernel: Kernel, address: number) {
+  private constructor(nic: Nic, stack: Stack, kernel: Kernel, address: IpAddress) {
     this.nic = nic
     this.stack = stack
     this.kernel = kernel
@@ -72,19 +71,22 @@ export class Host {
   }
 }
 
-function findAddress(nic: Nic, given: string | undefined): number {
+function findAddress(nic: Nic, given: string | undefined): IpAddress {
   if (given !== undefined) {
-    const address = parseIpv4(given)
+    const address = IpAddress.parse(given)
     if (address === null)
-      throw new ArgumentError(`"${given}" is not an IPv4 address`, 'write it as 192.0.2.1')
+      throw new ArgumentError(`"${given}" is not an IP address`, 'write it as 192.0.2.1 or 2001:db8::1')
     return address
   }
-  const entry = networkInterfaces()[nic.info.name]?.find((candidate) => candidate.family === 'IPv4')
+  const all = networkInterfaces()[nic.info.name] ?? []
+  const entry =
+    all.find((candidate) => candidate.family === 'IPv4') ??
+    all.find((candidate) => candidate.family === 'IPv6' && candidate.scopeid === 0)
   if (entry === undefined) {
     throw new ArgumentError(
-      `interface ${nic.info.name} has no IPv4 address`,
+      `interface ${nic.info.name} has no address`,
       'give it one, or name an address of your own with ownAddress',
     )
   }
-  return parseIpv4(entry.address)!
+  return IpAddress.parse(entry.address)!
 }

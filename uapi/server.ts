@@ -1,11 +1,10 @@
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
-import { formatIpv4 } from '../stack/wire/ipv4.ts'
-import { AF_INET, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
+import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { SockaddrIn } from './abi/structs.ts'
+import { sockaddrOf } from './abi/structs.ts'
 import { Connection } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 
@@ -101,9 +100,9 @@ export class Server implements AsyncIterable<Connection> {
     return this.#engine.host.nic
   }
 
-  /** Dotted IPv4. */
+  /** As text: `192.0.2.1`, `2001:db8::1`. */
   get address(): string {
-    return formatIpv4(this.#engine.host.address)
+    return this.#engine.host.address.toString()
   }
 
   get port(): number {
@@ -165,8 +164,10 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #listen(port: number, backlog: number): void {
-    const fd = this.#now('socket', (sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
-    const sockaddr = SockaddrIn.of(this.#engine.host.address, port)
+    const { address } = this.#engine.host
+    const family = address.version === 4 ? AF_INET : AF_INET6
+    const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
+    const sockaddr = sockaddrOf(address, port)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     this.#now('listen', (sqe) => sqe.prepListen(fd, backlog))
     this.#port = this.#engine.host.kernel.files.get(fd)!.bound!.port
@@ -264,7 +265,7 @@ export class Server implements AsyncIterable<Connection> {
         },
       },
       ++this.#accepted,
-      formatIpv4(tcb.remoteAddress),
+      tcb.remote.toString(),
       tcb.remotePort,
     )
     this.#connections[id] = connection

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net'
+import { isIP } from 'node:net'
 
 /** A value on the command line that can't be right; the message says what is allowed. */
 export class UsageError extends Error {
@@ -30,22 +30,23 @@ export function parseInteger(text: string, what: string, min: number, max: numbe
 }
 
 export interface ListenAddress {
-  /** Dotted IPv4; absent: the interface's first. */
+  /** IPv4 or IPv6; absent: the interface's first. */
   readonly address?: string
   /** 0: any free one. */
   readonly port: number
 }
 
-/** `192.0.2.1:9000`, `:9000` or `9000`. @throws UsageError */
+/** `192.0.2.1:9000`, `[2001:db8::1]:9000`, `:9000` or `9000`. @throws UsageError */
 export function parseListen(text: string): ListenAddress {
   const colon = text.lastIndexOf(':')
   const address = colon < 0 ? '' : text.slice(0, colon)
   const port = parseInteger(text.slice(colon + 1), 'port', 0, 65535)
   if (address === '' || address === '*') return { port }
-  if (!isIPv4(address)) {
-    throw new UsageError(`"${text}" is not ADDR:PORT; ADDR is a dotted IPv4 address, as in 192.0.2.1:9000`)
+  const bracketed = /^\[(.+)\]$/.exec(address)?.[1]
+  if (isIP(bracketed ?? address) !== (bracketed === undefined ? 4 : 6) || address.includes('%')) {
+    throw new UsageError(`"${text}" is not ADDR:PORT, as in 192.0.2.1:9000 or [2001:db8::1]:9000`)
   }
-  return { address, port }
+  return { address: bracketed ?? address, port }
 }
 
 export type SinkSpec =

@@ -100,7 +100,7 @@ function addRun(program: Command, actions: Actions, done: (status: number) => vo
     )
     .requiredOption(
       '-l, --listen <addr:port>',
-      'IPv4 address and port; :PORT takes the first address',
+      'address ([ADDRESS] if IPv6) and port; :PORT takes the first address',
       checked(parseListen),
     )
     .addOption(
@@ -112,7 +112,11 @@ function addRun(program: Command, actions: Actions, done: (status: number) => vo
         .default({ kind: 'discard' } satisfies SinkSpec, 'discard'),
     )
     .option('--area <size>', 'memory that data is received into (default: 64M)', checked(parseSize))
-    .option('--own-address', 'the address is not the kernel’s: answer ARP for it', false)
+    .option(
+      '--own-address',
+      'the address is not the kernel’s: answer ARP and neighbour solicitations for it',
+      false,
+    )
     .option('--once', 'end after the first connection', false)
     .addOption(
       new Option('--stats <time>', 'log the rate this often while bytes arrive; 0: never')

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Connection, ConnectionHandler, Server } from '../api.ts'
+import { type Connection, type ConnectionHandler, formatEndpoint, type Server } from '../api.ts'
 import { errnoName, gigabits, round } from '../cli/format.ts'
 import type { Sink, SinkResult, SinkStream } from '../sinks/index.ts'
 
@@ -196,5 +196,5 @@ export class Receiver implements ConnectionHandler {
 }
 
 function remoteOf(connection: Connection): string {
-  return `${connection.remoteAddress}:${connection.remotePort}`
+  return formatEndpoint(connection.remoteAddress, connection.remotePort)
 }

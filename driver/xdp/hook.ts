@@ -287,6 +287,6 @@ function bytes32(value: number): Uint8Array {
 }
 
 function checkAddress(address: Uint8Array): Uint8Array {
-  if (address.length !== 4) throw new ArgumentError(`an IPv4 address has 4 bytes, not ${address.length}`)
-  return address
+  if (address.length === 4 || address.length === 16) return address
+  throw new ArgumentError(`an address has 4 or 16 bytes, not ${address.length}`)
 }

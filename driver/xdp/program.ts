@@ -15,12 +15,11 @@ export const STEERING_VALUE_BYTES = 4
 
 const PROTOCOL_TCP = 6
 
-/** Writes the key for a TCP port (host order) of an IPv4 address, or, with port 0, for the whole address. */
+/** Writes the key for a TCP port (host order) of an address (4 or 16 bytes), or, with port 0, for the whole address. */
 export function steeringKey(address: Uint8Array, port: number, queue: number): Uint8Array {
   const key = new Uint8Array(STEERING_KEY_BYTES)
-  key[10] = 0xff
-  key[11] = 0xff
-  key.set(address, 12)
+  if (address.length === 4) key.fill(0xff, 10, 12)
+  key.set(address, 16 - address.length)
   key[16] = port >> 8
   key[17] = port & 0xff
   key[18] = port === 0 ? 0 : PROTOCOL_TCP

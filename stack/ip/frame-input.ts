@@ -164,7 +164,7 @@ export class FrameInput {
       return
     }
     const destination = view.getInt32(ETHERNET_HEADER_BYTES + 16)
-    if (!this.#link.isLocal(destination)) {
+    if (!this.#link.isLocal4(destination)) {
       counters.dropNotForUs++
       return
     }
@@ -219,8 +219,7 @@ export class FrameInput {
       return
     }
     const segment = this.#segment
-    segment.source = source
-    segment.destination = destination
+    segment.setV4(source, destination)
     segment.sourcePort = view.getUint16(tcp)
     segment.destinationPort = view.getUint16(tcp + 2)
     segment.seq = view.getInt32(tcp + 4)

@@ -1,57 +1,80 @@
+import { get16, get32 } from '../wire/bytes.ts'
+import type { IpAddress } from './address.ts'
+
+/** What is known of one neighbour. */
+export class Neighbour {
+  readonly address: IpAddress
+  /** Hardware address, first two and last four bytes; valid with `known`. */
+  macHigh = 0
+  macLow = 0
+  known = false
+  /** An answer is awaited. */
+  asked = false
+  /** Microseconds. */
+  askedAt = Number.NEGATIVE_INFINITY
+
+  constructor(address: IpAddress) {
+    this.address = address
+  }
+}
+
 /** Hardware addresses of neighbours (RFC 826), bounded; the oldest entry goes first. */
 export class Neighbours {
-  readonly #table = new Map<
-    number,
-    { readonly mac: Uint8Array; askedAt: number; known: boolean; asked: boolean }
-  >()
+  readonly #table = new Map<number | string, Neighbour>()
   readonly #limit: number
 
   constructor(limit = 1024) {
     this.#limit = limit
   }
 
-  /** Copies the address to `mac` and returns true when it is known. */
-  lookup(address: number, mac: Uint8Array): boolean {
-    const entry = this.#table.get(address)
-    if (entry === undefined || !entry.known) return false
-    mac.set(entry.mac)
-    return true
+  /** The neighbour whose hardware address is known, else null. */
+  lookup(address: IpAddress): Neighbour | null {
+    const entry = this.#table.get(keyOf(address))
+    return entry?.known === true ? entry : null
   }
 
-  /** Notes what a neighbour said of itself. Returns true when that is news, or was asked for. `create` false only updates. */
-  learn(address: number, mac: Uint8Array, create: boolean): boolean {
-    const entry = this.#table.get(address)
+  /**
+   * Notes what a neighbour said of itself, six bytes. Returns its entry when that is news, or was asked for, else null.
+   * `create` false only updates.
+   */
+  learn(address: IpAddress, mac: Uint8Array, create: boolean): Neighbour | null {
+    let entry = this.#table.get(keyOf(address))
     if (entry === undefined) {
-      if (!create) return false
-      this.#make(address).mac.set(mac)
-      this.#table.get(address)!.known = true
-      return true
+      if (!create) return null
+      entry = this.#make(address)
     }
-    const news = entry.asked || !entry.known || entry.mac.some((byte, i) => byte !== mac[i])
-    entry.mac.set(mac)
+    const high = get16(mac, 0)
+    const low = get32(mac, 2)
+    const news = entry.asked || !entry.known || entry.macHigh !== high || entry.macLow !== low
+    entry.macHigh = high
+    entry.macLow = low
     entry.known = true
     entry.asked = false
-    return news
+    return news ? entry : null
   }
 
   /** Whether a request for the address may be sent at `now` (microseconds): at most one a second (RFC 1122 2.3.2.1). */
-  mayAsk(address: number, now: number): boolean {
-    const entry = this.#table.get(address) ?? this.#make(address)
+  mayAsk(address: IpAddress, now: number): boolean {
+    const entry = this.#table.get(keyOf(address)) ?? this.#make(address)
     if (now - entry.askedAt < 1_000_000) return false
     entry.askedAt = now
     entry.asked = true
     return true
   }
 
-  #make(address: number): { mac: Uint8Array; askedAt: number; known: boolean; asked: boolean } {
+  #make(address: IpAddress): Neighbour {
     if (this.#table.size >= this.#limit) {
       for (const oldest of this.#table.keys()) {
         this.#table.delete(oldest)
         break
       }
     }
-    const entry = { mac: new Uint8Array(6), askedAt: Number.NEGATIVE_INFINITY, known: false, asked: false }
-    this.#table.set(address, entry)
+    const entry = new Neighbour(address)
+    this.#table.set(keyOf(address), entry)
     return entry
   }
+}
+
+function keyOf(address: IpAddress): number | string {
+  return address.version === 4 ? address.w3 : address.toString()
 }

@@ -134,7 +134,7 @@ export class PlainInput {
     if (tcpTotal + TCP_AT > frameBytes) return false
     const source = straddle(w6, w7)
     const destination = straddle(w7, w8)
-    if (!this.#link.isLocal(destination)) return false
+    if (!this.#link.isLocal4(destination)) return false
     const w12 = words[at + 12]!
     let partial = 0
     let verified = 0
@@ -151,8 +151,7 @@ export class PlainInput {
     }
     const w9 = words[at + 9]!
     const w10 = words[at + 10]!
-    segment.source = source
-    segment.destination = destination
+    segment.setV4(source, destination)
     segment.sourcePort = swap16(w8 >>> 16)
     segment.destinationPort = swap16(w9 & 0xffff)
     segment.seq = straddle(w9, w10)

@@ -1,4 +1,22 @@
+import type { IpAddress } from '../ip/address.ts'
+import type { Segment } from './segment.ts'
 import type { Tcb } from './tcb.ts'
+
+/** Ports and last words differ first, whatever the family. */
+function matches(tcb: Tcb, segment: Segment): boolean {
+  if (tcb.remotePort !== segment.sourcePort || tcb.localPort !== segment.destinationPort) return false
+  const { local, remote } = tcb
+  return (
+    remote.w3 === segment.source3 &&
+    local.w3 === segment.destination3 &&
+    remote.w2 === segment.source2 &&
+    local.w2 === segment.destination2 &&
+    remote.w1 === segment.source1 &&
+    local.w1 === segment.destination1 &&
+    remote.w0 === segment.source0 &&
+    local.w0 === segment.destination0
+  )
+}
 
 /**
  * Connections by (local address, local port, remote address, remote port): open addressing with linear probing, at most
@@ -24,28 +42,41 @@ export class FlowTable {
     return this.#count
   }
 
-  find(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): Tcb | null {
+  /** The connection a segment belongs to. */
+  find(segment: Segment): Tcb | null {
     const last = this.#last
-    if (
-      last !== null &&
-      last.remotePort === remotePort &&
-      last.remoteAddress === remoteAddress &&
-      last.localPort === localPort &&
-      last.localAddress === localAddress
-    ) {
-      return last
+    if (last !== null && matches(last, segment)) return last
+    const ports = (segment.sourcePort << 16) | segment.destinationPort
+    let remote = segment.source3
+    let local = segment.destination3
+    if (segment.version === 6) {
+      remote = this.#foldWords(segment.source0, segment.source1, segment.source2, remote)
+      local = this.#foldWords(segment.destination0, segment.destination1, segment.destination2, local)
     }
-    let at = this.#hash(localAddress, localPort, remoteAddress, remotePort) & this.#mask
+    let at = this.#hash(local, remote, ports) & this.#mask
+    for (;;) {
+      const tcb = this.#slots[at]!
+      if (tcb === null) return null
+      if (matches(tcb, segment)) {
+        this.#last = tcb
+        return tcb
+      }
+      at = (at + 1) & this.#mask
+    }
+  }
+
+  /** The connection between two endpoints. */
+  get(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): Tcb | null {
+    let at = this.#hashOf(local, localPort, remote, remotePort) & this.#mask
     for (;;) {
       const tcb = this.#slots[at]!
       if (tcb === null) return null
       if (
         tcb.remotePort === remotePort &&
-        tcb.remoteAddress === remoteAddress &&
         tcb.localPort === localPort &&
-        tcb.localAddress === localAddress
+        tcb.remote.equals(remote) &&
+        tcb.local.equals(local)
       ) {
-        this.#last = tcb
         return tcb
       }
       at = (at + 1) & this.#mask
@@ -86,13 +117,32 @@ export class FlowTable {
   }
 
   #home(tcb: Tcb): number {
-    return this.#hash(tcb.localAddress, tcb.localPort, tcb.remoteAddress, tcb.remotePort) & this.#mask
+    return this.#hashOf(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort) & this.#mask
   }
 
-  #hash(localAddress: number, localPort: number, remoteAddress: number, remotePort: number): number {
-    let h = Math.imul(remoteAddress ^ this.#key0, 0x9e3779b1)
-    h = Math.imul((h ^ (h >>> 15)) + ((remotePort << 16) | localPort), this.#key1)
-    h = Math.imul((h ^ (h >>> 13)) + localAddress, 0x85ebca6b)
+  #hashOf(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
+    const ports = (remotePort << 16) | localPort
+    if (local.version === 4) return this.#hash(local.w3, remote.w3, ports)
+    return this.#hash(
+      this.#foldWords(local.w0, local.w1, local.w2, local.w3),
+      this.#foldWords(remote.w0, remote.w1, remote.w2, remote.w3),
+      ports,
+    )
+  }
+
+  #hash(local: number, remote: number, ports: number): number {
+    let h = Math.imul(remote ^ this.#key0, 0x9e3779b1)
+    h = Math.imul((h ^ (h >>> 15)) + ports, this.#key1)
+    h = Math.imul((h ^ (h >>> 13)) + local, 0x85ebca6b)
+    return h ^ (h >>> 16)
+  }
+
+  /** Four words of an IPv6 address as one: keyed at every step, as a peer chooses many of their bits. */
+  #foldWords(w0: number, w1: number, w2: number, w3: number): number {
+    let h = Math.imul(w0 ^ this.#key0, this.#key1)
+    h = Math.imul((h ^ (h >>> 15)) + w1, 0x9e3779b1)
+    h = Math.imul((h ^ (h >>> 13)) + (w2 ^ this.#key0), this.#key1)
+    h = Math.imul((h ^ (h >>> 15)) + w3, 0x85ebca6b)
     return h ^ (h >>> 16)
   }
 

@@ -1,12 +1,14 @@
 import type { Counters } from '../counters.ts'
-import { L4_OFFSET, type Link } from '../ip/link.ts'
-import { put16 } from '../wire/bytes.ts'
-import { addSums, pseudoHeaderSum, sumBytes } from '../wire/checksum.ts'
+import type { IpAddress } from '../ip/address.ts'
+import type { Link } from '../ip/link.ts'
+import { get16, get32, put16 } from '../wire/bytes.ts'
+import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
 import {
   ACK,
   FIN,
   PSH,
+  putFastOpen,
   putMss,
   putSack,
   putSackPermitted,
@@ -31,7 +33,6 @@ export class TcpOutput {
   readonly #config: TcpConfig
   readonly #window: WindowKeeper
   readonly #edges = new Int32Array(8)
-  readonly #rstMac = new Uint8Array(6)
 
   constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper) {
     this.#link = link
@@ -41,8 +42,28 @@ export class TcpOutput {
   }
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */
-  get localMss(): number {
-    return Math.min(65_495, this.#link.nic.info.mtu - 40)
+  localMss(tcb: Tcb): number {
+    // RFC 2675 5.1: 65535 would mean a jumbogram's.
+    return Math.min(65_495, this.#link.nic.info.mtu - (tcb.local.version === 4 ? 40 : 60))
+  }
+
+  /** Most payload bytes, options included, that fit into a transmit slot. */
+  slotMss(tcb: Tcb): number {
+    return this.#link.nic.txSlotBytes - this.#link.transportOffset(tcb.local) - TCP_MIN_HEADER_BYTES
+  }
+
+  /** Payload of a full segment in packets of `mtu` bytes towards this peer, options of every segment deducted. */
+  mssFor(tcb: Tcb, mtu: number): number {
+    const { snd } = tcb
+    const headers = tcb.local.version === 4 ? 40 : 60
+    const largest = Math.min(snd.peerMss, this.slotMss(tcb), mtu - headers)
+    const asked = tcb.options.maxSeg > 0 ? Math.min(largest, tcb.options.maxSeg) : largest
+    return Math.max(32, asked - (tcb.timestamps ? 12 : 0))
+  }
+
+  /** RFC 6928. */
+  initialWindow(mss: number): number {
+    return Math.min(10 * mss, Math.max(2 * mss, 14_600))
   }
 
   /** An ACK with everything the peer should know; clears what was owed. */
@@ -57,13 +78,16 @@ export class TcpOutput {
    */
   send(tcb: Tcb, flags: number, seq: number, skip: number, length: number, now: number): boolean {
     if (!tcb.hasRemoteMac) {
-      if (!this.#link.resolve(tcb.localAddress, tcb.remoteAddress, tcb.remoteMac, now)) return false
+      const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
+      if (neighbour === null) return false
+      tcb.remoteMacHigh = neighbour.macHigh
+      tcb.remoteMacLow = neighbour.macLow
       tcb.hasRemoteMac = true
     }
     const at = this.#link.reserve()
     if (at < 0) return false
     const frame = this.#link.nic.txMemory
-    const tcp = at + L4_OFFSET
+    const tcp = at + this.#link.transportOffset(tcb.local)
     const rcv = tcb.rcv
     const optionBytes =
       (flags & SYN) !== 0
@@ -84,12 +108,13 @@ export class TcpOutput {
       window,
     )
     if (length > 0) tcb.snd.peek(skip, length, frame, tcp + headerBytes)
-    this.#finish(frame, at, tcb.localAddress, tcb.remoteAddress, headerBytes + length)
+    this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
     this.#link.send(
       at,
-      tcb.remoteMac,
-      tcb.localAddress,
-      tcb.remoteAddress,
+      tcb.remoteMacHigh,
+      tcb.remoteMacLow,
+      tcb.local,
+      tcb.remote,
       IPPROTO_TCP,
       headerBytes + length,
       tcb.ipId++ & 0xffff,
@@ -112,10 +137,10 @@ export class TcpOutput {
     const length =
       segment.length + ((segment.flags & SYN) !== 0 ? 1 : 0) + ((segment.flags & FIN) !== 0 ? 1 : 0)
     const frame = this.#link.nic.txMemory
-    for (let i = 0; i < 6; i++) this.#rstMac[i] = header[6 + i]!
+    const local = this.#link.localOf(segment)
     putTcp(
       frame,
-      at + L4_OFFSET,
+      at + this.#link.transportOffset(local),
       segment.destinationPort,
       segment.sourcePort,
       hasAck ? segment.ack : 0,
@@ -124,7 +149,7 @@ export class TcpOutput {
       hasAck ? RST : RST | ACK,
       0,
     )
-    this.#sendBare(frame, at, segment.destination, segment.source)
+    this.#sendBare(frame, at, get16(header, 6), get32(header, 8), local, segment.source())
   }
 
   /** Aborts a connection towards its peer. */
@@ -133,10 +158,9 @@ export class TcpOutput {
     const at = this.#link.reserve()
     if (at < 0) return
     const frame = this.#link.nic.txMemory
-    this.#rstMac.set(tcb.remoteMac)
     putTcp(
       frame,
-      at + L4_OFFSET,
+      at + this.#link.transportOffset(tcb.local),
       tcb.localPort,
       tcb.remotePort,
       tcb.snd.nxt,
@@ -145,7 +169,7 @@ export class TcpOutput {
       RST | ACK,
       0,
     )
-    this.#sendBare(frame, at, tcb.localAddress, tcb.remoteAddress)
+    this.#sendBare(frame, at, tcb.remoteMacHigh, tcb.remoteMacLow, tcb.local, tcb.remote)
   }
 
   /** Payload of a full segment that leaves now: SACK blocks take their room from it (RFC 6691 section 2). */
@@ -166,29 +190,45 @@ export class TcpOutput {
     return (Math.floor(now / 1000) + tcb.tsOffset) | 0
   }
 
-  #sendBare(frame: Uint8Array, at: number, source: number, destination: number): void {
-    this.#finish(frame, at, source, destination, TCP_MIN_HEADER_BYTES)
-    this.#link.send(at, this.#rstMac, source, destination, IPPROTO_TCP, TCP_MIN_HEADER_BYTES, 0)
+  #sendBare(
+    frame: Uint8Array,
+    at: number,
+    macHigh: number,
+    macLow: number,
+    source: IpAddress,
+    destination: IpAddress,
+  ): void {
+    this.#finish(frame, at + this.#link.transportOffset(source), source, destination, TCP_MIN_HEADER_BYTES)
+    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, TCP_MIN_HEADER_BYTES, 0)
     this.#counters.resetsSent++
   }
 
-  #finish(frame: Uint8Array, at: number, source: number, destination: number, bytes: number): void {
-    const tcp = at + L4_OFFSET
-    const sum = addSums(pseudoHeaderSum(source, destination, IPPROTO_TCP, bytes), sumBytes(frame, tcp, bytes))
+  #finish(frame: Uint8Array, tcp: number, source: IpAddress, destination: IpAddress, bytes: number): void {
+    const pseudo =
+      source.version === 4
+        ? pseudoHeaderSum(source.w3, destination.w3, IPPROTO_TCP, bytes)
+        : pseudoHeaderSum6(source, destination, IPPROTO_TCP, bytes)
+    const sum = addSums(pseudo, sumBytes(frame, tcp, bytes))
     put16(frame, tcp + tcpField.checksum, ~sum & 0xffff)
   }
 
   #putSynOptions(tcb: Tcb, flags: number, frame: Uint8Array, at: number, now: number): number {
     // A SYN offers what we can; a SYN,ACK confirms what the peer offered (RFC 7323 1.3, RFC 2018 section 2).
     const offer = (flags & ACK) === 0 && tcb.state !== SYN_RECEIVED
-    let used = putMss(frame, at, this.localMss)
-    if (offer ? this.#config.sack : tcb.sack) used += putSackPermitted(frame, at + used)
+    const { maxSeg } = tcb.options
+    let used = putMss(frame, at, maxSeg > 0 ? Math.min(maxSeg, this.localMss(tcb)) : this.localMss(tcb))
+    const sack = offer ? this.#config.sack : tcb.sack
     if (offer ? this.#config.timestamps : tcb.timestamps) {
-      used += putTimestamps(frame, at + used, this.timestamp(tcb, now), tcb.rcv.tsRecent)
-    }
+      putTimestamps(frame, at + used, this.timestamp(tcb, now), tcb.rcv.tsRecent)
+      // Stands where the NOPs would that align the timestamps.
+      if (sack) putSackPermitted(frame, at + used, 0)
+      used += 12
+    } else if (sack) used += putSackPermitted(frame, at + used, 2)
     if (offer ? this.#config.windowScaling : tcb.windowScaling) {
       used += putWindowScale(frame, at + used, this.#window.shift())
     }
+    const cookie = tcb.fastOpenCookie
+    if (cookie !== null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
     return used
   }
 

@@ -1,10 +1,19 @@
+import { IpAddress, V4_MAPPED } from '../ip/address.ts'
 import { TcpOptions } from '../wire/tcp.ts'
 
 /** One received TCP segment, parsed. A single instance is overwritten for every segment. */
 export class Segment {
-  /** Addresses as integers. */
-  source = 0
-  destination = 0
+  /** 4 or 6. */
+  version = 4
+  /** Words of the addresses in network order, IPv4 v4-mapped as in `IpAddress`. */
+  source0 = 0
+  source1 = 0
+  source2 = V4_MAPPED
+  source3 = 0
+  destination0 = 0
+  destination1 = 0
+  destination2 = V4_MAPPED
+  destination3 = 0
   sourcePort = 0
   destinationPort = 0
   seq = 0
@@ -30,4 +39,25 @@ export class Segment {
   headerBytes = 0
   /** The frame's niovs have found a new place and must not be recycled. */
   taken = false
+
+  /** Sets both addresses to IPv4, given as integers. */
+  setV4(source: number, destination: number): void {
+    if (this.version !== 4) {
+      this.version = 4
+      this.source0 = this.source1 = this.destination0 = this.destination1 = 0
+      this.source2 = this.destination2 = V4_MAPPED
+    }
+    this.source3 = source
+    this.destination3 = destination
+  }
+
+  /** A new object: not for every packet. */
+  source(): IpAddress {
+    return new IpAddress(this.source0, this.source1, this.source2, this.source3)
+  }
+
+  /** A new object: not for every packet. */
+  destination(): IpAddress {
+    return new IpAddress(this.destination0, this.destination1, this.destination2, this.destination3)
+  }
 }

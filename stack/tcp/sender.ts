@@ -1,4 +1,8 @@
-/** The sending half of a connection: RFC 9293's SND variables, the bytes not yet acknowledged, RFC 6298's timing. */
+import type { CubicState } from './congestion/cubic.ts'
+import type { Flight } from './flight.ts'
+import type { Rack } from './rack.ts'
+
+const NOTHING = new Uint8Array(0)
 
 /** RFC 6298 (2.1): before the first measurement. */
 export const INITIAL_RTO_US = 1_000_000
@@ -6,6 +10,20 @@ export const INITIAL_RTO_US = 1_000_000
 export const MIN_RTO_US = 200_000
 export const MAX_RTO_US = 120_000_000
 
+/** Nothing is wrong; loss is being repaired; a congestion mark was answered; the timer fired. */
+export const PHASE_OPEN = 0
+export const PHASE_RECOVERY = 1
+export const PHASE_CWR = 2
+export const PHASE_LOSS = 3
+
+/** RFC 6298 5; RFC 8985 7 and 6.2; RFC 9293 3.8.6.1; and the override of silly window avoidance (3.8.6.2.1). */
+export const TIMER_FOR_TIMEOUT = 0
+export const TIMER_FOR_PROBE = 1
+export const TIMER_FOR_REORDERING = 2
+export const TIMER_FOR_PERSIST = 3
+export const TIMER_FOR_OVERRIDE = 4
+
+/** The sending half of a connection: RFC 9293's SND variables, the bytes not yet acknowledged, RFC 6298's timing. */
 export class Sender {
   /** Initial send sequence number. */
   iss = 0
@@ -26,40 +44,74 @@ export class Sender {
   shift = 0
   /** Payload bytes of a full segment, options already deducted. */
   mss = 536
+  /** What the peer announced, options not deducted. */
+  peerMss = 536
 
+  /** Congestion window, bytes; what `CongestionControl` keeps of a byte still to be added to it. */
   cwnd = 0
+  cwndCredit = 0
   ssthresh = 0x7fffffff
-  dupAcks = 0
-  /** RFC 6582: in fast recovery until this is acknowledged. */
+  cubic: CubicState | null = null
+  /** The window held data back since the last ACK: only then may it grow (RFC 9438 5.8, RFC 7661). */
+  cwndLimited = false
+  /** `PHASE_*` */
+  phase = PHASE_OPEN
+  /** SND.MAX when the phase began: it ends when this is acknowledged (RFC 6582 recover, RFC 6675 RecoveryPoint). */
   recover = 0
-  inRecovery = false
+  /** Duplicate ACKs in a row, for peers without SACK: each says that one more segment has left the network. */
+  dupAcks = 0
+  /** Proportional rate reduction (RFC 9937): bytes delivered and sent since recovery began, and in flight when it did. */
+  prrDelivered = 0
+  prrOut = 0
+  prrFlight = 0
+  /** What to go back to when the reduction proves needless, and when the first retransmission left (RFC 4015). */
+  priorCwnd = 0
+  priorSsthresh = 0
+  undoAt = -1
+
+  /** Scoreboard of what is outstanding; lent by the transmitter while something is. */
+  flight: Flight | null = null
+  /** RACK-TLP's memory, made with the first data sent. */
+  rack: Rack | null = null
 
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
   rttvar = 0
   rto = INITIAL_RTO_US
-  /** Consecutive timeouts. */
+  /** Consecutive timeouts, and when the first of them was noticed (microseconds). */
   retries = 0
-  /** When the timer last made us send something again (microseconds). */
+  firstTimeoutAt = 0
+  /** When the retransmission timeout is due, whatever the timer is armed for; when SND.UNA last moved (microseconds). */
   timeoutAt = 0
-  /** The segment being timed when there are no timestamps (Karn: never a retransmitted one). */
-  timing = false
-  timedSeq = 0
-  timedAt = 0
+  progressAt = 0
+  /** What the retransmission timer is armed for: `TIMER_FOR_*`. */
+  timerFor = 0
+  /** When the SYN left: 0 before, -1 once it had to be sent again. It times the handshake (Karn). */
+  synAt = 0
+  /** When data was last sent (microseconds). */
+  lastSentAt = 0
+  /** End of the last segment that was less than full: another is held back while this is unacknowledged (Nagle). */
+  smallEnd = 0
+  /** Pacing: when the next segment may leave (microseconds). */
+  paceAt = 0
+  /** Sequence number just behind the last byte of urgent data, valid while `urgent`. */
+  up = 0
+  urgent = false
 
   /** Bytes from `una` on (SYN and FIN take none), as a ring. */
-  #ring = new Uint8Array(0)
+  #ring = NOTHING
   #start = 0
   /** Bytes in the ring. */
   buffered = 0
-  readonly limit: number
+  /** Most bytes buffered. */
+  limit: number
   /** The application has closed its half: a FIN follows the last byte. */
   finQueued = false
   finSent = false
   /** The application was told that the buffer is full and wants to hear when it isn't. */
   wantsRoom = false
 
-  /** @param limit most bytes buffered; a power of two */
+  /** @param limit most bytes buffered */
   constructor(limit: number) {
     this.limit = limit
   }
@@ -97,9 +149,14 @@ export class Sender {
     this.buffered -= count
   }
 
+  /** Gives memory back when nothing waits: an idle connection needs none. */
+  shrink(): void {
+    if (this.buffered === 0 && this.#ring.length > 4096) this.clear()
+  }
+
   /** Frees the buffer. */
   clear(): void {
-    this.#ring = new Uint8Array(0)
+    this.#ring = NOTHING
     this.#start = 0
     this.buffered = 0
   }

@@ -5,6 +5,8 @@
 export class SocketOptions {
   static readonly default: SocketOptions = new SocketOptions()
 
+  /** IPV6_V6ONLY: an IPv6 wildcard listener takes no IPv4 (RFC 3493 5.3; off by default, as on Linux). */
+  v6Only = false
   /** TCP_NODELAY: small segments leave at once (no Nagle, RFC 9293 3.7.4). */
   noDelay = false
   /** TCP_CORK: only full segments leave, until it is cleared. */

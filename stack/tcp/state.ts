@@ -39,6 +39,7 @@ export const EVENT_CLOSED = 8 // the connection is gone (error says why)
 export const EVENT_ACCEPT = 16
 
 /** Errors a connection ends with: positive errno numbers of Linux. */
+export const EPIPE = 32
 export const ECONNRESET = 104
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111

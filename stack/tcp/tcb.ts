@@ -1,6 +1,8 @@
+import { IpAddress } from '../ip/address.ts'
 import type { Fragments } from '../memory/fragments.ts'
-import { Timer } from '../timers.ts'
+import { Timer, type TimerWheel } from '../timers.ts'
 import { Receiver } from './receiver.ts'
+import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
 import { SocketOptions } from './socket-options.ts'
 import { CLOSED } from './state.ts'
@@ -37,13 +39,15 @@ export class Tcb {
   /** Index in the TCP module's table while the connection exists. */
   id = -1
   state = CLOSED
-  /** Addresses as integers, ports in host order. */
-  localAddress = 0
+  /** Of the same version. Connections of one interface address share its object. */
+  local: IpAddress = IpAddress.any4
+  remote: IpAddress = IpAddress.any4
+  /** Host order. */
   localPort = 0
-  remoteAddress = 0
   remotePort = 0
-  /** Where its frames go. All zero until known. */
-  readonly remoteMac: Uint8Array = new Uint8Array(6)
+  /** Hardware address its frames go to: first two and last four bytes. Valid with `hasRemoteMac`. */
+  remoteMacHigh = 0
+  remoteMacLow = 0
   hasRemoteMac = false
 
   /** Negotiated with the SYNs. */
@@ -57,8 +61,26 @@ export class Tcb {
   readonly snd: Sender
   readonly retransmitTimer: Timer
   readonly ackTimer: Timer
-  /** TIME-WAIT, half-open and orphaned FIN-WAIT-2 connections end with it. */
-  readonly lifeTimer: Timer
+  /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. Made when first needed. */
+  #lifeTimer: Timer | null = null
+  readonly #handler: TimerHandler
+
+  /** Made when pacing first holds something back. */
+  paceTimer: Timer | null = null
+
+  /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
+  passive = false
+  /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
+  fastOpened = false
+  /** Cookie that the SYN,ACK gives to a client which asked for one, two words. */
+  fastOpenCookie: Int32Array | null = null
+  /** When something was last heard of the peer, microseconds; kept for keepalive, to the accuracy of a burst. */
+  heardAt = 0
+  /** Keepalive probes sent since. */
+  keepProbes = 0
+  /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
+  invalidSecond = 0
+  invalidAcks = 0
 
   /** `EVENT_*` bits not yet drained. */
   events = 0
@@ -87,28 +109,52 @@ export class Tcb {
     this.snd = new Sender(sendLimit)
     this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
     this.ackTimer = new TcbTimer(this, TIMER_ACK, handler)
-    this.lifeTimer = new TcbTimer(this, TIMER_LIFE, handler)
+    this.#handler = handler
   }
+
+  get lifeTimer(): Timer {
+    this.#lifeTimer ??= new TcbTimer(this, TIMER_LIFE, this.#handler)
+    return this.#lifeTimer
+  }
+
+  /** The timers made so far, to cancel them. */
+  cancelTimers(wheel: TimerWheel): void {
+    wheel.cancel(this.retransmitTimer)
+    wheel.cancel(this.ackTimer)
+    if (this.#lifeTimer !== null) wheel.cancel(this.#lifeTimer)
+    if (this.paceTimer !== null) wheel.cancel(this.paceTimer)
+  }
+}
+
+function takesVersion(address: IpAddress | null, v6Only: boolean, version: number): boolean {
+  if (address === null) return true
+  // IPV6_V6ONLY (RFC 3493 5.3): otherwise an IPv6 wildcard takes IPv4 too.
+  return address.version === version || (version === 4 && address.unspecified && !v6Only)
 }
 
 /** A passive open: connections wait here, established and in order, until accepted. */
 export class Listener {
-  readonly address: number
+  readonly address: IpAddress | null
   readonly port: number
   /** Most established connections that wait. */
   readonly backlog: number
   readonly ready: Tcb[] = []
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0
+  /** Of those, opened with data in the SYN. */
+  fastOpens = 0
   events = 0
   owner: object | null = null
   closed = false
   /** Inherited by the connections accepted. */
   options: SocketOptions
 
-  /** @param address 0 = every address of the interface */
+  /**
+   * @param address null = every address of the interface; `IpAddress.any4` every IPv4 one, `IpAddress.any6` every one, or
+   *   with `SocketOptions.v6Only` every IPv6 one
+   */
   constructor(
-    address: number,
+    address: IpAddress | null,
     port: number,
     backlog: number,
     options: SocketOptions = SocketOptions.default,
@@ -117,5 +163,30 @@ export class Listener {
     this.address = address
     this.port = port
     this.backlog = backlog
+  }
+
+  /** Whether a SYN to this address is the listener's. */
+  accepts(segment: Segment): boolean {
+    const { address } = this
+    if (address === null) return true
+    if (address.unspecified) return takesVersion(address, this.options.v6Only, segment.version)
+    return (
+      address.w3 === segment.destination3 &&
+      address.w2 === segment.destination2 &&
+      address.w1 === segment.destination1 &&
+      address.w0 === segment.destination0
+    )
+  }
+
+  /** Whether both can't listen on one port (Linux `inet_rcv_saddr_equal`). */
+  conflicts(other: IpAddress | null, v6Only: boolean): boolean {
+    const { address } = this
+    if (address !== null && other !== null && !address.unspecified && !other.unspecified)
+      return address.equals(other)
+    // A wildcard: they meet where both take the same version.
+    return (
+      (takesVersion(address, this.options.v6Only, 4) && takesVersion(other, v6Only, 4)) ||
+      (takesVersion(address, this.options.v6Only, 6) && takesVersion(other, v6Only, 6))
+    )
   }
 }

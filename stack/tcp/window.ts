@@ -42,6 +42,11 @@ export class WindowKeeper {
     tcb.rcv.bytesPerNiov = Math.max(1, Math.floor(perNiov / 2))
   }
 
+  /** Window for data that comes with a SYN, before anything was announced: a full initial flight, as a SYN,ACK would say. */
+  initial(tcb: Tcb): number {
+    return Math.min(tcb.rcv.windowLimit, 10 * this.#segment)
+  }
+
   /** The connection is established. Half-open ones don't count, or a SYN flood would shrink everybody's window. */
   enter(tcb: Tcb): void {
     if (tcb.rcv.counted) return

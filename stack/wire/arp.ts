@@ -35,24 +35,24 @@ export function arpTargetAddress(bytes: Uint8Array, at: number): number {
   return get32(bytes, at + arpField.targetAddress)
 }
 
-/** Writes the 28-byte packet. Addresses are integers, hardware addresses six bytes. */
+/** Writes the 28-byte packet. Addresses are integers; the target's hardware address comes as its first two and last four bytes. */
 export function putArp(
   frame: Uint8Array,
   at: number,
   operation: number,
   senderMac: Uint8Array,
   senderAddress: number,
-  targetMac: Uint8Array,
+  targetMacHigh: number,
+  targetMacLow: number,
   targetAddress: number,
 ): void {
   put16(frame, at, 1)
   put16(frame, at + 2, 0x0800)
   put16(frame, at + 4, 0x0604)
   put16(frame, at + 6, operation)
-  for (let i = 0; i < 6; i++) {
-    frame[at + arpField.senderMac + i] = senderMac[i]!
-    frame[at + arpField.targetMac + i] = targetMac[i]!
-  }
+  for (let i = 0; i < 6; i++) frame[at + arpField.senderMac + i] = senderMac[i]!
+  put16(frame, at + arpField.targetMac, targetMacHigh)
+  put32(frame, at + arpField.targetMac + 2, targetMacLow)
   put32(frame, at + arpField.senderAddress, senderAddress)
   put32(frame, at + arpField.targetAddress, targetAddress)
 }

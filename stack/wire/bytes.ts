@@ -12,11 +12,6 @@ export function get32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }
 
-/** A hardware address as one number. */
-export function get48(mac: Uint8Array): number {
-  return ((mac[0]! << 8) | mac[1]!) * 2 ** 32 + (get32(mac, 2) >>> 0)
-}
-
 export function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 8
   bytes[at + 1] = value

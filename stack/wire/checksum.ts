@@ -96,6 +96,40 @@ export function sumWords(bytes: Uint8Array, words: Uint32Array, offset: number, 
   return rest === 0 ? body : addSums(body, sumBytes(bytes, offset + length - rest, rest))
 }
 
+/** The words of an IPv6 address, as `IpAddress` has them. */
+interface Words {
+  readonly w0: number
+  readonly w1: number
+  readonly w2: number
+  readonly w3: number
+}
+
+/** Sum of a word's halves. */
+function halves(word: number): number {
+  return (word >>> 16) + (word & 0xffff)
+}
+
+/** Folded sum of the pseudo-header of IPv6 (RFC 8200 section 8.1). @param length bytes of upper-layer header and payload */
+export function pseudoHeaderSum6(
+  source: Words,
+  destination: Words,
+  protocol: number,
+  length: number,
+): number {
+  return fold(
+    halves(source.w0) +
+      halves(source.w1) +
+      halves(source.w2) +
+      halves(source.w3) +
+      halves(destination.w0) +
+      halves(destination.w1) +
+      halves(destination.w2) +
+      halves(destination.w3) +
+      halves(length) +
+      protocol,
+  )
+}
+
 /**
  * Folded sum of the TCP pseudo-header (RFC 9293 section 3.1).
  * @param source,destination IPv4 addresses as integers @param length bytes of TCP header and payload

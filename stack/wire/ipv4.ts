@@ -54,14 +54,3 @@ export function parseIpv4(text: string): number | null {
   }
   return address
 }
-
-/** The four bytes of an address in network order. */
-export function ipv4Bytes(address: number): Uint8Array {
-  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address)
-}
-
-/** Whether one host can have the address; nobody else is answered (RFC 1122 3.2.1.3, 4.2.3.10). */
-export function isUnicast(address: number): boolean {
-  const first = address >>> 24
-  return first !== 0 && first < 224
-}

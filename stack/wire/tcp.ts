@@ -33,6 +33,7 @@ const OPTION_WINDOW_SCALE = 3
 const OPTION_SACK_PERMITTED = 4
 const OPTION_SACK = 5
 const OPTION_TIMESTAMPS = 8
+const OPTION_FAST_OPEN = 34
 
 /** RFC 7323 section 2.3: a shift above 14 is used as 14. */
 export const MAX_WINDOW_SHIFT = 14
@@ -53,6 +54,9 @@ export class TcpOptions {
   /** Edges of the SACK blocks, left and right in turn. */
   readonly sack: Int32Array = new Int32Array(8)
   sackBlocks = 0
+  /** TCP Fast Open (RFC 7413): where the cookie lies in the bytes parsed, and its length; 0 asks for one, -1 is absent. */
+  fastOpenAt = 0
+  fastOpenLength = -1
 
   clear(): void {
     this.mss = 0
@@ -62,6 +66,7 @@ export class TcpOptions {
     this.tsVal = 0
     this.tsEcr = 0
     this.sackBlocks = 0
+    this.fastOpenLength = -1
   }
 
   /**
@@ -104,6 +109,9 @@ export class TcpOptions {
       this.hasTimestamps = true
       this.tsVal = get32(bytes, at + 2)
       this.tsEcr = get32(bytes, at + 6)
+    } else if (kind === OPTION_FAST_OPEN) {
+      this.fastOpenAt = at + 2
+      this.fastOpenLength = size - 2
     } else if (kind === OPTION_SACK && size >= 10 && (size - 2) % 8 === 0) {
       this.sackBlocks = Math.min(4, (size - 2) / 8)
       for (let i = 0; i < this.sackBlocks * 2; i++) this.sack[i] = get32(bytes, at + 2 + i * 4)
@@ -131,10 +139,19 @@ export function putWindowScale(frame: Uint8Array, at: number, shift: number): nu
   return 4
 }
 
-/** Writes NOP NOP SACK-permitted; returns 4. */
-export function putSackPermitted(frame: Uint8Array, at: number): number {
-  put32(frame, at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK_PERMITTED << 8) | 2)
-  return 4
+/** Writes SACK-permitted behind `nops` NOPs; returns the bytes. */
+export function putSackPermitted(frame: Uint8Array, at: number, nops: number): number {
+  for (let i = 0; i < nops; i++) frame[at + i] = OPTION_NOP
+  put16(frame, at + nops, (OPTION_SACK_PERMITTED << 8) | 2)
+  return nops + 2
+}
+
+/** Writes a Fast Open cookie of two words and aligns it; returns 12. */
+export function putFastOpen(frame: Uint8Array, at: number, cookie: Int32Array): number {
+  put32(frame, at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_FAST_OPEN << 8) | 10)
+  put32(frame, at + 4, cookie[0]!)
+  put32(frame, at + 8, cookie[1]!)
+  return 12
 }
 
 /** Writes NOP NOP SACK with `blocks` blocks from `edges`; returns 4 + 8 per block. */

@@ -33,12 +33,21 @@ describe('parseListen', () => {
     ['*:9000', { port: 9000 }],
     ['9000', { port: 9000 }],
     ['192.0.2.1:0', { address: '192.0.2.1', port: 0 }],
+    ['[2001:db8::1]:9000', { address: '2001:db8::1', port: 9000 }],
   ])('%s', (text, expected) => expect(parseListen(text)).toEqual(expected))
 
-  it.each(['', 'x', '192.0.2.1', '192.0.2:80', '192.0.2.1:65536', '[::1]:80', 'host:80', '192.0.2.1:-1'])(
-    'refuses "%s"',
-    (text) => expect(() => parseListen(text)).toThrow(UsageError),
-  )
+  it.each([
+    '',
+    'x',
+    '192.0.2.1',
+    '192.0.2:80',
+    '192.0.2.1:65536',
+    '::1:80',
+    '[192.0.2.1]:80',
+    '[::1%eth0]:80',
+    'host:80',
+    '192.0.2.1:-1',
+  ])('refuses "%s"', (text) => expect(() => parseListen(text)).toThrow(UsageError))
 })
 
 describe('parseSink', () => {

@@ -2,10 +2,10 @@ import { MemoryLink } from '../../driver/memory/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { parseIpv4 } from '../../stack/wire/ipv4.ts'
 import { allocateArea, asNicMemory } from '../../uapi/area.ts'
 import type { Host } from '../../uapi/host.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
@@ -20,13 +20,13 @@ export function memoryHost(bytes: number): { host: Host; sent: () => number } {
   const clock = new VirtualClock()
   const link = new MemoryLink({ seed: 1, mtu: 9000, now: () => clock.now() })
   const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
-  const make = (nic: typeof link.a, address: number, seed: number): Stack => {
+  const make = (nic: typeof link.a, address: IpAddress, seed: number): Stack => {
     const stack = new Stack({ nic, memory: memoryFor(), clock, entropy: seededEntropy(seed) })
     stack.addAddress(address, true)
     return stack
   }
-  const address = parseIpv4('192.0.2.1')!
-  const peerAddress = parseIpv4('192.0.2.2')!
+  const address = IpAddress.parse('192.0.2.1')!
+  const peerAddress = IpAddress.parse('192.0.2.2')!
   const stack = make(link.b, address, 1)
   const peer = make(link.a, peerAddress, 2)
   const data = new Uint8Array(1 << 20)

@@ -1,6 +1,7 @@
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import type { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
@@ -23,8 +24,9 @@ export interface FrameSpec {
   destinationMac?: number
   /** Last byte of the source's. */
   sourceMac?: number
-  source?: number
-  destination?: number
+  /** An IPv4 address, as an integer too. */
+  source?: number | IpAddress
+  destination?: number | IpAddress
   sourcePort?: number
   destinationPort?: number
   seq?: number
@@ -51,6 +53,10 @@ export interface FrameSpec {
   padding?: number
 }
 
+function wordOf(address: number | IpAddress): number {
+  return typeof address === 'number' ? address : address.w3
+}
+
 const PEER_MAC = [2, 0, 0, 0, 0, 1]
 const STACK_MAC = [2, 0, 0, 0, 0, 2]
 
@@ -75,8 +81,8 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   view.setUint16(20, spec.flagsFragment ?? 0x4000)
   frame[22] = 64
   frame[23] = spec.protocol ?? 6
-  view.setInt32(26, spec.source ?? CLIENT)
-  view.setInt32(30, spec.destination ?? SERVER)
+  view.setInt32(26, wordOf(spec.source ?? CLIENT))
+  view.setInt32(30, wordOf(spec.destination ?? SERVER))
   frame.set(ipOptions, 34)
   const tcp = 14 + ipBytes
   view.setUint16(tcp, spec.sourcePort ?? 40_000)
@@ -216,12 +222,23 @@ export class RawPeer {
     const syn = this.send({ ...spec, seq: isn, flags: SYN })
     const answer = syn.find((segment) => segment.flags === (SYN | ACK))
     if (answer === undefined) throw new Error('no SYN,ACK')
-    const flow = new Flow(this, { ...spec, options: [], flags: ACK }, (isn + 1) | 0, (answer.seq + 1) | 0)
+    const flow = new Flow(
+      this,
+      { ...spec, options: timestampsOf(spec.options), flags: ACK },
+      (isn + 1) | 0,
+      (answer.seq + 1) | 0,
+    )
     this.send(flow.next({}))
     const tcb = this.stack.tcp.accept(this.listener)
     if (tcb === null) throw new Error('not accepted')
     return { tcb, flow }
   }
+}
+
+/** The timestamps among a SYN's options, aligned: once negotiated, every segment carries them (RFC 7323 section 3.2). */
+function timestampsOf(options: readonly number[] = []): number[] {
+  const at = options.findIndex((byte, i) => byte === 8 && options[i + 1] === 10)
+  return at < 0 ? [] : [1, 1, ...options.slice(at, at + 10)]
 }
 
 /** The peer's side of one connection. */

@@ -2,6 +2,7 @@ import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import type { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
@@ -48,7 +49,7 @@ export class RingPair {
   constructor(options: RingPairOptions = {}) {
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
     const memoryFor = (): NicMemory => plainMemory(256)
-    const make = (nic: typeof this.link.a, address: number, seed: number): Stack => {
+    const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
         nic,
         memory: memoryFor(),

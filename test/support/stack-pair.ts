@@ -2,14 +2,14 @@ import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
-import { parseIpv4 } from '../../stack/wire/ipv4.ts'
 
-export const CLIENT = parseIpv4('192.0.2.1')!
-export const SERVER = parseIpv4('192.0.2.2')!
+export const CLIENT = IpAddress.parse('192.0.2.1')!
+export const SERVER = IpAddress.parse('192.0.2.2')!
 
 export function plainMemory(niovs: number, niovSize = 4096): NicMemory {
   return {
@@ -34,7 +34,7 @@ export class StackPair {
 
   constructor(options: PairOptions = {}) {
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
-    const make = (nic: typeof this.link.a, address: number, seed: number): Stack => {
+    const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
         nic,
         memory: plainMemory(options.niovs ?? 1024),

@@ -77,6 +77,7 @@ export const IORING_MAX_ENTRIES = 32_768
 
 // Sockets (linux/socket.h, linux/in.h).
 export const AF_INET = 2
+export const AF_INET6 = 10
 export const SOCK_STREAM = 1
 export const SHUT_RD = 0
 export const SHUT_WR = 1

@@ -22,6 +22,7 @@ export const EOPNOTSUPP = 95
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
 export const EADDRNOTAVAIL = 99
+export const ENETUNREACH = 101
 export const ECONNABORTED = 103
 export const ECONNRESET = 104
 export const EISCONN = 106
@@ -59,6 +60,7 @@ const names: Record<number, string> = {
   97: 'EAFNOSUPPORT',
   98: 'EADDRINUSE',
   99: 'EADDRNOTAVAIL',
+  101: 'ENETUNREACH',
   103: 'ECONNABORTED',
   104: 'ECONNRESET',
   106: 'EISCONN',

@@ -1,3 +1,5 @@
+import { IpAddress } from '../../stack/ip/address.ts'
+
 /**
  * Structures that cross the ring boundary, as views of bytes with the kernel's layout (little-endian). A 64-bit field is a
  * number where its values fit 2^53; larger ones read as Infinity, which no check accepts.
@@ -211,9 +213,10 @@ export class ZcrxCtrl extends Struct {
 /** `struct sockaddr_in`, 16 bytes: family little-endian, port and address in network order. */
 export class SockaddrIn extends Struct {
   static readonly SIZE = 16
-  static of(address: number, port: number): Uint8Array {
+  /** @param address as an integer, or an address of version 4 */
+  static of(address: number | IpAddress, port: number): Uint8Array {
     const bytes = new Uint8Array(SockaddrIn.SIZE)
-    new SockaddrIn(bytes).set(address, port)
+    new SockaddrIn(bytes).set(typeof address === 'number' ? address : address.w3, port)
     return bytes
   }
   set(address: number, port: number): void {
@@ -231,6 +234,47 @@ export class SockaddrIn extends Struct {
   get address(): number {
     return this.view.getInt32(4, false)
   }
+}
+
+/** `struct sockaddr_in6`, 28 bytes: like `SockaddrIn`; IPv4 addresses are v4-mapped (RFC 3493 3.7). */
+export class SockaddrIn6 extends Struct {
+  static readonly SIZE = 28
+  /** RFC 2133's form, without a scope id, that Linux takes too. */
+  static readonly MIN_SIZE = 24
+  static of(address: IpAddress, port: number): Uint8Array {
+    const bytes = new Uint8Array(SockaddrIn6.SIZE)
+    new SockaddrIn6(bytes).set(address, port)
+    return bytes
+  }
+  set(address: IpAddress, port: number): void {
+    this.view.setUint16(0, 10, true)
+    this.view.setUint16(2, port, false)
+    this.view.setUint32(4, 0)
+    address.put(this.bytes, 8)
+    if (this.bytes.length >= SockaddrIn6.SIZE) this.view.setUint32(24, 0)
+  }
+  get family(): number {
+    return this.view.getUint16(0, true)
+  }
+  get port(): number {
+    return this.view.getUint16(2, false)
+  }
+  /** `sin6_flowinfo`, in host order. */
+  get flowInfo(): number {
+    return this.view.getUint32(4, false)
+  }
+  get address(): IpAddress {
+    return IpAddress.at(this.bytes, 8)
+  }
+  /** Interface index of a link-local address; 0 when not said. */
+  get scopeId(): number {
+    return this.bytes.length >= SockaddrIn6.SIZE ? this.u32(24) : 0
+  }
+}
+
+/** The sockaddr of an address: `sockaddr_in` or `sockaddr_in6`. */
+export function sockaddrOf(address: IpAddress, port: number): Uint8Array {
+  return address.version === 4 ? SockaddrIn.of(address, port) : SockaddrIn6.of(address, port)
 }
 
 /** Bytes of one `struct io_uring_zcrx_rqe`: `u64 off; u32 len; u32 __pad`. */

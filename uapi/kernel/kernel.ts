@@ -1,9 +1,9 @@
 import type { NicError } from '../../driver/errors.ts'
 import type { NicMemory } from '../../driver/nic.ts'
+import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener } from '../../stack/tcp/tcb.ts'
-import { ipv4Bytes } from '../../stack/wire/ipv4.ts'
 import { AddressSpace } from '../ring/address-space.ts'
 import type { RingMemory } from '../ring/memory.ts'
 import type { RingHost } from '../ring/ring.ts'
@@ -130,10 +130,10 @@ export class Kernel implements RingHost {
     this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
   }
 
-  /** The stack that serves a local address; for address 0 the only one there is. */
-  stackFor(address: number): Stack | null {
+  /** The stack that serves a local address; for the unspecified one the only one there is. */
+  stackFor(address: IpAddress): Stack | null {
     for (const stack of this.stacks) {
-      if (address === 0 ? this.stacks.length === 1 : stack.link.isLocal(address)) return stack
+      if (address.unspecified ? this.stacks.length === 1 : stack.link.isLocal(address)) return stack
     }
     return null
   }
@@ -143,12 +143,12 @@ export class Kernel implements RingHost {
   }
 
   /** Frames to this address and port come to the stack from now on. @throws NicError */
-  steer(stack: Stack, address: number, port: number): void {
-    for (const local of localAddresses(stack, address)) stack.nic.steer(ipv4Bytes(local), port)
+  steer(stack: Stack, address: IpAddress, port: number): void {
+    for (const local of localAddresses(stack, address)) stack.nic.steer(local.bytes(), port)
   }
 
-  unsteer(stack: Stack, address: number, port: number): void {
-    for (const local of localAddresses(stack, address)) stack.nic.unsteer(ipv4Bytes(local), port)
+  unsteer(stack: Stack, address: IpAddress, port: number): void {
+    for (const local of localAddresses(stack, address)) stack.nic.unsteer(local.bytes(), port)
   }
 
   #dispatch(stack: Stack): void {
@@ -167,6 +167,9 @@ export class Kernel implements RingHost {
   }
 }
 
-function localAddresses(stack: Stack, address: number): number[] {
-  return address === 0 ? stack.link.addresses.map((entry) => entry.address) : [address]
+/** An IPv6 wildcard may stand for IPv4 too; what its listener does not take, it answers with a reset. */
+function localAddresses(stack: Stack, address: IpAddress): IpAddress[] {
+  if (!address.unspecified) return [address]
+  const all = stack.link.addresses.map((entry) => entry.address)
+  return address.version === 6 ? all : all.filter((local) => local.version === 4)
 }

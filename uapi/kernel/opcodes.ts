@@ -1,14 +1,15 @@
 import { NicError } from '../../driver/errors.ts'
+import { IpAddress } from '../../stack/ip/address.ts'
 import { SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
-import { SockaddrIn } from '../abi/structs.ts'
 import type { RingContext } from './context.ts'
 import { RecvRequest } from './recv.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
+import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 import { socketCommand } from './socket-options.ts'
 import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
@@ -96,26 +97,18 @@ function start(request: Request & { wait(): void }, mayWait: boolean, instead = 
 }
 
 function openSocket(context: RingContext, sqe: Sqe): number {
-  if (sqe.fd !== abi.AF_INET) return -errno.EAFNOSUPPORT
+  if (sqe.fd !== abi.AF_INET && sqe.fd !== abi.AF_INET6) return -errno.EAFNOSUPPORT
   // Other flags, such as SOCK_CLOEXEC, mean nothing to a ring and are accepted.
   if ((sqe.off & 0xf) !== abi.SOCK_STREAM) return -errno.EPROTONOSUPPORT
   if (sqe.len !== 0 && sqe.len !== 6) return -errno.EPROTONOSUPPORT
-  const socket = new Socket(context.kernel)
+  const socket = new Socket(context.kernel, sqe.fd)
   socket.nonBlocking = (sqe.off & sock.SOCK_NONBLOCK) !== 0
   const fd = context.kernel.files.open(socket)
   return fd < 0 ? -errno.EMFILE : fd
 }
 
-function readSockaddr(context: RingContext, sqe: Sqe): SockaddrIn | number {
-  if (sqe.off < SockaddrIn.SIZE) return -errno.EINVAL
-  const bytes = context.kernel.space.view(sqe.addr, SockaddrIn.SIZE)
-  if (bytes === null) return -errno.EFAULT
-  const sockaddr = new SockaddrIn(bytes)
-  return sockaddr.family === abi.AF_INET ? sockaddr : -errno.EAFNOSUPPORT
-}
-
 function bind(context: RingContext, sqe: Sqe, socket: Socket): number {
-  const sockaddr = readSockaddr(context, sqe)
+  const sockaddr = readSockaddr(context.kernel.space, socket.family, sqe.addr, sqe.off)
   if (typeof sockaddr === 'number') return sockaddr
   if (socket.bound !== null || socket.tcb !== null) return -errno.EINVAL
   const stack = context.kernel.stackFor(sockaddr.address)
@@ -160,7 +153,7 @@ function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
   let sockaddr: Uint8Array | null = null
   if (sqe.addr !== 0) {
     // A multishot accept has nowhere to keep more than one address.
-    sockaddr = multishot ? null : context.kernel.space.view(sqe.addr, SockaddrIn.SIZE)
+    sockaddr = multishot ? null : context.kernel.space.view(sqe.addr, sockaddrBytes(socket.family))
     if (sockaddr === null) {
       reply(context, sqe, multishot ? -errno.EINVAL : -errno.EFAULT)
       return
@@ -171,7 +164,7 @@ function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
 }
 
 function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
-  const sockaddr = readSockaddr(context, sqe)
+  const sockaddr = readSockaddr(context.kernel.space, socket.family, sqe.addr, sqe.off)
   if (typeof sockaddr === 'number') {
     reply(context, sqe, sockaddr)
     return
@@ -182,9 +175,14 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -(opening ? errno.EALREADY : socket.takeError() || errno.EISCONN))
     return
   }
-  const stack = socket.stack ?? kernel.stackFor(0) ?? kernel.stacks[0] ?? null
-  const local = socket.bound?.address || stack?.link.addresses[0]?.address
-  if (stack === null || local === undefined) {
+  const stack = socket.stack ?? kernel.stackFor(IpAddress.any6) ?? kernel.stacks[0] ?? null
+  const bound = socket.bound?.address
+  const local = bound === undefined || bound.unspecified ? stack?.link.localFor(sockaddr.address) : bound
+  if (local != null && local.version !== sockaddr.address.version) {
+    reply(context, sqe, -errno.ENETUNREACH)
+    return
+  }
+  if (stack === null || local == null) {
     reply(context, sqe, -errno.EADDRNOTAVAIL)
     return
   }

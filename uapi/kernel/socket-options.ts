@@ -78,7 +78,7 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
     case abi.SO_PROTOCOL:
       return abi.IPPROTO_TCP
     case abi.SO_DOMAIN:
-      return socket.domain
+      return socket.family
     case abi.SO_ACCEPTCONN:
       return socket.listener === null ? 0 : 1
     case abi.SO_REUSEADDR:

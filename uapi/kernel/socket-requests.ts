@@ -3,9 +3,9 @@ import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
 import { SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
-import { SockaddrIn } from '../abi/structs.ts'
 import type { RingContext } from './context.ts'
 import { type Request, SocketRequest } from './request.ts'
+import { writeSockaddr } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 
 /** IORING_OP_ACCEPT, single or multishot. */
@@ -42,9 +42,8 @@ export class AcceptRequest extends SocketRequest {
     for (;;) {
       const tcb = stack.tcp.accept(listener)
       if (tcb === null) return
-      const socket = new Socket(kernel)
+      const socket = new Socket(kernel, this.socket.family)
       socket.adopt(stack, tcb)
-      socket.domain = this.socket.domain
       socket.nonBlocking = this.#nonBlocking
       const fd = kernel.files.open(socket)
       if (fd < 0) {
@@ -52,7 +51,7 @@ export class AcceptRequest extends SocketRequest {
         this.finish(-EMFILE)
         return
       }
-      if (this.#sockaddr !== null) new SockaddrIn(this.#sockaddr).set(tcb.remoteAddress, tcb.remotePort)
+      if (this.#sockaddr !== null) writeSockaddr(this.#sockaddr, socket.family, tcb.remote, tcb.remotePort)
       if (!this.#multishot) {
         this.finish(fd)
         return

@@ -1,3 +1,4 @@
+import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import {
@@ -8,7 +9,6 @@ import {
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
-import { AF_INET } from '../abi/constants.ts'
 import type { Kernel } from './kernel.ts'
 import type { Request } from './request.ts'
 
@@ -19,7 +19,9 @@ export class Socket {
   tcb: Tcb | null = null
   listener: Listener | null = null
   /** Address and port given by BIND, null before. */
-  bound: { address: number; port: number } | null = null
+  bound: { address: IpAddress; port: number } | null = null
+  /** AF_INET or AF_INET6: which sockaddr it speaks. */
+  readonly family: number
   /** CONNECT opened the connection, so its local port has a steering entry of its own. */
   connectedActively = false
   /** SHUT_RD was called. */
@@ -28,8 +30,6 @@ export class Socket {
   writeShut = false
   /** The connection's error has been reported to a reader: later reads see the end of the stream. */
   errorReported = false
-  /** AF_* it was made with. */
-  domain = AF_INET
   /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
   nonBlocking = false
   /** SO_REUSEADDR, which changes nothing here. */
@@ -42,8 +42,9 @@ export class Socket {
   readonly connectors: Request[] = []
   #references = 1
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, family: number) {
     this.kernel = kernel
+    this.family = family
   }
 
   /** Makes the socket the owner of a connection. */
@@ -87,7 +88,7 @@ export class Socket {
       stack.tcp.unlisten(listener)
     }
     if (tcb !== null) {
-      if (this.connectedActively) this.kernel.unsteer(stack, tcb.localAddress, tcb.localPort)
+      if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
       stack.tcp.close(tcb, stack.clock.now())
     }
     this.tcb = null

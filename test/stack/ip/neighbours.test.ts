@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../stack/ip/address.ts'
 import { Neighbours } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, ESTABLISHED } from '../../../stack/tcp/state.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
@@ -36,7 +37,7 @@ describe('where frames go', () => {
     const [client, server] = pair.open()
     expect(client.state).toBe(ESTABLISHED)
     expect(pair.client.counters.arpRequestsSent).toBe(1)
-    expect([...client.remoteMac]).toEqual([...pair.link.b.info.mac])
+    expect([client.remoteMacHigh, client.remoteMacLow]).toEqual([0x0200, 0x0002])
     expect(drain(pair.server, server).length).toBe(0)
   })
 
@@ -48,20 +49,20 @@ describe('where frames go', () => {
     expect(pair.runUntil(() => tcb.state === CLOSED)).toBe(true)
     const seconds = (pair.clock.now() - start) / 1e6
     const { arpRequestsSent, retransmits } = pair.client.counters
-    expect(retransmits).toBe(5)
+    expect(retransmits).toBe(7)
     expect(arpRequestsSent).toBeGreaterThan(0)
     expect(arpRequestsSent).toBeLessThanOrEqual(seconds)
   })
 
   it('the table is bounded, and the oldest entry goes first', () => {
     const table = new Neighbours(2)
-    const mac = new Uint8Array(6)
-    for (const address of [1, 2, 3]) table.learn(address, WRONG, true)
-    expect([1, 2, 3].map((address) => table.lookup(address, mac))).toEqual([false, true, true])
+    const addresses = ['192.0.2.1', '2001:db8::2', '192.0.2.3'].map((text) => IpAddress.parse(text)!)
+    for (const address of addresses) table.learn(address, WRONG, true)
+    expect(addresses.map((address) => table.lookup(address) !== null)).toEqual([false, true, true])
   })
 
   it('asks once a second for the same address', () => {
     const table = new Neighbours()
-    expect([0, 999_999, 1_000_000].map((now) => table.mayAsk(5, now))).toEqual([true, false, true])
+    expect([0, 999_999, 1_000_000].map((now) => table.mayAsk(SERVER, now))).toEqual([true, false, true])
   })
 })

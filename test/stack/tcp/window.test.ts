@@ -259,6 +259,6 @@ describe('restarting a queue', () => {
     expect(pair.server.census()).toMatchObject({ total: 32, lost: 0 })
     pair.client.tcp.send(client, ascending(5000), 0, pair.clock.now())
     expect(pair.runUntil(() => server.rcv.queuedBytes === 5000)).toBe(true)
-    expect([server.state === CLOSE_WAIT, SERVER !== 0]).toEqual([false, true])
+    expect([server.state === CLOSE_WAIT, SERVER !== null]).toEqual([false, true])
   })
 })

@@ -1,0 +1,33 @@
+import { put16, put32 } from './bytes.ts'
+
+/** The IPv6 header (RFC 8200 section 3). */
+
+export const IPV6_HEADER_BYTES = 40
+/** RFC 1122's default and that of RFC 8200 hosts (IANA ip-parameters): 64. */
+const HOP_LIMIT = 64
+
+interface AddressWriter {
+  put(bytes: Uint8Array, at: number): void
+}
+
+/**
+ * Writes the 40-byte header.
+ * @param payloadLength bytes behind the header @param flowLabel 20 bits (RFC 6437)
+ */
+export function putIpv6(
+  frame: Uint8Array,
+  at: number,
+  payloadLength: number,
+  nextHeader: number,
+  source: AddressWriter,
+  destination: AddressWriter,
+  flowLabel: number,
+  hopLimit: number = HOP_LIMIT,
+): void {
+  put32(frame, at, (6 << 28) | (flowLabel & 0xfffff))
+  put16(frame, at + 4, payloadLength)
+  frame[at + 6] = nextHeader
+  frame[at + 7] = hopLimit
+  source.put(frame, at + 8)
+  destination.put(frame, at + 24)
+}
