@@ -47,9 +47,11 @@ export class Expectations {
     const tolerance = this.tolerance(sinceUs)
     const from = Number.isFinite(last) ? last : this.#host.clock.now()
     const deadline = from + tolerance + PATIENCE_US
+    let skipped = ''
     for (;;) {
       const live = this.#next(deadline)
-      if (live === null) throw new Failure(event, event.text, `nothing until ${this.#time(deadline)}`)
+      if (live === null)
+        throw new Failure(event, event.text, `nothing until ${this.#time(deadline)}${skipped}`)
       const flow = this.#flows.forOutbound(live.segment)
       const group = this.#gather(expected, live, flow, deadline)
       const difference = flow === null ? 'ports' : compare(expected, group, this.#context(flow))
@@ -57,7 +59,10 @@ export class Expectations {
         this.#checkTime(expected, event, live, first - tolerance, last + tolerance, flow!)
         return live
       }
-      if (flow !== null && group.length === 1 && this.#maySkip(live.segment, flow)) continue
+      if (flow !== null && group.length === 1 && this.#maySkip(live.segment, flow)) {
+        skipped = `, after ${this.#describe(expected, group, flow)} (${difference})`
+        continue
+      }
       throw new Failure(event, event.text, `${this.#describe(expected, group, flow)} (${difference})`)
     }
   }

@@ -17,6 +17,8 @@ export interface Family {
   /** Gives the stack its address. */
   attach(stack: Stack): void
   sockaddr(address: 'local' | 'remote', port: number): Uint8Array
+  /** A frame that a stack with the local address answers: the neighbour asks for its hardware address. */
+  probe(to: Uint8Array, from: Uint8Array): Uint8Array
   /** What a neighbour answers to a frame, null when it is not asked. */
   answer(frame: Uint8Array, mac: Uint8Array): Uint8Array | null
   /** An ICMP error about `quoted`, an IP packet of the stack's; null for a type or code that the family does not have. */
@@ -142,6 +144,14 @@ export const ipv4: Family = {
     bytes.set(address === 'local' ? LOCAL4 : REMOTE4, 4)
     return bytes
   },
+  probe(to, from) {
+    const request = new Uint8Array(28)
+    request.set([0, 1, 8, 0, 6, 4, 0, 1])
+    request.set(from, 8)
+    request.set(REMOTE4, 14)
+    request.set(LOCAL4, 24)
+    return ethernet(to, from, ETHERTYPE_ARP, request)
+  },
   answer(frame, mac) {
     const isRequest =
       frame.length >= 42 &&
@@ -171,6 +181,25 @@ const REMOTE6 = ipv6Bytes('fd3d:fa7b:d17d::1')
 const NEIGHBOUR_SOLICITATION = 135
 const NEIGHBOUR_ADVERTISEMENT = 136
 
+/** A neighbour discovery message of the script's side (RFC 4861), with its hardware address as option. */
+function discovery(
+  type: number,
+  flags: number,
+  destination: Uint8Array,
+  target: Uint8Array,
+  option: number,
+  mac: Uint8Array,
+): Uint8Array {
+  const body = new Uint8Array(32)
+  body[0] = type
+  body[4] = flags
+  body.set(target, 8)
+  body.set([option, 1], 24)
+  body.set(mac, 26)
+  put16(body, 2, checksum(pseudoHeader(REMOTE6, destination, PROTOCOL_ICMPV6, body.length), body))
+  return encodeIp({ source: REMOTE6, destination, protocol: PROTOCOL_ICMPV6, payload: body, ttl: 255 })
+}
+
 export const ipv6: Family = {
   name: 'ipv6',
   domain: 10,
@@ -188,6 +217,9 @@ export const ipv6: Family = {
     bytes.set(address === 'local' ? LOCAL6 : REMOTE6, 8)
     return bytes
   },
+  probe(to, from) {
+    return ethernet(to, from, 0x86dd, discovery(NEIGHBOUR_SOLICITATION, 0, LOCAL6, LOCAL6, 1, from))
+  },
   answer(frame, mac) {
     const icmp = 14 + 40
     const asked =
@@ -197,21 +229,8 @@ export const ipv6: Family = {
       frame[icmp] === NEIGHBOUR_SOLICITATION
     if (!asked || !REMOTE6.every((byte, i) => frame[icmp + 8 + i] === byte)) return null
     const asker = frame.slice(22, 38)
-    const body = new Uint8Array(32)
-    body[0] = NEIGHBOUR_ADVERTISEMENT
     // Solicited, override.
-    body[4] = 0x60
-    body.set(REMOTE6, 8)
-    body.set([2, 1], 24)
-    body.set(mac, 26)
-    put16(body, 2, checksum(pseudoHeader(REMOTE6, asker, PROTOCOL_ICMPV6, body.length), body))
-    const packet = encodeIp({
-      source: REMOTE6,
-      destination: asker,
-      protocol: PROTOCOL_ICMPV6,
-      payload: body,
-      ttl: 255,
-    })
+    const packet = discovery(NEIGHBOUR_ADVERTISEMENT, 0x60, asker, REMOTE6, 2, mac)
     return ethernet(frame.slice(6, 12), mac, 0x86dd, packet)
   },
   icmpError(type, code, mtu, quoted) {

@@ -70,7 +70,7 @@ export class Host {
     this.#ring = Ring.queueInit(64, this.kernel, { cqEntries: 1024 })
   }
 
-  /** Whether the stack has sockets of the family. */
+  /** Whether the stack has sockets of the family, and answers for its address. */
   servesFamily(): boolean {
     let result = -EAFNOSUPPORT
     this.submit(
@@ -84,7 +84,12 @@ export class Host {
       (sqe) => sqe.prepClose(result),
       () => {},
     )
-    return true
+    const { a, b } = this.#link
+    const before = this.stack.counters.txFrames
+    a.inject(this.family.probe(b.info.mac, a.info.mac))
+    this.settle()
+    this.departures.length = 0
+    return this.stack.counters.txFrames > before
   }
 
   /** Submits one request; `done` gets its result, at once or when time has passed. Returns a ticket for `cancel`. */
