@@ -141,7 +141,6 @@ export class Expectations {
       settings: this.#settings,
       lenient: this.#lenient,
       used: this.#used,
-      mss: this.#host.mtu - this.#host.family.headerBytes,
       sinceStartUs: this.#host.clock.now() - this.#host.startUs,
     }
   }

@@ -90,7 +90,7 @@ export class Scanner {
   until(end: string, what: string): string {
     const start = this.#at
     const found = this.text.indexOf(end, start)
-    if (found < 0) this.fail(`${what} without "${end}"`)
+    if (found < 0) this.fail(`${what} without ${end}`)
     this.#at = found + end.length
     return this.text.slice(start, found)
   }
