@@ -13,8 +13,27 @@ export class Counters {
   dropNotForUs = 0
   /** EtherType or IP protocol nobody here speaks. */
   dropProtocol = 0
-  /** IPv4 fragments. */
+  /** 802.1Q tags that are not ours. */
+  dropVlan = 0
+  /** Extension headers or IP options that can't be walked, or ask to be dropped. */
+  dropExtension = 0
+  /** Fragments with lengths that contradict each other, and all others of their datagrams. */
   dropFragment = 0
+  /** Fragments that overlap, and all others of their datagrams (RFC 5722). */
+  dropFragmentOverlap = 0
+  /** Fragments for which there was no room, or that made room for others. */
+  dropFragmentLimit = 0
+  /** Fragments whose datagrams did not become whole in time. */
+  dropFragmentTimeout = 0
+  /** ICMP of a type that nobody here answers, or an error about none of our connections. */
+  dropIcmp = 0
+  dropIcmpChecksum = 0
+  /** Echo requests beyond the rate limit. */
+  dropIcmpLimit = 0
+  /** Neighbour discovery that does not come from this link, or is malformed (RFC 4861 section 7.1). */
+  dropNdp = 0
+  /** Redirects and router advertisements: routes come from the configuration. */
+  dropRouting = 0
   dropIpChecksum = 0
   dropTcpChecksum = 0
   /** Malformed TCP options. */
@@ -61,7 +80,16 @@ export class Counters {
   /** Payload copied into the area because the driver could not place it there. */
   copiedBytes = 0
 
+  /** Datagrams put together from fragments. */
+  reassembled = 0
+  icmpEchoReplies = 0
+  /** ICMP errors about our connections that were believed. */
+  icmpErrorsTaken = 0
+  /** Path MTUs lowered by an ICMP message. */
+  pathMtuLowered = 0
+
   // Send side.
+  icmpErrorsSent = 0
   txBytes = 0
   retransmits = 0
   retransmitTimeouts = 0
@@ -81,6 +109,12 @@ export class Counters {
   resetsSent = 0
   arpRequestsSent = 0
   arpRepliesSent = 0
+  neighbourSolicitsSent = 0
+  /** Fragments of datagrams other than TCP's. */
+  fragmentsSent = 0
+  neighbourAdvertsSent = 0
+  /** Neighbours that did not answer. */
+  neighbourFailed = 0
   /** Frames that had to wait for, or gave up on, a neighbour's hardware address. */
   noNeighbour = 0
   /** No transmit slot: what was lost this way is repaired by retransmission. */

@@ -2,9 +2,10 @@ import { type Nic, type NicMemory, RxBurst } from '../driver/nic.ts'
 import type { Clock } from './clock.ts'
 import { Counters, dropsByCause } from './counters.ts'
 import type { Entropy } from './entropy.ts'
-import type { IpAddress } from './ip/address.ts'
-import { FrameInput } from './ip/frame-input.ts'
+import { IpAddress } from './ip/address.ts'
+import { EthernetInput } from './ip/ethernet-input.ts'
 import { Link } from './ip/link.ts'
+import { defaultIpConfig, type IpConfig } from './ip/options.ts'
 import { Fragments } from './memory/fragments.ts'
 import type { Census, PagePool } from './memory/page-pool.ts'
 import { FILL_MARGIN, QueueMemory } from './memory/queue-memory.ts'
@@ -20,6 +21,7 @@ export interface StackOptions {
   readonly clock: Clock
   readonly entropy: Entropy
   readonly tcp?: Partial<TcpConfig>
+  readonly ip?: Partial<IpConfig>
   /** Fragments taken from the NIC at a time; an ACK per connection is sent after each such burst. */
   readonly burst?: number
 }
@@ -38,7 +40,7 @@ export class Stack {
   readonly tcp: Tcp
   readonly #wheel: TimerWheel
   readonly #burst: RxBurst
-  readonly #input: FrameInput
+  readonly #input: EthernetInput
   #slackBefore = 0
 
   constructor(options: StackOptions) {
@@ -47,8 +49,9 @@ export class Stack {
     this.clock = clock
     this.memory = new QueueMemory(nic, options.memory)
     this.fragments = new Fragments(this.memory.pools)
-    this.link = new Link(nic, this.counters)
     this.#wheel = new TimerWheel(clock.now())
+    const ipConfig = { ...defaultIpConfig, ...options.ip }
+    this.link = new Link(nic, this.counters, this.#wheel, ipConfig)
     this.#burst = new RxBurst(options.burst ?? 256)
     const segment = new Segment()
     this.tcp = new Tcp({
@@ -59,18 +62,57 @@ export class Stack {
       wheel: this.#wheel,
       counters: this.counters,
       config: { ...defaultTcpConfig, ...options.tcp },
+      ipConfig,
       entropy,
       burst: this.#burst,
       header: () => this.#input.header,
     })
-    this.#input = new FrameInput(nic, this.memory, this.link, this.counters, this.#burst, segment, this.tcp)
+    this.#input = new EthernetInput({
+      nic,
+      memory: this.memory,
+      fragments: this.fragments,
+      link: this.link,
+      wheel: this.#wheel,
+      counters: this.counters,
+      entropy,
+      config: ipConfig,
+      burst: this.#burst,
+      segment,
+      tcp: this.tcp,
+    })
   }
 
-  /** Adds an address to the interface. @param own the stack alone uses it and answers ARP or neighbour solicitations for it. @throws NicError */
-  addAddress(address: IpAddress, own: boolean): void {
+  /**
+   * Adds an address to the interface.
+   * @param own the stack alone uses it and answers ARP or neighbour solicitations for it
+   * @param prefixLength bits that the addresses on the link share with it; 0 = not said
+   * @throws NicError
+   */
+  addAddress(address: IpAddress, own: boolean, prefixLength = 0): void {
+    if (prefixLength > 0) this.addRoute(address, prefixLength, null)
     if (this.link.isLocal(address)) return
     if (own) this.nic.claim(address.bytes())
     this.link.addresses.push({ address, own })
+  }
+
+  /**
+   * Adds a route to the addresses whose first `prefixLength` bits are those of `prefix`. Without any route of a version every
+   * address of it counts as on the link.
+   * @param gateway null = they are on the link @param mtu bytes of an IP packet, 0 = the interface's
+   */
+  addRoute(prefix: IpAddress, prefixLength: number, gateway: IpAddress | null, mtu = 0): void {
+    this.link.routes.add({ prefix, prefixLength, gateway, mtu })
+  }
+
+  /** Everything without another route goes to this neighbour. */
+  setGateway(gateway: IpAddress): void {
+    const any = gateway.version === 4 ? IpAddress.any4 : IpAddress.any6
+    this.addRoute(any, 0, gateway)
+  }
+
+  /** Datagrams that wait for more of their fragments. */
+  get reassembling(): number {
+    return this.#input.reassembly.pending
   }
 
   /**

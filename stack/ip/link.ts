@@ -1,32 +1,25 @@
 import type { Nic } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
+import type { TimerWheel } from '../timers.ts'
+import { put16, put32 } from '../wire/bytes.ts'
 import {
-  ARP_BYTES,
-  ARP_REPLY,
-  ARP_REQUEST,
-  arpField,
-  arpOperation,
-  arpSenderAddress,
-  arpTargetAddress,
-  isArpIpv4,
-  putArp,
-} from '../wire/arp.ts'
-import { get16, get32 } from '../wire/bytes.ts'
-import {
-  BROADCAST_MAC_HIGH,
-  BROADCAST_MAC_LOW,
   ETHERNET_HEADER_BYTES,
   ETHERNET_MIN_BYTES,
-  ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
-  putEthernet,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
 } from '../wire/ethernet.ts'
 import { IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
-import { IpAddress } from './address.ts'
-import { type Neighbour, Neighbours } from './neighbours.ts'
+import type { IpAddress } from './address.ts'
+import { Arp } from './arp.ts'
+import { Ndp } from './ndp.ts'
+import { type Neighbour, Neighbours, type Solicitor } from './neighbours.ts'
+import type { IpConfig } from './options.ts'
+import { PathMtus } from './path-mtus.ts'
+import { Routes } from './routes.ts'
 
 /** An address of the interface. */
 export interface InterfaceAddress {
@@ -38,26 +31,43 @@ export interface InterfaceAddress {
   readonly own: boolean
 }
 
-/** Frames out, and ARP: everything between IP and the NIC. */
-export class Link {
+/** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
+export class Link implements Solicitor {
   readonly nic: Nic
   readonly mac: Uint8Array
   readonly addresses: InterfaceAddress[] = []
-  readonly neighbours: Neighbours = new Neighbours()
+  readonly routes: Routes = new Routes()
+  readonly neighbours: Neighbours
+  readonly pathMtus: PathMtus
+  readonly arp: Arp
+  readonly ndp: Ndp
+  /** VLAN ids that frames carry, outer first. */
+  readonly vlan: readonly number[]
+  /** Bytes of the Ethernet header with the tags we send. */
+  readonly linkBytes: number
   readonly #counters: Counters
   /** Called when a neighbour's hardware address becomes known. */
   onResolved: (neighbour: Neighbour, now: number) => void = () => {}
+  /** Called when a neighbour was asked for in vain. */
+  onUnreachable: (neighbour: Neighbour, now: number) => void = () => {}
 
-  constructor(nic: Nic, counters: Counters) {
+  constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig) {
     this.nic = nic
     this.mac = nic.info.mac
     this.#counters = counters
+    this.vlan = config.vlan
+    this.linkBytes = ETHERNET_HEADER_BYTES + 4 * config.vlan.length
+    this.neighbours = new Neighbours(wheel, this, config.maxNeighbours)
+    this.pathMtus = new PathMtus(config.maxPathMtus, config.pathMtuLifeUs)
+    this.arp = new Arp(this, counters)
+    this.ndp = new Ndp(this, counters)
   }
+
+  // ---- addresses ------------------------------------------------------------------------------------------------
 
   /** Whether frames to this address are for us. */
   isLocal(address: IpAddress): boolean {
-    for (const entry of this.addresses) if (entry.address.equals(address)) return true
-    return false
+    return this.isLocalWords(address.w0, address.w1, address.w2, address.w3)
   }
 
   /** The same for an IPv4 address as an integer. */
@@ -66,6 +76,16 @@ export class Link {
     for (let i = 0; i < addresses.length; i++) {
       const own = addresses[i]!.address
       if (own.w3 === address && own.version === 4) return true
+    }
+    return false
+  }
+
+  /** The same for an address in words. */
+  isLocalWords(w0: number, w1: number, w2: number, w3: number): boolean {
+    const { addresses } = this
+    for (let i = 0; i < addresses.length; i++) {
+      const { address } = addresses[i]!
+      if (address.w3 === w3 && address.w2 === w2 && address.w1 === w1 && address.w0 === w0) return true
     }
     return false
   }
@@ -85,23 +105,80 @@ export class Link {
     return segment.destination()
   }
 
-  /** The address of ours that a connection to `remote` begins at; null when we have none of its version. */
+  /**
+   * The address of ours that a connection to `remote` begins at; null when we have none of its version. Of RFC 6724 section
+   * 5, rules 2 (scope) and 8 (longest common prefix).
+   */
   localFor(remote: IpAddress): IpAddress | null {
-    const { version, linkLocal } = remote
-    const candidates = this.addresses.filter(({ address }) => address.version === version)
-    const best = candidates.find(({ address }) => address.linkLocal === linkLocal) ?? candidates[0]
-    return best?.address ?? null
+    let best: IpAddress | null = null
+    let score = -1
+    for (const { address } of this.addresses) {
+      if (address.version !== remote.version) continue
+      const common = commonBits(address, remote) + (address.linkLocal === remote.linkLocal ? 256 : 0)
+      if (common <= score) continue
+      best = address
+      score = common
+    }
+    return best
   }
 
-  /** Whether we, not the host's kernel, speak ARP for this address of ours. */
+  /** Whether we, not the host's kernel, speak ARP and neighbour discovery for this address of ours. */
   isOwn(address: IpAddress): boolean {
     for (const entry of this.addresses) if (entry.address.equals(address)) return entry.own
     return false
   }
 
+  // ---- ways -----------------------------------------------------------------------------------------------------
+
+  /** Where frames to this address go next: itself, or a gateway; null when no route leads there. */
+  nextHop(remote: IpAddress): IpAddress | null {
+    const route = this.routes.find(remote)
+    if (route !== null) return route.gateway ?? remote
+    return remote.linkLocal || !this.routes.has(remote.version) ? remote : null
+  }
+
+  /** Bytes of the largest IP packet that gets to this address, as far as we know. @param now microseconds */
+  mtuTo(remote: IpAddress, now: number): number {
+    const route = this.routes.find(remote)
+    const mtu = route === null || route.mtu === 0 ? this.nic.info.mtu : Math.min(route.mtu, this.nic.info.mtu)
+    return Math.min(mtu, this.pathMtus.get(remote, now))
+  }
+
+  /** Finds the hardware address that leads to `remote`, or asks for it and returns null. */
+  resolve(local: IpAddress, remote: IpAddress, now: number): Neighbour | null {
+    const hop = this.nextHop(remote)
+    const neighbour = hop === null ? null : this.neighbours.use(hop, local, now)
+    if (neighbour === null) this.#counters.noNeighbour++
+    return neighbour
+  }
+
+  /** Nothing comes back from `remote`: asks again where its next hop is. `onResolved` follows when the answer is news. */
+  ask(local: IpAddress, remote: IpAddress, now: number): void {
+    const hop = this.nextHop(remote)
+    if (hop !== null) this.neighbours.suspect(hop, local, now)
+  }
+
+  /** The peer has answered what we sent: its next hop hears us (RFC 4861 7.3.1). Not for every packet. */
+  confirm(remote: IpAddress, now: number): void {
+    const hop = this.nextHop(remote)
+    if (hop !== null) this.neighbours.confirm(hop, now)
+  }
+
+  solicit(neighbour: Neighbour, unicast: boolean): void {
+    if (neighbour.address.version === 4) this.arp.solicit(neighbour, unicast)
+    else this.ndp.solicit(neighbour, unicast)
+  }
+
+  failed(neighbour: Neighbour, now: number): void {
+    this.#counters.neighbourFailed++
+    this.onUnreachable(neighbour, now)
+  }
+
+  // ---- frames out -----------------------------------------------------------------------------------------------
+
   /** Bytes in front of the transport header in frames that we build for an address of this version. */
   transportOffset(address: IpAddress): number {
-    return ETHERNET_HEADER_BYTES + (address.version === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)
+    return this.linkBytes + (address.version === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)
   }
 
   /**
@@ -114,7 +191,7 @@ export class Link {
     return at
   }
 
-  /** Completes the reserved frame with its Ethernet and IP headers and queues it. */
+  /** Completes the reserved frame with its Ethernet and IP headers and queues it. @param flowLabel of IPv6 (RFC 6437) */
   send(
     at: number,
     macHigh: number,
@@ -123,83 +200,40 @@ export class Link {
     destination: IpAddress,
     protocol: number,
     transportBytes: number,
-    identification: number,
+    flowLabel: number,
   ): void {
     const frame = this.nic.txMemory
-    const ip = at + ETHERNET_HEADER_BYTES
+    const ip = at + this.linkBytes
     if (source.version === 4) {
-      putEthernet(frame, at, macHigh, macLow, this.mac, ETHERTYPE_IPV4)
-      const total = IPV4_MIN_HEADER_BYTES + transportBytes
-      putIpv4(frame, ip, total, identification, protocol, source.w3, destination.w3)
+      this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV4)
+      // RFC 6864 4.1: the identification of what can't be fragmented means nothing.
+      putIpv4(frame, ip, IPV4_MIN_HEADER_BYTES + transportBytes, 0, protocol, source.w3, destination.w3)
     } else {
-      putEthernet(frame, at, macHigh, macLow, this.mac, ETHERTYPE_IPV6)
-      putIpv6(frame, ip, transportBytes, protocol, source, destination, 0)
+      this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV6)
+      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel)
     }
-    this.#commit(at, this.transportOffset(source) + transportBytes)
+    this.commit(at, this.transportOffset(source) + transportBytes)
   }
 
-  /** Largest IP packet on the way to an address, bytes. */
-  mtuTo(_remote: IpAddress): number {
-    return this.nic.info.mtu
-  }
-
-  /** Finds a neighbour's hardware address, or asks for it and returns null. */
-  resolve(local: IpAddress, address: IpAddress, now: number): Neighbour | null {
-    const neighbour = this.neighbours.lookup(address)
-    if (neighbour !== null) return neighbour
-    this.#counters.noNeighbour++
-    this.ask(local, address, now)
-    return null
-  }
-
-  /** Asks for a neighbour's hardware address, at most once a second; `onResolved` follows when the answer is news. */
-  ask(local: IpAddress, address: IpAddress, now: number): void {
-    if (!this.neighbours.mayAsk(address, now)) return
-    this.#sendArp(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, local.w3, 0, 0, address.w3)
-  }
-
-  /** Takes an ARP packet at `at`; the caller has checked that 28 bytes are there. */
-  inputArp(bytes: Uint8Array, at: number, now: number): void {
-    if (!isArpIpv4(bytes, at)) {
-      this.#counters.dropProtocol++
-      return
-    }
-    const sender = arpSenderAddress(bytes, at)
-    const target = arpTargetAddress(bytes, at)
-    const mac = bytes.subarray(at + arpField.senderMac, at + arpField.senderMac + 6)
-    const forUs = this.addresses.some(
-      ({ own, address }) => own && address.version === 4 && address.w3 === target,
-    )
-    // RFC 826: an entry that exists is updated whoever the packet is for; a new one is made only by those who talk to us.
-    const news = sender === 0 ? null : this.neighbours.learn(IpAddress.v4(sender), mac, forUs)
-    if (!forUs) this.#counters.dropNotForUs++
-    else if (arpOperation(bytes, at) === ARP_REQUEST) {
-      const [high, low] = [get16(mac, 0), get32(mac, 2)]
-      this.#sendArp(ARP_REPLY, high, low, target, high, low, sender)
-    }
-    if (news !== null) this.onResolved(news, now)
-  }
-
-  #sendArp(
-    operation: number,
-    toHigh: number,
-    toLow: number,
-    local: number,
-    targetHigh: number,
-    targetLow: number,
-    target: number,
-  ): void {
-    const at = this.reserve()
-    if (at < 0) return
+  /** Writes the Ethernet header with our tags at a slot; returns its bytes. */
+  putEthernet(at: number, macHigh: number, macLow: number, type: number): number {
     const frame = this.nic.txMemory
-    putEthernet(frame, at, toHigh, toLow, this.mac, ETHERTYPE_ARP)
-    putArp(frame, at + ETHERNET_HEADER_BYTES, operation, this.mac, local, targetHigh, targetLow, target)
-    if (operation === ARP_REQUEST) this.#counters.arpRequestsSent++
-    else this.#counters.arpRepliesSent++
-    this.#commit(at, ETHERNET_HEADER_BYTES + ARP_BYTES)
+    put16(frame, at, macHigh)
+    put32(frame, at + 2, macLow)
+    for (let i = 0; i < 6; i++) frame[at + 6 + i] = this.mac[i]!
+    let next = at + 12
+    for (let i = 0; i < this.vlan.length; i++) {
+      // IEEE 802.1ad: the outer of two is a service tag.
+      put16(frame, next, this.vlan.length === 2 && i === 0 ? ETHERTYPE_QINQ : ETHERTYPE_VLAN)
+      put16(frame, next + 2, this.vlan[i]!)
+      next += 4
+    }
+    put16(frame, next, type)
+    return this.linkBytes
   }
 
-  #commit(at: number, length: number): void {
+  /** Queues the frame of `length` bytes in a slot. */
+  commit(at: number, length: number): void {
     // Slots are reused: what pads a short frame must not be the rest of an older one.
     if (length < ETHERNET_MIN_BYTES) {
       this.nic.txMemory.fill(0, at + length, at + ETHERNET_MIN_BYTES)
@@ -208,4 +242,11 @@ export class Link {
     this.#counters.txFrames++
     this.nic.txCommit(at, length)
   }
+}
+
+function commonBits(a: IpAddress, b: IpAddress): number {
+  if (a.w0 !== b.w0) return Math.clz32(a.w0 ^ b.w0)
+  if (a.w1 !== b.w1) return 32 + Math.clz32(a.w1 ^ b.w1)
+  if (a.w2 !== b.w2) return 64 + Math.clz32(a.w2 ^ b.w2)
+  return 96 + Math.clz32(a.w3 ^ b.w3)
 }

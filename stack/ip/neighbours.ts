@@ -1,75 +1,189 @@
+import { Timer, type TimerWheel } from '../timers.ts'
 import { get16, get32 } from '../wire/bytes.ts'
 import type { IpAddress } from './address.ts'
 
-/** What is known of one neighbour. */
-export class Neighbour {
+/** States of RFC 4861 7.3.2; ARP entries have the same (RFC 1122 2.3.2.1 asks for something of the kind). */
+export const INCOMPLETE = 0
+export const REACHABLE = 1
+export const STALE = 2
+export const DELAY = 3
+export const PROBE = 4
+
+// RFC 4861 section 10, in microseconds.
+const RETRANS_TIMER_US = 1_000_000
+const DELAY_FIRST_PROBE_US = 5_000_000
+const REACHABLE_TIME_US = 30_000_000
+/** MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT. */
+const MAX_SOLICIT = 3
+
+/** What the table asks of ARP and neighbour discovery. */
+export interface Solicitor {
+  /** Asks for the neighbour's hardware address: itself, when it has one and `unicast`, else everybody. */
+  solicit(neighbour: Neighbour, unicast: boolean): void
+  /** The neighbour did not answer and was forgotten. */
+  failed(neighbour: Neighbour, now: number): void
+}
+
+/** What is known of one neighbour. Its timer drives probing. */
+export class Neighbour extends Timer {
   readonly address: IpAddress
-  /** Hardware address, first two and last four bytes; valid with `known`. */
+  state = INCOMPLETE
+  /** Hardware address, first two and last four bytes; valid unless INCOMPLETE. */
   macHigh = 0
   macLow = 0
-  known = false
-  /** An answer is awaited. */
-  asked = false
-  /** Microseconds. */
+  /** Address of ours that asks. */
+  local: IpAddress
+  /** It is a router, as it says (RFC 4861 7.2.5). */
+  router = false
+  /** Solicitations sent since the last answer. */
+  probes = 0
+  /** Solicitations go to the known hardware address. */
+  unicast = false
+  /** Microseconds: last solicitation, last proof that it hears us. */
   askedAt = Number.NEGATIVE_INFINITY
+  confirmedAt = Number.NEGATIVE_INFINITY
+  readonly #table: Neighbours
 
-  constructor(address: IpAddress) {
+  constructor(address: IpAddress, local: IpAddress, table: Neighbours) {
+    super()
     this.address = address
+    this.local = local
+    this.#table = table
+  }
+
+  override fire(now: number): void {
+    this.#table.due(this, now)
   }
 }
 
-/** Hardware addresses of neighbours (RFC 826), bounded; the oldest entry goes first. */
+/** Hardware addresses of neighbours of both families, bounded; the oldest entry goes first. */
 export class Neighbours {
   readonly #table = new Map<number | string, Neighbour>()
+  readonly #wheel: TimerWheel
+  readonly #solicitor: Solicitor
   readonly #limit: number
 
-  constructor(limit = 1024) {
+  constructor(wheel: TimerWheel, solicitor: Solicitor, limit = 1024) {
+    this.#wheel = wheel
+    this.#solicitor = solicitor
     this.#limit = limit
   }
 
   /** The neighbour whose hardware address is known, else null. */
   lookup(address: IpAddress): Neighbour | null {
     const entry = this.#table.get(keyOf(address))
-    return entry?.known === true ? entry : null
+    return entry === undefined || entry.state === INCOMPLETE ? null : entry
+  }
+
+  /** The neighbour to send to; null while its hardware address is asked for on behalf of `local`. */
+  use(address: IpAddress, local: IpAddress, now: number): Neighbour | null {
+    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
+    if (entry.state === INCOMPLETE) {
+      if (!entry.armed) this.#probe(entry, false, now)
+      return null
+    }
+    if (entry.state === REACHABLE && now - entry.confirmedAt > REACHABLE_TIME_US) entry.state = STALE
+    if (entry.state === STALE) {
+      entry.state = DELAY
+      entry.local = local
+      this.#wheel.arm(entry, now + DELAY_FIRST_PROBE_US)
+    }
+    return entry
+  }
+
+  /** Nothing comes back from the neighbour: everybody is asked where it is, at most once a second. */
+  suspect(address: IpAddress, local: IpAddress, now: number): void {
+    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
+    if ((entry.state === INCOMPLETE || entry.state === PROBE) && entry.armed) return
+    if (now - entry.askedAt < RETRANS_TIMER_US) return
+    if (entry.state !== INCOMPLETE) entry.state = PROBE
+    entry.local = local
+    entry.probes = 0
+    this.#probe(entry, false, now)
+  }
+
+  /** An upper layer has heard from the neighbour what it can only have sent after hearing us (RFC 4861 7.3.1). */
+  confirm(address: IpAddress, now: number): void {
+    const entry = this.#table.get(keyOf(address))
+    if (entry === undefined || entry.state === INCOMPLETE) return
+    this.#reachable(entry, now)
   }
 
   /**
    * Notes what a neighbour said of itself, six bytes. Returns its entry when that is news, or was asked for, else null.
-   * `create` false only updates.
+   * @param create false only updates @param solicited it answers us @param override it may replace what is known
    */
-  learn(address: IpAddress, mac: Uint8Array, create: boolean): Neighbour | null {
+  learn(
+    address: IpAddress,
+    mac: Uint8Array,
+    local: IpAddress,
+    create: boolean,
+    solicited: boolean,
+    override: boolean,
+    now: number,
+  ): Neighbour | null {
     let entry = this.#table.get(keyOf(address))
     if (entry === undefined) {
       if (!create) return null
-      entry = this.#make(address)
+      entry = this.#make(address, local)
     }
     const high = get16(mac, 0)
     const low = get32(mac, 2)
-    const news = entry.asked || !entry.known || entry.macHigh !== high || entry.macLow !== low
+    const asked = (entry.state === INCOMPLETE && entry.armed) || entry.state === PROBE
+    const differs = entry.state === INCOMPLETE || entry.macHigh !== high || entry.macLow !== low
+    if (differs && entry.state !== INCOMPLETE && !override) {
+      // RFC 4861 7.2.5 (II): perhaps a proxy; what we have is to be verified.
+      if (entry.state === REACHABLE) entry.state = STALE
+      return null
+    }
     entry.macHigh = high
     entry.macLow = low
-    entry.known = true
-    entry.asked = false
-    return news ? entry : null
+    if (solicited) this.#reachable(entry, now)
+    else if (differs || entry.state === PROBE) {
+      entry.state = STALE
+      this.#wheel.cancel(entry)
+    }
+    entry.probes = 0
+    return differs || asked ? entry : null
   }
 
-  /** Whether a request for the address may be sent at `now` (microseconds): at most one a second (RFC 1122 2.3.2.1). */
-  mayAsk(address: IpAddress, now: number): boolean {
-    const entry = this.#table.get(keyOf(address)) ?? this.#make(address)
-    if (now - entry.askedAt < 1_000_000) return false
+  /** @internal a neighbour's timer fired */
+  due(entry: Neighbour, now: number): void {
+    if (entry.state === DELAY) {
+      entry.state = PROBE
+      entry.probes = 0
+      this.#probe(entry, true, now)
+    } else if (entry.probes < MAX_SOLICIT) this.#probe(entry, entry.unicast, now)
+    else {
+      this.#table.delete(keyOf(entry.address))
+      this.#solicitor.failed(entry, now)
+    }
+  }
+
+  #probe(entry: Neighbour, unicast: boolean, now: number): void {
+    entry.unicast = unicast
+    entry.probes++
     entry.askedAt = now
-    entry.asked = true
-    return true
+    this.#wheel.arm(entry, now + RETRANS_TIMER_US)
+    this.#solicitor.solicit(entry, unicast)
   }
 
-  #make(address: IpAddress): Neighbour {
+  #reachable(entry: Neighbour, now: number): void {
+    entry.state = REACHABLE
+    entry.confirmedAt = now
+    entry.probes = 0
+    this.#wheel.cancel(entry)
+  }
+
+  #make(address: IpAddress, local: IpAddress): Neighbour {
     if (this.#table.size >= this.#limit) {
-      for (const oldest of this.#table.keys()) {
-        this.#table.delete(oldest)
+      for (const [key, oldest] of this.#table) {
+        this.#wheel.cancel(oldest)
+        this.#table.delete(key)
         break
       }
     }
-    const entry = new Neighbour(address)
+    const entry = new Neighbour(address, local, this)
     this.#table.set(keyOf(address), entry)
     return entry
   }

@@ -2,10 +2,12 @@ import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '
 import type { Counters } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
-import { littleEndian } from '../wire/bytes.ts'
-import { addSums, fold, pseudoHeaderSum, subtractSums, swapSum } from '../wire/checksum.ts'
+import { littleEndian, straddle, swap16 } from '../wire/bytes.ts'
+import { addSums, fold, pseudoHeaderSum, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
+import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
+import { PlainInput6 } from './plain-input6.ts'
 
 /** Ethernet, IPv4 without options, TCP. */
 const TCP_AT = 34
@@ -13,6 +15,9 @@ const PLAIN_BYTES = TCP_AT + 20
 const TIMESTAMPED_BYTES = PLAIN_BYTES + 12
 /** Words 3 and 11 as little-endian machines read them: EtherType 0x0800 with version 4 and IHL 5; data offsets 5 and 8. */
 const IPV4_PLAIN = 0x450008
+/** The same for EtherType 0x86dd with version 6, whatever traffic class and flow label. */
+const IPV6_PLAIN = 0x60dd86
+const IPV6_MASK = 0xf0ffff
 const OFFSET_PLAIN = 0x50
 const OFFSET_TIMESTAMPED = 0x80
 const PROTOCOL_TCP = 6
@@ -27,22 +32,12 @@ export interface FastSegmentInput {
   fastSegment(segment: Segment, now: number): boolean
 }
 
-function swap16(half: number): number {
-  return ((half & 0xff) << 8) | (half >>> 8)
-}
-
-/** A big-endian 32-bit integer that straddles two little-endian words: the upper half of one, the lower of the next. */
-function straddle(word: number, next: number): number {
-  return (swap16(word >>> 16) << 16) | swap16(next & 0xffff)
-}
-
 /**
  * The fast path's parser: bulk data has one shape, so its headers are read word by word straight into locals, each word
  * once, instead of being copied and parsed. Whatever has another shape, or is not the next segment of its connection, is
- * left for `FrameInput`, which begins again from a copy of its own: nothing read here is used there.
+ * left for `EthernetInput`, which begins again from a copy of its own: nothing read here is used there.
  */
 export class PlainInput {
-  readonly #nic: Nic
   readonly #memory: QueueMemory
   readonly #link: Link
   readonly #counters: Counters
@@ -53,8 +48,10 @@ export class PlainInput {
   /** Our hardware address, as the frame's first six bytes read. */
   readonly #macLow: number
   readonly #macHigh: number
-  /** `burst.sum` is filled for this burst. */
-  summed = false
+  readonly #sums: FragmentSums
+  readonly #plain6: PlainInput6
+  /** Frames carry no tags: those that should are for the slow path. */
+  readonly #untagged: boolean
 
   constructor(
     nic: Nic,
@@ -62,16 +59,19 @@ export class PlainInput {
     link: Link,
     counters: Counters,
     burst: RxBurst,
+    sums: FragmentSums,
     segment: Segment,
     tcp: FastSegmentInput,
   ) {
-    this.#nic = nic
     this.#memory = memory
     this.#link = link
     this.#counters = counters
     this.#burst = burst
     this.#segment = segment
     this.#tcp = tcp
+    this.#sums = sums
+    this.#untagged = link.vlan.length === 0
+    this.#plain6 = new PlainInput6(nic, memory, link, counters, burst, sums, segment, tcp)
     this.#partial = nic.info.partialChecksums
     const { mac } = nic.info
     this.#macLow = ((mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!) >>> 0
@@ -91,7 +91,13 @@ export class PlainInput {
     if (words[at] !== this.#macLow || (words[at + 1]! & 0xffff) !== this.#macHigh) return false
     const w3 = words[at + 3]!
     const w5 = words[at + 5]!
-    if ((w3 & 0xffffff) !== IPV4_PLAIN || (w5 & FRAGMENT_BITS) !== 0 || w5 >>> 24 !== PROTOCOL_TCP)
+    if ((w3 & IPV6_MASK) === IPV6_PLAIN) return this.#untagged && this.#plain6.frame(first, last, at, now)
+    if (
+      (w3 & 0xffffff) !== IPV4_PLAIN ||
+      (w5 & FRAGMENT_BITS) !== 0 ||
+      w5 >>> 24 !== PROTOCOL_TCP ||
+      !this.#untagged
+    )
       return false
     const w4 = words[at + 4]!
     const w6 = words[at + 6]!
@@ -186,11 +192,6 @@ export class PlainInput {
     ipSum: number,
     pseudo: number,
   ): boolean {
-    const burst = this.#burst
-    if (!this.summed) {
-      this.#nic.sumFragments(burst)
-      this.summed = true
-    }
     const w0 = words[at]!
     const w1 = words[at + 1]!
     const w2 = words[at + 2]!
@@ -205,12 +206,6 @@ export class PlainInput {
       (w3 & 0xffff) +
       (w3 >>> 16) +
       ipSum
-    let sum = subtractSums(burst.sum[first]!, swapSum(fold(front)))
-    let odd = burst.length[first]! & 1
-    for (let i = first + 1; i < last; i++) {
-      sum = addSums(sum, odd !== 0 ? swapSum(burst.sum[i]!) : burst.sum[i]!)
-      odd ^= burst.length[i]! & 1
-    }
-    return addSums(sum, pseudo) === 0xffff
+    return addSums(this.#sums.behind(first, last, swapSum(fold(front))), pseudo) === 0xffff
   }
 }

@@ -2,17 +2,20 @@ import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
 import { CLOSED } from './state.ts'
 import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_ACK } from './tcb-timers.ts'
 
 /** When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. */
 export class AckScheduler {
   readonly #context: TcpContext
   readonly #output: TcpOutput
+  readonly #timers: TcbTimers
   /** Connections that may owe an ACK. */
   readonly #touched: Tcb[] = []
   #challengeSecond = 0
   #challengesLeft = 0
 
-  constructor(context: TcpContext, output: TcpOutput) {
+  constructor(context: TcpContext, output: TcpOutput, timers: TcbTimers) {
+    this.#timers = timers
     this.#context = context
     this.#output = output
   }
@@ -66,11 +69,12 @@ export class AckScheduler {
   }
 
   #mayAnswer(tcb: Tcb, second: number): boolean {
-    if (tcb.invalidSecond !== second) {
-      tcb.invalidSecond = second
-      tcb.invalidAcks = 0
+    const rare = tcb.seldom()
+    if (rare.invalidSecond !== second) {
+      rare.invalidSecond = second
+      rare.invalidAcks = 0
     }
-    return tcb.invalidAcks++ < this.#context.config.invalidAcksPerSecond
+    return rare.invalidAcks++ < this.#context.config.invalidAcksPerSecond
   }
 
   /** Sends the ACKs that are owed: one per connection however many segments the burst held. */
@@ -83,10 +87,10 @@ export class AckScheduler {
       tcb.heardAt = now
       if (tcb.state === CLOSED || (!rcv.ackNow && rcv.unacked === 0)) continue
       if (rcv.ackNow || rcv.unacked >= 2) {
-        if (tcb.ackTimer.armed) this.#context.wheel.cancel(tcb.ackTimer)
+        if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
         this.#output.sendAck(tcb, now)
-      } else if (!tcb.ackTimer.armed) {
-        this.#context.wheel.arm(tcb.ackTimer, now + this.#context.config.delayedAckUs)
+      } else if (tcb.ackTimer === null) {
+        this.#timers.arm(tcb, TIMER_ACK, now + this.#context.config.delayedAckUs)
       }
     }
     touched.length = 0

@@ -2,6 +2,7 @@ import type { Nic, RxBurst } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Link } from '../ip/link.ts'
+import type { IpConfig } from '../ip/options.ts'
 import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { TimerWheel } from '../timers.ts'
@@ -16,6 +17,7 @@ export interface TcpContext {
   readonly wheel: TimerWheel
   readonly counters: Counters
   readonly config: TcpConfig
+  readonly ipConfig: IpConfig
   readonly entropy: Entropy
   /** The burst being processed: `Segment.first` and `last` index it. */
   readonly burst: RxBurst

@@ -7,6 +7,7 @@ import type { TcpContext } from './context.ts'
 import { FastOpen } from './fast-open.ts'
 import type { Listeners } from './listeners.ts'
 import type { TcpOutput } from './output.ts'
+import { Reassembly } from './reassembly.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
 import { SYN_RECEIVED } from './state.ts'
@@ -113,7 +114,7 @@ export class Handshake {
     snd.wl1 = segment.seq
     const silent = segment.version === 4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6
     snd.peerMss = Math.max(LEAST_MSS, options.mss === 0 ? silent : options.mss)
-    snd.mss = this.#output.mssFor(tcb, this.#context.link.mtuTo(tcb.remote))
+    snd.mss = this.#output.pathMss(tcb, now)
     snd.cwnd = this.#output.initialWindow(snd.mss)
     tcb.heardAt = now
   }
@@ -170,7 +171,7 @@ export class Handshake {
     if (options.fastOpenLength < 0) return
     const valid = this.#fastOpen.verify(segment, this.#context.header())
     if (!valid) {
-      tcb.fastOpenCookie = this.#fastOpen.cookie(segment)
+      tcb.seldom().fastOpenCookie = this.#fastOpen.cookie(segment)
       return
     }
     if (segment.length === 0 || listener.fastOpens >= listener.options.fastOpen) return
@@ -255,15 +256,14 @@ export class Handshake {
     snd.shift = tcb.windowScaling ? contents.windowScale : 0
     snd.wl1 = rcv.irs
     snd.peerMss = contents.mss
-    snd.mss = this.#output.mssFor(tcb, this.#context.link.mtuTo(tcb.remote))
+    snd.mss = this.#output.pathMss(tcb, now)
     snd.cwnd = this.#output.initialWindow(snd.mss)
     tcb.heardAt = now
   }
 
   #scratchFor(segment: Segment): Tcb {
     const { fragments, link } = this.#context
-    // It never has a timer armed, so nothing needs to handle one.
-    this.#scratch ??= new Tcb(fragments, { onTimer: () => {} }, 0, 0, SocketOptions.default)
+    this.#scratch ??= new Tcb(new Reassembly(fragments, 0, true), 0, SocketOptions.default)
     const tcb = this.#scratch
     tcb.local = link.localOf(segment)
     tcb.localPort = segment.destinationPort

@@ -104,7 +104,7 @@ export class TcpInput {
   slow(tcb: Tcb, segment: Segment, now: number): void {
     this.parseOptions(segment)
     tcb.heardAt = now
-    tcb.keepProbes = 0
+    if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (tcb.state === SYN_SENT) {
       this.#synSent(tcb, segment, now)
       return
@@ -376,6 +376,7 @@ export class TcpInput {
     if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
     snd.retries = 0
     snd.progressAt = now
+    tcb.softError = 0
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
     if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
@@ -503,7 +504,7 @@ export class TcpInput {
     rcv.sinceNiovs += this.#payload.niovs
     // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
     this.#tcp.acks.soon(tcb)
-    if (!rcv.ooo.insert(start, end, head)) {
+    if (!rcv.holes().insert(start, end, head)) {
       counters.dropReassemblyLimit++
       return
     }

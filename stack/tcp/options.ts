@@ -2,7 +2,7 @@
 export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
   maxWindow: number
-  /** Send buffer of one connection, bytes; a power of two. */
+  /** Send buffer of one connection, bytes; allocated as it fills. */
   sendBuffer: number
   /** Longest delay of an ACK (RFC 9293 3.8.6.3 allows 500 ms). */
   delayedAckUs: number
@@ -47,7 +47,7 @@ export interface TcpConfig {
 
 export const defaultTcpConfig: TcpConfig = {
   maxWindow: 4 << 20,
-  sendBuffer: 1 << 20,
+  sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
   timeWaitUs: 60_000_000,
   finWait2Us: 60_000_000,

@@ -43,22 +43,21 @@ export class TcpOutput {
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */
   localMss(tcb: Tcb): number {
-    // RFC 2675 5.1: 65535 would mean a jumbogram's.
-    return Math.min(65_495, this.#link.nic.info.mtu - (tcb.local.version === 4 ? 40 : 60))
-  }
-
-  /** Most payload bytes, options included, that fit into a transmit slot. */
-  slotMss(tcb: Tcb): number {
-    return this.#link.nic.txSlotBytes - this.#link.transportOffset(tcb.local) - TCP_MIN_HEADER_BYTES
+    return this.#mss(tcb, this.#link.nic.info.mtu)
   }
 
   /** Payload of a full segment in packets of `mtu` bytes towards this peer, options of every segment deducted. */
   mssFor(tcb: Tcb, mtu: number): number {
     const { snd } = tcb
-    const headers = tcb.local.version === 4 ? 40 : 60
-    const largest = Math.min(snd.peerMss, this.slotMss(tcb), mtu - headers)
+    const { nic, linkBytes } = this.#link
+    const largest = Math.min(snd.peerMss, this.#mss(tcb, Math.min(mtu, nic.txSlotBytes - linkBytes)))
     const asked = tcb.options.maxSeg > 0 ? Math.min(largest, tcb.options.maxSeg) : largest
     return Math.max(32, asked - (tcb.timestamps ? 12 : 0))
+  }
+
+  /** `mssFor` the path as it is known now. */
+  pathMss(tcb: Tcb, now: number): number {
+    return this.mssFor(tcb, this.#link.mtuTo(tcb.remote, now))
   }
 
   /** RFC 6928. */
@@ -117,7 +116,8 @@ export class TcpOutput {
       tcb.remote,
       IPPROTO_TCP,
       headerBytes + length,
-      tcb.ipId++ & 0xffff,
+      // RFC 6437 section 3: one label per flow, spread evenly.
+      Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
     )
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
@@ -190,6 +190,11 @@ export class TcpOutput {
     return (Math.floor(now / 1000) + tcb.tsOffset) | 0
   }
 
+  /** RFC 6691: the MTU less the fixed headers. A packet has at most 65535 bytes, so it is never RFC 2675's 65535. */
+  #mss(tcb: Tcb, mtu: number): number {
+    return Math.min(mtu, 65_535) - (tcb.local.version === 4 ? 40 : 60)
+  }
+
   #sendBare(
     frame: Uint8Array,
     at: number,
@@ -227,8 +232,8 @@ export class TcpOutput {
     if (offer ? this.#config.windowScaling : tcb.windowScaling) {
       used += putWindowScale(frame, at + used, this.#window.shift())
     }
-    const cookie = tcb.fastOpenCookie
-    if (cookie !== null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
+    const cookie = tcb.rare?.fastOpenCookie
+    if (cookie != null && (flags & ACK) !== 0) used += putFastOpen(frame, at + used, cookie)
     return used
   }
 

@@ -34,6 +34,7 @@ export class PayloadTaker {
    * was no memory to copy into; the segment is then untouched.
    */
   take(segment: Segment): number {
+    if (segment.list >= 0) return this.#assembled(segment)
     if ((this.#burst.flags[segment.first]! & RX_SIDE) !== 0) return this.#copy(segment)
     const burst = this.#burst
     const fragments = this.#fragments
@@ -142,6 +143,21 @@ export class PayloadTaker {
     if (rcv.packNiov < 0) return
     this.#memory.pools[rcv.packPool]!.drop(rcv.packNiov)
     rcv.packNiov = -1
+  }
+
+  /** A packet put together from fragments: its list without the transport header. */
+  #assembled(segment: Segment): number {
+    const fragments = this.#fragments
+    const list = fragments.dropFront(segment.list, segment.headerBytes)
+    segment.list = -1
+    segment.taken = true
+    const head = list < 0 ? -1 : fragments.keepFront(list, segment.length)
+    this.niovs = 0
+    for (let node = head; node >= 0; node = fragments.next[node]!) {
+      this.tail = node
+      this.niovs++
+    }
+    return head
   }
 
   /** Copy fallback: the driver could not place the payload in the area. */

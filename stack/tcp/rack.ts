@@ -42,9 +42,24 @@ export class Rack {
   /** TSecr of the ACK being processed in microseconds of our clock, -1 without timestamps. */
   echoedAt = -1
 
-  /** @param iss initial send sequence number */
-  constructor(iss: number) {
-    this.fack = iss
+  /** Forgets the segments of the connection served before. @param reordering what `reordering` gave for this one before */
+  begin(una: number, minRtt: number, reordering: number): void {
+    this.xmitAt = -1
+    this.rtt = 0
+    this.fack = una
+    this.minRtt = minRtt
+    this.#minRttAt = 0
+    this.reorderingSeen = (reordering & 1) !== 0
+    this.#windowMultiplier = Math.max(1, (reordering >>> 1) & 0xff)
+    this.#windowPersist = reordering >>> 9
+    this.#hasDsackRound = false
+    this.probing = false
+    this.wait = 0
+  }
+
+  /** What is known of the path's reordering, as one number. */
+  get reordering(): number {
+    return (this.reorderingSeen ? 1 : 0) | (this.#windowMultiplier << 1) | (this.#windowPersist << 9)
   }
 
   /** A segment was acknowledged, cumulatively or selectively, for the first time. */
@@ -66,8 +81,9 @@ export class Rack {
   }
 
   #measure(rtt: number, now: number): void {
+    if (this.#minRttAt === 0) this.#minRttAt = now
     if (this.minRtt !== 0 && rtt > this.minRtt && now - this.#minRttAt < MIN_RTT_EXPIRES_US) return
-    this.minRtt = Math.max(1, rtt)
+    this.minRtt = Math.max(1, Math.round(rtt))
     this.#minRttAt = now
   }
 

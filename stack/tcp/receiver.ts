@@ -1,5 +1,4 @@
-import type { Fragments } from '../memory/fragments.ts'
-import { Reassembly } from './reassembly.ts'
+import type { Reassembly } from './reassembly.ts'
 
 /** The receiving half of a connection: RFC 9293's RCV variables, the queue of payload and what we told the peer. */
 export class Receiver {
@@ -29,7 +28,8 @@ export class Receiver {
   head = -1
   tail = -1
   queuedBytes = 0
-  readonly ooo: Reassembly
+  /** What arrived beyond a hole; to be written to through `holes`. */
+  ooo: Reassembly
 
   /** Full-sized segments received since the last ACK. */
   unacked = 0
@@ -64,8 +64,15 @@ export class Receiver {
   /** Area offset of its first unused byte. */
   packAt = 0
 
-  constructor(fragments: Fragments, maxRuns: number) {
-    this.ooo = new Reassembly(fragments, maxRuns)
+  /** @param none the empty reassembly queue that all connections without holes share; it knows the limits of a real one */
+  constructor(none: Reassembly) {
+    this.ooo = none
+  }
+
+  /** The connection's own reassembly queue, made with the first hole. */
+  holes(): Reassembly {
+    if (this.ooo.shared) this.ooo = this.ooo.own()
+    return this.ooo
   }
 
   /** Bytes the peer may still send. */

@@ -5,9 +5,9 @@ import { cubic } from './congestion/cubic.ts'
 import { reno } from './congestion/reno.ts'
 import { type Flight, LOST, SACKED } from './flight.ts'
 import type { TcpConfig } from './options.ts'
+import { type Outstanding, PHASE_CWR, PHASE_LOSS, PHASE_OPEN, PHASE_RECOVERY } from './outstanding.ts'
 import { DUP_THRESHOLD, type Rack } from './rack.ts'
 import type { Segment } from './segment.ts'
-import { PHASE_CWR, PHASE_LOSS, PHASE_OPEN, PHASE_RECOVERY } from './sender.ts'
 import type { Tcb } from './tcb.ts'
 
 /** Timestamps tick in milliseconds: times less than that apart can't be told from each other. */
@@ -34,10 +34,11 @@ export class Recovery {
   /** Bytes in the network. */
   pipe(tcb: Tcb): number {
     const { snd } = tcb
-    const flight = snd.flight
-    if (flight === null) return 0
+    const { out } = snd
+    if (out === null) return 0
+    const { flight } = out
     // RFC 5681 3.2: without SACK every duplicate ACK means one segment less.
-    return tcb.sack ? flight.pipe : Math.max(0, flight.pipe - snd.dupAcks * snd.mss)
+    return tcb.sack ? flight.pipe : Math.max(0, flight.pipe - out.dupAcks * snd.mss)
   }
 
   /**
@@ -47,9 +48,9 @@ export class Recovery {
    */
   ack(tcb: Tcb, segment: Segment, acked: number, duplicate: boolean, now: number): void {
     const { snd } = tcb
-    const flight = snd.flight
-    const rack = snd.rack
-    if (flight === null || rack === null) return
+    const { out } = snd
+    if (out === null) return
+    const { flight, rack } = out
     rack.wait = 0
     const outstanding = seqDiff(snd.max, snd.una) + acked
     const pipeBefore = this.pipe(tcb)
@@ -59,61 +60,64 @@ export class Recovery {
     if (acked > 0) flight.acknowledge(snd.una, rack, now)
     const dsack = tcb.sack && segment.options.sackBlocks > 0 && this.#blocks(tcb, segment, flight, rack, now)
     this.#measure(tcb, flight, rack, acked, now)
-    if (snd.phase !== PHASE_OPEN && acked > 0) this.#undo(tcb, flight, rack)
+    if (out.phase !== PHASE_OPEN && acked > 0) this.#undo(tcb, out)
     let delivered = flight.delivered
-    if (!tcb.sack) delivered = this.#withoutSack(tcb, flight, acked, duplicate, delivered)
+    if (!tcb.sack) delivered = this.#withoutSack(tcb, out, acked, duplicate, delivered)
     else {
-      if (duplicate || flight.sackedCount > sackedBefore) snd.dupAcks++
-      else if (acked > 0) snd.dupAcks = 0
-      this.#detect(tcb, flight, rack, now)
+      if (duplicate || flight.sackedCount > sackedBefore) out.dupAcks++
+      else if (acked > 0) out.dupAcks = 0
+      this.#detect(tcb, out, now)
     }
-    this.#probeAcked(tcb, rack, acked, dsack, outstanding)
-    this.#progress(tcb, flight, acked, delivered, outstanding, pipeBefore, now)
+    this.#probeAcked(tcb, out, acked, dsack, outstanding)
+    this.#progress(tcb, out, acked, delivered, outstanding, pipeBefore, now)
   }
 
   /** The reordering timer fired (RFC 8985 6.2): what is still missing now is lost. */
   lookAgain(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    const { flight, rack } = snd
-    if (flight === null || rack === null) return
+    const { out } = snd
+    if (out === null) return
+    const { flight, rack } = out
     rack.wait = 0
-    this.#detect(tcb, flight, rack, now)
-    if (flight.lostBytes > flight.resentBytes && snd.phase !== PHASE_RECOVERY && snd.phase !== PHASE_LOSS) {
-      this.#enter(tcb, PHASE_RECOVERY, seqDiff(snd.max, snd.una), now)
+    this.#detect(tcb, out, now)
+    if (flight.lostBytes > flight.resentBytes && out.phase !== PHASE_RECOVERY && out.phase !== PHASE_LOSS) {
+      this.#enter(tcb, out, PHASE_RECOVERY, seqDiff(snd.max, snd.una), now)
     }
-    if (snd.phase === PHASE_RECOVERY) this.#rate(tcb, 0, false)
+    if (out.phase === PHASE_RECOVERY) this.#rate(tcb, out, 0, false)
   }
 
   /** The retransmission timer fired: RFC 5681 (4), RFC 8985 6.3. */
   timedOut(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    const { flight, rack } = snd
-    if (flight === null || rack === null || flight.count === 0) return
+    const { out } = snd
+    if (out === null || out.flight.count === 0) return
+    const { flight, rack } = out
     if ((flight.flags[flight.slot(0)]! & SACKED) !== 0) {
       // RFC 2018 section 8: what is sacked at the left edge and still not acknowledged was thrown away.
       flight.renege()
       this.#counters.sackReneging++
     }
-    if (snd.phase !== PHASE_LOSS) {
-      snd.priorCwnd = snd.cwnd
-      snd.priorSsthresh = snd.ssthresh
-      snd.undoAt = now
+    if (out.phase !== PHASE_LOSS) {
+      out.priorCwnd = snd.cwnd
+      out.priorSsthresh = snd.ssthresh
+      out.undoAt = now
       snd.ssthresh = this.control(tcb).reduce(snd, seqDiff(snd.max, snd.una))
     }
     this.control(tcb).restart(snd)
     rack.timeout(flight, rack.reorderingWindow(flight, true, snd.srtt), now)
     snd.cwnd = snd.mss
-    snd.phase = PHASE_LOSS
-    snd.recover = snd.max
-    snd.dupAcks = 0
+    out.phase = PHASE_LOSS
+    out.recover = snd.max
+    out.dupAcks = 0
     rack.probing = false
     rack.wait = 0
   }
 
   /** A congestion mark was echoed (RFC 3168 6.1.2): once per window, as for a loss, but nothing is sent again. */
   marked(tcb: Tcb, now: number): void {
-    if (tcb.snd.phase !== PHASE_OPEN) return
-    this.#enter(tcb, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una), now)
+    const { out } = tcb.snd
+    if (out === null || out.phase !== PHASE_OPEN) return
+    this.#enter(tcb, out, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una), now)
   }
 
   /** A quiet connection begins to send again (RFC 5681 4.1). */
@@ -171,59 +175,63 @@ export class Recovery {
   }
 
   /** RFC 4015: the first ACK after a retransmission echoes an earlier time, so the original had arrived. */
-  #undo(tcb: Tcb, flight: Flight, rack: Rack): void {
+  #undo(tcb: Tcb, out: Outstanding): void {
     const { snd } = tcb
-    if (snd.undoAt < 0) return
-    const spurious = rack.echoedAt >= 0 && rack.echoedAt + TICK_US <= snd.undoAt
-    snd.undoAt = -1
-    if (!spurious || snd.phase === PHASE_CWR) return
+    const { flight, rack } = out
+    if (out.undoAt < 0) return
+    const spurious = rack.echoedAt >= 0 && rack.echoedAt + TICK_US <= out.undoAt
+    out.undoAt = -1
+    if (!spurious || out.phase === PHASE_CWR) return
     this.#counters.spuriousRetransmits++
     flight.unlose()
-    snd.cwnd = Math.max(snd.cwnd, snd.priorCwnd)
-    snd.ssthresh = snd.priorSsthresh
-    snd.phase = PHASE_OPEN
+    snd.cwnd = Math.max(snd.cwnd, out.priorCwnd)
+    snd.ssthresh = out.priorSsthresh
+    out.phase = PHASE_OPEN
   }
 
   /** RFC 5681 3.2 and RFC 6582: duplicate ACKs stand for segments that arrived. Returns bytes delivered. */
-  #withoutSack(tcb: Tcb, flight: Flight, acked: number, duplicate: boolean, delivered: number): number {
+  #withoutSack(tcb: Tcb, out: Outstanding, acked: number, duplicate: boolean, delivered: number): number {
     const { snd } = tcb
+    const { flight } = out
     if (duplicate) {
-      snd.dupAcks++
+      out.dupAcks++
       delivered = snd.mss
       // RFC 6582 3.2 (1): not again for what the last recovery sent twice.
-      const fresh = snd.phase === PHASE_OPEN || snd.phase === PHASE_CWR
-      if (fresh && snd.dupAcks >= DUP_THRESHOLD && flight.count > 0) flight.lose(flight.slot(0))
+      const fresh = out.phase === PHASE_OPEN || out.phase === PHASE_CWR
+      if (fresh && out.dupAcks >= DUP_THRESHOLD && flight.count > 0) flight.lose(flight.slot(0))
     } else if (acked > 0) {
-      if (snd.phase === PHASE_RECOVERY && seqLt(snd.una, snd.recover)) {
+      if (out.phase === PHASE_RECOVERY && seqLt(snd.una, out.recover)) {
         // RFC 6582 3.2 (4): a partial ACK means that the next segment was lost too.
-        snd.dupAcks = Math.max(0, snd.dupAcks - Math.max(0, Math.ceil(acked / snd.mss) - 1))
+        out.dupAcks = Math.max(0, out.dupAcks - Math.max(0, Math.ceil(acked / snd.mss) - 1))
         if (flight.count > 0) flight.lose(flight.slot(0))
-      } else snd.dupAcks = 0
+      } else out.dupAcks = 0
     }
     return delivered
   }
 
-  #detect(tcb: Tcb, flight: Flight, rack: Rack, now: number): void {
+  #detect(tcb: Tcb, out: Outstanding, now: number): void {
     const { snd } = tcb
+    const { flight, rack } = out
     if (flight.count === 0) return
     if (!this.#config.rack) {
       lossBySack(flight, snd.mss)
       return
     }
     if (rack.xmitAt < 0) return
-    const recovering = snd.phase === PHASE_RECOVERY || snd.phase === PHASE_LOSS
+    const recovering = out.phase === PHASE_RECOVERY || out.phase === PHASE_LOSS
     rack.wait = rack.detect(flight, rack.reorderingWindow(flight, recovering, snd.srtt), now)
   }
 
   /** RFC 8985 7.4: what the ACK of a tail loss probe means. */
-  #probeAcked(tcb: Tcb, rack: Rack, acked: number, dsack: boolean, outstanding: number): void {
+  #probeAcked(tcb: Tcb, out: Outstanding, acked: number, dsack: boolean, outstanding: number): void {
     const { snd } = tcb
+    const { rack } = out
     if (!rack.probing || seqLt(snd.una, rack.probeEnd)) return
     if (!rack.probeResent || dsack) rack.probing = false
     else if (acked > 0) {
       rack.probing = false
       // No sign of a duplicate: the probe repaired a loss nobody else noticed.
-      if (snd.phase === PHASE_OPEN) {
+      if (out.phase === PHASE_OPEN) {
         snd.ssthresh = this.control(tcb).reduce(snd, outstanding)
         snd.cwnd = Math.min(snd.cwnd, snd.ssthresh)
       }
@@ -233,7 +241,7 @@ export class Recovery {
   /** Moves between the phases and sets the window. */
   #progress(
     tcb: Tcb,
-    flight: Flight,
+    out: Outstanding,
     acked: number,
     delivered: number,
     outstanding: number,
@@ -241,62 +249,63 @@ export class Recovery {
     now: number,
   ): void {
     const { snd } = tcb
-    if (snd.phase !== PHASE_OPEN && acked > 0 && seqGe(snd.una, snd.recover)) {
-      if (snd.phase !== PHASE_LOSS) snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
-      snd.phase = PHASE_OPEN
-      snd.dupAcks = 0
-      snd.undoAt = -1
-      snd.rack?.recovered()
+    const { flight } = out
+    if (out.phase !== PHASE_OPEN && acked > 0 && seqGe(snd.una, out.recover)) {
+      if (out.phase !== PHASE_LOSS) snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
+      out.phase = PHASE_OPEN
+      out.dupAcks = 0
+      out.undoAt = -1
+      out.rack.recovered()
       return
     }
     const lost = flight.lostBytes > flight.resentBytes
-    if (lost && (snd.phase === PHASE_OPEN || snd.phase === PHASE_CWR)) {
-      if (snd.phase === PHASE_OPEN) this.#enter(tcb, PHASE_RECOVERY, outstanding, now)
+    if (lost && (out.phase === PHASE_OPEN || out.phase === PHASE_CWR)) {
+      if (out.phase === PHASE_OPEN) this.#enter(tcb, out, PHASE_RECOVERY, outstanding, now)
       else {
-        snd.phase = PHASE_RECOVERY
-        snd.recover = snd.max
+        out.phase = PHASE_RECOVERY
+        out.recover = snd.max
       }
       this.#counters.fastRetransmits++
     }
-    if (snd.phase === PHASE_RECOVERY || snd.phase === PHASE_CWR) {
-      this.#rate(tcb, delivered, acked > 0 && !lost)
+    if (out.phase === PHASE_RECOVERY || out.phase === PHASE_CWR) {
+      this.#rate(tcb, out, delivered, acked > 0 && !lost)
       return
     }
-    if (acked > 0 && (snd.cwndLimited || (snd.cwnd < snd.ssthresh && snd.cwnd < 2 * pipeBefore))) {
+    if (acked > 0 && (out.cwndLimited || (snd.cwnd < snd.ssthresh && snd.cwnd < 2 * pipeBefore))) {
       this.control(tcb).grow(snd, Math.min(acked, outstanding), now)
     }
-    snd.cwndLimited = false
+    out.cwndLimited = false
   }
 
-  #enter(tcb: Tcb, phase: number, outstanding: number, now: number): void {
+  #enter(tcb: Tcb, out: Outstanding, phase: number, outstanding: number, now: number): void {
     const { snd } = tcb
-    snd.priorCwnd = snd.cwnd
-    snd.priorSsthresh = snd.ssthresh
-    snd.undoAt = phase === PHASE_RECOVERY ? now : -1
+    out.priorCwnd = snd.cwnd
+    out.priorSsthresh = snd.ssthresh
+    out.undoAt = phase === PHASE_RECOVERY ? now : -1
     snd.ssthresh = this.control(tcb).reduce(snd, outstanding)
-    snd.phase = phase
-    snd.recover = snd.max
-    snd.prrDelivered = 0
-    snd.prrOut = 0
-    snd.prrFlight = Math.max(snd.mss, outstanding)
-    if (snd.rack !== null) snd.rack.probing = false
+    out.phase = phase
+    out.recover = snd.max
+    out.prrDelivered = 0
+    out.prrOut = 0
+    out.prrFlight = Math.max(snd.mss, outstanding)
+    out.rack.probing = false
   }
 
   /** RFC 9937 section 5. @param safe the ACK advanced and shows no further loss */
-  #rate(tcb: Tcb, delivered: number, safe: boolean): void {
+  #rate(tcb: Tcb, out: Outstanding, delivered: number, safe: boolean): void {
     const { snd } = tcb
     const pipe = this.pipe(tcb)
-    snd.prrDelivered += delivered
+    out.prrDelivered += delivered
     let count: number
     if (pipe > snd.ssthresh) {
-      count = Math.ceil((snd.prrDelivered * snd.ssthresh) / snd.prrFlight) - snd.prrOut
+      count = Math.ceil((out.prrDelivered * snd.ssthresh) / out.prrFlight) - out.prrOut
     } else {
-      let limit = Math.max(snd.prrDelivered - snd.prrOut, delivered)
+      let limit = Math.max(out.prrDelivered - out.prrOut, delivered)
       if (safe) limit += snd.mss
       count = Math.min(snd.ssthresh - pipe, limit)
     }
     // The first retransmission leaves at once.
-    if (snd.prrOut === 0 && snd.phase === PHASE_RECOVERY) count = Math.max(count, snd.mss)
+    if (out.prrOut === 0 && out.phase === PHASE_RECOVERY) count = Math.max(count, snd.mss)
     snd.cwnd = Math.max(snd.mss, pipe + Math.max(0, count))
   }
 }

@@ -35,8 +35,10 @@ export class Segment {
   /** Entries `[first, last)` of the burst hold the frame. */
   first = 0
   last = 0
-  /** Bytes of headers in front of the payload, all in entry `first`. */
+  /** Bytes of headers in front of the payload, all in entry `first` (or at the start of `list`). */
   headerBytes = 0
+  /** A packet put together from fragments: its transport header and payload as a list, instead of burst entries; else -1. */
+  list = -1
   /** The frame's niovs have found a new place and must not be recycled. */
   taken = false
 
@@ -49,6 +51,32 @@ export class Segment {
     }
     this.source3 = source
     this.destination3 = destination
+  }
+
+  /** Like `setV6` of the header of a packet of our own: its source is the destination of what answers it. */
+  setV6Swapped(view: DataView, at: number): void {
+    this.version = 6
+    this.destination0 = view.getInt32(at + 8)
+    this.destination1 = view.getInt32(at + 12)
+    this.destination2 = view.getInt32(at + 16)
+    this.destination3 = view.getInt32(at + 20)
+    this.source0 = view.getInt32(at + 24)
+    this.source1 = view.getInt32(at + 28)
+    this.source2 = view.getInt32(at + 32)
+    this.source3 = view.getInt32(at + 36)
+  }
+
+  /** Sets both addresses to IPv6, read from a header at `at`. */
+  setV6(view: DataView, at: number): void {
+    this.version = 6
+    this.source0 = view.getInt32(at + 8)
+    this.source1 = view.getInt32(at + 12)
+    this.source2 = view.getInt32(at + 16)
+    this.source3 = view.getInt32(at + 20)
+    this.destination0 = view.getInt32(at + 24)
+    this.destination1 = view.getInt32(at + 28)
+    this.destination2 = view.getInt32(at + 32)
+    this.destination3 = view.getInt32(at + 36)
   }
 
   /** A new object: not for every packet. */

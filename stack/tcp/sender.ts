@@ -1,20 +1,16 @@
 import type { CubicState } from './congestion/cubic.ts'
-import type { Flight } from './flight.ts'
-import type { Rack } from './rack.ts'
+import type { Outstanding } from './outstanding.ts'
 
 const NOTHING = new Uint8Array(0)
+/** Rings of the smallest size that nobody uses: most connections need none most of the time. */
+const SMALL_RING = 4096
+const idleRings: Uint8Array<ArrayBuffer>[] = []
 
 /** RFC 6298 (2.1): before the first measurement. */
 export const INITIAL_RTO_US = 1_000_000
 /** RFC 6298 (2.4) asks for 1 s; like Linux and the BSDs we use 200 ms, which suits today's delayed ACKs of 40 ms. */
 export const MIN_RTO_US = 200_000
 export const MAX_RTO_US = 120_000_000
-
-/** Nothing is wrong; loss is being repaired; a congestion mark was answered; the timer fired. */
-export const PHASE_OPEN = 0
-export const PHASE_RECOVERY = 1
-export const PHASE_CWR = 2
-export const PHASE_LOSS = 3
 
 /** RFC 6298 5; RFC 8985 7 and 6.2; RFC 9293 3.8.6.1; and the override of silly window avoidance (3.8.6.2.1). */
 export const TIMER_FOR_TIMEOUT = 0
@@ -52,37 +48,19 @@ export class Sender {
   cwndCredit = 0
   ssthresh = 0x7fffffff
   cubic: CubicState | null = null
-  /** The window held data back since the last ACK: only then may it grow (RFC 9438 5.8, RFC 7661). */
-  cwndLimited = false
-  /** `PHASE_*` */
-  phase = PHASE_OPEN
-  /** SND.MAX when the phase began: it ends when this is acknowledged (RFC 6582 recover, RFC 6675 RecoveryPoint). */
-  recover = 0
-  /** Duplicate ACKs in a row, for peers without SACK: each says that one more segment has left the network. */
-  dupAcks = 0
-  /** Proportional rate reduction (RFC 9937): bytes delivered and sent since recovery began, and in flight when it did. */
-  prrDelivered = 0
-  prrOut = 0
-  prrFlight = 0
-  /** What to go back to when the reduction proves needless, and when the first retransmission left (RFC 4015). */
-  priorCwnd = 0
-  priorSsthresh = 0
-  undoAt = -1
-
-  /** Scoreboard of what is outstanding; lent by the transmitter while something is. */
-  flight: Flight | null = null
-  /** RACK-TLP's memory, made with the first data sent. */
-  rack: Rack | null = null
+  /** Lent by the transmitter while something is unacknowledged. */
+  out: Outstanding | null = null
+  /** What was learnt of the path before: `Rack.minRtt` and `Rack.reordering`. */
+  minRtt = 0
+  reordering = 0
 
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
   rttvar = 0
   rto = INITIAL_RTO_US
-  /** Consecutive timeouts, and when the first of them was noticed (microseconds). */
+  /** Consecutive timeouts. */
   retries = 0
-  firstTimeoutAt = 0
-  /** When the retransmission timeout is due, whatever the timer is armed for; when SND.UNA last moved (microseconds). */
-  timeoutAt = 0
+  /** When SND.UNA last moved, or something was first sent after a pause (microseconds). */
   progressAt = 0
   /** What the retransmission timer is armed for: `TIMER_FOR_*`. */
   timerFor = 0
@@ -151,11 +129,12 @@ export class Sender {
 
   /** Gives memory back when nothing waits: an idle connection needs none. */
   shrink(): void {
-    if (this.buffered === 0 && this.#ring.length > 4096) this.clear()
+    if (this.buffered === 0) this.clear()
   }
 
   /** Frees the buffer. */
   clear(): void {
+    if (this.#ring.length === SMALL_RING && idleRings.length < 64) idleRings.push(this.#ring)
     this.#ring = NOTHING
     this.#start = 0
     this.buffered = 0
@@ -164,13 +143,13 @@ export class Sender {
   /** RFC 6298 (2.2), (2.3): takes a round-trip measurement in microseconds. */
   measure(rtt: number): void {
     // Timestamps tick in milliseconds: 0 is a measurement too.
-    rtt = Math.max(1, rtt)
+    rtt = Math.max(1, Math.round(rtt))
     if (this.srtt === 0) {
       this.srtt = rtt
-      this.rttvar = rtt / 2
+      this.rttvar = rtt >>> 1
     } else {
-      this.rttvar += (Math.abs(this.srtt - rtt) - this.rttvar) / 4
-      this.srtt += (rtt - this.srtt) / 8
+      this.rttvar += (Math.abs(this.srtt - rtt) - this.rttvar) >> 2
+      this.srtt = Math.max(1, this.srtt + ((rtt - this.srtt) >> 3))
     }
     this.clearBackoff()
   }
@@ -183,9 +162,9 @@ export class Sender {
 
   #reserve(bytes: number): void {
     if (bytes <= this.#ring.length) return
-    let size = Math.max(4096, this.#ring.length)
+    let size = Math.max(SMALL_RING, this.#ring.length)
     while (size < bytes) size *= 2
-    const ring = new Uint8Array(size)
+    const ring = (size === SMALL_RING ? idleRings.pop() : undefined) ?? new Uint8Array(size)
     if (this.buffered > 0) this.peek(0, this.buffered, ring, 0)
     this.#ring = ring
     this.#start = 0

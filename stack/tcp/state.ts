@@ -44,3 +44,4 @@ export const ECONNRESET = 104
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111
 export const ECONNABORTED = 103
+export const EHOSTUNREACH = 113

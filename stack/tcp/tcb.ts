@@ -1,37 +1,23 @@
 import { IpAddress } from '../ip/address.ts'
-import type { Fragments } from '../memory/fragments.ts'
-import { Timer, type TimerWheel } from '../timers.ts'
+import type { Timer } from '../timers.ts'
+import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
 import { SocketOptions } from './socket-options.ts'
 import { CLOSED } from './state.ts'
 
-/** Which of a connection's timers. */
-export const TIMER_RETRANSMIT = 0
-export const TIMER_ACK = 1
-export const TIMER_LIFE = 2
-
-/** What a connection's timers do when they fire; the TCP module implements it. */
-export interface TimerHandler {
-  onTimer(tcb: Tcb, which: number, now: number): void
-}
-
-class TcbTimer extends Timer {
-  readonly #tcb: Tcb
-  readonly #which: number
-  readonly #handler: TimerHandler
-
-  constructor(tcb: Tcb, which: number, handler: TimerHandler) {
-    super()
-    this.#tcb = tcb
-    this.#which = which
-    this.#handler = handler
-  }
-
-  override fire(now: number): void {
-    this.#handler.onTimer(this.#tcb, this.#which, now)
-  }
+/** What few connections ever need. */
+export class Seldom {
+  /** Cookie that the SYN,ACK gives to a client which asked for one, two words. */
+  fastOpenCookie: Int32Array | null = null
+  /** Keepalive probes sent since something was heard. */
+  keepProbes = 0
+  /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
+  invalidSecond = 0
+  invalidAcks = 0
+  /** Armed while pacing holds something back. */
+  paceTimer: Timer | null = null
 }
 
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
@@ -59,28 +45,19 @@ export class Tcb {
 
   readonly rcv: Receiver
   readonly snd: Sender
-  readonly retransmitTimer: Timer
-  readonly ackTimer: Timer
-  /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. Made when first needed. */
-  #lifeTimer: Timer | null = null
-  readonly #handler: TimerHandler
-
-  /** Made when pacing first holds something back. */
-  paceTimer: Timer | null = null
+  /** Null unless armed, like the others. */
+  retransmitTimer: Timer | null = null
+  ackTimer: Timer | null = null
+  /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. */
+  lifeTimer: Timer | null = null
+  rare: Seldom | null = null
 
   /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
   passive = false
   /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
   fastOpened = false
-  /** Cookie that the SYN,ACK gives to a client which asked for one, two words. */
-  fastOpenCookie: Int32Array | null = null
   /** When something was last heard of the peer, microseconds; kept for keepalive, to the accuracy of a burst. */
   heardAt = 0
-  /** Keepalive probes sent since. */
-  keepProbes = 0
-  /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
-  invalidSecond = 0
-  invalidAcks = 0
 
   /** `EVENT_*` bits not yet drained. */
   events = 0
@@ -94,35 +71,19 @@ export class Tcb {
   owner: object | null = null
   /** What setsockopt changed; shared until changed. */
   options: SocketOptions
-  /** IPv4 identification counter. */
-  ipId = 0
+  /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */
+  softError = 0
 
-  constructor(
-    fragments: Fragments,
-    handler: TimerHandler,
-    maxRuns: number,
-    sendLimit: number,
-    options: SocketOptions,
-  ) {
+  /** @param noHoles see `Receiver` */
+  constructor(noHoles: Reassembly, sendLimit: number, options: SocketOptions) {
     this.options = options
-    this.rcv = new Receiver(fragments, maxRuns)
+    this.rcv = new Receiver(noHoles)
     this.snd = new Sender(sendLimit)
-    this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
-    this.ackTimer = new TcbTimer(this, TIMER_ACK, handler)
-    this.#handler = handler
   }
 
-  get lifeTimer(): Timer {
-    this.#lifeTimer ??= new TcbTimer(this, TIMER_LIFE, this.#handler)
-    return this.#lifeTimer
-  }
-
-  /** The timers made so far, to cancel them. */
-  cancelTimers(wheel: TimerWheel): void {
-    wheel.cancel(this.retransmitTimer)
-    wheel.cancel(this.ackTimer)
-    if (this.#lifeTimer !== null) wheel.cancel(this.#lifeTimer)
-    if (this.paceTimer !== null) wheel.cancel(this.paceTimer)
+  seldom(): Seldom {
+    this.rare ??= new Seldom()
+    return this.rare
   }
 }
 

@@ -6,10 +6,12 @@ import { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
 import { Handshake, type HandshakeOwner } from './handshake.ts'
+import { TcpIcmp } from './icmp.ts'
 import { TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
+import { Reassembly } from './reassembly.ts'
 import { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
@@ -17,6 +19,7 @@ import {
   CLOSE_WAIT,
   CLOSED,
   ECONNABORTED,
+  EHOSTUNREACH,
   ESTABLISHED,
   EVENT_ACCEPT,
   EVENT_CLOSED,
@@ -30,7 +33,8 @@ import {
   SYN_SENT,
   TIME_WAIT,
 } from './state.ts'
-import { type Listener, Tcb, TIMER_LIFE, TIMER_RETRANSMIT, type TimerHandler } from './tcb.ts'
+import { type Listener, Tcb } from './tcb.ts'
+import { TcbTimers, TIMER_LIFE, TIMER_PACE, TIMER_RETRANSMIT, type TimerHandler } from './tcb-timers.ts'
 import { Timeouts } from './timeouts.ts'
 import { Transmitter, type TransmitterOwner } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
@@ -40,6 +44,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly context: TcpContext
   readonly window: WindowKeeper
   readonly acks: AckScheduler
+  readonly timers: TcbTimers
+  readonly #noHoles: Reassembly
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
   readonly #transmitter: Transmitter
@@ -48,6 +54,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly #input: TcpInput
   readonly #flows: FlowTable
   readonly #listeners = new Listeners()
+  readonly #icmp: TcpIcmp
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
   readonly #relieved: Tcb[] = []
@@ -60,10 +67,12 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.window = new WindowKeeper(memory, config, Math.max(64, nic.info.mtu - 52))
     this.#output = new TcpOutput(link, counters, config, this.window)
     this.#payload = new PayloadTaker(nic, burst, memory, fragments, counters)
-    this.acks = new AckScheduler(context, this.#output)
+    this.timers = new TcbTimers(context.wheel, this)
+    this.#noHoles = new Reassembly(fragments, config.maxHoles, true)
+    this.acks = new AckScheduler(context, this.#output, this.timers)
     const recovery = new Recovery(counters, config)
-    this.#transmitter = new Transmitter(context, this.#output, recovery)
-    this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery)
+    this.#transmitter = new Transmitter(context, this.#output, recovery, this.timers)
+    this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery, this.timers)
     this.#handshake = new Handshake(
       this,
       context,
@@ -75,6 +84,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#input = new TcpInput(this, context, this.#output, this.#payload, this.#transmitter, recovery)
     this.#flows = new FlowTable(entropy(), entropy())
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
+    this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
+    link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
     link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
   }
 
@@ -104,6 +115,16 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       return
     }
     this.#handshake.newcomer(segment, now)
+  }
+
+  /** An ICMP error quotes this segment of ours (`IcmpErrorTaker`); false when none of our connections has it in flight. */
+  icmpError(quoted: Segment, errno: number, _now: number): boolean {
+    return this.#icmp.error(quoted, errno)
+  }
+
+  /** A router could not forward this segment of ours; false when none of our connections has it in flight. */
+  icmpTooBig(quoted: Segment, mtu: number, packetBytes: number, now: number): boolean {
+    return this.#icmp.tooBig(quoted, mtu, packetBytes, now)
   }
 
   /** RFC 6191, RFC 9293 3.10.7.4: a SYN that can't be an old one may take over a connection in TIME-WAIT. */
@@ -226,7 +247,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     const keep = options.keepAlive && !tcb.options.keepAlive
     tcb.options = options
     if (keep) this.startKeepAlive(tcb, now)
-    if (tcb.state >= ESTABLISHED) tcb.snd.mss = this.#output.mssFor(tcb, this.context.link.mtuTo(tcb.remote))
+    if (tcb.state >= ESTABLISHED) tcb.snd.mss = this.#output.pathMss(tcb, now)
     this.#transmitter.transmit(tcb, now)
   }
 
@@ -279,7 +300,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.window.close(tcb)
     tcb.state = CLOSED
     tcb.error = error
-    tcb.cancelTimers(this.context.wheel)
+    this.timers.cancelAll(tcb)
     this.#flows.remove(tcb)
     tcb.rcv.ooo.clear()
     this.#payload.unpack(tcb.rcv)
@@ -321,6 +342,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     }
     if (listener !== null) this.#notHalfOpen(tcb, listener)
     tcb.state = ESTABLISHED
+    this.context.link.confirm(tcb.remote, now)
     this.window.enter(tcb)
     this.#transmitter.established(tcb, now)
     tcb.snd.progressAt = now
@@ -342,24 +364,24 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Arms keepalive where the socket asks for it. */
   startKeepAlive(tcb: Tcb, now: number): void {
     if (!tcb.options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT || tcb.orphaned) return
-    this.context.wheel.arm(tcb.lifeTimer, now + (tcb.options.keepIdleUs || this.context.config.keepIdleUs))
+    this.timers.arm(tcb, TIMER_LIFE, now + (tcb.options.keepIdleUs || this.context.config.keepIdleUs))
   }
 
   // ---- closing states -------------------------------------------------------------------------------------------
 
   enterTimeWait(tcb: Tcb, now: number): void {
     tcb.state = TIME_WAIT
-    this.context.wheel.cancel(tcb.retransmitTimer)
+    this.timers.cancel(tcb, TIMER_RETRANSMIT)
     this.restartTimeWait(tcb, now)
     this.raise(tcb, EVENT_READABLE)
   }
 
   restartTimeWait(tcb: Tcb, now: number): void {
-    this.context.wheel.arm(tcb.lifeTimer, now + this.context.config.timeWaitUs)
+    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.timeWaitUs)
   }
 
   startFinWait2(tcb: Tcb, now: number): void {
-    this.context.wheel.arm(tcb.lifeTimer, now + this.context.config.finWait2Us)
+    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.finWait2Us)
   }
 
   // ---- the end of a poll ----------------------------------------------------------------------------------------
@@ -385,6 +407,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   onTimer(tcb: Tcb, which: number, now: number): void {
     if (which === TIMER_RETRANSMIT) this.#timeouts.fired(tcb, now)
+    else if (which === TIMER_PACE) this.#transmitter.transmit(tcb, now)
     else if (which === TIMER_LIFE) {
       if (tcb.state === TIME_WAIT || tcb.orphaned) this.end(tcb, 0)
       else this.#timeouts.keepAlive(tcb, now)
@@ -400,31 +423,41 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     remotePort: number,
     options: SocketOptions,
   ): Tcb {
-    const { fragments, config, entropy } = this.context
-    const tcb = new Tcb(fragments, this, config.maxHoles, options.sendBuffer || config.sendBuffer, options)
+    const { config } = this.context
+    const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
     tcb.id = this.#nextId++
     tcb.local = local
     tcb.localPort = localPort
     tcb.remote = remote
     tcb.remotePort = remotePort
-    tcb.ipId = entropy() & 0xffff
     this.#flows.add(tcb)
     this.window.open(tcb)
     return tcb
   }
 
+  /** A next hop does not answer: attempts to connect through it end, connections may still find another way. */
+  #neighbourLost(neighbour: Neighbour): void {
+    const { link } = this.context
+    for (const tcb of [...this.#flows]) {
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      if (tcb.state === SYN_SENT) this.end(tcb, EHOSTUNREACH)
+      // The old hardware address serves on: perhaps it is only the answers that get lost.
+      else tcb.softError = EHOSTUNREACH
+    }
+  }
+
   /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
   #retryAfterResolve(neighbour: Neighbour, now: number): void {
-    const { link, wheel } = this.context
+    const { link } = this.context
     for (const tcb of this.#flows) {
-      if (!tcb.remote.equals(neighbour.address) || !link.isOwn(tcb.local)) continue
+      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       const { macHigh, macLow } = neighbour
       if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh
       tcb.remoteMacLow = macLow
       tcb.hasRemoteMac = true
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
-      else if (tcb.retransmitTimer.armed) wheel.arm(tcb.retransmitTimer, 0)
+      else if (tcb.retransmitTimer !== null) this.timers.arm(tcb, TIMER_RETRANSMIT, 0)
       else this.acks.soon(tcb)
     }
   }

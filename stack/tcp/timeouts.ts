@@ -1,6 +1,7 @@
 import { seqDiff } from '../wire/seq.ts'
 import { ACK } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
+import type { Flight } from './flight.ts'
 import type { TcpOutput } from './output.ts'
 import type { Recovery } from './recovery.ts'
 import {
@@ -13,6 +14,7 @@ import {
 } from './sender.ts'
 import { ECONNABORTED, ESTABLISHED, ETIMEDOUT, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
 import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_LIFE } from './tcb-timers.ts'
 import type { Transmitter, TransmitterOwner } from './transmitter.ts'
 
 /** RFC 9293 3.8.3, R1: timeouts in a row after which the path is doubted. */
@@ -29,6 +31,7 @@ export class Timeouts {
   readonly #output: TcpOutput
   readonly #transmitter: Transmitter
   readonly #recovery: Recovery
+  readonly #timers: TcbTimers
 
   constructor(
     owner: TransmitterOwner,
@@ -36,7 +39,9 @@ export class Timeouts {
     output: TcpOutput,
     transmitter: Transmitter,
     recovery: Recovery,
+    timers: TcbTimers,
   ) {
+    this.#timers = timers
     this.#owner = owner
     this.#context = context
     this.#output = output
@@ -51,7 +56,7 @@ export class Timeouts {
     else if (snd.timerFor === TIMER_FOR_REORDERING) {
       this.#recovery.lookAgain(tcb, now)
       this.#transmitter.transmit(tcb, now)
-      this.#transmitter.schedule(tcb, now, now >= snd.timeoutAt)
+      this.#transmitter.schedule(tcb, now, snd.out !== null && now >= snd.out.timeoutAt)
     } else if (snd.timerFor === TIMER_FOR_PROBE) {
       this.#transmitter.sendProbe(tcb, now)
       // RFC 8985 7.3: the timeout counts from the probe.
@@ -72,24 +77,25 @@ export class Timeouts {
     const busy = snd.una !== snd.max || snd.buffered > 0
     const quietSince = Math.max(tcb.heardAt, snd.lastSentAt)
     if (busy || now - tcb.heardAt < idle) {
-      tcb.keepProbes = 0
-      this.#context.wheel.arm(tcb.lifeTimer, (busy ? now : quietSince) + idle)
+      if (tcb.rare !== null) tcb.rare.keepProbes = 0
+      this.#timers.arm(tcb, TIMER_LIFE, (busy ? now : quietSince) + idle)
       return
     }
+    const keepProbes = tcb.rare?.keepProbes ?? 0
     const tooLong = options.userTimeoutUs > 0 && now - tcb.heardAt >= options.userTimeoutUs
     if (
-      (options.userTimeoutUs > 0 ? tooLong : tcb.keepProbes >= (options.keepCount || config.keepCount)) &&
-      tcb.keepProbes > 0
+      (options.userTimeoutUs > 0 ? tooLong : keepProbes >= (options.keepCount || config.keepCount)) &&
+      keepProbes > 0
     ) {
       this.#context.counters.connectionsTimedOut++
       this.#output.reset(tcb)
-      this.#owner.end(tcb, ETIMEDOUT)
+      this.#owner.end(tcb, tcb.softError || ETIMEDOUT)
       return
     }
-    tcb.keepProbes++
+    tcb.seldom().keepProbes++
     this.#context.counters.keepAlivesSent++
     this.#output.send(tcb, ACK, (snd.una - 1) | 0, 0, 0, now)
-    this.#context.wheel.arm(tcb.lifeTimer, now + (options.keepIntervalUs || config.keepIntervalUs))
+    this.#timers.arm(tcb, TIMER_LIFE, now + (options.keepIntervalUs || config.keepIntervalUs))
   }
 
   #handshake(tcb: Tcb, now: number): void {
@@ -117,14 +123,14 @@ export class Timeouts {
       return
     }
     this.#backOff(tcb, now)
-    const { flight } = snd
-    if (flight !== null && flight.count > 0) {
+    const { out } = snd
+    if (out !== null && out.flight.count > 0) {
+      out.timeoutAt = now + snd.rto
       this.#recovery.timedOut(tcb, now)
-      this.#suspectBlackHole(tcb, now)
+      this.#suspectBlackHole(tcb, out.flight, now)
     }
-    snd.timeoutAt = now + snd.rto
     this.#transmitter.transmit(tcb, now)
-    if (flight !== null && flight.count > 0) this.#transmitter.schedule(tcb, now, true)
+    if (out !== null && out.flight.count > 0) this.#transmitter.schedule(tcb, now, true)
   }
 
   /** RFC 9293 3.8.6.1. */
@@ -146,14 +152,15 @@ export class Timeouts {
 
   #countTimeout(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    if (snd.retries++ === 0) snd.firstTimeoutAt = now
+    snd.retries++
+    if (snd.progressAt === 0) snd.progressAt = now
     this.#context.counters.retransmitTimeouts++
   }
 
   /** RFC 9293 3.8.3, R2, or the time the user gave (3.9.1.1). */
   #overdue(tcb: Tcb, now: number, retries: number): boolean {
     const limit = tcb.options.userTimeoutUs
-    const since = tcb.snd.progressAt === 0 ? tcb.snd.firstTimeoutAt : tcb.snd.progressAt
+    const since = tcb.snd.progressAt
     return limit > 0 && tcb.state >= ESTABLISHED ? now - since >= limit : tcb.snd.retries > retries
   }
 
@@ -161,7 +168,10 @@ export class Timeouts {
     const { counters } = this.#context
     if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
     else counters.connectionsTimedOut++
-    this.#owner.end(tcb, tcb.state === SYN_RECEIVED && tcb.passive ? ECONNABORTED : ETIMEDOUT)
+    this.#owner.end(
+      tcb,
+      tcb.state === SYN_RECEIVED && tcb.passive ? ECONNABORTED : tcb.softError || ETIMEDOUT,
+    )
   }
 
   #backOff(tcb: Tcb, now: number): void {
@@ -180,9 +190,8 @@ export class Timeouts {
   }
 
   /** Large segments vanish and nobody says why: try smaller ones. */
-  #suspectBlackHole(tcb: Tcb, now: number): void {
+  #suspectBlackHole(tcb: Tcb, flight: Flight, now: number): void {
     const { snd } = tcb
-    const flight = snd.flight!
     if (!this.#context.config.blackHoleDetection || snd.retries < BLACK_HOLE_AFTER) return
     const slot = flight.slot(0)
     if (seqDiff(flight.end[slot]!, flight.seq[slot]!) < snd.mss) return

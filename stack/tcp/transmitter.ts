@@ -1,13 +1,10 @@
-import { Timer } from '../timers.ts'
 import { seqDiff, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
-import { Flight } from './flight.ts'
 import type { TcpOutput } from './output.ts'
-import { Rack } from './rack.ts'
+import { Outstanding, PHASE_OPEN } from './outstanding.ts'
 import type { Recovery } from './recovery.ts'
 import {
-  PHASE_OPEN,
   TIMER_FOR_OVERRIDE,
   TIMER_FOR_PERSIST,
   TIMER_FOR_PROBE,
@@ -16,6 +13,7 @@ import {
 } from './sender.ts'
 import { ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
 import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_PACE, TIMER_RETRANSMIT } from './tcb-timers.ts'
 
 /** Most segments in flight: a peer with a vast window and a tiny MSS may not make us remember more. */
 const MAX_IN_FLIGHT = 65_536
@@ -35,30 +33,17 @@ export interface TransmitterOwner {
   end(tcb: Tcb, error: number): void
 }
 
-class PaceTimer extends Timer {
-  readonly #tcb: Tcb
-  readonly #transmitter: Transmitter
-
-  constructor(tcb: Tcb, transmitter: Transmitter) {
-    super()
-    this.#tcb = tcb
-    this.#transmitter = transmitter
-  }
-
-  override fire(now: number): void {
-    this.#transmitter.transmit(this.#tcb, now)
-  }
-}
-
 /** Decides what leaves when: lost segments first, then new ones, as windows, Nagle and the pacer allow. */
 export class Transmitter {
   readonly #context: TcpContext
   readonly #output: TcpOutput
   readonly #recovery: Recovery
-  /** Scoreboards of connections with nothing outstanding. */
-  readonly #idleFlights: Flight[] = []
+  readonly #timers: TcbTimers
+  /** Lent to connections while they have something outstanding. */
+  readonly #idle: Outstanding[] = []
 
-  constructor(context: TcpContext, output: TcpOutput, recovery: Recovery) {
+  constructor(context: TcpContext, output: TcpOutput, recovery: Recovery, timers: TcbTimers) {
+    this.#timers = timers
     this.#context = context
     this.#output = output
     this.#recovery = recovery
@@ -74,7 +59,7 @@ export class Transmitter {
       if (snd.synAt === 0) snd.synAt = now
       else if (snd.synAt !== now) snd.synAt = -1
     }
-    if (!tcb.retransmitTimer.armed) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+    if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
   }
 
   /** The handshake is over: takes its round trip, or what its failures say (RFC 6298 5.7, RFC 5681 3.1). */
@@ -88,7 +73,7 @@ export class Transmitter {
     snd.retries = 0
     snd.smallEnd = snd.una
     snd.up = snd.una
-    this.#context.wheel.cancel(tcb.retransmitTimer)
+    this.#timers.cancel(tcb, TIMER_RETRANSMIT)
   }
 
   /** Sends what is lost, then what windows and buffer allow of what is new, then the FIN. */
@@ -96,7 +81,7 @@ export class Transmitter {
     const { snd } = tcb
     if ((tcb.state < ESTABLISHED && !tcb.fastOpened) || tcb.state === TIME_WAIT) return
     if (snd.buffered === 0 && !snd.finQueued) return
-    if (snd.flight !== null && snd.flight.lostBytes > 0 && !this.#resendLost(tcb, now)) return
+    if (snd.out !== null && snd.out.flight.lostBytes > 0 && !this.#resendLost(tcb, snd.out, now)) return
     const noDelay = tcb.options.noDelay
     for (;;) {
       const inFlight = seqDiff(snd.nxt, snd.una)
@@ -111,12 +96,12 @@ export class Transmitter {
       const length = Math.min(full, unsent, window)
       if (length <= 0) {
         // RFC 9293 3.8.6.1: a closed window is probed, else a lost update would end everything.
-        if (inFlight === 0 && !tcb.retransmitTimer.armed) this.arm(tcb, TIMER_FOR_PERSIST, now + snd.rto)
+        if (inFlight === 0 && tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_PERSIST, now + snd.rto)
         break
       }
       const pipe = this.#recovery.pipe(tcb)
       if (pipe > 0 && pipe + length > snd.cwnd) {
-        snd.cwndLimited = true
+        snd.out!.cwndLimited = true
         break
       }
       const last = length === unsent
@@ -126,7 +111,8 @@ export class Transmitter {
         !this.#maySendSmall(tcb, length, last, inFlight, noDelay)
       ) {
         // Nothing in flight whose ACK would bring us back here.
-        if (inFlight === 0 && !tcb.retransmitTimer.armed) this.arm(tcb, TIMER_FOR_OVERRIDE, now + OVERRIDE_US)
+        if (inFlight === 0 && tcb.retransmitTimer === null)
+          this.arm(tcb, TIMER_FOR_OVERRIDE, now + OVERRIDE_US)
         break
       }
       if (!this.#paced(tcb, now)) break
@@ -147,8 +133,9 @@ export class Transmitter {
   /** One segment beyond the congestion window, or the last one again: RFC 8985 7.3. */
   sendProbe(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    const { flight, rack } = snd
-    if (flight === null || rack === null || flight.count === 0) return
+    const { out } = snd
+    if (out === null || out.flight.count === 0) return
+    const { flight, rack } = out
     const inFlight = seqDiff(snd.nxt, snd.una)
     const unsent = snd.buffered - inFlight
     const length = Math.min(this.#output.payloadLimit(tcb), unsent, snd.wnd - inFlight)
@@ -174,7 +161,8 @@ export class Transmitter {
   /** Sends a segment of the scoreboard again, in pieces where the path takes only smaller ones now. */
   retransmit(tcb: Tcb, slot: number, now: number): boolean {
     const { snd } = tcb
-    const flight = snd.flight!
+    const out = snd.out!
+    const { flight } = out
     const end = flight.end[slot]!
     const withFin = snd.finSent && end === snd.max
     let seq = flight.seq[slot]!
@@ -189,7 +177,7 @@ export class Transmitter {
       seq = (seq + length) | 0
       if (length === left) break
     }
-    snd.prrOut += seqDiff(end, flight.seq[slot]!)
+    out.prrOut += seqDiff(end, flight.seq[slot]!)
     flight.resent(slot, now)
     snd.lastSentAt = now
     return true
@@ -197,43 +185,43 @@ export class Transmitter {
 
   /** The connection is over. */
   abandon(tcb: Tcb): void {
-    tcb.snd.flight?.clear()
+    tcb.snd.out?.flight.clear()
     this.settle(tcb)
   }
 
   /** Gives the scoreboard back once nothing is outstanding. */
   settle(tcb: Tcb): void {
     const { snd } = tcb
-    const flight = snd.flight
-    if (flight === null || flight.count > 0) return
-    snd.flight = null
-    flight.clear()
-    if (this.#idleFlights.length < 64 && flight.seq.length <= 4096) this.#idleFlights.push(flight)
+    const { out } = snd
+    if (out === null || out.flight.count > 0) return
+    snd.out = null
+    out.end(snd)
+    if (this.#idle.length < 64 && out.flight.seq.length <= 4096) this.#idle.push(out)
     snd.shrink()
   }
 
   /** Arms the timer for what comes next: nothing, a probe, the reordering window or the retransmission timeout. */
   schedule(tcb: Tcb, now: number, restart: boolean): void {
     const { snd } = tcb
-    const { flight, rack } = snd
-    const timer = tcb.retransmitTimer
-    if (flight === null || flight.count === 0) {
-      if (timer.armed && snd.timerFor !== TIMER_FOR_PERSIST && snd.timerFor !== TIMER_FOR_OVERRIDE) {
-        this.#context.wheel.cancel(timer)
-      }
+    const { out } = snd
+    if (out === null || out.flight.count === 0) {
+      // A window probe or a held-back segment may still wait.
+      const waits = snd.timerFor === TIMER_FOR_PERSIST || snd.timerFor === TIMER_FOR_OVERRIDE
+      if (!waits) this.#timers.cancel(tcb, TIMER_RETRANSMIT)
       return
     }
-    if (restart) snd.timeoutAt = now + snd.rto
-    let at = snd.timeoutAt
+    const { flight, rack } = out
+    if (restart) out.timeoutAt = now + snd.rto
+    let at = out.timeoutAt
     const limit = tcb.options.userTimeoutUs
     if (limit > 0) at = Math.min(at, snd.progressAt + limit)
-    if (rack !== null && rack.wait > 0) {
+    if (rack.wait > 0) {
       this.arm(tcb, TIMER_FOR_REORDERING, Math.min(at, now + rack.wait))
       return
     }
     const { config } = this.#context
     const mayProbe =
-      config.rack && tcb.sack && snd.phase === PHASE_OPEN && flight.sackedCount === 0 && !rack!.probing
+      config.rack && tcb.sack && out.phase === PHASE_OPEN && flight.sackedCount === 0 && !rack.probing
     if (mayProbe && snd.srtt > 0) {
       let wait = 2 * snd.srtt
       wait += flight.count === 1 ? PEER_DELAYED_ACK_US : 2000
@@ -248,7 +236,7 @@ export class Transmitter {
   /** Arms the retransmission timer for a purpose. */
   arm(tcb: Tcb, purpose: number, at: number): void {
     tcb.snd.timerFor = purpose
-    this.#context.wheel.arm(tcb.retransmitTimer, at)
+    this.#timers.arm(tcb, TIMER_RETRANSMIT, at)
   }
 
   /**
@@ -262,8 +250,8 @@ export class Transmitter {
     const was = snd.mss
     snd.mss = mss
     if (snd.cwnd < 2 * mss) snd.cwnd = 2 * mss
-    const { flight } = snd
-    if (flight === null) return
+    if (snd.out === null) return
+    const { flight } = snd.out
     // Not a sign of congestion (RFC 5681 does not apply): only what was too large is lost.
     for (let i = 0; i < flight.count; i++) {
       const slot = flight.slot(i)
@@ -275,9 +263,9 @@ export class Transmitter {
   }
 
   /** Sends lost segments while the window lasts. False when it was used up, or nothing could leave. */
-  #resendLost(tcb: Tcb, now: number): boolean {
+  #resendLost(tcb: Tcb, out: Outstanding, now: number): boolean {
     const { snd } = tcb
-    const flight = snd.flight!
+    const { flight } = out
     let any = false
     for (;;) {
       const slot = flight.nextLost()
@@ -285,12 +273,12 @@ export class Transmitter {
       const length = seqDiff(flight.end[slot]!, flight.seq[slot]!)
       const pipe = this.#recovery.pipe(tcb)
       if ((pipe > 0 && pipe + length > snd.cwnd) || !this.#paced(tcb, now)) {
-        snd.cwndLimited = true
-        if (any || !tcb.retransmitTimer.armed) this.schedule(tcb, now, false)
+        out.cwndLimited = true
+        if (any || tcb.retransmitTimer === null) this.schedule(tcb, now, false)
         return false
       }
       if (!this.retransmit(tcb, slot, now)) {
-        if (!tcb.retransmitTimer.armed) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+        if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
         return false
       }
       this.#pace(tcb, length, now)
@@ -305,11 +293,11 @@ export class Transmitter {
     const { snd } = tcb
     const seq = snd.nxt
     const skip = seqDiff(seq, snd.una)
-    if (snd.flight !== null && snd.flight.count >= MAX_IN_FLIGHT) return false
+    if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
     const flags = this.#flags(tcb, seq, fin || skip + length === snd.buffered, fin)
-    if (snd.flight === null) this.#leave(tcb, now)
+    const out = snd.out ?? this.#lend(tcb, now)
     if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
-      if (!tcb.retransmitTimer.armed) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+      if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
       return false
     }
     const end = (seq + length + (fin ? 1 : 0)) | 0
@@ -318,26 +306,28 @@ export class Transmitter {
     snd.nxt = end
     if (seqGt(end, snd.max)) snd.max = end
     if (length < snd.mss) snd.smallEnd = end
-    snd.flight!.push(seq, end, now)
-    snd.prrOut += length
+    out.flight.push(seq, end, now)
+    out.prrOut += length
     snd.lastSentAt = now
     this.#pace(tcb, length, now)
     // A window probe may have carried it before.
     if (again) this.#context.counters.retransmits++
-    const fresh = snd.flight!.count === 1
+    const fresh = out.flight.count === 1
     if (fresh) snd.progressAt = now
-    this.schedule(tcb, now, fresh || !tcb.retransmitTimer.armed)
+    this.schedule(tcb, now, fresh || tcb.retransmitTimer === null)
     return true
   }
 
-  /** The first segment after a pause: lends a scoreboard. */
-  #leave(tcb: Tcb, now: number): void {
+  /** The first segment after a pause. */
+  #lend(tcb: Tcb, now: number): Outstanding {
     const { snd } = tcb
-    snd.rack ??= new Rack(snd.una)
-    snd.flight = this.#idleFlights.pop() ?? new Flight()
+    const out = this.#idle.pop() ?? new Outstanding()
+    out.begin(snd)
+    snd.out = out
     if (snd.lastSentAt > 0 && now - snd.lastSentAt > snd.rto) {
       this.#recovery.idle(tcb, this.#output.initialWindow(snd.mss))
     }
+    return out
   }
 
   /** RFC 9293 3.8.6.2.1 and 3.7.4: whether a segment that is not full may leave now. */
@@ -359,8 +349,7 @@ export class Transmitter {
   #paced(tcb: Tcb, now: number): boolean {
     const { snd } = tcb
     if (!this.#context.config.pacing || snd.srtt === 0 || snd.paceAt <= now + PACE_QUANTUM_US) return true
-    tcb.paceTimer ??= new PaceTimer(tcb, this)
-    if (!tcb.paceTimer.armed) this.#context.wheel.arm(tcb.paceTimer, snd.paceAt)
+    if (tcb.seldom().paceTimer === null) this.#timers.arm(tcb, TIMER_PACE, snd.paceAt)
     return false
   }
 

@@ -23,3 +23,13 @@ export function put32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 2] = value >>> 8
   bytes[at + 3] = value
 }
+
+/** The bytes of a 16-bit half exchanged. */
+export function swap16(half: number): number {
+  return ((half & 0xff) << 8) | (half >>> 8)
+}
+
+/** A big-endian 32-bit integer that straddles two little-endian words: the upper half of one, the lower of the next. */
+export function straddle(word: number, next: number): number {
+  return (swap16(word >>> 16) << 16) | swap16(next & 0xffff)
+}

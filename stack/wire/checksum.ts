@@ -96,6 +96,34 @@ export function sumWords(bytes: Uint8Array, words: Uint32Array, offset: number, 
   return rest === 0 ? body : addSums(body, sumBytes(bytes, offset + length - rest, rest))
 }
 
+/** The addresses of a segment. */
+interface AddressPair {
+  readonly source0: number
+  readonly source1: number
+  readonly source2: number
+  readonly source3: number
+  readonly destination0: number
+  readonly destination1: number
+  readonly destination2: number
+  readonly destination3: number
+}
+
+/** Like `pseudoHeaderSum6`, of a segment's addresses. */
+export function pseudoHeaderSumOf(pair: AddressPair, protocol: number, length: number): number {
+  return fold(
+    halves(pair.source0) +
+      halves(pair.source1) +
+      halves(pair.source2) +
+      halves(pair.source3) +
+      halves(pair.destination0) +
+      halves(pair.destination1) +
+      halves(pair.destination2) +
+      halves(pair.destination3) +
+      halves(length) +
+      protocol,
+  )
+}
+
 /** The words of an IPv6 address, as `IpAddress` has them. */
 interface Words {
   readonly w0: number

@@ -8,6 +8,9 @@ export const ETHERNET_MIN_BYTES = 60
 export const ETHERTYPE_IPV4 = 0x0800
 export const ETHERTYPE_ARP = 0x0806
 export const ETHERTYPE_IPV6 = 0x86dd
+/** 802.1Q tag, and the outer tag of 802.1ad. */
+export const ETHERTYPE_VLAN = 0x8100
+export const ETHERTYPE_QINQ = 0x88a8
 
 /** `ff:ff:ff:ff:ff:ff`, first two and last four bytes. */
 export const BROADCAST_MAC_HIGH = 0xffff

@@ -8,12 +8,14 @@ export const IPPROTO_TCP = 6
 
 /** Don't fragment. */
 export const IPV4_DF = 0x4000
+export const IPV4_MORE_FRAGMENTS = 0x2000
 /** More-fragments bit and fragment offset: anything set means "a fragment". */
 export const IPV4_FRAGMENT_MASK = 0x3fff
 
 /**
  * Writes a 20-byte header with its checksum.
  * @param totalLength bytes of header and payload @param source,destination addresses as integers
+ * @param flags with the fragment offset; none for what may be fragmented
  */
 export function putIpv4(
   frame: Uint8Array,
@@ -23,12 +25,13 @@ export function putIpv4(
   protocol: number,
   source: number,
   destination: number,
+  flags: number = IPV4_DF,
 ): void {
   frame[at] = 0x45
   frame[at + 1] = 0
   put16(frame, at + 2, totalLength)
   put16(frame, at + 4, identification)
-  put16(frame, at + 6, IPV4_DF)
+  put16(frame, at + 6, flags)
   frame[at + 8] = 64
   frame[at + 9] = protocol
   put16(frame, at + 10, 0)

@@ -3,6 +3,13 @@ import { put16, put32 } from './bytes.ts'
 /** The IPv6 header (RFC 8200 section 3). */
 
 export const IPV6_HEADER_BYTES = 40
+export const FRAGMENT_HEADER_BYTES = 8
+/** Next header values of extension headers (RFC 8200 section 4). */
+export const IPPROTO_HOP_BY_HOP = 0
+export const IPPROTO_ROUTING = 43
+export const IPPROTO_FRAGMENT = 44
+export const IPPROTO_NONE = 59
+export const IPPROTO_DESTINATION = 60
 /** RFC 1122's default and that of RFC 8200 hosts (IANA ip-parameters): 64. */
 const HOP_LIMIT = 64
 

@@ -2,11 +2,12 @@ import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
+import type { IpConfig } from '../../stack/ip/options.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
 import { ACK, SYN } from '../../stack/wire/tcp.ts'
-import { CLIENT, plainMemory, SERVER } from './stack-pair.ts'
+import { CLIENT, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
 /** The checksum of RFC 1071 as slowly and plainly as it can be written, independent of the stack's. */
 export function plainSum(bytes: Uint8Array): number {
@@ -141,6 +142,7 @@ export interface RawOptions extends Omit<MemoryLinkOptions, 'now'> {
   own?: boolean
   niovs?: number
   tcp?: Partial<TcpConfig>
+  ip?: Partial<IpConfig>
   backlog?: number
 }
 
@@ -150,6 +152,8 @@ export class RawPeer {
   readonly link: MemoryLink
   readonly stack: Stack
   readonly listener: Listener
+  /** Frames from the stack that are not TCP over IPv4. */
+  readonly others: Uint8Array[] = []
 
   constructor(options: RawOptions = {}) {
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
@@ -159,8 +163,10 @@ export class RawPeer {
       clock: this.clock,
       entropy: seededEntropy(5),
       ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
+      ...(options.ip === undefined ? {} : { ip: options.ip }),
     })
     this.stack.addAddress(SERVER, options.own ?? true)
+    this.stack.addAddress(SERVER6, options.own ?? true)
     this.listener = this.stack.tcp.listen(SERVER, 9000, options.backlog ?? 16)!
   }
 
@@ -198,7 +204,10 @@ export class RawPeer {
       const frame = direction.frame().slice(0, length)
       direction.drop()
       const view = new DataView(frame.buffer)
-      if (view.getUint16(12) !== 0x0800) continue
+      if (view.getUint16(12) !== 0x0800 || frame[23] !== 6) {
+        this.others.push(frame)
+        continue
+      }
       const total = view.getUint16(16)
       const tcpBytes = (frame[46]! >>> 4) * 4
       seen.push({

@@ -9,7 +9,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 import type { Cqe } from '../../uapi/ring/cqe.ts'
 import { type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
-import { CLIENT, plainMemory, SERVER } from './stack-pair.ts'
+import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
 export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   /** Buffers of the registered area; 0 registers none. */
@@ -19,6 +19,8 @@ export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   nodev?: boolean
   params?: RingParams
   tcp?: Partial<TcpConfig>
+  /** Connections are over this version of IP; default 4. */
+  version?: 4 | 6
 }
 
 export interface Completion {
@@ -45,8 +47,12 @@ export class RingPair {
   readonly ring: Ring
   readonly area: Uint8Array
   readonly ifq: Ifq
+  readonly clientAddress: IpAddress
+  readonly serverAddress: IpAddress
 
   constructor(options: RingPairOptions = {}) {
+    this.clientAddress = options.version === 6 ? CLIENT6 : CLIENT
+    this.serverAddress = options.version === 6 ? SERVER6 : SERVER
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
     const memoryFor = (): NicMemory => plainMemory(256)
     const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
@@ -60,8 +66,8 @@ export class RingPair {
       stack.addAddress(address, true)
       return stack
     }
-    this.client = make(this.link.a, CLIENT, 11)
-    this.server = make(this.link.b, SERVER, 22)
+    this.client = make(this.link.a, this.clientAddress, 11)
+    this.server = make(this.link.b, this.serverAddress, 22)
     this.kernel = new Kernel({ memoryFor, idle: () => this.#passTime() })
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)
@@ -77,6 +83,10 @@ export class RingPair {
     })
     if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
     this.ifq = ifq
+  }
+
+  get family(): number {
+    return this.serverAddress.version === 4 ? abi.AF_INET : abi.AF_INET6
   }
 
   /** Submits what `prepare` made and returns the completion with its user_data. */
@@ -103,8 +113,8 @@ export class RingPair {
 
   /** A connection from client to server: the descriptors of both ends. */
   connect(port = 9000): { client: number; server: number; listener: number } {
-    const listener = this.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
-    const address = abi.SockaddrIn.of(SERVER, port)
+    const listener = this.call((sqe) => sqe.prepSocket(this.family, abi.SOCK_STREAM, 0))
+    const address = abi.sockaddrOf(this.serverAddress, port)
     this.#expectZero(this.call((sqe) => sqe.prepBind(listener, address)))
     this.#expectZero(this.call((sqe) => sqe.prepListen(listener, 16)))
     const [client, server] = this.connectTo(listener, port)
@@ -112,10 +122,10 @@ export class RingPair {
   }
 
   connectTo(listener: number, port = 9000): [number, number] {
-    const client = this.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
-    const local = abi.SockaddrIn.of(CLIENT, 0)
+    const client = this.call((sqe) => sqe.prepSocket(this.family, abi.SOCK_STREAM, 0))
+    const local = abi.sockaddrOf(this.clientAddress, 0)
     this.#expectZero(this.call((sqe) => sqe.prepBind(client, local)))
-    const remote = abi.SockaddrIn.of(SERVER, port)
+    const remote = abi.sockaddrOf(this.serverAddress, port)
     this.submit((sqe) => sqe.prepConnect(client, remote), 0xfffe)
     const server = this.call((sqe) => sqe.prepAccept(listener))
     const at = this.early.findIndex((cqe) => cqe.userData === 0xfffe)

@@ -3,6 +3,7 @@ import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { IpAddress } from '../../stack/ip/address.ts'
+import type { IpConfig } from '../../stack/ip/options.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
@@ -10,6 +11,8 @@ import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
 
 export const CLIENT = IpAddress.parse('192.0.2.1')!
 export const SERVER = IpAddress.parse('192.0.2.2')!
+export const CLIENT6 = IpAddress.parse('2001:db8::1')!
+export const SERVER6 = IpAddress.parse('2001:db8::2')!
 
 export function plainMemory(niovs: number, niovSize = 4096): NicMemory {
   return {
@@ -23,6 +26,9 @@ export function plainMemory(niovs: number, niovSize = 4096): NicMemory {
 export interface PairOptions extends Omit<MemoryLinkOptions, 'now'> {
   niovs?: number
   tcp?: Partial<TcpConfig>
+  ip?: Partial<IpConfig>
+  /** Connections are over this version of IP; default 4. */
+  version?: 4 | 6
 }
 
 /** Two stacks on one link under a virtual clock: `client` opens, `server` listens on port 9000. */
@@ -31,8 +37,12 @@ export class StackPair {
   readonly link: MemoryLink
   readonly client: Stack
   readonly server: Stack
+  readonly clientAddress: IpAddress
+  readonly serverAddress: IpAddress
 
   constructor(options: PairOptions = {}) {
+    this.clientAddress = options.version === 6 ? CLIENT6 : CLIENT
+    this.serverAddress = options.version === 6 ? SERVER6 : SERVER
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
     const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
@@ -41,12 +51,13 @@ export class StackPair {
         clock: this.clock,
         entropy: seededEntropy(seed),
         ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
+        ...(options.ip === undefined ? {} : { ip: options.ip }),
       })
       stack.addAddress(address, true)
       return stack
     }
-    this.client = make(this.link.a, CLIENT, 11)
-    this.server = make(this.link.b, SERVER, 22)
+    this.client = make(this.link.a, this.clientAddress, 11)
+    this.server = make(this.link.b, this.serverAddress, 22)
   }
 
   /** Polls both until neither has anything to do now. Returns whether anything was done. */
@@ -78,8 +89,8 @@ export class StackPair {
   }
 
   /** An established connection, both ends. */
-  open(listener: Listener = this.server.tcp.listen(SERVER, 9000, 16)!): [Tcb, Tcb] {
-    const client = this.client.tcp.connect(CLIENT, 0, SERVER, 9000, this.clock.now())!
+  open(listener: Listener = this.server.tcp.listen(this.serverAddress, 9000, 16)!): [Tcb, Tcb] {
+    const client = this.client.tcp.connect(this.clientAddress, 0, this.serverAddress, 9000, this.clock.now())!
     let server: Tcb | null = null
     const ok = this.runUntil(() => {
       server ??= this.server.tcp.accept(listener)

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../stack/ip/address.ts'
 import { Neighbours } from '../../../stack/ip/neighbours.ts'
-import { CLOSED, ESTABLISHED } from '../../../stack/tcp/state.ts'
+import { CLOSED, EHOSTUNREACH, ESTABLISHED } from '../../../stack/tcp/state.ts'
+import { TimerWheel } from '../../../stack/timers.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
 import { RawPeer } from '../../support/raw-peer.ts'
 import { CLIENT, drain, SERVER, StackPair } from '../../support/stack-pair.ts'
 
+const silent = { solicit: () => {}, failed: () => {} }
 const WRONG = Uint8Array.of(2, 0, 0, 0, 0, 77)
 
 describe('where frames go', () => {
@@ -33,7 +35,7 @@ describe('where frames go', () => {
 
   it('an unanswered SYN makes us ask for the neighbour again (RFC 1122 2.3.2.1)', () => {
     const pair = new StackPair()
-    pair.client.link.neighbours.learn(SERVER, WRONG, true)
+    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, true, false, true, 0)
     const [client, server] = pair.open()
     expect(client.state).toBe(ESTABLISHED)
     expect(pair.client.counters.arpRequestsSent).toBe(1)
@@ -43,26 +45,34 @@ describe('where frames go', () => {
 
   it('a neighbour that does not answer is still sent to, and asked for at most once a second', () => {
     const pair = new StackPair({ impairments: { aToB: { loss: 1 } } })
-    pair.client.link.neighbours.learn(SERVER, WRONG, true)
+    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, true, false, true, 0)
     const start = pair.clock.now()
     const tcb = pair.client.tcp.connect(CLIENT, 0, SERVER, 9000, start)!
     expect(pair.runUntil(() => tcb.state === CLOSED)).toBe(true)
     const seconds = (pair.clock.now() - start) / 1e6
     const { arpRequestsSent, retransmits } = pair.client.counters
-    expect(retransmits).toBe(7)
-    expect(arpRequestsSent).toBeGreaterThan(0)
+    expect(tcb.error).toBe(EHOSTUNREACH)
+    expect(retransmits).toBe(2)
+    expect(arpRequestsSent).toBe(3)
     expect(arpRequestsSent).toBeLessThanOrEqual(seconds)
   })
 
   it('the table is bounded, and the oldest entry goes first', () => {
-    const table = new Neighbours(2)
+    const table = new Neighbours(new TimerWheel(0), silent, 2)
     const addresses = ['192.0.2.1', '2001:db8::2', '192.0.2.3'].map((text) => IpAddress.parse(text)!)
-    for (const address of addresses) table.learn(address, WRONG, true)
+    for (const address of addresses) table.learn(address, WRONG, CLIENT, true, false, true, 0)
     expect(addresses.map((address) => table.lookup(address) !== null)).toEqual([false, true, true])
   })
 
-  it('asks once a second for the same address', () => {
-    const table = new Neighbours()
-    expect([0, 999_999, 1_000_000].map((now) => table.mayAsk(SERVER, now))).toEqual([true, false, true])
+  it('asks once a second for the same address, three times', () => {
+    const asked: number[] = []
+    const wheel = new TimerWheel(0)
+    const table = new Neighbours(wheel, { solicit: () => asked.push(at), failed: () => asked.push(-at) })
+    let at = 0
+    for (; at <= 4_000_000; at += 100_000) {
+      wheel.advance(at)
+      if (at < 3_000_000) expect(table.use(SERVER, CLIENT, at)).toBeNull()
+    }
+    expect(asked).toEqual([0, 1_000_000, 2_000_000, -3_000_000])
   })
 })

@@ -1,0 +1,230 @@
+import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import type { Counters } from '../counters.ts'
+import type { Entropy } from '../entropy.ts'
+import type { Fragments } from '../memory/fragments.ts'
+import type { QueueMemory } from '../memory/queue-memory.ts'
+import { PayloadTaker } from '../tcp/payload.ts'
+import type { Segment } from '../tcp/segment.ts'
+import type { TimerWheel } from '../timers.ts'
+import { ARP_BYTES } from '../wire/arp.ts'
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
+} from '../wire/ethernet.ts'
+import { Assembled } from './assembled.ts'
+import { DatagramOutput } from './datagram-output.ts'
+import { FragmentSums } from './fragment-sums.ts'
+import { FrameHeaders } from './frame-headers.ts'
+import { type IcmpErrorTaker, IcmpInput } from './icmp-input.ts'
+import { IcmpOutput } from './icmp-output.ts'
+import { Ipv4Input } from './ipv4-input.ts'
+import { Ipv6Input } from './ipv6-input.ts'
+import type { Link } from './link.ts'
+import type { IpConfig } from './options.ts'
+import { PacketBytes } from './packet-bytes.ts'
+import { PlainInput } from './plain-input.ts'
+import { Reassembly } from './reassembly.ts'
+import { SegmentInput, type SegmentTaker } from './segment-input.ts'
+
+/** What the layers above Ethernet are made of. */
+export interface InputParts {
+  readonly nic: Nic
+  readonly memory: QueueMemory
+  readonly fragments: Fragments
+  readonly link: Link
+  readonly wheel: TimerWheel
+  readonly counters: Counters
+  readonly entropy: Entropy
+  readonly config: IpConfig
+  readonly burst: RxBurst
+  readonly segment: Segment
+  readonly tcp: SegmentTaker & IcmpErrorTaker
+}
+
+/** VLAN id in a tag control field (IEEE 802.1Q). */
+const VLAN_ID = 0x0fff
+
+/**
+ * From fragments in niovs to packets: walks the burst, filters hardware addresses and VLAN tags, and hands each frame to ARP,
+ * IPv4 or IPv6. Every length is checked against the frame before a byte is read, and what is dropped is counted.
+ */
+export class EthernetInput {
+  readonly reassembly: Reassembly
+  readonly #nic: Nic
+  readonly #memory: QueueMemory
+  readonly #link: Link
+  readonly #counters: Counters
+  readonly #burst: RxBurst
+  readonly #segment: Segment
+  readonly #headers: FrameHeaders
+  readonly #sums: FragmentSums
+  readonly #plain: PlainInput
+  readonly #ipv4: Ipv4Input
+  readonly #ipv6: Ipv6Input
+
+  constructor(parts: InputParts) {
+    const { nic, memory, fragments, link, counters, config, burst, segment, tcp } = parts
+    this.#nic = nic
+    this.#memory = memory
+    this.#link = link
+    this.#counters = counters
+    this.#burst = burst
+    this.#segment = segment
+    const headers = new FrameHeaders(nic, burst, memory)
+    const bytes = new PacketBytes(nic, burst, memory, fragments)
+    this.#headers = headers
+    this.#sums = new FragmentSums(nic, burst)
+    this.#plain = new PlainInput(nic, memory, link, counters, burst, this.#sums, segment, tcp)
+    const payload = new PayloadTaker(nic, burst, memory, fragments, counters)
+    this.reassembly = new Reassembly(memory, fragments, payload, parts.wheel, counters, config)
+    const assembled = new Assembled(headers, bytes, segment, fragments, this.reassembly)
+    const datagrams = new DatagramOutput(link, counters, parts.entropy)
+    const icmpOutput = new IcmpOutput(link, counters, headers, bytes, datagrams, segment, config)
+    const icmp = new IcmpInput(headers, bytes, counters, link, segment, icmpOutput, tcp)
+    const segments = new SegmentInput(nic, memory, counters, burst, headers, bytes, this.#sums, segment, tcp)
+    const { reassembly } = this
+    this.#ipv4 = new Ipv4Input(
+      headers,
+      counters,
+      link,
+      segment,
+      reassembly,
+      assembled,
+      segments,
+      icmp,
+      icmpOutput,
+    )
+    this.#ipv6 = new Ipv6Input(
+      headers,
+      counters,
+      link,
+      segment,
+      reassembly,
+      assembled,
+      segments,
+      icmp,
+      icmpOutput,
+    )
+    reassembly.onTimeout = (datagram, now) => {
+      if (datagram.version === 4) this.#ipv4.timedOut(datagram, now)
+      else this.#ipv6.timedOut(datagram, now)
+    }
+  }
+
+  /** The current frame's headers. */
+  get header(): Uint8Array {
+    return this.#headers.bytes
+  }
+
+  /** Takes every frame of the burst. */
+  burst(now: number): void {
+    const burst = this.#burst
+    const flags = burst.flags
+    const count = burst.count
+    this.#sums.reset()
+    const memory = this.#memory
+    memory.measure()
+    memory.arriving = this.#nic.info.placement === 'area' ? count : 0
+    let first = 0
+    while (first < count) {
+      let last = first
+      while (last < count - 1 && (flags[last]! & 1) !== 0) last++
+      last++
+      if (memory.arriving > 0) memory.arriving -= last - first
+      if (!this.#plain.frame(first, last, now)) {
+        this.#segment.taken = false
+        this.#frame(first, last, now)
+        if (!this.#segment.taken) this.recycle(first, last)
+      }
+      first = last
+    }
+  }
+
+  /** Frees the niovs of burst entries: nobody wants their bytes. */
+  recycle(first: number, last: number): void {
+    const burst = this.#burst
+    if ((burst.flags[first]! & RX_SIDE) !== 0) return
+    const pool = this.#memory.pool
+    for (let i = first; i < last; i++) pool.put(burst.offset[i]! >>> pool.shift)
+  }
+
+  #frame(first: number, last: number, now: number): void {
+    const counters = this.#counters
+    const headers = this.#headers
+    counters.rxFrames++
+    counters.rxFragments += last - first
+    headers.begin(first, last)
+    if (!headers.need(ETHERNET_HEADER_BYTES)) {
+      counters.dropMalformed++
+      return
+    }
+    const at = this.#tags()
+    if (at < 0) return
+    const type = headers.view.getUint16(at - 2)
+    if (type === ETHERTYPE_ARP) {
+      if (!headers.need(at + ARP_BYTES)) counters.dropMalformed++
+      else this.#link.arp.input(headers.bytes, at, now)
+      return
+    }
+    if (type !== ETHERTYPE_IPV4 && type !== ETHERTYPE_IPV6) {
+      counters.dropProtocol++
+      return
+    }
+    // A switch that floods, or a promiscuous interface, shows us what is for others: it must not be answered.
+    if (!this.#forUs(type)) {
+      counters.dropNotForUs++
+      return
+    }
+    if (type === ETHERTYPE_IPV4) this.#ipv4.input(at, now)
+    else this.#ipv6.input(at, now)
+  }
+
+  /**
+   * Steps over at most two VLAN tags (802.1Q, 802.1ad). Returns where the payload begins, -1 when the tags are not ours
+   * (counted). A tag of VLAN 0 says the priority only and belongs to no VLAN.
+   */
+  #tags(): number {
+    const headers = this.#headers
+    const { vlan } = this.#link
+    let at = ETHERNET_HEADER_BYTES
+    let matched = 0
+    for (let tags = 0; ; tags++) {
+      const type = headers.view.getUint16(at - 2)
+      if (type !== ETHERTYPE_VLAN && type !== ETHERTYPE_QINQ) break
+      if (tags === 2 || !headers.need(at + 4)) {
+        this.#counters.dropMalformed++
+        return -1
+      }
+      const id = headers.view.getUint16(at) & VLAN_ID
+      if (id !== 0) {
+        if (vlan[matched] !== id) {
+          this.#counters.dropVlan++
+          return -1
+        }
+        matched++
+      }
+      at += 4
+    }
+    if (matched === vlan.length) return at
+    this.#counters.dropVlan++
+    return -1
+  }
+
+  /** Whether the frame's destination is our hardware address, or the group of an IPv6 multicast address (RFC 2464 section 7). */
+  #forUs(type: number): boolean {
+    const header = this.#headers.bytes
+    if (type === ETHERTYPE_IPV6 && header[0] === 0x33 && header[1] === 0x33) {
+      const { view } = this.#headers
+      const low = view.getInt32(2)
+      // Whether the group is one of ours, the IPv6 address says.
+      return low === 1 || low >>> 24 === 0xff
+    }
+    const { mac } = this.#link
+    for (let i = 0; i < 6; i++) if (header[i] !== mac[i]) return false
+    return true
+  }
+}

@@ -1,0 +1,148 @@
+import type { Counters } from '../counters.ts'
+import type { Segment } from '../tcp/segment.ts'
+import { get16, get32, put16, put32 } from '../wire/bytes.ts'
+import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
+import {
+  ICMP_ECHO_REPLY,
+  ICMP_HEADER_BYTES,
+  ICMPV6_ECHO_REPLY,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+} from '../wire/icmp.ts'
+import { IpAddress } from './address.ts'
+import type { DatagramOutput } from './datagram-output.ts'
+import type { FrameHeaders } from './frame-headers.ts'
+import type { Link } from './link.ts'
+import type { IpConfig } from './options.ts'
+import type { PacketBytes } from './packet-bytes.ts'
+import type { Datagram } from './reassembly.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+/** Most of the packet in question that an error quotes: a packet of 576 bytes (RFC 1812 4.3.2.3), of 1280 (RFC 4443 2.4 (c)). */
+const QUOTED4 = 576 - 20 - ICMP_HEADER_BYTES
+const QUOTED6 = 1280 - 40 - ICMP_HEADER_BYTES
+/** Errors that may leave at once. */
+const ERROR_BURST = 50
+/** Largest message. */
+const MAX_MESSAGE = 65_535
+
+/** ICMP messages out, of both versions: echo replies and errors, from our own addresses only, rate-limited. */
+export class IcmpOutput {
+  readonly #link: Link
+  readonly #counters: Counters
+  readonly #headers: FrameHeaders
+  readonly #bytes: PacketBytes
+  readonly #datagrams: DatagramOutput
+  readonly #segment: Segment
+  readonly #echoes: TokenBucket
+  readonly #errors: TokenBucket
+  /** Made when first needed. */
+  #message: Uint8Array = new Uint8Array(0)
+
+  constructor(
+    link: Link,
+    counters: Counters,
+    headers: FrameHeaders,
+    bytes: PacketBytes,
+    datagrams: DatagramOutput,
+    segment: Segment,
+    config: IpConfig,
+  ) {
+    this.#link = link
+    this.#counters = counters
+    this.#headers = headers
+    this.#bytes = bytes
+    this.#datagrams = datagrams
+    this.#segment = segment
+    this.#echoes = new TokenBucket(config.echoPerSecond, config.echoPerSecond)
+    this.#errors = new TokenBucket(config.icmpErrorsPerSecond, ERROR_BURST)
+  }
+
+  /** Makes `PacketBytes` show the packet being processed. */
+  load(): void {
+    if (this.#segment.list < 0) this.#bytes.setFrame(this.#headers.first, this.#headers.last)
+  }
+
+  /** Answers the echo request of `length` bytes at `at`, to the hardware address it came from. */
+  echoReply(at: number, length: number, now: number): void {
+    const local = this.#link.localOf(this.#segment)
+    if (!this.#link.isOwn(local)) {
+      this.#counters.dropIcmp++
+      return
+    }
+    if (!this.#echoes.take(now)) {
+      this.#counters.dropIcmpLimit++
+      return
+    }
+    const message = this.#room()
+    this.#bytes.copy(at, length, message, 0)
+    message[0] = local.version === 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY
+    this.#counters.icmpEchoReplies++
+    const header = this.#headers.bytes
+    this.#send(get16(header, 6), get32(header, 8), local, this.#segment.source(), length, now)
+  }
+
+  /**
+   * Reports an error in the packet being processed, whose IP header begins at `ipAt` of the frame. Says nothing where RFC
+   * 1122 3.2.2 and RFC 4443 2.4 (e) forbid it; that the packet is itself no error message is for the caller to know.
+   * @param info the second word of the message @param group answer also what came to a group (RFC 4443 2.4 (e.3))
+   */
+  error(type: number, code: number, info: number, ipAt: number, now: number, group = false): void {
+    const segment = this.#segment
+    const header = this.#headers.bytes
+    const source = segment.source()
+    if (!source.unicast || source.loopback || ((header[0]! & 1) !== 0 && !group)) return
+    let local: IpAddress | null = this.#link.localOf(segment)
+    if (local.multicast) local = group ? this.#link.localFor(source) : null
+    if (local === null || !this.#link.isOwn(local) || !this.#errors.take(now)) return
+    this.load()
+    const most = local.version === 4 ? QUOTED4 : QUOTED6
+    const quoted = Math.min(most, this.#headers.frameBytes - ipAt)
+    const message = this.#room()
+    this.#bytes.copy(ipAt, quoted, message, ICMP_HEADER_BYTES)
+    this.#begin(type, code, info)
+    this.#send(get16(header, 6), get32(header, 8), local, source, ICMP_HEADER_BYTES + quoted, now)
+  }
+
+  /** Reports a datagram whose fragments did not all come, quoting its first. */
+  timeExceeded(type: number, code: number, datagram: Datagram, now: number): void {
+    const { header, ipAt, keptBytes } = datagram
+    const d = datagram
+    const source = new IpAddress(d.source0, d.source1, d.source2, d.source3)
+    const to = new IpAddress(d.destination0, d.destination1, d.destination2, d.destination3)
+    if (!source.unicast || (header[0]! & 1) !== 0 || !this.#link.isOwn(to) || !this.#errors.take(now)) return
+    const message = this.#room()
+    message.set(header.subarray(ipAt, keptBytes), ICMP_HEADER_BYTES)
+    this.#begin(type, code, 0)
+    this.#send(get16(header, 6), get32(header, 8), to, source, ICMP_HEADER_BYTES + keptBytes - ipAt, now)
+  }
+
+  #room(): Uint8Array {
+    if (this.#message.length === 0) this.#message = new Uint8Array(MAX_MESSAGE)
+    return this.#message
+  }
+
+  #begin(type: number, code: number, info: number): void {
+    const message = this.#message
+    message[0] = type
+    message[1] = code
+    put32(message, 4, info)
+    this.#counters.icmpErrorsSent++
+  }
+
+  #send(
+    high: number,
+    low: number,
+    source: IpAddress,
+    destination: IpAddress,
+    length: number,
+    now: number,
+  ): void {
+    const message = this.#message
+    const protocol = source.version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6
+    put16(message, 2, 0)
+    const pseudo = source.version === 4 ? 0 : pseudoHeaderSum6(source, destination, protocol, length)
+    put16(message, 2, ~addSums(pseudo, sumBytes(message, 0, length)) & 0xffff)
+    this.#datagrams.send(high, low, source, destination, protocol, message, length, now)
+  }
+}

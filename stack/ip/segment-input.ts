@@ -1,0 +1,159 @@
+import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import type { Counters } from '../counters.ts'
+import type { QueueMemory } from '../memory/queue-memory.ts'
+import type { Segment } from '../tcp/segment.ts'
+import { addSums, pseudoHeaderSum, pseudoHeaderSumOf, sumBytes, sumWords, swapSum } from '../wire/checksum.ts'
+import { IPPROTO_TCP } from '../wire/ipv4.ts'
+import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../wire/tcp.ts'
+import type { FragmentSums } from './fragment-sums.ts'
+import type { FrameHeaders } from './frame-headers.ts'
+import type { PacketBytes } from './packet-bytes.ts'
+import type { FastSegmentInput } from './plain-input.ts'
+
+/** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
+const SUM_HERE = 256
+/** TCP header with nothing but timestamps: what bulk data has. */
+const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
+
+/** Takes parsed TCP segments. */
+export interface SegmentTaker extends FastSegmentInput {
+  segment(segment: Segment, now: number): void
+}
+
+/** TCP behind either IP header: lengths, checksum, and the fields of a `Segment` whose addresses are already set. */
+export class SegmentInput {
+  readonly #nic: Nic
+  readonly #memory: QueueMemory
+  readonly #counters: Counters
+  readonly #burst: RxBurst
+  readonly #headers: FrameHeaders
+  readonly #bytes: PacketBytes
+  readonly #sums: FragmentSums
+  readonly #segment: Segment
+  readonly #tcp: SegmentTaker
+  readonly #partial: boolean
+  readonly #sideWords: Uint32Array
+
+  constructor(
+    nic: Nic,
+    memory: QueueMemory,
+    counters: Counters,
+    burst: RxBurst,
+    headers: FrameHeaders,
+    bytes: PacketBytes,
+    sums: FragmentSums,
+    segment: Segment,
+    tcp: SegmentTaker,
+  ) {
+    this.#nic = nic
+    this.#memory = memory
+    this.#counters = counters
+    this.#burst = burst
+    this.#headers = headers
+    this.#bytes = bytes
+    this.#sums = sums
+    this.#segment = segment
+    this.#tcp = tcp
+    this.#partial = nic.info.partialChecksums
+    const side = nic.sideMemory
+    this.#sideWords =
+      side === null
+        ? new Uint32Array(0)
+        : new Uint32Array(side.buffer, side.byteOffset, side.byteLength >>> 2)
+  }
+
+  /** @param tcp bytes from the start of the frame to the TCP header @param tcpTotal bytes of header and payload */
+  input(tcp: number, tcpTotal: number, now: number): void {
+    const counters = this.#counters
+    const headers = this.#headers
+    const header = headers.bytes
+    if (tcpTotal < TCP_MIN_HEADER_BYTES || !headers.need(tcp + TCP_MIN_HEADER_BYTES)) {
+      counters.dropMalformed++
+      return
+    }
+    const tcpBytes = (header[tcp + tcpField.dataOffset]! >>> 4) << 2
+    if (
+      tcpBytes < TCP_MIN_HEADER_BYTES ||
+      tcpBytes > tcpTotal ||
+      !headers.need(tcp + tcpBytes) ||
+      tcp + tcpTotal > headers.frameBytes
+    ) {
+      counters.dropMalformed++
+      return
+    }
+    if (!this.#checksumOk(tcp, tcpTotal)) {
+      counters.dropTcpChecksum++
+      return
+    }
+    const segment = this.#segment
+    const { view } = headers
+    segment.sourcePort = view.getUint16(tcp)
+    segment.destinationPort = view.getUint16(tcp + 2)
+    segment.seq = view.getInt32(tcp + 4)
+    segment.ack = view.getInt32(tcp + 8)
+    segment.flags = header[tcp + tcpField.flags]!
+    segment.window = view.getUint16(tcp + tcpField.window)
+    segment.length = tcpTotal - tcpBytes
+    segment.optionsParsed = false
+    segment.optionsAt = tcp + TCP_MIN_HEADER_BYTES
+    segment.optionsLength = tcpBytes - TCP_MIN_HEADER_BYTES
+    segment.plainTimestamps =
+      tcpBytes === TIMESTAMPED_HEADER_BYTES && view.getInt32(tcp + TCP_MIN_HEADER_BYTES) === TIMESTAMP_PREFIX
+    if (segment.plainTimestamps) segment.tsVal = view.getInt32(tcp + TCP_MIN_HEADER_BYTES + 4)
+    segment.first = headers.first
+    segment.last = headers.last
+    segment.headerBytes = segment.list >= 0 ? tcpBytes : tcp + tcpBytes
+    counters.rxSegments++
+    this.#tcp.segment(segment, now)
+  }
+
+  #checksumOk(tcp: number, tcpTotal: number): boolean {
+    const segment = this.#segment
+    const pseudo =
+      segment.version === 4
+        ? pseudoHeaderSum(segment.source3, segment.destination3, IPPROTO_TCP, tcpTotal)
+        : pseudoHeaderSumOf(segment, IPPROTO_TCP, tcpTotal)
+    if (segment.list >= 0) {
+      // What flags say of one fragment, they don't say of the packet.
+      this.#counters.checksumVerified++
+      return addSums(this.#bytes.sum(tcp, tcpTotal), pseudo) === 0xffff
+    }
+    const { first, last, frameBytes, view } = this.#headers
+    const flags = this.#burst.flags[first]!
+    if ((flags & RX_CSUM_GOOD) !== 0) return true
+    if (
+      (flags & RX_CSUM_PARTIAL) !== 0 ||
+      (this.#partial && view.getUint16(tcp + tcpField.checksum) === pseudo)
+    ) {
+      this.#counters.checksumPartial++
+      return true
+    }
+    this.#counters.checksumVerified++
+    const whole = frameBytes === tcp + tcpTotal
+    const sum =
+      whole && tcpTotal > SUM_HERE
+        ? this.#sums.behind(first, last, sumBytes(this.#headers.bytes, 0, tcp))
+        : this.#sumHere(first, last, tcp, tcpTotal)
+    return addSums(sum, pseudo) === 0xffff
+  }
+
+  #sumHere(first: number, last: number, tcp: number, tcpTotal: number): number {
+    const burst = this.#burst
+    const side = (burst.flags[first]! & RX_SIDE) !== 0
+    const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
+    const words = side ? this.#sideWords : this.#memory.pool.words
+    let sum = 0
+    let left = tcpTotal
+    let skip = tcp
+    let odd = 0
+    for (let i = first; i < last && left > 0; i++) {
+      const length = Math.min(left, burst.length[i]! - skip)
+      const part = sumWords(bytes, words, burst.offset[i]! + skip, length)
+      sum = addSums(sum, odd !== 0 ? swapSum(part) : part)
+      odd ^= length & 1
+      left -= length
+      skip = 0
+    }
+    return sum
+  }
+}
