@@ -89,7 +89,12 @@ export class Socket {
     }
     if (tcb !== null) {
       if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
-      stack.tcp.close(tcb, stack.clock.now())
+      // SO_LINGER with no time to linger: what is unsent is thrown away, and the peer is told (RFC 9293 3.10.5).
+      if (this.options.lingerUs === 0 && tcb.state !== CLOSED) {
+        tcb.orphaned = true
+        tcb.owner = null
+        stack.tcp.abort(tcb)
+      } else stack.tcp.close(tcb, stack.clock.now())
     }
     this.tcb = null
     this.listener = null
