@@ -171,7 +171,7 @@ export class Transmitter {
       const length = Math.min(left, this.#output.payloadLimit(tcb))
       const skip = seqDiff(seq, snd.una)
       const fin = withFin && length === left
-      const flags = this.#flags(tcb, seq, fin || skip + length === snd.buffered, fin)
+      const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
       if (!this.#output.send(tcb, flags, seq, skip, length, now)) return false
       this.#context.counters.retransmits++
       seq = (seq + length) | 0
@@ -294,7 +294,7 @@ export class Transmitter {
     const seq = snd.nxt
     const skip = seqDiff(seq, snd.una)
     if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
-    const flags = this.#flags(tcb, seq, fin || skip + length === snd.buffered, fin)
+    const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
     const out = snd.out ?? this.#lend(tcb, now)
     if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
