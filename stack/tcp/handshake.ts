@@ -290,6 +290,5 @@ export class Handshake {
     const header = this.#context.header()
     tcb.remoteMacHigh = get16(header, 6)
     tcb.remoteMacLow = get32(header, 8)
-    tcb.hasRemoteMac = true
   }
 }

@@ -76,7 +76,7 @@ export class TcpInput {
       snd.buffered !== 0 ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
-      rcv.packNiov >= 0 ||
+      rcv.pack !== null ||
       rcv.shut ||
       (segment.ecn === CE && tcb.ecn !== null) ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
@@ -91,6 +91,7 @@ export class TcpInput {
         rcv.tsRecent = segment.tsVal
         rcv.tsRecentAt = now
       }
+      rcv.tsEcr = segment.tsEcr
     } else if (segment.optionsLength !== 0) return false
     const head = this.#payload.take(segment)
     if (head < 0) return false
@@ -165,7 +166,6 @@ export class TcpInput {
     if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.local)) return
     tcb.remoteMacHigh = get16(header, 6)
     tcb.remoteMacLow = get32(header, 8)
-    tcb.hasRemoteMac = true
   }
 
   /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
@@ -251,6 +251,7 @@ export class TcpInput {
     if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) return
     rcv.tsRecent = options.tsVal
     rcv.tsRecentAt = now
+    if (segment.length > 0) rcv.tsEcr = options.tsEcr
   }
 
   #reportDuplicate(tcb: Tcb, segment: Segment): void {
@@ -564,6 +565,8 @@ export class TcpInput {
       return
     }
     rcv.finished = true
+    // Nothing more is asked of the peer: what it sent twice no longer matters.
+    rcv.hasDsack = false
     this.#payload.unpack(rcv)
     this.#tcp.window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0

@@ -50,7 +50,7 @@ export interface TcpConfig {
 }
 
 export const defaultTcpConfig: TcpConfig = {
-  maxWindow: 4 << 20,
+  maxWindow: 65_535 << 8,
   sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
   timeWaitUs: 60_000_000,

@@ -79,12 +79,11 @@ export class TcpOutput {
    * neighbour unknown): a timer will try again.
    */
   send(tcb: Tcb, flags: number, seq: number, skip: number, length: number, now: number): boolean {
-    if (!tcb.hasRemoteMac) {
+    if (tcb.remoteMacHigh < 0) {
       const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
       if (neighbour === null) return false
       tcb.remoteMacHigh = neighbour.macHigh
       tcb.remoteMacLow = neighbour.macLow
-      tcb.hasRemoteMac = true
     }
     const at = this.#link.reserve()
     if (at < 0) return false
@@ -105,7 +104,7 @@ export class TcpOutput {
         : this.#putOptions(tcb, frame, tcp + TCP_MIN_HEADER_BYTES, now, length === 0)
     const headerBytes = TCP_MIN_HEADER_BYTES + optionBytes
     // RFC 7323 section 2.2: the window of a SYN is never scaled.
-    const window = this.#window.announce(tcb, (flags & SYN) !== 0 ? 0 : rcv.shift)
+    const window = this.#window.announce(tcb, (flags & SYN) !== 0 ? 0 : rcv.shift, now)
     putTcp(
       frame,
       tcp,
@@ -166,7 +165,7 @@ export class TcpOutput {
 
   /** Aborts a connection towards its peer. */
   reset(tcb: Tcb): void {
-    if (!tcb.hasRemoteMac) return
+    if (tcb.remoteMacHigh < 0) return
     const at = this.#link.reserve()
     if (at < 0) return
     const frame = this.#link.nic.txMemory

@@ -23,8 +23,6 @@ export class Seldom {
 
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
 export class Tcb {
-  /** Index in the TCP module's table while the connection exists. */
-  id = -1
   state = CLOSED
   /** Of the same version. Connections of one interface address share its object. */
   local: IpAddress = IpAddress.any4
@@ -32,10 +30,9 @@ export class Tcb {
   /** Host order. */
   localPort = 0
   remotePort = 0
-  /** Hardware address its frames go to: first two and last four bytes. Valid with `hasRemoteMac`. */
-  remoteMacHigh = 0
+  /** Hardware address its frames go to: first two bytes, -1 until known, and last four. */
+  remoteMacHigh = -1
   remoteMacLow = 0
-  hasRemoteMac = false
 
   /** Negotiated with the SYNs. */
   timestamps = false

@@ -58,7 +58,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
   readonly #relieved: Tcb[] = []
-  #nextId = 1
   #nextPort: number
 
   constructor(context: TcpContext) {
@@ -425,7 +424,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   ): Tcb {
     const { config } = this.context
     const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
-    tcb.id = this.#nextId++
     tcb.local = local
     tcb.localPort = localPort
     tcb.remote = remote
@@ -452,10 +450,9 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     for (const tcb of this.#flows) {
       if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       const { macHigh, macLow } = neighbour
-      if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
+      if (tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh
       tcb.remoteMacLow = macLow
-      tcb.hasRemoteMac = true
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
       else if (tcb.retransmitTimer !== null) this.timers.arm(tcb, TIMER_RETRANSMIT, 0)
       else this.acks.soon(tcb)

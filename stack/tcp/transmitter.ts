@@ -80,7 +80,7 @@ export class Transmitter {
   transmit(tcb: Tcb, now: number): void {
     const { snd } = tcb
     if ((tcb.state < ESTABLISHED && !tcb.fastOpened) || tcb.state === TIME_WAIT) return
-    if (snd.buffered === 0 && !snd.finQueued) return
+    if (snd.buffered === 0 && (!snd.finQueued || (snd.finSent && snd.una === snd.max))) return
     if (snd.out !== null && snd.out.flight.lostBytes > 0 && !this.#resendLost(tcb, snd.out, now)) return
     const noDelay = tcb.options.noDelay
     for (;;) {
@@ -88,7 +88,8 @@ export class Transmitter {
       const unsent = snd.buffered - inFlight
       if (unsent <= 0) {
         // -1: the FIN is in flight, it takes one sequence number behind the last byte.
-        if (unsent === 0 && snd.finQueued && this.#paced(tcb, now)) this.#sendNew(tcb, 0, true, now)
+        if (unsent === 0 && snd.finQueued && !snd.finSent && this.#paced(tcb, now))
+          this.#sendNew(tcb, 0, true, now)
         break
       }
       const window = snd.wnd - inFlight
