@@ -16,6 +16,7 @@ import {
   EPIPE,
   ESTABLISHED,
   EVENT_READABLE,
+  EVENT_URGENT,
   EVENT_WRITABLE,
   FIN_WAIT_1,
   FIN_WAIT_2,
@@ -130,6 +131,7 @@ export class TcpInput {
       return
     }
     if (!this.#processAck(tcb, segment, now)) return
+    if ((segment.flags & URG) !== 0) this.#noteUrgent(tcb, segment)
     if (segment.length > 0) this.#processData(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
     this.#reachFin(tcb, now)
@@ -383,6 +385,7 @@ export class TcpInput {
     snd.retries = 0
     snd.progressAt = now
     tcb.softError = 0
+    if (snd.urgent && seqGe(snd.una, tcb.seldom().sendUrgentEnd)) snd.urgent = false
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
     if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
@@ -405,6 +408,18 @@ export class TcpInput {
       return false
     }
     return true
+  }
+
+  /** Sixth check: the urgent pointer. The data itself stays in line (RFC 6093 section 6). */
+  #noteUrgent(tcb: Tcb, segment: Segment): void {
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    const rare = tcb.seldom()
+    // The pointer is the last field of the fixed header; RFC 6093: it points behind the last urgent byte.
+    const end = (segment.seq + get16(this.#context.header(), segment.optionsAt - 2)) | 0
+    if (rare.urgent && seqLe(end, rare.urgentEnd)) return
+    rare.urgent = true
+    rare.urgentEnd = end
+    this.#tcp.raise(tcb, EVENT_URGENT)
   }
 
   /** Seventh check: segment text. */

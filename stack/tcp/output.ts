@@ -4,7 +4,7 @@ import type { Link } from '../ip/link.ts'
 import { get16, get32, put16 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
-import { seqGe } from '../wire/seq.ts'
+import { seqDiff, seqGe } from '../wire/seq.ts'
 import {
   ACK,
   FIN,
@@ -21,6 +21,7 @@ import {
   SYN,
   TCP_MIN_HEADER_BYTES,
   tcpField,
+  URG,
 } from '../wire/tcp.ts'
 import { ECT_0, Ecn, NOT_ECT } from './ecn.ts'
 import type { TcpConfig } from './options.ts'
@@ -116,6 +117,10 @@ export class TcpOutput {
       flags,
       window,
     )
+    if ((flags & URG) !== 0) {
+      const ahead = seqDiff(tcb.seldom().sendUrgentEnd, seq)
+      put16(frame, tcp + tcpField.urgentPointer, Math.min(0xffff, ahead))
+    }
     if (length > 0) tcb.snd.peek(skip, length, frame, tcp + headerBytes)
     this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
     this.#link.send(

@@ -17,6 +17,10 @@ export class Seldom {
   /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
   invalidSecond = 0
   invalidAcks = 0
+  /** SND.UP and RCV.UP: sequence numbers just behind the last urgent byte (RFC 9293 3.8.5); received, only if `urgent`. */
+  sendUrgentEnd = 0
+  urgentEnd = 0
+  urgent = false
   /** Armed while pacing holds something back. */
   paceTimer: Timer | null = null
 }
@@ -79,6 +83,13 @@ export class Tcb {
     this.options = options
     this.rcv = new Receiver(noHoles)
     this.snd = new Sender(sendLimit)
+  }
+
+  /** Bytes the application has not read yet up to the end of urgent data; 0 when none is announced (RFC 9293 3.8.5). */
+  urgentBytes(): number {
+    const { rare, rcv } = this
+    if (rare === null || !rare.urgent) return 0
+    return Math.max(0, (rare.urgentEnd - ((rcv.nxt - rcv.queuedBytes - (rcv.finished ? 1 : 0)) | 0)) | 0)
   }
 
   seldom(): Seldom {

@@ -230,10 +230,17 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     return tcb
   }
 
-  /** Takes bytes to send; returns how many fitted into the send buffer. */
-  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number): number {
+  /**
+   * Takes bytes to send; returns how many fitted into the send buffer.
+   * @param urgent the last of them is urgent (RFC 9293 3.8.5): the pointer goes just behind it (RFC 6093)
+   */
+  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number, urgent = false): number {
     const taken = tcb.snd.push(bytes, from, bytes.length)
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
+    else if (urgent) {
+      tcb.snd.urgent = true
+      tcb.seldom().sendUrgentEnd = (tcb.snd.una + tcb.snd.buffered) | 0
+    }
     if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT || tcb.fastOpened) {
       this.#transmitter.transmit(tcb, now)
     }

@@ -72,7 +72,6 @@ export class Transmitter {
     }
     snd.retries = 0
     snd.smallEnd = snd.una
-    snd.up = snd.una
     this.#timers.cancel(tcb, TIMER_RETRANSMIT)
   }
 
@@ -343,7 +342,7 @@ export class Transmitter {
   #flags(tcb: Tcb, seq: number, push: boolean, fin: boolean): number {
     const { snd } = tcb
     const flags = this.#output.dataFlags(push, fin)
-    return snd.urgent && seqLt(seq, snd.up) ? flags | URG : flags
+    return snd.urgent && seqLt(seq, tcb.seldom().sendUrgentEnd) ? flags | URG : flags
   }
 
   /** Whether the pacer lets a segment go; else it comes back on its own. */
