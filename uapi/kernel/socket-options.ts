@@ -1,3 +1,4 @@
+import { defaultTcpConfig, type TcpConfig } from '../../stack/tcp/options.ts'
 import { CLOSED, ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
 import { seqDiff } from '../../stack/wire/seq.ts'
 import * as errno from '../abi/errno.ts'
@@ -15,9 +16,6 @@ const MAX_MAXSEG = 32_767
 /** MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL (seconds), MAX_TCP_KEEPCNT. */
 const MAX_KEEP_SECONDS = 32_767
 const MAX_KEEP_COUNT = 127
-const DEFAULT_KEEP_IDLE_S = 7200
-const DEFAULT_KEEP_INTERVAL_S = 75
-const DEFAULT_KEEP_COUNT = 9
 /** MSS of a connection that has none yet (RFC 9293 3.7.1). */
 const DEFAULT_MSS = 536
 const SECOND_US = 1_000_000
@@ -37,7 +35,7 @@ export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): n
   }
   const { level, optname, optlen } = sqe
   if (optlen > 0x7fff_ffff) return -errno.EINVAL
-  const value = context.kernel.space.view(sqe.addr3, optlen)
+  const value = optlen === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr3, optlen)
   if (value === null) return -errno.EFAULT
   if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
   if (sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT) return get(socket, level, optname, value)
@@ -56,7 +54,7 @@ function get(socket: Socket, level: number, optname: number, value: Uint8Array):
   if (level === abi.IPPROTO_TCP && optname === abi.TCP_INFO) return put(value, tcpInfo(socket).bytes)
   if (level === abi.IPPROTO_TCP && optname === abi.TCP_CONGESTION) {
     const name = new Uint8Array(CONGESTION_NAME_BYTES)
-    name.set(new TextEncoder().encode(socket.options.congestion || 'reno'))
+    name.set(new TextEncoder().encode(socket.options.congestion || configOf(socket).congestion))
     return put(value, name)
   }
   if (level === abi.SOL_SOCKET && optname === abi.SO_LINGER) {
@@ -67,9 +65,14 @@ function get(socket: Socket, level: number, optname: number, value: Uint8Array):
   return number === null ? -errno.ENOPROTOOPT : put(value, ints(number))
 }
 
+/** What holds where the socket did not ask for anything. */
+function configOf(socket: Socket): TcpConfig {
+  return (socket.stack ?? socket.kernel.stacks[0])?.tcp.context.config ?? defaultTcpConfig
+}
+
 function getSocketLevel(socket: Socket, optname: number): number | null {
   const { options } = socket
-  const config = (socket.stack ?? socket.kernel.stacks[0])?.tcp.context.config
+  const defaults = configOf(socket)
   switch (optname) {
     case abi.SO_ERROR:
       return socket.takeError()
@@ -89,9 +92,9 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
       return options.keepAlive ? 1 : 0
     // Linux answers double what was set: half of its buffers is for bookkeeping.
     case abi.SO_RCVBUF:
-      return 2 * (options.receiveBuffer || (config?.maxWindow ?? 0))
+      return 2 * (options.receiveBuffer || defaults.maxWindow)
     case abi.SO_SNDBUF:
-      return 2 * (options.sendBuffer || (config?.sendBuffer ?? 0))
+      return 2 * (options.sendBuffer || defaults.sendBuffer)
     default:
       return null
   }
@@ -99,6 +102,7 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
 
 function getTcpLevel(socket: Socket, optname: number): number | null {
   const { options, tcb } = socket
+  const defaults = configOf(socket)
   switch (optname) {
     case abi.TCP_NODELAY:
       return options.noDelay ? 1 : 0
@@ -108,13 +112,11 @@ function getTcpLevel(socket: Socket, optname: number): number | null {
       if (tcb !== null && tcb.state >= ESTABLISHED) return tcb.snd.mss
       return options.maxSeg || DEFAULT_MSS
     case abi.TCP_KEEPIDLE:
-      return options.keepIdleUs === 0 ? DEFAULT_KEEP_IDLE_S : Math.floor(options.keepIdleUs / SECOND_US)
+      return Math.floor((options.keepIdleUs || defaults.keepIdleUs) / SECOND_US)
     case abi.TCP_KEEPINTVL:
-      return options.keepIntervalUs === 0
-        ? DEFAULT_KEEP_INTERVAL_S
-        : Math.floor(options.keepIntervalUs / SECOND_US)
+      return Math.floor((options.keepIntervalUs || defaults.keepIntervalUs) / SECOND_US)
     case abi.TCP_KEEPCNT:
-      return options.keepCount || DEFAULT_KEEP_COUNT
+      return options.keepCount || defaults.keepCount
     case abi.TCP_USER_TIMEOUT:
       return Math.floor(options.userTimeoutUs / 1000)
     case abi.TCP_FASTOPEN:

@@ -53,10 +53,10 @@ function fill(info: TcpInfo, tcb: Tcb, socket: Socket): void {
   info.set('sndWnd', snd.wnd)
   info.set('rcvWnd', rcv.window())
   info.set('bytesAcked', seqDiff(snd.una, snd.iss) >>> 0)
-  info.set('bytesReceived', seqDiff(rcv.nxt, rcv.irs) >>> 0)
+  info.set('bytesReceived', Math.max(0, (seqDiff(rcv.nxt, rcv.irs) >>> 0) - 1))
   const { stack } = socket
   if (stack === null) return
   info.set('ato', stack.tcp.context.config.delayedAckUs)
   info.set('pmtu', stack.nic.info.mtu)
-  info.set('advmss', stack.nic.info.mtu - 40)
+  info.set('advmss', stack.nic.info.mtu - (tcb.local.version === 6 ? 60 : 40))
 }
