@@ -47,7 +47,7 @@ elif command == "echo":
 elif command == "stream":
     period = bytes(range(251)) * 1024
     left = int(rest[1])
-    connection = socket.socket()
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     connection.connect((address, int(rest[0])))
     while left > 0:
