@@ -1,183 +1,32 @@
 import { parseArgs } from 'node:util'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
+import type { NicMemory } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
-import { IpAddress } from '../stack/ip/address.ts'
 import { Stack } from '../stack/stack.ts'
 import { get32, put16, put32 } from '../stack/wire/bytes.ts'
-import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
-import { putEthernet } from '../stack/wire/ethernet.ts'
-import { putIpv4 } from '../stack/wire/ipv4.ts'
-import { putIpv6 } from '../stack/wire/ipv6.ts'
-import {
-  ACK,
-  formatFlags,
-  PSH,
-  putMss,
-  putTcp,
-  putTimestamps,
-  putWindowScale,
-  SYN,
-} from '../stack/wire/tcp.ts'
+import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
 import * as abi from '../uapi/abi/index.ts'
 import { allocateArea, asNicMemory } from '../uapi/area.ts'
 import { Kernel } from '../uapi/kernel/kernel.ts'
 import { RingMemory } from '../uapi/ring/memory.ts'
 import { Ring } from '../uapi/ring/ring.ts'
+import {
+  type Flow,
+  HEADROOM,
+  NIOV,
+  PORT,
+  putSegment,
+  ReplayNic,
+  SHAPE4,
+  SHAPE6,
+  type Shape,
+} from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
-const NIOV = 4096
-const HEADROOM = 256
-
-/** Of which version the frames are. */
-interface Shape {
-  readonly server: IpAddress
-  readonly client: IpAddress
-  /** Bytes in front of the TCP header. */
-  readonly tcpAt: number
-}
-const SHAPES: Record<string, Shape> = {
-  4: { server: IpAddress.v4(0xc0000202), client: IpAddress.v4(0xc0000201), tcpAt: 34 },
-  6: { server: IpAddress.parse('2001:db8::2')!, client: IpAddress.parse('2001:db8::1')!, tcpAt: 54 },
-}
-/** TCP header with timestamps. */
-const TCP_BYTES = 32
-const PORT = 9000
 /** Frames per entry of the ring: one burst. */
 const ROUND = 256
-/** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
-const FILL = 8192
-
-/**
- * A NIC whose receive ring is always full: chunks that come back through `fill` are handed out again with the next
- * segment of a flow already in them. Only sequence number and timestamp are written anew, as a NIC would have done by DMA.
- */
-class ReplayNic implements Nic {
-  readonly sideMemory = null
-  readonly txMemory = new Uint8Array(64 * 256)
-  readonly txSlotBytes = 256
-  readonly info: NicInfo = {
-    driver: 'replay',
-    mode: 'replay',
-    name: 'replay',
-    ifIndex: 1,
-    queue: 0,
-    mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-    mtu: 9000,
-    chunkPayload: NIOV - HEADROOM,
-    tailBytes: 0,
-    fillEntries: FILL,
-    ringPackets: 0,
-    partialChecksums: true,
-    placement: 'area',
-  }
-  readonly #chunks = new Uint32Array(FILL)
-  #head = 0
-  #count = 0
-  #bytes: Uint8Array = new Uint8Array(0)
-  #slot = 0
-  /** Frames the stack has sent. */
-  readonly sent: Uint8Array[] = []
-  keepSent = true
-  /** Writes the next frame into a chunk; returns its length, 0 for none. */
-  next: (bytes: Uint8Array, offset: number) => number = () => 0
-  /** Frames handed out before `receive` pauses; -1 = no limit. */
-  budget = 0
-
-  attach(memory: NicMemory): void {
-    this.#bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
-    this.#count = 0
-  }
-  detach(): void {}
-  receive(burst: RxBurst): number {
-    const { offset, length, flags } = burst
-    let count = 0
-    const most = Math.min(burst.capacity, this.budget, this.#count)
-    while (count < most) {
-      const at = this.#chunks[this.#head]! * NIOV + HEADROOM
-      const bytes = this.next(this.#bytes, at)
-      if (bytes === 0) break
-      this.#head = (this.#head + 1) & (FILL - 1)
-      offset[count] = at
-      length[count] = bytes
-      flags[count] = 0
-      count++
-    }
-    this.#count -= count
-    this.budget -= count
-    burst.count = count
-    return count
-  }
-  fillSpace(): number {
-    return FILL - this.#count
-  }
-  fill(chunks: Uint32Array, from: number, count: number): number {
-    for (let i = 0; i < count; i++) {
-      this.#chunks[(this.#head + this.#count + i) & (FILL - 1)] = chunks[from + i]!
-    }
-    this.#count += count
-    return count
-  }
-  chunksHeld(): number {
-    return this.#count
-  }
-  sumFragments(): void {}
-  txReserve(): number {
-    return this.#slot * this.txSlotBytes
-  }
-  txCommit(offset: number, length: number): void {
-    this.#slot = (this.#slot + 1) & 63
-    if (this.keepSent) this.sent.push(this.txMemory.slice(offset, offset + length))
-  }
-  txFlush(): void {}
-  steer(): void {}
-  unsteer(): void {}
-  claim(): void {}
-  unclaim(): void {}
-  wait(): boolean {
-    return true
-  }
-  arm(): void {}
-  stats(): NicStats {
-    return new NicStats()
-  }
-  close(): void {}
-}
-
-interface Flow {
-  port: number
-  seq: number
-  ack: number
-  tsEcr: number
-  tsVal: number
-}
-
-function putSegment(
-  shape: Shape,
-  bytes: Uint8Array,
-  at: number,
-  flow: Flow,
-  flags: number,
-  payload: number,
-): number {
-  const { client, server, tcpAt } = shape
-  const syn = (flags & SYN) !== 0
-  const header = 20 + (syn ? 20 : 12)
-  const v4 = server.version === 4
-  putEthernet(bytes, at, 0x0200, 2, Uint8Array.of(2, 0, 0, 0, 0, 1), v4 ? 0x0800 : 0x86dd)
-  if (v4) putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, client.w3, server.w3)
-  else putIpv6(bytes, at + 14, header + payload, 6, client, server, 0)
-  const tcp = at + tcpAt
-  putTcp(bytes, tcp, flow.port, PORT, flow.seq, flow.ack, header, flags, 0xffff)
-  let used = 20
-  if (syn) used += putMss(bytes, tcp + used, 8960) + putWindowScale(bytes, tcp + used + 4, 10)
-  putTimestamps(bytes, tcp + used, flow.tsVal, flow.tsEcr)
-  const sum = v4
-    ? pseudoHeaderSum(client.w3, server.w3, 6, header + payload)
-    : pseudoHeaderSum6(client, server, 6, header + payload)
-  put16(bytes, tcp + 16, sum)
-  return tcpAt + header + payload
-}
+/** TCP header with timestamps. */
+const TCP_BYTES = 32
 
 /** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
 function nextSegment(tcpAt: number, bytes: Uint8Array, at: number, flow: Flow, payload: number): number {
@@ -366,8 +215,7 @@ export async function main(args: string[]): Promise<void> {
       json: { type: 'boolean', default: false },
     },
   })
-  const shape = SHAPES[values.ip]
-  if (shape === undefined) throw new Error('--ip is 4 or 6')
+  const shape = values.ip === '6' ? SHAPE6 : SHAPE4
   const full = NIOV - HEADROOM - shape.tcpAt - TCP_BYTES
   const small = 1500 + 14 - shape.tcpAt - TCP_BYTES
   const cases = [small, full].flatMap((payload) => [1, 64].map((flows) => ({ payload, flows })))
@@ -416,7 +264,7 @@ export async function main(args: string[]): Promise<void> {
     JSON.stringify({
       bench: 'stack',
       node: process.version,
-      ip: Number(values.ip),
+      ip: shape.server.version,
       packets,
       rounds,
       results,

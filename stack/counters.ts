@@ -46,6 +46,8 @@ export class Counters {
   dropDuplicate = 0
   /** PAWS (RFC 7323 section 5). */
   dropPaws = 0
+  /** No timestamps although they were negotiated (RFC 7323 section 3.2). */
+  dropNoTimestamp = 0
   /** ACK of something never sent, or too old (RFC 5961 section 5). */
   dropBadAck = 0
   /** Data for which there was no niov to spare. The peer sends it again. */
@@ -92,6 +94,18 @@ export class Counters {
   retransmits = 0
   retransmitTimeouts = 0
   fastRetransmits = 0
+  /** Retransmissions that proved needless (RFC 4015). */
+  spuriousRetransmits = 0
+  /** Duplicates that peers reported (RFC 2883). */
+  dsackReceived = 0
+  /** Peers that threw away what they had selectively acknowledged. */
+  sackReneging = 0
+  /** RFC 8985 section 7. */
+  tailLossProbes = 0
+  windowProbes = 0
+  keepAlivesSent = 0
+  /** Segments made smaller because large ones vanished. */
+  blackHoles = 0
   resetsSent = 0
   arpRequestsSent = 0
   arpRepliesSent = 0
@@ -107,6 +121,11 @@ export class Counters {
   noTransmitSlot = 0
 
   // Connections.
+  /** SYN,ACKs that remember nothing (RFC 4987), and connections made from their ACKs. */
+  synCookiesSent = 0
+  synCookiesTaken = 0
+  /** Connections accepted with the data of their SYN (RFC 7413). */
+  fastOpens = 0
   activeOpens = 0
   passiveOpens = 0
   connectionsReset = 0

@@ -31,6 +31,8 @@ export interface MemoryLinkOptions {
   impairments?: Impairments | { aToB?: Impairments; bToA?: Impairments }
   /** Microseconds, monotonic; the clock of whoever drives the link. Default `performance.now`. */
   now?: () => number
+  /** Largest frame the wire carries, bytes; default what the MTU makes. More lets a test inject what offload would. */
+  frameBytes?: number
   /** Bytes left free at the start of each chunk, as AF_XDP does; default 256. */
   headroom?: number
   /** The NICs say that unfinished transport checksums are to be expected, as a veth's does; default false. */
@@ -189,7 +191,7 @@ export class MemoryLink {
     const aToB = perDirection ? ((given as { aToB?: Impairments }).aToB ?? {}) : (given as Impairments)
     const bToA = perDirection ? ((given as { bToA?: Impairments }).bToA ?? {}) : (given as Impairments)
     const limit = options.queueFrames ?? 4096
-    const slotBytes = (mtu + 14 + 63) & ~63
+    const slotBytes = (Math.max(mtu + 14, options.frameBytes ?? 0) + 63) & ~63
     this.aToB = new LinkDirection(aToB, random, now, limit, slotBytes)
     this.bToA = new LinkDirection(bToA, random, now, limit, slotBytes)
     const shape = {

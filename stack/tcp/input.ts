@@ -2,8 +2,10 @@ import { get16, get32 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
+import { CE } from './ecn.ts'
 import type { TcpOutput } from './output.ts'
 import type { PayloadTaker } from './payload.ts'
+import type { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import {
   CLOSE_WAIT,
@@ -11,9 +13,11 @@ import {
   CLOSING,
   ECONNREFUSED,
   ECONNRESET,
+  EPIPE,
   ESTABLISHED,
-  EVENT_CONNECTED,
   EVENT_READABLE,
+  EVENT_URGENT,
+  EVENT_WRITABLE,
   FIN_WAIT_1,
   FIN_WAIT_2,
   LAST_ACK,
@@ -38,6 +42,7 @@ export class TcpInput {
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
   readonly #transmitter: Transmitter
+  readonly #recovery: Recovery
 
   constructor(
     tcp: Tcp,
@@ -45,7 +50,9 @@ export class TcpInput {
     output: TcpOutput,
     payload: PayloadTaker,
     transmitter: Transmitter,
+    recovery: Recovery,
   ) {
+    this.#recovery = recovery
     this.#tcp = tcp
     this.#context = context
     this.#output = output
@@ -70,8 +77,9 @@ export class TcpInput {
       snd.buffered !== 0 ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
-      rcv.packNiov >= 0 ||
+      rcv.pack !== null ||
       rcv.shut ||
+      (segment.ecn === CE && tcb.ecn !== null) ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
       !this.#context.memory.roomy
     ) {
@@ -84,6 +92,7 @@ export class TcpInput {
         rcv.tsRecent = segment.tsVal
         rcv.tsRecentAt = now
       }
+      rcv.tsEcr = segment.tsEcr
     } else if (segment.optionsLength !== 0) return false
     const head = this.#payload.take(segment)
     if (head < 0) return false
@@ -91,18 +100,21 @@ export class TcpInput {
     snd.wl1 = segment.seq
     snd.wl2 = segment.ack
     this.#deliver(tcb, head, this.#payload.tail, segment.length)
-    this.#tcp.oweAck(tcb, segment.length)
+    this.#tcp.acks.owe(tcb, segment.length)
     return true
   }
 
   /** Everything else, in the order of RFC 9293 3.10.7. */
   slow(tcb: Tcb, segment: Segment, now: number): void {
-    this.#parseOptions(segment)
+    this.parseOptions(segment)
+    tcb.heardAt = now
+    if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (tcb.state === SYN_SENT) {
       this.#synSent(tcb, segment, now)
       return
     }
     if (!this.#acceptable(tcb, segment, now)) return
+    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
     this.#learnMac(tcb)
     if ((segment.flags & RST) !== 0) {
       this.#reset(tcb, segment, now)
@@ -111,7 +123,7 @@ export class TcpInput {
     if ((segment.flags & SYN) !== 0) {
       // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
       if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#repeatedSyn(tcb, segment, now)
-      else this.#tcp.challenge(tcb, now)
+      else this.#tcp.acks.challenge(tcb, now)
       return
     }
     if ((segment.flags & ACK) === 0) {
@@ -119,6 +131,7 @@ export class TcpInput {
       return
     }
     if (!this.#processAck(tcb, segment, now)) return
+    if ((segment.flags & URG) !== 0) this.#noteUrgent(tcb, segment)
     if (segment.length > 0) this.#processData(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
     this.#reachFin(tcb, now)
@@ -140,7 +153,7 @@ export class TcpInput {
     this.#doubtMac(tcb, now)
     if ((segment.flags & ACK) === 0) this.#transmitter.resendSyn(tcb, now)
     else if (this.#processAck(tcb, segment, now)) {
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       this.#transmitter.transmit(tcb, now)
     }
   }
@@ -155,7 +168,6 @@ export class TcpInput {
     if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.local)) return
     tcb.remoteMacHigh = get16(header, 6)
     tcb.remoteMacLow = get32(header, 8)
-    tcb.hasRemoteMac = true
   }
 
   /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
@@ -165,7 +177,8 @@ export class TcpInput {
     else this.#learnMac(tcb)
   }
 
-  #parseOptions(segment: Segment): void {
+  /** Parses the options of a segment that has not been looked into yet. */
+  parseOptions(segment: Segment): void {
     if (segment.optionsParsed) return
     segment.optionsParsed = true
     if (!segment.options.parse(this.#context.header(), segment.optionsAt, segment.optionsLength)) {
@@ -183,9 +196,13 @@ export class TcpInput {
       if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) {
         counters.dropPaws++
         this.#reportDuplicate(tcb, segment)
-        this.#tcp.ackSoon(tcb)
+        this.#tcp.acks.invalid(tcb, segment.length > 0, now)
         return false
       }
+    } else if (tcb.timestamps && !isReset && (segment.flags & SYN) === 0) {
+      // RFC 7323 3.2: once negotiated, every segment carries them.
+      counters.dropNoTimestamp++
+      return false
     }
     const window = rcv.window()
     const extent =
@@ -217,16 +234,26 @@ export class TcpInput {
         // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us.
         if ((segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED) this.#processAck(tcb, segment, now)
       } else counters.dropOutOfWindow++
-      if (tcb.state !== CLOSED) this.#tcp.ackSoon(tcb)
+      if (tcb.state !== CLOSED) this.#tcp.acks.invalid(tcb, segment.length > 0, now)
       return false
     }
-    if (tcb.timestamps && options.hasTimestamps && seqLe(segment.seq, rcv.lastAckSent)) {
-      if (((options.tsVal - rcv.tsRecent) | 0) >= 0) {
-        rcv.tsRecent = options.tsVal
-        rcv.tsRecentAt = now
-      }
-    }
+    // A keepalive probe looks like an overtaken ACK, and wants an answer.
+    if (staleAck && ahead < 0 && !isReset) this.#tcp.acks.invalid(tcb, false, now)
     return true
+  }
+
+  /**
+   * RFC 7323 4.3: the timestamp to echo is that of the segment the last ACK ended at. Only a segment whose ACK makes sense
+   * may set it, or a forged one could make PAWS drop everything.
+   */
+  #takeTimestamp(tcb: Tcb, segment: Segment, now: number): void {
+    const { rcv } = tcb
+    const { options } = segment
+    if (!tcb.timestamps || !options.hasTimestamps || !seqLe(segment.seq, rcv.lastAckSent)) return
+    if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) return
+    rcv.tsRecent = options.tsVal
+    rcv.tsRecentAt = now
+    if (segment.length > 0) rcv.tsEcr = options.tsEcr
   }
 
   #reportDuplicate(tcb: Tcb, segment: Segment): void {
@@ -239,12 +266,17 @@ export class TcpInput {
   /** RFC 5961 section 3.2: only the exact sequence number resets, others in the window are challenged. */
   #reset(tcb: Tcb, segment: Segment, now: number): void {
     if (segment.seq !== tcb.rcv.nxt) {
-      this.#tcp.challenge(tcb, now)
+      this.#tcp.acks.challenge(tcb, now)
       return
     }
     const finished = tcb.state === TIME_WAIT || tcb.state === CLOSING || tcb.state === LAST_ACK
     this.#context.counters.connectionsReset++
-    this.#tcp.end(tcb, finished ? 0 : ECONNRESET)
+    let error = ECONNRESET
+    if (finished) error = 0
+    // Simultaneous open: the user is told as in SYN-SENT. A passive one goes back to LISTEN in silence.
+    else if (tcb.state === SYN_RECEIVED && !tcb.passive) error = ECONNREFUSED
+    else if (tcb.state === CLOSE_WAIT) error = EPIPE
+    this.#tcp.end(tcb, error)
   }
 
   /** RFC 9293 3.10.7.3. */
@@ -268,13 +300,11 @@ export class TcpInput {
       snd.wl1 = segment.seq
       snd.wl2 = segment.ack
       snd.wnd = segment.window
-      tcb.state = ESTABLISHED
-      this.#context.link.confirm(tcb.remote, now)
-      this.#tcp.window.enter(tcb)
-      this.#context.wheel.cancel(tcb.retransmitTimer)
-      snd.retries = 0
-      this.#tcp.raise(tcb, EVENT_CONNECTED)
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.promote(tcb, now)
+      this.#tcp.acks.soon(tcb)
+      // RFC 9293 3.10.7.3, fourth: other controls or text go on at the sixth step.
+      this.synData(tcb, segment, now)
+      this.#reachFin(tcb, now)
       this.#transmitter.transmit(tcb, now)
     } else {
       // Simultaneous open.
@@ -283,40 +313,52 @@ export class TcpInput {
     }
   }
 
+  /** Text and FIN of a segment whose SYN has been taken. */
+  synData(tcb: Tcb, segment: Segment, now: number): void {
+    segment.seq = (segment.seq + 1) | 0
+    segment.flags &= ~SYN
+    if (tcb.rcv.adv === tcb.rcv.nxt) tcb.rcv.adv = (tcb.rcv.nxt + this.#tcp.window.initial(tcb)) | 0
+    if (segment.length > 0) this.#processData(tcb, segment)
+    if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
+    this.#reachFin(tcb, now)
+  }
+
   /** Fifth check: the ACK field. False when the segment needs no further processing. */
   #processAck(tcb: Tcb, segment: Segment, now: number): boolean {
     const snd = tcb.snd
     const ack = segment.ack
-    if (tcb.state === SYN_RECEIVED) {
+    const opening = tcb.state === SYN_RECEIVED
+    if (opening) {
       if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
         this.#context.counters.dropBadAck++
         this.#output.resetFor(segment, this.#context.header())
         return false
       }
       if (!this.#tcp.promote(tcb, now)) return false
+      snd.una = (snd.iss + 1) | 0
       snd.wl1 = (segment.seq - 1) | 0
     }
     if (!this.#plausibleAck(tcb, segment)) {
       // RFC 5961 section 5.2.
       this.#context.counters.dropBadAck++
-      this.#tcp.challenge(tcb, now)
+      this.#tcp.acks.challenge(tcb, now)
       return false
     }
+    this.#takeTimestamp(tcb, segment, now)
     const window = segment.window << snd.shift
-    if (seqGt(ack, snd.una)) this.#transmitter.acknowledged(tcb, segment, now)
-    else if (
+    const acked = Math.max(0, seqDiff(ack, snd.una))
+    const duplicate =
       ack === snd.una &&
+      snd.una !== snd.max &&
       segment.length === 0 &&
       (segment.flags & FIN) === 0 &&
-      window === snd.wnd &&
-      snd.una !== snd.max
-    ) {
-      this.#transmitter.duplicateAck(tcb, now)
-    }
+      window === snd.wnd
+    if (acked > 0) this.#advance(tcb, acked, now)
     if (
       seqGe(ack, snd.una) &&
       (seqLt(snd.wl1, segment.seq) || (snd.wl1 === segment.seq && seqLe(snd.wl2, ack)))
     ) {
+      if (snd.wnd === 0 && window > 0) snd.clearBackoff()
       snd.wnd = window
       snd.wl1 = segment.seq
       snd.wl2 = ack
@@ -325,7 +367,31 @@ export class TcpInput {
     // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed; but nobody waits for
     // an orphan, which a peer could keep for ever that way.
     if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
+    this.#recovery.ack(tcb, segment, acked, duplicate, now)
+    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, now)
+    this.#transmitter.schedule(tcb, now, acked > 0)
+    this.#transmitter.settle(tcb)
     return this.#afterAck(tcb, now)
+  }
+
+  /** SND.UNA moves: what was acknowledged need not be kept. */
+  #advance(tcb: Tcb, acked: number, now: number): void {
+    const { snd } = tcb
+    // The rest is the FIN.
+    const bytes = Math.min(acked, snd.buffered)
+    if (bytes > 0) snd.discard(bytes)
+    snd.una = (snd.una + acked) | 0
+    if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
+    snd.retries = 0
+    snd.progressAt = now
+    tcb.softError = 0
+    if (snd.urgent && seqGe(snd.una, tcb.seldom().sendUrgentEnd)) snd.urgent = false
+    // Even what can't be timed ends the doubling.
+    snd.clearBackoff()
+    if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
+      snd.wantsRoom = false
+      this.#tcp.raise(tcb, EVENT_WRITABLE)
+    }
   }
 
   /** What an acknowledged FIN changes. */
@@ -344,11 +410,24 @@ export class TcpInput {
     return true
   }
 
+  /** Sixth check: the urgent pointer. The data itself stays in line (RFC 6093 section 6). */
+  #noteUrgent(tcb: Tcb, segment: Segment): void {
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    const rare = tcb.seldom()
+    // The pointer is the last field of the fixed header; RFC 6093: it points behind the last urgent byte.
+    const end = (segment.seq + get16(this.#context.header(), segment.optionsAt - 2)) | 0
+    if (rare.urgent && seqLe(end, rare.urgentEnd)) return
+    rare.urgent = true
+    rare.urgentEnd = end
+    this.#tcp.raise(tcb, EVENT_URGENT)
+  }
+
   /** Seventh check: segment text. */
   #processData(tcb: Tcb, segment: Segment): void {
     const rcv = tcb.rcv
     const counters = this.#context.counters
-    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) {
+    const fastOpened = tcb.state === SYN_RECEIVED && tcb.fastOpened
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2 && !fastOpened) {
       counters.dropAfterShutdown++
       return
     }
@@ -364,7 +443,7 @@ export class TcpInput {
     if (seqLe(end, rcv.nxt)) {
       counters.dropDuplicate++
       this.#reportDuplicate(tcb, segment)
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       return
     }
     if (rcv.shut) {
@@ -372,7 +451,7 @@ export class TcpInput {
       const beyond = seqGt(end, rcv.adv)
       if (beyond) segment.flags &= ~FIN
       if (seqLe(start, rcv.nxt)) rcv.nxt = beyond ? rcv.adv : end
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       return
     }
     if (seqLe(start, rcv.nxt)) {
@@ -386,7 +465,7 @@ export class TcpInput {
     }
     if (this.#payload.exhausted() || (start !== rcv.nxt && this.#payload.scarce())) {
       counters.dropNoMemory++
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       return
     }
     this.#placed(tcb, segment, start, end)
@@ -400,11 +479,11 @@ export class TcpInput {
     const list = this.#payload.pack(tcb, segment)
     if (list === -2) {
       this.#context.counters.dropNoMemory++
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       return
     }
     this.#deliver(tcb, list, this.#payload.tail, segment.length)
-    this.#tcp.oweAck(tcb, segment.length)
+    this.#tcp.acks.owe(tcb, segment.length)
   }
 
   /** Trims to the window and queues in order or out of order. */
@@ -415,7 +494,7 @@ export class TcpInput {
     let head = this.#payload.take(segment)
     if (head < 0) {
       counters.dropNoMemory++
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
       return
     }
     const beyond = seqDiff(end, rcv.adv)
@@ -435,18 +514,18 @@ export class TcpInput {
       }
       head = this.#context.fragments.dropFront(head, known)
       start = rcv.nxt
-      this.#tcp.ackSoon(tcb)
+      this.#tcp.acks.soon(tcb)
     }
     if (start === rcv.nxt && rcv.ooo.count === 0) {
       this.#deliver(tcb, head, this.#context.fragments.lastOf(head), seqDiff(end, start))
-      this.#tcp.oweAck(tcb, segment.length)
+      this.#tcp.acks.owe(tcb, segment.length)
       return
     }
     counters.outOfOrderSegments++
     rcv.sinceNiovs += this.#payload.niovs
     // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
-    this.#tcp.ackSoon(tcb)
-    if (!rcv.ooo.insert(start, end, head)) {
+    this.#tcp.acks.soon(tcb)
+    if (!rcv.holes().insert(start, end, head)) {
       counters.dropReassemblyLimit++
       return
     }
@@ -489,7 +568,7 @@ export class TcpInput {
     if ((rcv.finSeen && seqGe(seq, rcv.finSeq)) || seqDiff(seq, rcv.nxt) < 0) return
     rcv.finSeen = true
     rcv.finSeq = seq
-    this.#tcp.ackSoon(tcb)
+    this.#tcp.acks.soon(tcb)
   }
 
   /** Eighth check: the FIN, once everything before it is here. */
@@ -501,11 +580,13 @@ export class TcpInput {
       return
     }
     rcv.finished = true
+    // Nothing more is asked of the peer: what it sent twice no longer matters.
+    rcv.hasDsack = false
     this.#payload.unpack(rcv)
     this.#tcp.window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0
     if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
-    this.#tcp.ackSoon(tcb)
+    this.#tcp.acks.soon(tcb)
     this.#tcp.raise(tcb, EVENT_READABLE)
     if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT
     else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING

@@ -1,8 +1,10 @@
+import type { EcnMode } from './ecn.ts'
+
 /** Limits and timings of the TCP module. Times in microseconds. */
 export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
   maxWindow: number
-  /** Send buffer of one connection, bytes; a power of two. */
+  /** Send buffer of one connection, bytes; allocated as it fills. */
   sendBuffer: number
   /** Longest delay of an ACK (RFC 9293 3.8.6.3 allows 500 ms). */
   delayedAckUs: number
@@ -10,35 +12,66 @@ export interface TcpConfig {
   timeWaitUs: number
   /** How long an orphaned connection may stay in FIN-WAIT-2. */
   finWait2Us: number
-  /** SYN,ACK retransmissions before a half-open connection is given up. */
+  /** SYN retransmissions before an attempt is given up: with 7 it lasts 255 s (RFC 9293 3.8.3 asks for 3 minutes). */
   synRetries: number
+  /** SYN,ACK retransmissions before a half-open connection is given up. */
+  synAckRetries: number
   /** Data retransmissions before the connection is given up: R2 of RFC 9293 3.8.3. */
   dataRetries: number
-  /** Most connections in SYN-RECEIVED per listener. */
+  /** Most connections in SYN-RECEIVED per listener; beyond it SYNs are answered with cookies. */
   maxHalfOpen: number
+  /** SYN cookies (RFC 4987) when half-open connections reach their limit; without them SYNs are dropped then. */
+  synCookies: boolean
   /** Most connections. */
   maxConnections: number
   /** Most holes remembered per connection. */
   maxHoles: number
   /** Challenge ACKs per second (RFC 5961 section 10). */
   challengeAcksPerSecond: number
+  /** Most ACKs per second and connection that answer unacceptable segments without data: two ends can't ACK each other for ever. */
+  invalidAcksPerSecond: number
+  /** Keepalive, for sockets that ask for it: first probe, further ones, and how many go unanswered (RFC 9293 3.8.4). */
+  keepIdleUs: number
+  keepIntervalUs: number
+  keepCount: number
+  /** Congestion control of sockets that don't choose: RFC 9438 or RFC 5681. */
+  congestion: 'cubic' | 'reno'
+  /** RACK-TLP (RFC 8985); without it loss is told from SACK as in RFC 6675. */
+  rack: boolean
+  /** Spreads what a window allows over the round trip. */
+  pacing: boolean
+  /** Tries smaller segments when large ones vanish (RFC 4821). */
+  blackHoleDetection: boolean
+  /** ECN: not at all; when the peer asks (RFC 3168); asked for; asked for and accepted with RFC 9768. */
+  ecn: EcnMode
   timestamps: boolean
   sack: boolean
   windowScaling: boolean
 }
 
 export const defaultTcpConfig: TcpConfig = {
-  maxWindow: 4 << 20,
-  sendBuffer: 1 << 20,
+  maxWindow: 65_535 << 8,
+  sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
   timeWaitUs: 60_000_000,
   finWait2Us: 60_000_000,
-  synRetries: 5,
+  synRetries: 7,
+  synAckRetries: 5,
   dataRetries: 15,
   maxHalfOpen: 1024,
+  synCookies: true,
   maxConnections: 65_536,
   maxHoles: 1024,
   challengeAcksPerSecond: 1000,
+  invalidAcksPerSecond: 10,
+  keepIdleUs: 7_200_000_000,
+  keepIntervalUs: 75_000_000,
+  keepCount: 9,
+  congestion: 'cubic',
+  rack: true,
+  pacing: false,
+  blackHoleDetection: true,
+  ecn: 'accept',
   timestamps: true,
   sack: true,
   windowScaling: true,

@@ -22,19 +22,27 @@ export class Reassembly {
 
   readonly #fragments: Fragments
   readonly #maxRuns: number
+  /** Nobody's own: stands for no holes, and stays empty. */
+  readonly shared: boolean
   #stamp = 0
   #cutTail = -1
 
   /** @param maxRuns most holes a peer may make us remember */
-  constructor(fragments: Fragments, maxRuns: number) {
+  constructor(fragments: Fragments, maxRuns: number, shared = false) {
     this.#fragments = fragments
     this.#maxRuns = maxRuns
-    const capacity = Math.min(8, maxRuns)
+    this.shared = shared
+    const capacity = shared ? 0 : Math.min(8, maxRuns)
     this.start = new Int32Array(capacity)
     this.end = new Int32Array(capacity)
     this.head = new Int32Array(capacity)
     this.tail = new Int32Array(capacity)
     this.touched = new Float64Array(capacity)
+  }
+
+  /** A queue like this one, for one connection. */
+  own(): Reassembly {
+    return new Reassembly(this.#fragments, this.#maxRuns)
   }
 
   /**

@@ -1,5 +1,13 @@
-import type { Fragments } from '../memory/fragments.ts'
-import { Reassembly } from './reassembly.ts'
+import type { Reassembly } from './reassembly.ts'
+
+/** A niov that small payloads are copied into; it holds one stack reference. */
+export interface Packing {
+  readonly niov: number
+  /** Id of its pool. */
+  readonly pool: number
+  /** Area offset of its first unused byte. */
+  at: number
+}
 
 /** The receiving half of a connection: RFC 9293's RCV variables, the queue of payload and what we told the peer. */
 export class Receiver {
@@ -29,7 +37,8 @@ export class Receiver {
   head = -1
   tail = -1
   queuedBytes = 0
-  readonly ooo: Reassembly
+  /** What arrived beyond a hole; to be written to through `holes`. */
+  ooo: Reassembly
 
   /** Full-sized segments received since the last ACK. */
   unacked = 0
@@ -53,19 +62,28 @@ export class Receiver {
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
   sinceBytes = 0
   sinceNiovs = 0
+  /** What a round trip brings: since when (milliseconds) and how much; the trip itself, and the echo that times it. */
+  epochTick = 0
+  epochBytes = 0
+  rttMs = 0
+  tsEcr = 0
   /** Largest window the connection may have now; grows with what it receives. */
   windowLimit = 0
   /** On the list of connections that wait for memory before their window can grow. */
   starved = false
 
-  /** Niov that small payloads are copied into under pressure (it holds one stack reference), -1 when none. */
-  packNiov = -1
-  packPool = 0
-  /** Area offset of its first unused byte. */
-  packAt = 0
+  /** Where small payloads are copied together under pressure, null when nowhere. */
+  pack: Packing | null = null
 
-  constructor(fragments: Fragments, maxRuns: number) {
-    this.ooo = new Reassembly(fragments, maxRuns)
+  /** @param none the empty reassembly queue that all connections without holes share; it knows the limits of a real one */
+  constructor(none: Reassembly) {
+    this.ooo = none
+  }
+
+  /** The connection's own reassembly queue, made with the first hole. */
+  holes(): Reassembly {
+    if (this.ooo.shared) this.ooo = this.ooo.own()
+    return this.ooo
   }
 
   /** Bytes the peer may still send. */

@@ -1,4 +1,10 @@
-/** The sending half of a connection: RFC 9293's SND variables, the bytes not yet acknowledged, RFC 6298's timing. */
+import type { CubicState } from './congestion/cubic.ts'
+import type { Outstanding } from './outstanding.ts'
+
+const NOTHING = new Uint8Array(0)
+/** Rings of the smallest size that nobody uses: most connections need none most of the time. */
+const SMALL_RING = 4096
+const idleRings: Uint8Array<ArrayBuffer>[] = []
 
 /** RFC 6298 (2.1): before the first measurement. */
 export const INITIAL_RTO_US = 1_000_000
@@ -6,6 +12,14 @@ export const INITIAL_RTO_US = 1_000_000
 export const MIN_RTO_US = 200_000
 export const MAX_RTO_US = 120_000_000
 
+/** RFC 6298 5; RFC 8985 7 and 6.2; RFC 9293 3.8.6.1; and the override of silly window avoidance (3.8.6.2.1). */
+export const TIMER_FOR_TIMEOUT = 0
+export const TIMER_FOR_PROBE = 1
+export const TIMER_FOR_REORDERING = 2
+export const TIMER_FOR_PERSIST = 3
+export const TIMER_FOR_OVERRIDE = 4
+
+/** The sending half of a connection: RFC 9293's SND variables, the bytes not yet acknowledged, RFC 6298's timing. */
 export class Sender {
   /** Initial send sequence number. */
   iss = 0
@@ -26,13 +40,19 @@ export class Sender {
   shift = 0
   /** Payload bytes of a full segment, options already deducted. */
   mss = 536
+  /** What the peer announced, options not deducted. */
+  peerMss = 536
 
+  /** Congestion window, bytes; what `CongestionControl` keeps of a byte still to be added to it. */
   cwnd = 0
+  cwndCredit = 0
   ssthresh = 0x7fffffff
-  dupAcks = 0
-  /** RFC 6582: in fast recovery until this is acknowledged. */
-  recover = 0
-  inRecovery = false
+  cubic: CubicState | null = null
+  /** Lent by the transmitter while something is unacknowledged. */
+  out: Outstanding | null = null
+  /** What was learnt of the path before: `Rack.minRtt` and `Rack.reordering`. */
+  minRtt = 0
+  reordering = 0
 
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
@@ -40,26 +60,35 @@ export class Sender {
   rto = INITIAL_RTO_US
   /** Consecutive timeouts. */
   retries = 0
-  /** When the timer last made us send something again (microseconds). */
-  timeoutAt = 0
-  /** The segment being timed when there are no timestamps (Karn: never a retransmitted one). */
-  timing = false
-  timedSeq = 0
-  timedAt = 0
+  /** When SND.UNA last moved, or something was first sent after a pause (microseconds). */
+  progressAt = 0
+  /** What the retransmission timer is armed for: `TIMER_FOR_*`. */
+  timerFor = 0
+  /** When the SYN left: 0 before, -1 once it had to be sent again. It times the handshake (Karn). */
+  synAt = 0
+  /** When data was last sent (microseconds). */
+  lastSentAt = 0
+  /** End of the last segment that was less than full: another is held back while this is unacknowledged (Nagle). */
+  smallEnd = 0
+  /** Pacing: when the next segment may leave (microseconds). */
+  paceAt = 0
+  /** Urgent data is outstanding, up to `Seldom.sendUrgentEnd`. */
+  urgent = false
 
   /** Bytes from `una` on (SYN and FIN take none), as a ring. */
-  #ring = new Uint8Array(0)
+  #ring = NOTHING
   #start = 0
   /** Bytes in the ring. */
   buffered = 0
-  readonly limit: number
+  /** Most bytes buffered. */
+  limit: number
   /** The application has closed its half: a FIN follows the last byte. */
   finQueued = false
   finSent = false
   /** The application was told that the buffer is full and wants to hear when it isn't. */
   wantsRoom = false
 
-  /** @param limit most bytes buffered; a power of two */
+  /** @param limit most bytes buffered */
   constructor(limit: number) {
     this.limit = limit
   }
@@ -97,9 +126,15 @@ export class Sender {
     this.buffered -= count
   }
 
+  /** Gives memory back when nothing waits: an idle connection needs none. */
+  shrink(): void {
+    if (this.buffered === 0) this.clear()
+  }
+
   /** Frees the buffer. */
   clear(): void {
-    this.#ring = new Uint8Array(0)
+    if (this.#ring.length === SMALL_RING && idleRings.length < 64) idleRings.push(this.#ring)
+    this.#ring = NOTHING
     this.#start = 0
     this.buffered = 0
   }
@@ -107,13 +142,13 @@ export class Sender {
   /** RFC 6298 (2.2), (2.3): takes a round-trip measurement in microseconds. */
   measure(rtt: number): void {
     // Timestamps tick in milliseconds: 0 is a measurement too.
-    rtt = Math.max(1, rtt)
+    rtt = Math.max(1, Math.round(rtt))
     if (this.srtt === 0) {
       this.srtt = rtt
-      this.rttvar = rtt / 2
+      this.rttvar = rtt >>> 1
     } else {
-      this.rttvar += (Math.abs(this.srtt - rtt) - this.rttvar) / 4
-      this.srtt += (rtt - this.srtt) / 8
+      this.rttvar += (Math.abs(this.srtt - rtt) - this.rttvar) >> 2
+      this.srtt = Math.max(1, this.srtt + ((rtt - this.srtt) >> 3))
     }
     this.clearBackoff()
   }
@@ -126,9 +161,9 @@ export class Sender {
 
   #reserve(bytes: number): void {
     if (bytes <= this.#ring.length) return
-    let size = Math.max(4096, this.#ring.length)
+    let size = Math.max(SMALL_RING, this.#ring.length)
     while (size < bytes) size *= 2
-    const ring = new Uint8Array(size)
+    const ring = (size === SMALL_RING ? idleRings.pop() : undefined) ?? new Uint8Array(size)
     if (this.buffered > 0) this.peek(0, this.buffered, ring, 0)
     this.#ring = ring
     this.#start = 0

@@ -35,10 +35,12 @@ export const EVENT_READABLE = 1 // data, end of stream or an error waits
 export const EVENT_WRITABLE = 2 // the send buffer has room again
 export const EVENT_CONNECTED = 4 // an active open succeeded
 export const EVENT_CLOSED = 8 // the connection is gone (error says why)
+export const EVENT_URGENT = 32 // the peer has announced urgent data
 /** `Listener.events` bit. */
 export const EVENT_ACCEPT = 16
 
 /** Errors a connection ends with: positive errno numbers of Linux. */
+export const EPIPE = 32
 export const ECONNRESET = 104
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111

@@ -1,43 +1,32 @@
 import { IpAddress } from '../ip/address.ts'
-import type { Fragments } from '../memory/fragments.ts'
-import { Timer } from '../timers.ts'
+import type { Timer } from '../timers.ts'
+import type { Ecn } from './ecn.ts'
+import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
 import { SocketOptions } from './socket-options.ts'
 import { CLOSED } from './state.ts'
 
-/** Which of a connection's timers. */
-export const TIMER_RETRANSMIT = 0
-export const TIMER_ACK = 1
-export const TIMER_LIFE = 2
-
-/** What a connection's timers do when they fire; the TCP module implements it. */
-export interface TimerHandler {
-  onTimer(tcb: Tcb, which: number, now: number): void
-}
-
-class TcbTimer extends Timer {
-  readonly #tcb: Tcb
-  readonly #which: number
-  readonly #handler: TimerHandler
-
-  constructor(tcb: Tcb, which: number, handler: TimerHandler) {
-    super()
-    this.#tcb = tcb
-    this.#which = which
-    this.#handler = handler
-  }
-
-  override fire(now: number): void {
-    this.#handler.onTimer(this.#tcb, this.#which, now)
-  }
+/** What few connections ever need. */
+export class Seldom {
+  /** Cookie that the SYN,ACK gives to a client which asked for one, two words. */
+  fastOpenCookie: Int32Array | null = null
+  /** Keepalive probes sent since something was heard. */
+  keepProbes = 0
+  /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
+  invalidSecond = 0
+  invalidAcks = 0
+  /** SND.UP and RCV.UP: sequence numbers just behind the last urgent byte (RFC 9293 3.8.5); received, only if `urgent`. */
+  sendUrgentEnd = 0
+  urgentEnd = 0
+  urgent = false
+  /** Armed while pacing holds something back. */
+  paceTimer: Timer | null = null
 }
 
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
 export class Tcb {
-  /** Index in the TCP module's table while the connection exists. */
-  id = -1
   state = CLOSED
   /** Of the same version. Connections of one interface address share its object. */
   local: IpAddress = IpAddress.any4
@@ -45,24 +34,34 @@ export class Tcb {
   /** Host order. */
   localPort = 0
   remotePort = 0
-  /** Hardware address its frames go to: first two and last four bytes. Valid with `hasRemoteMac`. */
-  remoteMacHigh = 0
+  /** Hardware address its frames go to: first two bytes, -1 until known, and last four. */
+  remoteMacHigh = -1
   remoteMacLow = 0
-  hasRemoteMac = false
 
   /** Negotiated with the SYNs. */
   timestamps = false
   sack = false
   windowScaling = false
+  /** Null where congestion is not notified explicitly. */
+  ecn: Ecn | null = null
   /** Added to the clock for our TSval, so that uptime does not leak (RFC 7323 section 5.4). */
   tsOffset = 0
 
   readonly rcv: Receiver
   readonly snd: Sender
-  readonly retransmitTimer: Timer
-  readonly ackTimer: Timer
-  /** TIME-WAIT, half-open and orphaned FIN-WAIT-2 connections end with it. */
-  readonly lifeTimer: Timer
+  /** Null unless armed, like the others. */
+  retransmitTimer: Timer | null = null
+  ackTimer: Timer | null = null
+  /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. */
+  lifeTimer: Timer | null = null
+  rare: Seldom | null = null
+
+  /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
+  passive = false
+  /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
+  fastOpened = false
+  /** When something was last heard of the peer, microseconds; kept for keepalive, to the accuracy of a burst. */
+  heardAt = 0
 
   /** `EVENT_*` bits not yet drained. */
   events = 0
@@ -79,19 +78,23 @@ export class Tcb {
   /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */
   softError = 0
 
-  constructor(
-    fragments: Fragments,
-    handler: TimerHandler,
-    maxRuns: number,
-    sendLimit: number,
-    options: SocketOptions,
-  ) {
+  /** @param noHoles see `Receiver` */
+  constructor(noHoles: Reassembly, sendLimit: number, options: SocketOptions) {
     this.options = options
-    this.rcv = new Receiver(fragments, maxRuns)
+    this.rcv = new Receiver(noHoles)
     this.snd = new Sender(sendLimit)
-    this.retransmitTimer = new TcbTimer(this, TIMER_RETRANSMIT, handler)
-    this.ackTimer = new TcbTimer(this, TIMER_ACK, handler)
-    this.lifeTimer = new TcbTimer(this, TIMER_LIFE, handler)
+  }
+
+  /** Bytes the application has not read yet up to the end of urgent data; 0 when none is announced (RFC 9293 3.8.5). */
+  urgentBytes(): number {
+    const { rare, rcv } = this
+    if (rare === null || !rare.urgent) return 0
+    return Math.max(0, (rare.urgentEnd - ((rcv.nxt - rcv.queuedBytes - (rcv.finished ? 1 : 0)) | 0)) | 0)
+  }
+
+  seldom(): Seldom {
+    this.rare ??= new Seldom()
+    return this.rare
   }
 }
 
@@ -110,6 +113,8 @@ export class Listener {
   readonly ready: Tcb[] = []
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0
+  /** Of those, opened with data in the SYN. */
+  fastOpens = 0
   events = 0
   owner: object | null = null
   closed = false

@@ -1,17 +1,31 @@
-import { seqDiff, seqGe, seqGt, seqLt } from '../wire/seq.ts'
-import { ACK, FIN, SYN } from '../wire/tcp.ts'
+import { seqDiff, seqGt, seqLe, seqLt } from '../wire/seq.ts'
+import { ACK, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
-import type { Segment } from './segment.ts'
-import { MAX_RTO_US } from './sender.ts'
-import { ESTABLISHED, ETIMEDOUT, EVENT_WRITABLE, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
+import { Outstanding, PHASE_OPEN } from './outstanding.ts'
+import type { Recovery } from './recovery.ts'
+import {
+  TIMER_FOR_OVERRIDE,
+  TIMER_FOR_PERSIST,
+  TIMER_FOR_PROBE,
+  TIMER_FOR_REORDERING,
+  TIMER_FOR_TIMEOUT,
+} from './sender.ts'
+import { ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
 import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_PACE, TIMER_RETRANSMIT } from './tcb-timers.ts'
 
-/** Duplicate ACKs that mean loss (RFC 5681 section 3.2). */
-const DUP_ACK_THRESHOLD = 3
+/** Most segments in flight: a peer with a vast window and a tiny MSS may not make us remember more. */
+const MAX_IN_FLIGHT = 65_536
 
-/** Timeouts in a row after which the neighbour's hardware address is doubted. */
-const ASK_AGAIN_AFTER = 2
+/** RFC 8985 7.2: how long a peer may hold back the ACK of a single segment. */
+const PEER_DELAYED_ACK_US = 200_000
+
+/** RFC 9293 3.8.6.2.1: a small segment that silly window avoidance holds back leaves after this (0.1 to 1 s). */
+const OVERRIDE_US = 200_000
+
+/** How far ahead of its time a segment may leave when pacing: the timer ticks in milliseconds. */
+const PACE_QUANTUM_US = 1000
 
 /** What the sending half asks of the module. */
 export interface TransmitterOwner {
@@ -19,223 +33,331 @@ export interface TransmitterOwner {
   end(tcb: Tcb, error: number): void
 }
 
-/** Decides what leaves when: windows, congestion (RFC 5681, RFC 6582), retransmission (RFC 6298) and probing. */
+/** Decides what leaves when: lost segments first, then new ones, as windows, Nagle and the pacer allow. */
 export class Transmitter {
-  readonly #owner: TransmitterOwner
   readonly #context: TcpContext
   readonly #output: TcpOutput
+  readonly #recovery: Recovery
+  readonly #timers: TcbTimers
+  /** Lent to connections while they have something outstanding. */
+  readonly #idle: Outstanding[] = []
 
-  constructor(owner: TransmitterOwner, context: TcpContext, output: TcpOutput) {
-    this.#owner = owner
+  constructor(context: TcpContext, output: TcpOutput, recovery: Recovery, timers: TcbTimers) {
+    this.#timers = timers
     this.#context = context
     this.#output = output
+    this.#recovery = recovery
   }
 
   /** Sends our SYN or SYN,ACK, for the first time or again. */
   resendSyn(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    const first = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
     const flags = tcb.state === SYN_SENT ? SYN : SYN | ACK
-    this.#output.send(tcb, flags, tcb.snd.iss, 0, 0, now)
-    if (!tcb.retransmitTimer.armed) this.arm(tcb, now)
+    if (this.#output.send(tcb, flags, snd.iss, 0, 0, now) && first) {
+      // Karn: a SYN that was sent twice times nothing.
+      if (snd.synAt === 0) snd.synAt = now
+      else if (snd.synAt !== now) snd.synAt = -1
+    }
+    if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
   }
 
-  /** New data of ours was acknowledged. */
-  acknowledged(tcb: Tcb, segment: Segment, now: number): void {
+  /** The handshake is over: takes its round trip, or what its failures say (RFC 6298 5.7, RFC 5681 3.1). */
+  established(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    const acked = seqDiff(segment.ack, snd.una)
-    const synBytes = snd.una === snd.iss ? 1 : 0
-    const dataBytes = Math.min(acked - synBytes, snd.buffered)
-    if (dataBytes > 0) snd.discard(dataBytes)
-    snd.una = segment.ack
-    tcb.softError = 0
-    if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
-    this.#measure(tcb, segment, now)
+    if (snd.synAt > 0) snd.measure(now - snd.synAt)
+    else if (snd.synAt < 0) {
+      snd.cwnd = snd.mss
+      snd.rto = 3_000_000
+    }
     snd.retries = 0
-    if (snd.inRecovery) {
-      if (seqGe(snd.una, snd.recover)) {
-        snd.inRecovery = false
-        snd.cwnd = snd.ssthresh
-      } else {
-        // RFC 6582 3.2 (4): a partial ACK means the next segment was lost too.
-        this.#sendFrom(tcb, snd.una, now)
-        snd.cwnd = Math.max(snd.mss, snd.cwnd - acked + snd.mss)
-      }
-    } else if (snd.cwnd < snd.ssthresh) snd.cwnd += Math.min(acked, 2 * snd.mss)
-    else snd.cwnd += Math.max(1, Math.floor((snd.mss * snd.mss) / snd.cwnd))
-    snd.dupAcks = 0
-    if (snd.una === snd.max) this.#context.wheel.cancel(tcb.retransmitTimer)
-    else this.arm(tcb, now)
-    if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
-      snd.wantsRoom = false
-      this.#owner.raise(tcb, EVENT_WRITABLE)
-    }
+    snd.smallEnd = snd.una
+    this.#timers.cancel(tcb, TIMER_RETRANSMIT)
   }
 
-  /** RFC 5681 section 3.2. */
-  duplicateAck(tcb: Tcb, now: number): void {
-    const { snd } = tcb
-    snd.dupAcks++
-    if (snd.inRecovery) {
-      snd.cwnd += snd.mss
-      return
-    }
-    if (snd.dupAcks !== DUP_ACK_THRESHOLD) return
-    snd.ssthresh = Math.max(seqDiff(snd.max, snd.una) >>> 1, 2 * snd.mss)
-    snd.recover = snd.max
-    snd.inRecovery = true
-    snd.cwnd = snd.ssthresh + DUP_ACK_THRESHOLD * snd.mss
-    this.#context.counters.fastRetransmits++
-    this.#sendFrom(tcb, snd.una, now)
-    this.arm(tcb, now)
-  }
-
-  /** Sends what windows and buffer allow: data, then the FIN. */
+  /** Sends what is lost, then what windows and buffer allow of what is new, then the FIN. */
   transmit(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    if (tcb.state < ESTABLISHED || tcb.state === TIME_WAIT) return
+    if ((tcb.state < ESTABLISHED && !tcb.fastOpened) || tcb.state === TIME_WAIT) return
+    if (snd.buffered === 0 && (!snd.finQueued || (snd.finSent && snd.una === snd.max))) return
+    if (snd.out !== null && snd.out.flight.lostBytes > 0 && !this.#resendLost(tcb, snd.out, now)) return
+    const noDelay = tcb.options.noDelay
     for (;;) {
       const inFlight = seqDiff(snd.nxt, snd.una)
       const unsent = snd.buffered - inFlight
       if (unsent <= 0) {
         // -1: the FIN is in flight, it takes one sequence number behind the last byte.
-        if (unsent === 0 && snd.finQueued) this.#sendFin(tcb, now)
+        if (unsent === 0 && snd.finQueued && !snd.finSent && this.#paced(tcb, now))
+          this.#sendNew(tcb, 0, true, now)
         break
       }
-      const room = Math.min(snd.cwnd, snd.wnd) - inFlight
+      const window = snd.wnd - inFlight
       const full = this.#output.payloadLimit(tcb)
-      const length = Math.min(full, unsent, room)
+      const length = Math.min(full, unsent, window)
       if (length <= 0) {
         // RFC 9293 3.8.6.1: a closed window is probed, else a lost update would end everything.
-        if (snd.wnd === 0 && inFlight === 0 && !tcb.retransmitTimer.armed) this.arm(tcb, now)
+        if (inFlight === 0 && tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_PERSIST, now + snd.rto)
         break
       }
-      // Sender's silly window avoidance (RFC 9293 3.8.6.2.1): no fragment of a segment while more is in flight.
-      if (length < full && length < unsent && inFlight > 0) break
+      const pipe = this.#recovery.pipe(tcb)
+      if (pipe > 0 && pipe + length > snd.cwnd) {
+        snd.out!.cwndLimited = true
+        break
+      }
       const last = length === unsent
-      const fin = last && snd.finQueued
-      const seq = snd.nxt
-      if (!this.#output.send(tcb, this.#output.dataFlags(last, fin), seq, inFlight, length, now)) {
-        if (!tcb.retransmitTimer.armed) this.arm(tcb, now)
+      if (
+        length < full &&
+        !(last && snd.finQueued) &&
+        !this.#maySendSmall(tcb, length, last, inFlight, noDelay)
+      ) {
+        // Nothing in flight whose ACK would bring us back here.
+        if (inFlight === 0 && tcb.retransmitTimer === null)
+          this.arm(tcb, TIMER_FOR_OVERRIDE, now + OVERRIDE_US)
         break
       }
-      this.#sent(tcb, seq, length + (fin ? 1 : 0), now)
-      if (fin) {
-        snd.finSent = true
-        break
-      }
+      if (!this.#paced(tcb, now)) break
+      if (!this.#sendNew(tcb, length, last && snd.finQueued, now)) break
+      if (snd.finSent) break
     }
   }
 
-  /** RFC 6298 section 5, and the persist timer. */
-  timeout(tcb: Tcb, now: number): void {
+  /** Sends the held-back small segment after all: the override timer fired. */
+  sendHeldBack(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    const { config, counters } = this.#context
-    const opening = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
-    const probing = !opening && snd.wnd === 0 && snd.buffered > 0
-    snd.retries++
-    // RFC 9293 3.8.6.1: a peer that answers probes keeps the connection however long its window is closed.
-    if (snd.retries > (opening ? config.synRetries : config.dataRetries)) {
-      if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
-      else counters.connectionsTimedOut++
-      if (!opening) this.#output.reset(tcb)
-      this.#owner.end(tcb, tcb.softError || ETIMEDOUT)
-      return
-    }
-    // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
-    if (snd.retries >= ASK_AGAIN_AFTER && this.#context.link.isOwn(tcb.local)) {
-      this.#context.link.ask(tcb.local, tcb.remote, now)
-    }
-    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
-    snd.timing = false
-    snd.timeoutAt = now
-    counters.retransmitTimeouts++
-    if (opening) {
-      counters.retransmits++
-      this.resendSyn(tcb, now)
-      return
-    }
-    if (probing) {
-      snd.nxt = snd.una
-      if (this.#output.send(tcb, ACK, snd.una, 0, 1, now)) this.#sent(tcb, snd.una, 1, now)
-      // Not counted as in flight: when the window opens everything leaves from the oldest byte on.
-      snd.nxt = snd.una
-    } else if (snd.una !== snd.max) {
-      // RFC 5681 (4), then everything outstanding again from the oldest byte.
-      if (snd.retries === 1) snd.ssthresh = Math.max(seqDiff(snd.max, snd.una) >>> 1, 2 * snd.mss)
-      snd.cwnd = snd.mss
-      snd.inRecovery = false
-      snd.dupAcks = 0
-      snd.nxt = snd.una
-      counters.retransmits++
-    }
-    this.arm(tcb, now)
-    if (!probing) this.transmit(tcb, now)
+    const inFlight = seqDiff(snd.nxt, snd.una)
+    const length = Math.min(this.#output.payloadLimit(tcb), snd.buffered - inFlight, snd.wnd - inFlight)
+    if (length > 0) this.#sendNew(tcb, length, false, now)
+    this.transmit(tcb, now)
   }
 
-  /** ICMP says that packets of more than `mtu` bytes don't get through: smaller ones from now on, the lost one at once. */
+  /** One segment beyond the congestion window, or the last one again: RFC 8985 7.3. */
+  sendProbe(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    const { out } = snd
+    if (out === null || out.flight.count === 0) return
+    const { flight, rack } = out
+    const inFlight = seqDiff(snd.nxt, snd.una)
+    const unsent = snd.buffered - inFlight
+    const length = Math.min(this.#output.payloadLimit(tcb), unsent, snd.wnd - inFlight)
+    rack.probeResent = false
+    if (length <= 0 || !this.#sendNew(tcb, length, length === unsent && snd.finQueued, now)) {
+      rack.probeResent = true
+      this.retransmit(tcb, flight.slot(flight.count - 1), now)
+    }
+    rack.probing = true
+    rack.probeEnd = snd.nxt
+    this.#context.counters.tailLossProbes++
+  }
+
+  /** A byte beyond the closed window (RFC 9293 3.8.6.1). It is not counted as in flight. */
+  probeWindow(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    if (!this.#output.send(tcb, ACK, snd.una, 0, 1, now)) return
+    this.#context.counters.windowProbes++
+    const end = (snd.una + 1) | 0
+    if (seqGt(end, snd.max)) snd.max = end
+  }
+
+  /** Sends a segment of the scoreboard again, in pieces where the path takes only smaller ones now. */
+  retransmit(tcb: Tcb, slot: number, now: number): boolean {
+    const { snd } = tcb
+    const out = snd.out!
+    const { flight } = out
+    const end = flight.end[slot]!
+    const withFin = snd.finSent && end === snd.max
+    let seq = flight.seq[slot]!
+    for (;;) {
+      const left = seqDiff(end, seq) - (withFin ? 1 : 0)
+      const length = Math.min(left, this.#output.payloadLimit(tcb))
+      const skip = seqDiff(seq, snd.una)
+      const fin = withFin && length === left
+      const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
+      if (!this.#output.send(tcb, flags, seq, skip, length, now)) return false
+      this.#context.counters.retransmits++
+      seq = (seq + length) | 0
+      if (length === left) break
+    }
+    out.prrOut += seqDiff(end, flight.seq[slot]!)
+    flight.resent(slot, now)
+    snd.lastSentAt = now
+    return true
+  }
+
+  /** The connection is over. */
+  abandon(tcb: Tcb): void {
+    tcb.snd.out?.flight.clear()
+    this.settle(tcb)
+  }
+
+  /** Gives the scoreboard back once nothing is outstanding. */
+  settle(tcb: Tcb): void {
+    const { snd } = tcb
+    const { out } = snd
+    if (out === null || out.flight.count > 0) return
+    snd.out = null
+    out.end(snd)
+    if (this.#idle.length < 64 && out.flight.seq.length <= 4096) this.#idle.push(out)
+    snd.shrink()
+  }
+
+  /** Arms the timer for what comes next: nothing, a probe, the reordering window or the retransmission timeout. */
+  schedule(tcb: Tcb, now: number, restart: boolean): void {
+    const { snd } = tcb
+    const { out } = snd
+    if (out === null || out.flight.count === 0) {
+      // A window probe or a held-back segment may still wait.
+      const waits = snd.timerFor === TIMER_FOR_PERSIST || snd.timerFor === TIMER_FOR_OVERRIDE
+      if (!waits) this.#timers.cancel(tcb, TIMER_RETRANSMIT)
+      return
+    }
+    const { flight, rack } = out
+    if (restart) out.timeoutAt = now + snd.rto
+    let at = out.timeoutAt
+    const limit = tcb.options.userTimeoutUs
+    if (limit > 0) at = Math.min(at, snd.progressAt + limit)
+    if (rack.wait > 0) {
+      this.arm(tcb, TIMER_FOR_REORDERING, Math.min(at, now + rack.wait))
+      return
+    }
+    const { config } = this.#context
+    const mayProbe =
+      config.rack && tcb.sack && out.phase === PHASE_OPEN && flight.sackedCount === 0 && !rack.probing
+    if (mayProbe && snd.srtt > 0) {
+      let wait = 2 * snd.srtt
+      wait += flight.count === 1 ? PEER_DELAYED_ACK_US : 2000
+      if (snd.lastSentAt + wait < at) {
+        this.arm(tcb, TIMER_FOR_PROBE, snd.lastSentAt + wait)
+        return
+      }
+    }
+    this.arm(tcb, TIMER_FOR_TIMEOUT, at)
+  }
+
+  /** Arms the retransmission timer for a purpose. */
+  arm(tcb: Tcb, purpose: number, at: number): void {
+    tcb.snd.timerFor = purpose
+    this.#timers.arm(tcb, TIMER_RETRANSMIT, at)
+  }
+
+  /**
+   * The path takes only smaller packets than we have sent: what is outstanding goes again in smaller pieces.
+   * @param mtu largest IP packet, bytes
+   */
   pathMtuChanged(tcb: Tcb, mtu: number, now: number): void {
     const { snd } = tcb
     const mss = this.#output.mssFor(tcb, mtu)
     if (mss >= snd.mss) return
+    const was = snd.mss
     snd.mss = mss
-    if (tcb.state < ESTABLISHED || snd.una === snd.max) return
-    this.#sendFrom(tcb, snd.una, now)
-    this.arm(tcb, now)
-  }
-
-  #measure(tcb: Tcb, segment: Segment, now: number): void {
-    const { snd } = tcb
-    // What is acknowledged now ends the doubling even when it can't be timed.
-    snd.clearBackoff()
-    if (tcb.timestamps && segment.options.hasTimestamps && segment.options.tsEcr !== 0) {
-      const rtt = ((this.#output.timestamp(tcb, now) - segment.options.tsEcr) | 0) * 1000
-      // The ACK of a duplicate echoes the original's timestamp (RFC 7323 4.3): after a timeout that says nothing.
-      const beforeTimeout = snd.retries > 0 && now - rtt < snd.timeoutAt - 1000
-      if (rtt >= 0 && !beforeTimeout) snd.measure(rtt)
-    } else if (snd.timing && seqGe(segment.ack, snd.timedSeq)) {
-      snd.timing = false
-      snd.measure(now - snd.timedAt)
+    if (snd.cwnd < 2 * mss) snd.cwnd = 2 * mss
+    if (snd.out === null) return
+    const { flight } = snd.out
+    // Not a sign of congestion (RFC 5681 does not apply): only what was too large is lost.
+    for (let i = 0; i < flight.count; i++) {
+      const slot = flight.slot(i)
+      if (seqDiff(flight.end[slot]!, flight.seq[slot]!) > mss) flight.lose(slot)
     }
+    snd.cwnd = Math.max(snd.cwnd, was)
+    this.transmit(tcb, now)
+    this.schedule(tcb, now, true)
   }
 
-  #sent(tcb: Tcb, seq: number, extent: number, now: number): void {
+  /** Sends lost segments while the window lasts. False when it was used up, or nothing could leave. */
+  #resendLost(tcb: Tcb, out: Outstanding, now: number): boolean {
     const { snd } = tcb
-    const end = (seq + extent) | 0
-    snd.nxt = end
-    if (seqGt(end, snd.max)) {
-      snd.max = end
-      if (!snd.timing && !tcb.timestamps) {
-        snd.timing = true
-        snd.timedSeq = end
-        snd.timedAt = now
+    const { flight } = out
+    let any = false
+    for (;;) {
+      const slot = flight.nextLost()
+      if (slot < 0) break
+      const length = seqDiff(flight.end[slot]!, flight.seq[slot]!)
+      const pipe = this.#recovery.pipe(tcb)
+      if ((pipe > 0 && pipe + length > snd.cwnd) || !this.#paced(tcb, now)) {
+        out.cwndLimited = true
+        if (any || tcb.retransmitTimer === null) this.schedule(tcb, now, false)
+        return false
       }
-    } else this.#context.counters.retransmits++
-    if (!tcb.retransmitTimer.armed) this.arm(tcb, now)
+      if (!this.retransmit(tcb, slot, now)) {
+        if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+        return false
+      }
+      this.#pace(tcb, length, now)
+      any = true
+    }
+    if (any) this.schedule(tcb, now, false)
+    return true
   }
 
-  #sendFin(tcb: Tcb, now: number): void {
+  /** Sends `length` bytes at SND.NXT for the first time. */
+  #sendNew(tcb: Tcb, length: number, fin: boolean, now: number): boolean {
     const { snd } = tcb
     const seq = snd.nxt
-    if (this.#output.send(tcb, ACK | FIN, seq, 0, 0, now)) {
-      snd.finSent = true
-      this.#sent(tcb, seq, 1, now)
-    } else if (!tcb.retransmitTimer.armed) this.arm(tcb, now)
-  }
-
-  /** Retransmits one segment that begins at `seq`, without moving SND.NXT. */
-  #sendFrom(tcb: Tcb, seq: number, now: number): void {
-    const { snd } = tcb
     const skip = seqDiff(seq, snd.una)
-    // Not beyond what was sent: an ACK of more than SND.MAX would be taken for a forged one.
-    const sent = Math.min(snd.buffered - skip, seqDiff(snd.max, seq))
-    const length = Math.min(this.#output.payloadLimit(tcb), sent)
-    const fin = snd.finSent && skip + length === snd.buffered
-    if (length <= 0 && !fin) return
-    this.#context.counters.retransmits++
-    snd.timing = false
-    this.#output.send(tcb, this.#output.dataFlags(fin, fin), seq, skip, Math.max(0, length), now)
+    if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
+    const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
+    const out = snd.out ?? this.#lend(tcb, now)
+    if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
+      if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+      return false
+    }
+    const end = (seq + length + (fin ? 1 : 0)) | 0
+    if (fin) snd.finSent = true
+    const again = seqLe(end, snd.max)
+    snd.nxt = end
+    if (seqGt(end, snd.max)) snd.max = end
+    if (length < snd.mss) snd.smallEnd = end
+    out.flight.push(seq, end, now)
+    out.prrOut += length
+    snd.lastSentAt = now
+    this.#pace(tcb, length, now)
+    // A window probe may have carried it before.
+    if (again) this.#context.counters.retransmits++
+    const fresh = out.flight.count === 1
+    if (fresh) snd.progressAt = now
+    this.schedule(tcb, now, fresh || tcb.retransmitTimer === null)
+    return true
   }
 
-  arm(tcb: Tcb, now: number): void {
-    this.#context.wheel.arm(tcb.retransmitTimer, now + tcb.snd.rto)
+  /** The first segment after a pause. */
+  #lend(tcb: Tcb, now: number): Outstanding {
+    const { snd } = tcb
+    const out = this.#idle.pop() ?? new Outstanding()
+    out.begin(snd)
+    snd.out = out
+    if (snd.lastSentAt > 0 && now - snd.lastSentAt > snd.rto) {
+      this.#recovery.idle(tcb, this.#output.initialWindow(snd.mss))
+    }
+    return out
+  }
+
+  /** RFC 9293 3.8.6.2.1 and 3.7.4: whether a segment that is not full may leave now. */
+  #maySendSmall(tcb: Tcb, length: number, last: boolean, inFlight: number, noDelay: boolean): boolean {
+    const { snd } = tcb
+    if (!last) return inFlight === 0 && length >= snd.maxWnd >>> 1
+    if (tcb.options.cork) return false
+    // Nagle as amended by Minshall: no second small segment while one is unacknowledged.
+    return noDelay || inFlight === 0 || !(seqGt(snd.smallEnd, snd.una) && seqLe(snd.smallEnd, snd.nxt))
+  }
+
+  #flags(tcb: Tcb, seq: number, push: boolean, fin: boolean): number {
+    const { snd } = tcb
+    const flags = this.#output.dataFlags(push, fin)
+    return snd.urgent && seqLt(seq, tcb.seldom().sendUrgentEnd) ? flags | URG : flags
+  }
+
+  /** Whether the pacer lets a segment go; else it comes back on its own. */
+  #paced(tcb: Tcb, now: number): boolean {
+    const { snd } = tcb
+    if (!this.#context.config.pacing || snd.srtt === 0 || snd.paceAt <= now + PACE_QUANTUM_US) return true
+    if (tcb.seldom().paceTimer === null) this.#timers.arm(tcb, TIMER_PACE, snd.paceAt)
+    return false
+  }
+
+  /** Twice the window per round trip in slow start, a quarter more than the window after it. */
+  #pace(tcb: Tcb, length: number, now: number): void {
+    const { snd } = tcb
+    if (!this.#context.config.pacing || snd.srtt === 0) return
+    const gain = snd.cwnd < snd.ssthresh ? 2 : 1.25
+    snd.paceAt = Math.max(snd.paceAt, now) + (length * snd.srtt) / (snd.cwnd * gain)
   }
 }

@@ -12,6 +12,8 @@ export const ACK = 0x10
 export const URG = 0x20
 export const ECE = 0x40
 export const CWR = 0x80
+/** Accurate ECN (RFC 9768), once the nonce sum: the lowest bit of the byte in front of the other flags. */
+export const AE = 0x100
 
 /** Byte offsets within the header. */
 export const tcpField = {
@@ -33,6 +35,8 @@ const OPTION_WINDOW_SCALE = 3
 const OPTION_SACK_PERMITTED = 4
 const OPTION_SACK = 5
 const OPTION_TIMESTAMPS = 8
+const OPTION_FAST_OPEN = 34
+const OPTION_ACCURATE_ECN_0 = 172
 
 /** RFC 7323 section 2.3: a shift above 14 is used as 14. */
 export const MAX_WINDOW_SHIFT = 14
@@ -53,6 +57,9 @@ export class TcpOptions {
   /** Edges of the SACK blocks, left and right in turn. */
   readonly sack: Int32Array = new Int32Array(8)
   sackBlocks = 0
+  /** TCP Fast Open (RFC 7413): where the cookie lies in the bytes parsed, and its length; 0 asks for one, -1 is absent. */
+  fastOpenAt = 0
+  fastOpenLength = -1
 
   clear(): void {
     this.mss = 0
@@ -62,6 +69,7 @@ export class TcpOptions {
     this.tsVal = 0
     this.tsEcr = 0
     this.sackBlocks = 0
+    this.fastOpenLength = -1
   }
 
   /**
@@ -104,6 +112,9 @@ export class TcpOptions {
       this.hasTimestamps = true
       this.tsVal = get32(bytes, at + 2)
       this.tsEcr = get32(bytes, at + 6)
+    } else if (kind === OPTION_FAST_OPEN) {
+      this.fastOpenAt = at + 2
+      this.fastOpenLength = size - 2
     } else if (kind === OPTION_SACK && size >= 10 && (size - 2) % 8 === 0) {
       this.sackBlocks = Math.min(4, (size - 2) / 8)
       for (let i = 0; i < this.sackBlocks * 2; i++) this.sack[i] = get32(bytes, at + 2 + i * 4)
@@ -131,10 +142,39 @@ export function putWindowScale(frame: Uint8Array, at: number, shift: number): nu
   return 4
 }
 
-/** Writes NOP NOP SACK-permitted; returns 4. */
-export function putSackPermitted(frame: Uint8Array, at: number): number {
-  put32(frame, at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK_PERMITTED << 8) | 2)
-  return 4
+/** Writes SACK-permitted behind `nops` NOPs; returns the bytes. */
+export function putSackPermitted(frame: Uint8Array, at: number, nops: number): number {
+  for (let i = 0; i < nops; i++) frame[at + i] = OPTION_NOP
+  put16(frame, at + nops, (OPTION_SACK_PERMITTED << 8) | 2)
+  return nops + 2
+}
+
+/** Writes a Fast Open cookie of two words and aligns it; returns 12. */
+export function putFastOpen(frame: Uint8Array, at: number, cookie: Int32Array): number {
+  put32(frame, at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_FAST_OPEN << 8) | 10)
+  put32(frame, at + 4, cookie[0]!)
+  put32(frame, at + 8, cookie[1]!)
+  return 12
+}
+
+/** Writes AccECN0 (RFC 9768 section 3.2.3) and aligns it: three counters of 24 bits; returns 12. */
+export function putAccurateEcn(
+  frame: Uint8Array,
+  at: number,
+  ect0Bytes: number,
+  ceBytes: number,
+  ect1Bytes: number,
+): number {
+  frame[at] = OPTION_NOP
+  frame[at + 1] = OPTION_ACCURATE_ECN_0
+  frame[at + 2] = 11
+  put16(frame, at + 3, ect0Bytes >>> 8)
+  frame[at + 5] = ect0Bytes
+  put16(frame, at + 6, ceBytes >>> 8)
+  frame[at + 8] = ceBytes
+  put16(frame, at + 9, ect1Bytes >>> 8)
+  frame[at + 11] = ect1Bytes
+  return 12
 }
 
 /** Writes NOP NOP SACK with `blocks` blocks from `edges`; returns 4 + 8 per block. */
@@ -161,7 +201,7 @@ export function putTcp(
   put16(frame, at + 2, destinationPort)
   put32(frame, at + 4, sequence)
   put32(frame, at + 8, acknowledgment)
-  frame[at + 12] = (headerBytes >>> 2) << 4
+  frame[at + 12] = ((headerBytes >>> 2) << 4) | (flags >>> 8)
   frame[at + 13] = flags
   put16(frame, at + 14, window)
   put32(frame, at + 16, 0)
@@ -169,6 +209,6 @@ export function putTcp(
 
 /** `SYN,ACK`-like text for logs and tests. */
 export function formatFlags(flags: number): string {
-  const names = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR']
+  const names = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR', 'AE']
   return names.filter((_, bit) => (flags & (1 << bit)) !== 0).join(',')
 }

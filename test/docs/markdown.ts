@@ -28,13 +28,13 @@ export function read(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8')
 }
 
-/** Every block that begins with three backticks and `ts`. @throws Error for a fence that is never closed */
-export function codeBlocks(page: string, text: string): CodeBlock[] {
+/** Every block that begins with three backticks and `ts`, or another language. @throws Error for a fence that is never closed */
+export function codeBlocks(page: string, text: string, wanted = 'ts'): CodeBlock[] {
   const blocks: CodeBlock[] = []
   const fences = fencesOf(page, text)
   for (const [index, fence] of fences.entries()) {
     const [language, ...marks] = fence.info.split(/\s+/)
-    if (language !== 'ts') continue
+    if (language !== wanted) continue
     const next = fences[index + 1]
     const prints = marks.includes('run') && next?.info === 'text' ? next.content : null
     blocks.push({ at: `${page}:${fence.line}`, marks, code: fence.content, prints })

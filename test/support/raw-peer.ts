@@ -231,12 +231,23 @@ export class RawPeer {
     const syn = this.send({ ...spec, seq: isn, flags: SYN })
     const answer = syn.find((segment) => segment.flags === (SYN | ACK))
     if (answer === undefined) throw new Error('no SYN,ACK')
-    const flow = new Flow(this, { ...spec, options: [], flags: ACK }, (isn + 1) | 0, (answer.seq + 1) | 0)
+    const flow = new Flow(
+      this,
+      { ...spec, options: timestampsOf(spec.options), flags: ACK },
+      (isn + 1) | 0,
+      (answer.seq + 1) | 0,
+    )
     this.send(flow.next({}))
     const tcb = this.stack.tcp.accept(this.listener)
     if (tcb === null) throw new Error('not accepted')
     return { tcb, flow }
   }
+}
+
+/** The timestamps among a SYN's options, aligned: once negotiated, every segment carries them (RFC 7323 section 3.2). */
+function timestampsOf(options: readonly number[] = []): number[] {
+  const at = options.findIndex((byte, i) => byte === 8 && options[i + 1] === 10)
+  return at < 0 ? [] : [1, 1, ...options.slice(at, at + 10)]
 }
 
 /** The peer's side of one connection. */

@@ -2,16 +2,22 @@
 
 // Opcodes (enum io_uring_op).
 export const IORING_OP_NOP = 0
+export const IORING_OP_POLL_ADD = 6
 export const IORING_OP_ACCEPT = 13
 export const IORING_OP_ASYNC_CANCEL = 14
 export const IORING_OP_CONNECT = 16
 export const IORING_OP_CLOSE = 19
 export const IORING_OP_SEND = 26
+export const IORING_OP_RECV = 27
 export const IORING_OP_SHUTDOWN = 34
 export const IORING_OP_SOCKET = 45
+export const IORING_OP_URING_CMD = 46
 export const IORING_OP_BIND = 56
 export const IORING_OP_LISTEN = 57
 export const IORING_OP_RECV_ZC = 58
+
+// Flags of IORING_OP_POLL_ADD, in `len`.
+export const IORING_POLL_ADD_MULTI = 1 << 0
 
 // io_uring_setup flags.
 export const IORING_SETUP_IOPOLL = 1 << 0
@@ -45,6 +51,7 @@ export const IORING_CQE_F_MORE = 1 << 1
 
 // Per opcode, in `ioprio`.
 export const IORING_ACCEPT_MULTISHOT = 1 << 0
+export const IORING_ACCEPT_DONTWAIT = 1 << 1
 export const IORING_RECVSEND_POLL_FIRST = 1 << 0
 export const IORING_RECV_MULTISHOT = 1 << 1
 

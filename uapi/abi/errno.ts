@@ -31,6 +31,7 @@ export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111
 export const EHOSTUNREACH = 113
 export const EALREADY = 114
+export const EINPROGRESS = 115
 export const ECANCELED = 125
 export const EOVERFLOW = 75
 
@@ -68,6 +69,7 @@ const names: Record<number, string> = {
   111: 'ECONNREFUSED',
   113: 'EHOSTUNREACH',
   114: 'EALREADY',
+  115: 'EINPROGRESS',
   125: 'ECANCELED',
 }
 

@@ -1,4 +1,6 @@
 export * from './constants.ts'
 export * from './errno.ts'
+export * from './socket.ts'
 export { type Addresser, Sqe } from './sqe.ts'
 export * from './structs.ts'
+export * from './tcp-info.ts'

@@ -63,6 +63,21 @@ export class Sqe {
   get zcrxIfqIdx(): number {
     return this.#view.getUint32(44, true)
   }
+  /** `level` and `optname` of a socket command: the halves of `addr`. */
+  get level(): number {
+    return this.addrLow
+  }
+  get optname(): number {
+    return this.addrHigh
+  }
+  /** Length of a socket option. */
+  get optlen(): number {
+    return this.zcrxIfqIdx
+  }
+  /** Command of IORING_OP_URING_CMD. */
+  get cmdOp(): number {
+    return this.#view.getUint32(8, true)
+  }
   get addr3(): number {
     return getU64(this.#view, 48)
   }
@@ -121,10 +136,46 @@ export class Sqe {
     return this
   }
 
-  /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken */
+  /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken
+   * @param flags MSG_DONTWAIT; MSG_OOB: the last byte is urgent (RFC 9293 3.8.5) */
   prepSend(fd: number, bytes: Uint8Array, flags = 0): this {
     this.prepRw(abi.IORING_OP_SEND, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
     this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_recv(3)`: copies received bytes to `bytes`, which must stay alive until the completion.
+   * @param flags MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC
+   */
+  prepRecv(fd: number, bytes: Uint8Array, flags = 0): this {
+    this.prepRw(abi.IORING_OP_RECV, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_cmd_sock(3)`. SOCKET_URING_OP_SIOCINQ and SIOCOUTQ need neither level nor option.
+   * @param optval read or written while the entry is executed
+   */
+  prepCmdSock(cmd: number, fd: number, level = 0, optname = 0, optval: Uint8Array | null = null): this {
+    this.prepRw(abi.IORING_OP_URING_CMD, fd, 0, 0, 0)
+    const view = this.#view
+    view.setUint32(8, cmd, true)
+    view.setUint32(16, level, true)
+    view.setUint32(20, optname, true)
+    view.setUint32(44, optval === null ? 0 : optval.length, true)
+    putU64(view, 48, optval === null ? 0 : this.#addresser.addressOf(optval))
+    return this
+  }
+
+  /**
+   * `io_uring_prep_poll_add(3)`: completes with the events of poll(2) that are true. POLLPRI says that unread data is urgent
+   * (RFC 9293 3.8.5). @param multishot goes on until it is cancelled or the connection ends
+   */
+  prepPollAdd(fd: number, events: number, multishot = false): this {
+    this.prepRw(abi.IORING_OP_POLL_ADD, fd, 0, multishot ? abi.IORING_POLL_ADD_MULTI : 0, 0)
+    this.#view.setUint32(28, events, true)
     return this
   }
 

@@ -1,14 +1,18 @@
 import { NicError } from '../../driver/errors.ts'
 import { IpAddress } from '../../stack/ip/address.ts'
-import { ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
+import { SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
+import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
+import { PollRequest } from './poll.ts'
+import { RecvRequest } from './recv.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
 import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
+import { socketCommand } from './socket-options.ts'
 import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
 
 /** SQE flags this ring serves. ASYNC and CQE_SKIP_SUCCESS need nothing for what always runs in line. */
@@ -55,6 +59,15 @@ export function execute(context: RingContext, sqe: Sqe): void {
     case abi.IORING_OP_SEND:
       withSocket(context, sqe, (socket) => send(context, sqe, socket))
       break
+    case abi.IORING_OP_POLL_ADD:
+      withSocket(context, sqe, (socket) => start(new PollRequest(context, sqe, socket), true))
+      break
+    case abi.IORING_OP_RECV:
+      withSocket(context, sqe, (socket) => recv(context, sqe, socket))
+      break
+    case abi.IORING_OP_URING_CMD:
+      withSocket(context, sqe, (socket) => reply(context, sqe, socketCommand(context, sqe, socket)))
+      break
     case abi.IORING_OP_SHUTDOWN:
       withSocket(context, sqe, (socket) => reply(context, sqe, shutdown(sqe, socket)))
       break
@@ -79,19 +92,22 @@ function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => v
   else serve(socket)
 }
 
-/** Starts a request that may have to wait. */
-function start(request: Request & { wait(): void }): void {
+/** Starts a request that may have to wait; one that may not is answered `instead`. */
+function start(request: Request & { wait(): void }, mayWait: boolean, instead = -errno.EAGAIN): void {
   request.context.active.add(request)
   request.wait()
   request.run()
+  if (!mayWait && !request.finished) request.finish(instead)
 }
 
 function openSocket(context: RingContext, sqe: Sqe): number {
   if (sqe.fd !== abi.AF_INET && sqe.fd !== abi.AF_INET6) return -errno.EAFNOSUPPORT
-  // Flags such as SOCK_NONBLOCK mean nothing to a ring and are accepted.
+  // Other flags, such as SOCK_CLOEXEC, mean nothing to a ring and are accepted.
   if ((sqe.off & 0xf) !== abi.SOCK_STREAM) return -errno.EPROTONOSUPPORT
   if (sqe.len !== 0 && sqe.len !== 6) return -errno.EPROTONOSUPPORT
-  const fd = context.kernel.files.open(new Socket(context.kernel, sqe.fd))
+  const socket = new Socket(context.kernel, sqe.fd)
+  socket.nonBlocking = (sqe.off & sock.SOCK_NONBLOCK) !== 0
+  const fd = context.kernel.files.open(socket)
   return fd < 0 ? -errno.EMFILE : fd
 }
 
@@ -112,10 +128,10 @@ function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
   if (socket.listener !== null) return 0
   let port = bound.port
   let listener = null
-  if (port !== 0) listener = stack.tcp.listen(bound.address, port, sqe.len)
+  if (port !== 0) listener = stack.tcp.listen(bound.address, port, sqe.len, socket.options)
   else {
     for (port = 49_152; port < 65_536 && listener === null; port++) {
-      listener = stack.tcp.listen(bound.address, port, sqe.len)
+      listener = stack.tcp.listen(bound.address, port, sqe.len, socket.options)
     }
   }
   if (listener === null) return -errno.EADDRINUSE
@@ -132,7 +148,8 @@ function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
 }
 
 function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
-  if (socket.listener === null || (sqe.ioprio & ~abi.IORING_ACCEPT_MULTISHOT) !== 0) {
+  const known = abi.IORING_ACCEPT_MULTISHOT | abi.IORING_ACCEPT_DONTWAIT
+  if (socket.listener === null || (sqe.ioprio & ~known) !== 0) {
     reply(context, sqe, -errno.EINVAL)
     return
   }
@@ -146,7 +163,8 @@ function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
       return
     }
   }
-  start(new AcceptRequest(context, sqe, socket, sockaddr))
+  const dontWait = socket.nonBlocking || (sqe.ioprio & abi.IORING_ACCEPT_DONTWAIT) !== 0
+  start(new AcceptRequest(context, sqe, socket, sockaddr), !dontWait)
 }
 
 function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
@@ -157,7 +175,8 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
   }
   const { kernel } = context
   if (socket.tcb !== null || socket.listener !== null) {
-    reply(context, sqe, -errno.EISCONN)
+    const opening = socket.tcb?.state === SYN_SENT || socket.tcb?.state === SYN_RECEIVED
+    reply(context, sqe, -(opening ? errno.EALREADY : socket.takeError() || errno.EISCONN))
     return
   }
   const stack = socket.stack ?? kernel.stackFor(IpAddress.any6) ?? kernel.stacks[0] ?? null
@@ -176,7 +195,14 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     return
   }
   const port = socket.bound?.port ?? 0
-  const tcb = stack.tcp.connect(local, port, sockaddr.address, sockaddr.port, stack.clock.now())
+  const tcb = stack.tcp.connect(
+    local,
+    port,
+    sockaddr.address,
+    sockaddr.port,
+    stack.clock.now(),
+    socket.options,
+  )
   if (tcb === null) {
     reply(context, sqe, -errno.EADDRNOTAVAIL)
     return
@@ -190,7 +216,7 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
   }
   socket.adopt(stack, tcb)
   socket.connectedActively = true
-  start(new ConnectRequest(context, sqe, socket))
+  start(new ConnectRequest(context, sqe, socket), !socket.nonBlocking, -errno.EINPROGRESS)
 }
 
 /** Checks in the kernel's order: the id before the descriptor (kernel record point 18). */
@@ -231,13 +257,37 @@ function send(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -errno.EFAULT)
     return
   }
-  start(new SendRequest(context, sqe, socket, bytes))
+  const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
+  start(new SendRequest(context, sqe, socket, bytes), !dontWait)
+}
+
+function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
+  const known = sock.MSG_DONTWAIT | sock.MSG_PEEK | sock.MSG_WAITALL | sock.MSG_TRUNC | sock.MSG_NOSIGNAL
+  if ((sqe.ioprio & ~abi.IORING_RECVSEND_POLL_FIRST) !== 0 || sqe.off !== 0) {
+    reply(context, sqe, -errno.EINVAL)
+    return
+  }
+  if ((sqe.opFlags & ~known) !== 0) {
+    reply(context, sqe, -errno.EOPNOTSUPP)
+    return
+  }
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
+  if (bytes === null) {
+    reply(context, sqe, -errno.EFAULT)
+    return
+  }
+  start(new RecvRequest(context, sqe, socket, bytes), true)
 }
 
 function shutdown(sqe: Sqe, socket: Socket): number {
   const { tcb, stack } = socket
   if (sqe.len > abi.SHUT_RDWR) return -errno.EINVAL
-  if (tcb === null || stack === null || tcb.state < ESTABLISHED) return -errno.ENOTCONN
+  if (tcb !== null && stack !== null && tcb.state === SYN_SENT) {
+    // Linux gives the attempt up.
+    stack.tcp.abort(tcb)
+    return 0
+  }
+  if (tcb === null || stack === null || tcb.state < SYN_RECEIVED) return -errno.ENOTCONN
   if (sqe.len !== abi.SHUT_WR) {
     socket.readShut = true
     stack.tcp.shutdownReceive(tcb)

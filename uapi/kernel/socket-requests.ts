@@ -1,6 +1,7 @@
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
+import { MSG_OOB, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { type Request, SocketRequest } from './request.ts'
@@ -10,12 +11,14 @@ import { Socket } from './socket.ts'
 /** IORING_OP_ACCEPT, single or multishot. */
 export class AcceptRequest extends SocketRequest {
   readonly #multishot: boolean
+  readonly #nonBlocking: boolean
   readonly #sockaddr: Uint8Array | null
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, sockaddr: Uint8Array | null) {
     super(context, sqe, socket)
     this.#multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) !== 0
     this.#sockaddr = sockaddr
+    this.#nonBlocking = (sqe.opFlags & SOCK_NONBLOCK) !== 0
   }
 
   protected override queue(): Request[] {
@@ -41,6 +44,7 @@ export class AcceptRequest extends SocketRequest {
       if (tcb === null) return
       const socket = new Socket(kernel, this.socket.family)
       socket.adopt(stack, tcb)
+      socket.nonBlocking = this.#nonBlocking
       const fd = kernel.files.open(socket)
       if (fd < 0) {
         socket.release()
@@ -60,10 +64,12 @@ export class AcceptRequest extends SocketRequest {
 /** IORING_OP_SEND: completes with the bytes the send buffer took; waits while it takes none. */
 export class SendRequest extends SocketRequest {
   readonly #bytes: Uint8Array
+  readonly #urgent: boolean
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
     this.#bytes = bytes
+    this.#urgent = (sqe.opFlags & MSG_OOB) !== 0
   }
 
   protected override queue(): Request[] {
@@ -77,22 +83,23 @@ export class SendRequest extends SocketRequest {
       return
     }
     if (tcb.state === CLOSED) {
-      this.finish(tcb.error === ECONNRESET && !this.socket.errorReported ? -ECONNRESET : -EPIPE)
-      this.socket.errorReported = true
+      // The error that ended the connection once, as sk_stream_error() has it.
+      this.finish(-(this.socket.takeError() || EPIPE))
       return
     }
     if (writeShut) {
       this.finish(-EPIPE)
       return
     }
-    if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) return
-    if (tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
+    const opening = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
+    if (opening && !tcb.fastOpened) return
+    if (!opening && tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
       this.finish(-EPIPE)
       return
     }
     // Sends of one socket complete in the order they were submitted in.
     if (this.socket.writers[0] !== this) return
-    const taken = stack.tcp.send(tcb, this.#bytes, 0, stack.clock.now())
+    const taken = stack.tcp.send(tcb, this.#bytes, 0, stack.clock.now(), this.#urgent)
     if (taken > 0 || this.#bytes.length === 0) this.finish(taken)
   }
 

@@ -1,5 +1,6 @@
 import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
+import { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import {
   CLOSED,
   EVENT_CLOSED,
@@ -29,10 +30,17 @@ export class Socket {
   writeShut = false
   /** The connection's error has been reported to a reader: later reads see the end of the stream. */
   errorReported = false
+  /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
+  nonBlocking = false
+  /** SO_REUSEADDR, which changes nothing here. */
+  reuseAddress = false
+  /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
+  options: SocketOptions = SocketOptions.default
   readonly readers: Request[] = []
   readonly writers: Request[] = []
   readonly acceptors: Request[] = []
   readonly connectors: Request[] = []
+  readonly pollers: Request[] = []
   #references = 1
 
   constructor(kernel: Kernel, family: number) {
@@ -45,6 +53,26 @@ export class Socket {
     this.stack = stack
     this.tcb = tcb
     tcb.owner = this
+    this.options = tcb.options
+  }
+
+  /** Changes options of the socket, and of the connection or listener it has. Returns 0, the result of the call. */
+  setOptions(changes: Partial<Omit<SocketOptions, 'with'>>): 0 {
+    const { tcb, stack, listener } = this
+    this.options = this.options.with(changes)
+    if (listener !== null) listener.options = this.options
+    if (tcb !== null && stack !== null && tcb.state !== CLOSED) {
+      stack.tcp.setOptions(tcb, this.options, stack.clock.now())
+    }
+    return 0
+  }
+
+  /** The connection's error, a positive errno, the first time it is asked for; 0 from then on. */
+  takeError(): number {
+    const { tcb } = this
+    if (tcb === null || tcb.state !== CLOSED || this.errorReported) return 0
+    this.errorReported = true
+    return tcb.error
   }
 
   hold(): void {
@@ -62,7 +90,12 @@ export class Socket {
     }
     if (tcb !== null) {
       if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
-      stack.tcp.close(tcb, stack.clock.now())
+      // SO_LINGER with no time to linger: what is unsent is thrown away, and the peer is told (RFC 9293 3.10.5).
+      if (this.options.lingerUs === 0 && tcb.state !== CLOSED) {
+        tcb.orphaned = true
+        tcb.owner = null
+        stack.tcp.abort(tcb)
+      } else stack.tcp.close(tcb, stack.clock.now())
     }
     this.tcb = null
     this.listener = null
@@ -70,6 +103,7 @@ export class Socket {
 
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
+    wakeAll(this.pollers)
     if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
     if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
@@ -86,6 +120,7 @@ export class Socket {
 
   /** A connection waits to be accepted: the request submitted first gets it. */
   onAcceptable(): void {
+    wakeAll(this.pollers)
     const first = this.acceptors[0]
     if (first !== undefined) first.context.schedule(first)
   }

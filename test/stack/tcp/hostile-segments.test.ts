@@ -257,7 +257,6 @@ describe('FIN', () => {
       const ratio = (times[i]! - times[i - 1]!) / (times[1]! - times[0]!)
       expect(ratio).toBeCloseTo(2 ** (i - 1), 1)
     }
-    expect(seen.at(-1)!.flags & RST).toBe(RST)
     expect(tcb.state).toBe(CLOSED)
   })
 })
@@ -312,7 +311,7 @@ describe('opening', () => {
   })
 
   it('a SYN flood stops at the half-open limit, shrinks nobody, expires, and leaves nothing behind', () => {
-    const peer = new RawPeer({ tcp: { maxHalfOpen: 50 }, niovs: 1024 })
+    const peer = new RawPeer({ tcp: { maxHalfOpen: 50, synCookies: false }, niovs: 1024 })
     const { tcb, flow } = peer.open({ sourcePort: 1 })
     const window = tcb.rcv.window()
     for (let port = 1000; port < 1200; port++) peer.send({ sourcePort: port, seq: port, flags: SYN })

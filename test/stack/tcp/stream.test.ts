@@ -98,6 +98,9 @@ describe('a stream from one stack to another', () => {
           delayUs: fc.constantFrom(0, 50, 10_000),
           timestamps: fc.boolean(),
           sack: fc.boolean(),
+          rack: fc.boolean(),
+          pacing: fc.boolean(),
+          congestion: fc.constantFrom('cubic' as const, 'reno' as const),
           version: fc.constantFrom(4 as const, 6 as const),
         }),
         (c) => {
@@ -108,7 +111,16 @@ describe('a stream from one stack to another', () => {
             version: c.version,
             niovs: c.niovs,
             impairments: c,
-            tcp: { timestamps: c.timestamps, sack: c.sack, dataRetries: 1000, synRetries: 1000 },
+            tcp: {
+              timestamps: c.timestamps,
+              sack: c.sack,
+              rack: c.rack,
+              pacing: c.pacing,
+              congestion: c.congestion,
+              dataRetries: 1000,
+              synRetries: 1000,
+              synAckRetries: 1000,
+            },
           })
           const data = pattern(c.bytes, c.seed)
           const got = transfer(pair, data, c.piece)

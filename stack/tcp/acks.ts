@@ -1,0 +1,98 @@
+import type { TcpContext } from './context.ts'
+import type { TcpOutput } from './output.ts'
+import { CLOSED } from './state.ts'
+import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_ACK } from './tcb-timers.ts'
+
+/** When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. */
+export class AckScheduler {
+  readonly #context: TcpContext
+  readonly #output: TcpOutput
+  readonly #timers: TcbTimers
+  /** Connections that may owe an ACK. */
+  readonly #touched: Tcb[] = []
+  #challengeSecond = 0
+  #challengesLeft = 0
+
+  constructor(context: TcpContext, output: TcpOutput, timers: TcbTimers) {
+    this.#timers = timers
+    this.#context = context
+    this.#output = output
+  }
+
+  /** Data arrived: an ACK is owed by the end of this poll for two full segments, or later. */
+  owe(tcb: Tcb, bytes: number): void {
+    const rcv = tcb.rcv
+    // A frame larger than a segment (segmentation offload) stands for several.
+    rcv.unacked += bytes >= 2 * tcb.snd.mss ? 2 : 1
+    if (rcv.quickAcks > 0) {
+      rcv.quickAcks--
+      rcv.ackNow = true
+    }
+    if (!rcv.touched) {
+      rcv.touched = true
+      this.#touched.push(tcb)
+    }
+  }
+
+  /** An ACK is owed at the end of this poll. */
+  soon(tcb: Tcb): void {
+    tcb.rcv.ackNow = true
+    if (!tcb.rcv.touched) {
+      tcb.rcv.touched = true
+      this.#touched.push(tcb)
+    }
+  }
+
+  /**
+   * Answers a segment that can't be accepted. Without data in it the answer is rate-limited per connection: two ends that
+   * disagree would else acknowledge each other for ever.
+   */
+  invalid(tcb: Tcb, hasData: boolean, now: number): void {
+    if (hasData || this.#mayAnswer(tcb, Math.floor(now / 1_000_000))) this.soon(tcb)
+  }
+
+  /** A challenge ACK (RFC 5961), rate-limited per connection and over all. */
+  challenge(tcb: Tcb, now: number): void {
+    const { config, counters, entropy } = this.#context
+    const second = Math.floor(now / 1_000_000)
+    if (!this.#mayAnswer(tcb, second)) return
+    if (second !== this.#challengeSecond) {
+      this.#challengeSecond = second
+      // RFC 5961 section 10 with a random share, so that the limit can't be used to probe (CVE-2016-5696).
+      const limit = config.challengeAcksPerSecond
+      this.#challengesLeft = (limit >>> 1) + ((entropy() >>> 0) % Math.max(1, limit))
+    }
+    if (this.#challengesLeft-- <= 0) return
+    counters.challengeAcks++
+    this.soon(tcb)
+  }
+
+  #mayAnswer(tcb: Tcb, second: number): boolean {
+    const rare = tcb.seldom()
+    if (rare.invalidSecond !== second) {
+      rare.invalidSecond = second
+      rare.invalidAcks = 0
+    }
+    return rare.invalidAcks++ < this.#context.config.invalidAcksPerSecond
+  }
+
+  /** Sends the ACKs that are owed: one per connection however many segments the burst held. */
+  flush(now: number): void {
+    const touched = this.#touched
+    for (let i = 0; i < touched.length; i++) {
+      const tcb = touched[i]!
+      const rcv = tcb.rcv
+      rcv.touched = false
+      tcb.heardAt = now
+      if (tcb.state === CLOSED || (!rcv.ackNow && rcv.unacked === 0)) continue
+      if (rcv.ackNow || rcv.unacked >= 2) {
+        if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
+        this.#output.sendAck(tcb, now)
+      } else if (tcb.ackTimer === null) {
+        this.#timers.arm(tcb, TIMER_ACK, now + this.#context.config.delayedAckUs)
+      }
+    }
+    touched.length = 0
+  }
+}

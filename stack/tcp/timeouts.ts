@@ -1,0 +1,206 @@
+import { seqDiff } from '../wire/seq.ts'
+import { ACK } from '../wire/tcp.ts'
+import type { TcpContext } from './context.ts'
+import type { Flight } from './flight.ts'
+import type { TcpOutput } from './output.ts'
+import type { Recovery } from './recovery.ts'
+import {
+  MAX_RTO_US,
+  TIMER_FOR_OVERRIDE,
+  TIMER_FOR_PERSIST,
+  TIMER_FOR_PROBE,
+  TIMER_FOR_REORDERING,
+  TIMER_FOR_TIMEOUT,
+} from './sender.ts'
+import { ECONNABORTED, ESTABLISHED, ETIMEDOUT, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
+import type { Tcb } from './tcb.ts'
+import { type TcbTimers, TIMER_LIFE } from './tcb-timers.ts'
+import type { Transmitter, TransmitterOwner } from './transmitter.ts'
+
+/** RFC 9293 3.8.3, R1: timeouts in a row after which the path is doubted. */
+const DOUBT_AFTER = 3
+/** Timeouts in a row of segments larger than that after which a black hole is suspected (RFC 4821 section 7.7). */
+const BLACK_HOLE_AFTER = 2
+/** MTUs tried in a black hole: what tunnels, IPv6 and ancient links carry. */
+const BLACK_HOLE_MTUS = [1500, 1280, 1024, 576] as const
+
+/** What happens when nothing does: retransmission (RFC 6298), probing, giving up, and keeping idle connections alive. */
+export class Timeouts {
+  readonly #owner: TransmitterOwner
+  readonly #context: TcpContext
+  readonly #output: TcpOutput
+  readonly #transmitter: Transmitter
+  readonly #recovery: Recovery
+  readonly #timers: TcbTimers
+
+  constructor(
+    owner: TransmitterOwner,
+    context: TcpContext,
+    output: TcpOutput,
+    transmitter: Transmitter,
+    recovery: Recovery,
+    timers: TcbTimers,
+  ) {
+    this.#timers = timers
+    this.#owner = owner
+    this.#context = context
+    this.#output = output
+    this.#transmitter = transmitter
+    this.#recovery = recovery
+  }
+
+  /** The retransmission timer fired. */
+  fired(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#handshake(tcb, now)
+    else if (snd.timerFor === TIMER_FOR_REORDERING) {
+      this.#recovery.lookAgain(tcb, now)
+      this.#transmitter.transmit(tcb, now)
+      this.#transmitter.schedule(tcb, now, snd.out !== null && now >= snd.out.timeoutAt)
+    } else if (snd.timerFor === TIMER_FOR_PROBE) {
+      this.#transmitter.sendProbe(tcb, now)
+      // RFC 8985 7.3: the timeout counts from the probe.
+      this.#transmitter.schedule(tcb, now, true)
+    } else if (snd.timerFor === TIMER_FOR_OVERRIDE) this.#transmitter.sendHeldBack(tcb, now)
+    else if (snd.timerFor === TIMER_FOR_PERSIST) this.#persist(tcb, now)
+    else this.#retransmit(tcb, now)
+  }
+
+  /** RFC 9293 3.8.4: nothing was heard for long; asks the peer whether it is still there. */
+  keepAlive(tcb: Tcb, now: number): void {
+    const { options } = tcb
+    const { config } = this.#context
+    if (!options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT) return
+    const idle = options.keepIdleUs || config.keepIdleUs
+    const { snd } = tcb
+    // While data is outstanding or waits for a window its own timers speak to the peer.
+    const busy = snd.una !== snd.max || snd.buffered > 0
+    const quietSince = Math.max(tcb.heardAt, snd.lastSentAt)
+    if (busy || now - tcb.heardAt < idle) {
+      if (tcb.rare !== null) tcb.rare.keepProbes = 0
+      this.#timers.arm(tcb, TIMER_LIFE, (busy ? now : quietSince) + idle)
+      return
+    }
+    const keepProbes = tcb.rare?.keepProbes ?? 0
+    const tooLong = options.userTimeoutUs > 0 && now - tcb.heardAt >= options.userTimeoutUs
+    if (
+      (options.userTimeoutUs > 0 ? tooLong : keepProbes >= (options.keepCount || config.keepCount)) &&
+      keepProbes > 0
+    ) {
+      this.#context.counters.connectionsTimedOut++
+      this.#output.reset(tcb)
+      this.#owner.end(tcb, tcb.softError || ETIMEDOUT)
+      return
+    }
+    tcb.seldom().keepProbes++
+    this.#context.counters.keepAlivesSent++
+    this.#output.send(tcb, ACK, (snd.una - 1) | 0, 0, 0, now)
+    this.#timers.arm(tcb, TIMER_LIFE, now + (options.keepIntervalUs || config.keepIntervalUs))
+  }
+
+  #handshake(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    const { config } = this.#context
+    this.#countTimeout(tcb, now)
+    const passive = tcb.state === SYN_RECEIVED && tcb.passive
+    if (this.#overdue(tcb, now, passive ? config.synAckRetries : config.synRetries)) {
+      this.#giveUp(tcb)
+      return
+    }
+    snd.synAt = -1
+    this.#backOff(tcb, now)
+    this.#context.counters.retransmits++
+    this.#transmitter.resendSyn(tcb, now)
+    this.#transmitter.arm(tcb, TIMER_FOR_TIMEOUT, this.#limited(tcb, now + snd.rto))
+  }
+
+  /** RFC 6298 section 5. */
+  #retransmit(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    this.#countTimeout(tcb, now)
+    if (this.#overdue(tcb, now, this.#context.config.dataRetries)) {
+      this.#giveUp(tcb)
+      return
+    }
+    this.#backOff(tcb, now)
+    const { out } = snd
+    if (out !== null && out.flight.count > 0) {
+      out.timeoutAt = now + snd.rto
+      this.#recovery.timedOut(tcb, now)
+      this.#suspectBlackHole(tcb, out.flight, now)
+    }
+    this.#transmitter.transmit(tcb, now)
+    if (out !== null && out.flight.count > 0) this.#transmitter.schedule(tcb, now, true)
+  }
+
+  /** RFC 9293 3.8.6.1. */
+  #persist(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    if (snd.wnd > seqDiff(snd.nxt, snd.una) || snd.buffered === 0) {
+      this.#transmitter.transmit(tcb, now)
+      return
+    }
+    this.#countTimeout(tcb, now)
+    if (this.#overdue(tcb, now, this.#context.config.dataRetries)) {
+      this.#giveUp(tcb)
+      return
+    }
+    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
+    this.#transmitter.probeWindow(tcb, now)
+    this.#transmitter.arm(tcb, TIMER_FOR_PERSIST, this.#limited(tcb, now + snd.rto))
+  }
+
+  #countTimeout(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    snd.retries++
+    if (snd.progressAt === 0) snd.progressAt = now
+    this.#context.counters.retransmitTimeouts++
+  }
+
+  /** RFC 9293 3.8.3, R2, or the time the user gave (3.9.1.1). */
+  #overdue(tcb: Tcb, now: number, retries: number): boolean {
+    const limit = tcb.options.userTimeoutUs
+    const since = tcb.snd.progressAt
+    return limit > 0 && tcb.state >= ESTABLISHED ? now - since >= limit : tcb.snd.retries > retries
+  }
+
+  #giveUp(tcb: Tcb): void {
+    const { counters } = this.#context
+    if (tcb.state === SYN_RECEIVED) counters.halfOpenExpired++
+    else counters.connectionsTimedOut++
+    this.#owner.end(
+      tcb,
+      tcb.state === SYN_RECEIVED && tcb.passive ? ECONNABORTED : tcb.softError || ETIMEDOUT,
+    )
+  }
+
+  #backOff(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
+    if (snd.retries >= DOUBT_AFTER - 1 && this.#context.link.isOwn(tcb.local)) {
+      this.#context.link.ask(tcb.local, tcb.remote, now)
+    }
+    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
+  }
+
+  /** The user's time limit may come before the timer would. */
+  #limited(tcb: Tcb, at: number): number {
+    const limit = tcb.options.userTimeoutUs
+    return limit > 0 && tcb.snd.progressAt > 0 ? Math.min(at, tcb.snd.progressAt + limit) : at
+  }
+
+  /** Large segments vanish and nobody says why: try smaller ones. */
+  #suspectBlackHole(tcb: Tcb, flight: Flight, now: number): void {
+    const { snd } = tcb
+    if (!this.#context.config.blackHoleDetection || snd.retries < BLACK_HOLE_AFTER) return
+    const slot = flight.slot(0)
+    if (seqDiff(flight.end[slot]!, flight.seq[slot]!) < snd.mss) return
+    for (const mtu of BLACK_HOLE_MTUS) {
+      if (this.#output.mssFor(tcb, mtu) >= snd.mss) continue
+      this.#context.counters.blackHoles++
+      this.#transmitter.pathMtuChanged(tcb, mtu, now)
+      snd.cwnd = snd.mss
+      return
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { runText } from '../../packetdrill/cli.ts'
+import { reportLine } from '../../packetdrill/report.ts'
+
+const FOLDER = import.meta.dirname
+
+/** Scripts that show what the stack does wrong. One that passes has to leave this list. */
+const DEFECTS: Readonly<Record<string, string>> = {
+  'rfc9293-3.10.7.4-time-wait-syn.pkt': 'a FIN without data carries PSH',
+  'rfc9293-3.6-active-close.pkt':
+    'a FIN that was acknowledged is sent again behind itself; a FIN without data carries PSH',
+  'rfc9293-3.6-passive-close.pkt': 'a FIN without data carries PSH',
+  'rfc9293-3.6-simultaneous-close.pkt': 'a FIN without data carries PSH',
+}
+
+const scripts = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.pkt'))
+  .sort()
+
+describe('scripts', () => {
+  it.each(scripts)('%s', (name) => {
+    const reports = runText(name, readFileSync(join(FOLDER, name), 'utf8'))
+    const bad = reports.filter(({ result }) => {
+      const notServed = result.outcome === 'skip' && result.message === 'IPv6 not served'
+      return result.outcome !== 'pass' && !notServed
+    })
+    if (Object.hasOwn(DEFECTS, name))
+      expect(bad.length, `${name} passes: no defect any more`).toBeGreaterThan(0)
+    else expect(bad.map(reportLine)).toEqual([])
+  })
+
+  it('are named after what they test', () => {
+    expect(scripts.length).toBeGreaterThan(20)
+    expect(scripts.filter((name) => !/^(?:[\w-]+\/)?rfc\d+-[\w.]+-[\w-]+\.pkt$/.test(name))).toEqual([])
+  })
+})

@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest'
+import * as abi from '../../uapi/abi/index.ts'
+import { bytesOf, RingPair } from '../support/ring-pair.ts'
+
+const { MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } = abi
+
+function recv(pair: RingPair, fd: number, bytes: Uint8Array, flags = 0): number {
+  return pair.call((sqe) => sqe.prepRecv(fd, bytes, flags))
+}
+
+describe('IORING_OP_RECV', () => {
+  it('copies what is queued, in pieces as large as asked for, and frees the buffers', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    const sent = bytesOf(5000)
+    pair.send(client, sent)
+    expect(pair.census().queued).toBeGreaterThan(0)
+    const got = new Uint8Array(5000)
+    expect(recv(pair, server, got.subarray(0, 3))).toBe(3)
+    expect(recv(pair, server, got.subarray(3, 2003))).toBe(2000)
+    expect(recv(pair, server, got.subarray(2003))).toBe(2997)
+    expect(got).toEqual(sent)
+    expect(pair.census().queued).toBe(0)
+    expect(recv(pair, server, got, MSG_DONTWAIT)).toBe(-abi.EAGAIN)
+  })
+
+  it('waits for data, and goes on receiving as zero-copy behind it', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    const first = new Uint8Array(10)
+    pair.submit((sqe) => sqe.prepRecv(server, first), 1)
+    pair.send(client, bytesOf(30))
+    expect(pair.reap()).toMatchObject([{ userData: 1, res: 10, flags: 0 }])
+    pair.submit((sqe) => sqe.prepRecvZc(server, 0), 2)
+    const [rest] = pair.drain()
+    expect([...first, ...pair.bytes(rest!)]).toEqual([...bytesOf(30)])
+  })
+
+  it('MSG_PEEK leaves everything, MSG_TRUNC throws away', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    const sent = bytesOf(100)
+    pair.send(client, sent)
+    const got = new Uint8Array(200)
+    for (let i = 0; i < 2; i++) {
+      expect(recv(pair, server, got, MSG_PEEK)).toBe(100)
+      expect(got.subarray(0, 100)).toEqual(sent)
+    }
+    got.fill(0)
+    expect(recv(pair, server, got.subarray(0, 60), MSG_TRUNC)).toBe(60)
+    expect(got.every((byte) => byte === 0)).toBe(true)
+    expect(recv(pair, server, got)).toBe(40)
+    expect(got.subarray(0, 40)).toEqual(sent.subarray(60))
+  })
+
+  it('MSG_WAITALL waits for all, or for the end', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    const got = new Uint8Array(100)
+    pair.submit((sqe) => sqe.prepRecv(server, got, MSG_WAITALL), 1)
+    pair.send(client, bytesOf(60))
+    expect(pair.reap()).toEqual([])
+    pair.send(client, bytesOf(60))
+    expect(pair.reap()).toMatchObject([{ userData: 1, res: 100 }])
+    pair.submit((sqe) => sqe.prepRecv(server, got, MSG_WAITALL), 2)
+    pair.call((sqe) => sqe.prepShutdown(client, abi.SHUT_WR))
+    expect(pair.drain()).toMatchObject([{ userData: 2, res: 20 }])
+    expect(recv(pair, server, got)).toBe(0)
+  })
+
+  it('reads 0 at the end of the stream and after SHUT_RD', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    const got = new Uint8Array(100)
+    pair.send(client, bytesOf(10))
+    expect(pair.call((sqe) => sqe.prepShutdown(server, abi.SHUT_RD))).toBe(0)
+    expect(recv(pair, server, got)).toBe(10)
+    expect(recv(pair, server, got)).toBe(0)
+    pair.call((sqe) => sqe.prepClose(server))
+    pair.settle()
+    expect(recv(pair, client, got)).toBe(0)
+  })
+
+  it('reports an error once, to whoever asks first', () => {
+    const value = new Uint8Array(4)
+    const error = (pair: RingPair, fd: number): number => {
+      const command = abi.SOCKET_URING_OP_GETSOCKOPT
+      expect(pair.call((sqe) => sqe.prepCmdSock(command, fd, abi.SOL_SOCKET, abi.SO_ERROR, value))).toBe(4)
+      return new DataView(value.buffer).getInt32(0, true)
+    }
+    const broken = (): { pair: RingPair; fd: number } => {
+      const pair = new RingPair()
+      const { client, server } = pair.connect()
+      pair.send(client, bytesOf(10))
+      // Unread data makes a reset of it.
+      pair.call((sqe) => sqe.prepClose(server))
+      pair.settle()
+      return { pair, fd: client }
+    }
+    const got = new Uint8Array(10)
+    let { pair, fd } = broken()
+    expect([recv(pair, fd, got), recv(pair, fd, got)]).toEqual([-abi.ECONNRESET, 0])
+    expect(pair.call((sqe) => sqe.prepSend(fd, got))).toBe(-abi.EPIPE)
+    ;({ pair, fd } = broken())
+    expect(pair.call((sqe) => sqe.prepSend(fd, got))).toBe(-abi.ECONNRESET)
+    expect(pair.call((sqe) => sqe.prepSend(fd, got))).toBe(-abi.EPIPE)
+    expect(recv(pair, fd, got)).toBe(0)
+    ;({ pair, fd } = broken())
+    expect([error(pair, fd), error(pair, fd)]).toEqual([abi.ECONNRESET, 0])
+    expect(recv(pair, fd, got)).toBe(0)
+  })
+
+  it('answers misuse', () => {
+    const pair = new RingPair()
+    const { server, listener } = pair.connect()
+    const got = new Uint8Array(10)
+    expect(recv(pair, 77, got)).toBe(-abi.EBADF)
+    expect(recv(pair, listener, got)).toBe(-abi.ENOTCONN)
+    expect(recv(pair, server, got, 1)).toBe(-abi.EOPNOTSUPP)
+    expect(pair.call((sqe) => sqe.prepRw(abi.IORING_OP_RECV, server, 8, 10, 0))).toBe(-abi.EFAULT)
+    expect(pair.call((sqe) => sqe.prepRecv(server, got).setIoprio(abi.IORING_RECV_MULTISHOT))).toBe(
+      -abi.EINVAL,
+    )
+    expect(recv(pair, server, new Uint8Array(0))).toBe(0)
+  })
+
+  it('can be cancelled', () => {
+    const pair = new RingPair()
+    const { server } = pair.connect()
+    const got = new Uint8Array(10)
+    pair.submit((sqe) => sqe.prepRecv(server, got), 5)
+    expect(pair.call((sqe) => sqe.prepCancel(5))).toBe(0)
+    expect(pair.drain()).toMatchObject([{ userData: 5, res: -abi.ECANCELED }])
+  })
+})
+
+describe('descriptors that do not wait', () => {
+  const socket = (pair: RingPair): number =>
+    pair.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_NONBLOCK, 0))
+
+  it('answer EAGAIN and EINPROGRESS', () => {
+    const pair = new RingPair()
+    const { listener } = pair.connect()
+    expect(pair.call((sqe) => sqe.prepAccept(listener).setIoprio(abi.IORING_ACCEPT_DONTWAIT))).toBe(
+      -abi.EAGAIN,
+    )
+    const fd = socket(pair)
+    const local = abi.SockaddrIn.of(pair.client.link.addresses[0]!.address, 0)
+    const remote = abi.SockaddrIn.of(pair.server.link.addresses[0]!.address, 9000)
+    pair.call((sqe) => sqe.prepBind(fd, local))
+    expect(pair.call((sqe) => sqe.prepConnect(fd, remote))).toBe(-abi.EINPROGRESS)
+    expect(pair.call((sqe) => sqe.prepConnect(fd, remote))).toBe(-abi.EALREADY)
+    expect(pair.call((sqe) => sqe.prepSend(fd, bytesOf(5)))).toBe(-abi.EAGAIN)
+    expect(recv(pair, fd, new Uint8Array(5))).toBe(-abi.EAGAIN)
+    pair.settle()
+    expect(pair.call((sqe) => sqe.prepConnect(fd, remote))).toBe(-abi.EISCONN)
+    expect(pair.call((sqe) => sqe.prepSend(fd, bytesOf(5)))).toBe(5)
+    expect(pair.call((sqe) => sqe.prepAccept(listener))).toBeGreaterThan(0)
+  })
+
+  it('a full send buffer takes a part, then nothing', () => {
+    const pair = new RingPair({ tcp: { sendBuffer: 8192 } })
+    const { client } = pair.connect()
+    const bytes = bytesOf(100_000)
+    let total = 0
+    for (let res = 1; res > 0; total += Math.max(0, res)) {
+      res = pair.call((sqe) => sqe.prepSend(client, bytes, MSG_DONTWAIT))
+      if (res < 0) expect(res).toBe(-abi.EAGAIN)
+      if (total > 10_000_000) throw new Error('never full')
+    }
+    expect(total).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,219 @@
+import { defaultTcpConfig, type TcpConfig } from '../../stack/tcp/options.ts'
+import { CLOSED, ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
+import { seqDiff } from '../../stack/wire/seq.ts'
+import * as errno from '../abi/errno.ts'
+import * as abi from '../abi/socket.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import type { RingContext } from './context.ts'
+import type { Socket } from './socket.ts'
+import { tcpInfo } from './tcp-info.ts'
+
+/** TCP_CA_NAME_MAX */
+const CONGESTION_NAME_BYTES = 16
+/** Bounds of Linux's TCP_MAXSEG. */
+const MIN_MAXSEG = 88
+const MAX_MAXSEG = 32_767
+/** MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL (seconds), MAX_TCP_KEEPCNT. */
+const MAX_KEEP_SECONDS = 32_767
+const MAX_KEEP_COUNT = 127
+/** MSS of a connection that has none yet (RFC 9293 3.7.1). */
+const DEFAULT_MSS = 536
+const SECOND_US = 1_000_000
+
+/** IORING_OP_URING_CMD on a socket: the result, or minus errno. */
+export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): number {
+  switch (sqe.cmdOp) {
+    case abi.SOCKET_URING_OP_SIOCINQ:
+      return socket.listener === null ? (socket.tcb?.rcv.queuedBytes ?? 0) : -errno.EINVAL
+    case abi.SOCKET_URING_OP_SIOCOUTQ:
+      return socket.listener === null ? unacknowledged(socket) : -errno.EINVAL
+    case abi.SOCKET_URING_OP_GETSOCKOPT:
+    case abi.SOCKET_URING_OP_SETSOCKOPT:
+      break
+    default:
+      return -errno.EOPNOTSUPP
+  }
+  const { level, optname, optlen } = sqe
+  if (optlen > 0x7fff_ffff) return -errno.EINVAL
+  const value = optlen === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr3, optlen)
+  if (value === null) return -errno.EFAULT
+  if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
+  if (sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT) return get(socket, level, optname, value)
+  return set(socket, level, optname, value)
+}
+
+/** Bytes given to SEND that the peer has not acknowledged; a FIN counts as one, as on Linux. */
+function unacknowledged(socket: Socket): number {
+  const { tcb } = socket
+  if (tcb === null || tcb.state === CLOSED || tcb.state < SYN_RECEIVED) return 0
+  const flight = seqDiff(tcb.snd.max, tcb.snd.una)
+  return Math.max(tcb.snd.buffered, flight)
+}
+
+function get(socket: Socket, level: number, optname: number, value: Uint8Array): number {
+  if (level === abi.IPPROTO_TCP && optname === abi.TCP_INFO) return put(value, tcpInfo(socket).bytes)
+  if (level === abi.IPPROTO_TCP && optname === abi.TCP_CONGESTION) {
+    const name = new Uint8Array(CONGESTION_NAME_BYTES)
+    name.set(new TextEncoder().encode(socket.options.congestion || configOf(socket).congestion))
+    return put(value, name)
+  }
+  if (level === abi.SOL_SOCKET && optname === abi.SO_LINGER) {
+    const { lingerUs } = socket.options
+    return put(value, ints(lingerUs < 0 ? 0 : 1, Math.max(0, Math.floor(lingerUs / SECOND_US))))
+  }
+  const number = level === abi.SOL_SOCKET ? getSocketLevel(socket, optname) : getTcpLevel(socket, optname)
+  return number === null ? -errno.ENOPROTOOPT : put(value, ints(number))
+}
+
+/** What holds where the socket did not ask for anything. */
+function configOf(socket: Socket): TcpConfig {
+  return (socket.stack ?? socket.kernel.stacks[0])?.tcp.context.config ?? defaultTcpConfig
+}
+
+function getSocketLevel(socket: Socket, optname: number): number | null {
+  const { options } = socket
+  const defaults = configOf(socket)
+  switch (optname) {
+    case abi.SO_ERROR:
+      return socket.takeError()
+    case abi.SO_TYPE:
+      return 1
+    case abi.SO_PROTOCOL:
+      return abi.IPPROTO_TCP
+    case abi.SO_DOMAIN:
+      return socket.family
+    case abi.SO_ACCEPTCONN:
+      return socket.listener === null ? 0 : 1
+    case abi.SO_REUSEADDR:
+      return socket.reuseAddress ? 1 : 0
+    case abi.SO_REUSEPORT:
+      return 0
+    case abi.SO_KEEPALIVE:
+      return options.keepAlive ? 1 : 0
+    // Linux answers double what was set: half of its buffers is for bookkeeping.
+    case abi.SO_RCVBUF:
+      return 2 * (options.receiveBuffer || defaults.maxWindow)
+    case abi.SO_SNDBUF:
+      return 2 * (options.sendBuffer || defaults.sendBuffer)
+    default:
+      return null
+  }
+}
+
+function getTcpLevel(socket: Socket, optname: number): number | null {
+  const { options, tcb } = socket
+  const defaults = configOf(socket)
+  switch (optname) {
+    case abi.TCP_NODELAY:
+      return options.noDelay ? 1 : 0
+    case abi.TCP_CORK:
+      return options.cork ? 1 : 0
+    case abi.TCP_MAXSEG:
+      if (tcb !== null && tcb.state >= ESTABLISHED) return tcb.snd.mss
+      return options.maxSeg || DEFAULT_MSS
+    case abi.TCP_KEEPIDLE:
+      return Math.floor((options.keepIdleUs || defaults.keepIdleUs) / SECOND_US)
+    case abi.TCP_KEEPINTVL:
+      return Math.floor((options.keepIntervalUs || defaults.keepIntervalUs) / SECOND_US)
+    case abi.TCP_KEEPCNT:
+      return options.keepCount || defaults.keepCount
+    case abi.TCP_USER_TIMEOUT:
+      return Math.floor(options.userTimeoutUs / 1000)
+    case abi.TCP_FASTOPEN:
+      return options.fastOpen
+    case abi.TCP_QUICKACK:
+      return 1
+    default:
+      return null
+  }
+}
+
+function set(socket: Socket, level: number, optname: number, value: Uint8Array): number {
+  if (level === abi.IPPROTO_TCP && optname === abi.TCP_CONGESTION) return setCongestion(socket, value)
+  if (value.length < 4) return -errno.EINVAL
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
+  const number = view.getInt32(0, true)
+  if (level === abi.IPPROTO_TCP) return setTcpLevel(socket, optname, number)
+  switch (optname) {
+    case abi.SO_REUSEADDR:
+      socket.reuseAddress = number !== 0
+      return 0
+    case abi.SO_REUSEPORT:
+      return 0
+    case abi.SO_KEEPALIVE:
+      return socket.setOptions({ keepAlive: number !== 0 })
+    // A negative size is a large unsigned one to Linux, which cuts it to the limit.
+    case abi.SO_RCVBUF:
+      return socket.setOptions({ receiveBuffer: clampBuffer(number) })
+    case abi.SO_SNDBUF:
+      return socket.setOptions({ sendBuffer: clampBuffer(number) })
+    case abi.SO_LINGER: {
+      if (value.length < 8) return -errno.EINVAL
+      const seconds = view.getInt32(4, true)
+      return socket.setOptions({ lingerUs: number === 0 ? -1 : Math.max(0, seconds) * SECOND_US })
+    }
+    default:
+      return -errno.ENOPROTOOPT
+  }
+}
+
+const MIN_BUFFER = 1152
+const MAX_BUFFER = 1 << 29
+
+function clampBuffer(bytes: number): number {
+  return bytes < 0 ? MAX_BUFFER : Math.min(MAX_BUFFER, Math.max(MIN_BUFFER, bytes))
+}
+
+function setTcpLevel(socket: Socket, optname: number, number: number): number {
+  switch (optname) {
+    case abi.TCP_NODELAY:
+      return socket.setOptions({ noDelay: number !== 0 })
+    case abi.TCP_CORK:
+      return socket.setOptions({ cork: number !== 0 })
+    case abi.TCP_MAXSEG:
+      if (number !== 0 && (number < MIN_MAXSEG || number > MAX_MAXSEG)) return -errno.EINVAL
+      return socket.setOptions({ maxSeg: number })
+    case abi.TCP_KEEPIDLE:
+      if (number < 1 || number > MAX_KEEP_SECONDS) return -errno.EINVAL
+      return socket.setOptions({ keepIdleUs: number * SECOND_US })
+    case abi.TCP_KEEPINTVL:
+      if (number < 1 || number > MAX_KEEP_SECONDS) return -errno.EINVAL
+      return socket.setOptions({ keepIntervalUs: number * SECOND_US })
+    case abi.TCP_KEEPCNT:
+      if (number < 1 || number > MAX_KEEP_COUNT) return -errno.EINVAL
+      return socket.setOptions({ keepCount: number })
+    case abi.TCP_USER_TIMEOUT:
+      if (number < 0) return -errno.EINVAL
+      return socket.setOptions({ userTimeoutUs: number * 1000 })
+    case abi.TCP_FASTOPEN:
+      if (number < 0) return -errno.EINVAL
+      return socket.setOptions({ fastOpen: number })
+    case abi.TCP_QUICKACK:
+      return 0
+    default:
+      return -errno.ENOPROTOOPT
+  }
+}
+
+function setCongestion(socket: Socket, value: Uint8Array): number {
+  if (value.length < 1) return -errno.EINVAL
+  const name = new TextDecoder().decode(value.slice(0, CONGESTION_NAME_BYTES)).replace(/\0.*$/s, '')
+  if (name !== 'reno' && name !== 'cubic') return -errno.ENOENT
+  return socket.setOptions({ congestion: name })
+}
+
+/** As much of the answer as the caller has room for; returns how much. */
+function put(value: Uint8Array, answer: Uint8Array): number {
+  const length = Math.min(value.length, answer.length)
+  value.set(answer.subarray(0, length))
+  return length
+}
+
+function ints(...numbers: number[]): Uint8Array {
+  const bytes = new Uint8Array(numbers.length * 4)
+  const view = new DataView(bytes.buffer)
+  numbers.forEach((number, i) => {
+    view.setInt32(i * 4, number, true)
+  })
+  return bytes
+}

@@ -1,0 +1,62 @@
+import { CLOSED, stateName } from '../../stack/tcp/state.ts'
+import type { Tcb } from '../../stack/tcp/tcb.ts'
+import { seqDiff } from '../../stack/wire/seq.ts'
+import * as abi from '../abi/socket.ts'
+import { TcpInfo } from '../abi/tcp-info.ts'
+import type { Socket } from './socket.ts'
+
+const linuxStates: Readonly<Record<string, number>> = {
+  CLOSED: abi.TCP_CLOSE,
+  LISTEN: abi.TCP_LISTEN,
+  'SYN-SENT': abi.TCP_SYN_SENT,
+  'SYN-RECEIVED': abi.TCP_SYN_RECV,
+  ESTABLISHED: abi.TCP_ESTABLISHED,
+  'FIN-WAIT-1': abi.TCP_FIN_WAIT1,
+  'FIN-WAIT-2': abi.TCP_FIN_WAIT2,
+  'CLOSE-WAIT': abi.TCP_CLOSE_WAIT,
+  CLOSING: abi.TCP_CLOSING,
+  'LAST-ACK': abi.TCP_LAST_ACK,
+  'TIME-WAIT': abi.TCP_TIME_WAIT,
+}
+
+/** `struct tcp_info` of a socket in any state. */
+export function tcpInfo(socket: Socket): TcpInfo {
+  const info = new TcpInfo()
+  const { tcb, listener } = socket
+  if (tcb !== null) fill(info, tcb, socket)
+  else info.set('state', listener === null ? abi.TCP_CLOSE : abi.TCP_LISTEN)
+  return info
+}
+
+function fill(info: TcpInfo, tcb: Tcb, socket: Socket): void {
+  const { rcv, snd } = tcb
+  const inFlight = tcb.state === CLOSED ? 0 : seqDiff(snd.nxt, snd.una)
+  info.set('state', linuxStates[stateName(tcb.state)] ?? abi.TCP_CLOSE)
+  info.set('retransmits', Math.min(255, snd.retries))
+  info.set('backoff', Math.min(255, snd.retries))
+  info.set(
+    'options',
+    (tcb.timestamps ? abi.TCPI_OPT_TIMESTAMPS : 0) |
+      (tcb.sack ? abi.TCPI_OPT_SACK : 0) |
+      (tcb.windowScaling ? abi.TCPI_OPT_WSCALE : 0),
+  )
+  info.setWscale(snd.shift, rcv.shift)
+  info.set('rto', snd.rto)
+  info.set('sndMss', snd.mss)
+  info.set('rcvMss', snd.mss)
+  info.set('unacked', Math.ceil(inFlight / snd.mss))
+  info.set('rtt', snd.srtt)
+  info.set('rttvar', snd.rttvar)
+  info.set('sndSsthresh', Math.floor(snd.ssthresh / snd.mss))
+  info.set('sndCwnd', Math.floor(snd.cwnd / snd.mss))
+  info.set('notsentBytes', snd.buffered - inFlight)
+  info.set('sndWnd', snd.wnd)
+  info.set('rcvWnd', rcv.window())
+  info.set('bytesAcked', seqDiff(snd.una, snd.iss) >>> 0)
+  info.set('bytesReceived', Math.max(0, (seqDiff(rcv.nxt, rcv.irs) >>> 0) - 1))
+  const { stack } = socket
+  if (stack === null) return
+  info.set('ato', stack.tcp.context.config.delayedAckUs)
+  info.set('pmtu', stack.nic.info.mtu)
+  info.set('advmss', stack.nic.info.mtu - (tcb.local.version === 6 ? 60 : 40))
+}
