@@ -9,10 +9,7 @@ import { putMss, putTcp, putTimestamps, putWindowScale, SYN } from '../stack/wir
 
 export const NIOV = 4096
 export const HEADROOM = 256
-export const SERVER: number = 0xc0000202 | 0
-export const CLIENT: number = 0xc0000201 | 0
 export const PORT = 9000
-
 /** Of which version the frames are. */
 export interface Shape {
   readonly server: IpAddress
@@ -20,12 +17,12 @@ export interface Shape {
   /** Bytes in front of the TCP header. */
   readonly tcpAt: number
 }
-export const SHAPE4: Shape = { server: IpAddress.v4(SERVER), client: IpAddress.v4(CLIENT), tcpAt: 34 }
-export const SHAPE6: Shape = {
-  server: IpAddress.parse('2001:db8::2')!,
-  client: IpAddress.parse('2001:db8::1')!,
-  tcpAt: 54,
+export const SHAPES: Record<string, Shape> = {
+  4: { server: IpAddress.v4(0xc0000202), client: IpAddress.v4(0xc0000201), tcpAt: 34 },
+  6: { server: IpAddress.parse('2001:db8::2')!, client: IpAddress.parse('2001:db8::1')!, tcpAt: 54 },
 }
+/** TCP header with timestamps. */
+export const TCP_BYTES = 32
 /** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
 const FILL = 8192
 
@@ -127,8 +124,8 @@ export class ReplayNic implements Nic {
 
 /** One side of a connection that a script plays. */
 export interface Flow {
-  /** IPv4 address as an integer; `CLIENT` unless given. */
-  address?: number
+  /** The shape's unless given. */
+  client?: IpAddress
   port: number
   seq: number
   ack: number
@@ -145,20 +142,13 @@ export function putSegment(
   flags: number,
   payload: number,
 ): number {
-  const source = flow.address ?? CLIENT
+  const { server, tcpAt } = shape
+  const client = flow.client ?? shape.client
   const syn = (flags & SYN) !== 0
   const header = 20 + (syn ? 20 : 12)
-  putEthernet(
-    bytes,
-    at,
-    0x0200,
-    2,
-    Uint8Array.of(2, 0, 0, 0, 0, 1),
-    shape.server.version === 4 ? 0x0800 : 0x86dd,
-  )
-  const { client, server, tcpAt } = shape
   const v4 = server.version === 4
-  if (v4) putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, source, SERVER)
+  putEthernet(bytes, at, 0x0200, 2, Uint8Array.of(2, 0, 0, 0, 0, 1), v4 ? 0x0800 : 0x86dd)
+  if (v4) putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, client.w3, server.w3)
   else putIpv6(bytes, at + 14, header + payload, 6, client, server, 0)
   const tcp = at + tcpAt
   putTcp(bytes, tcp, flow.port, PORT, flow.seq, flow.ack, header, flags, 0xffff)
@@ -166,7 +156,7 @@ export function putSegment(
   if (syn) used += putMss(bytes, tcp + used, 8960) + putWindowScale(bytes, tcp + used + 4, 10)
   putTimestamps(bytes, tcp + used, flow.tsVal, flow.tsEcr)
   const sum = v4
-    ? pseudoHeaderSum(source, SERVER, 6, header + payload)
+    ? pseudoHeaderSum(client.w3, server.w3, 6, header + payload)
     : pseudoHeaderSum6(client, server, 6, header + payload)
   put16(bytes, tcp + 16, sum)
   return tcpAt + header + payload

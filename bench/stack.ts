@@ -16,17 +16,15 @@ import {
   PORT,
   putSegment,
   ReplayNic,
-  SHAPE4,
-  SHAPE6,
+  SHAPES,
   type Shape,
+  TCP_BYTES,
 } from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
 /** Frames per entry of the ring: one burst. */
 const ROUND = 256
-/** TCP header with timestamps. */
-const TCP_BYTES = 32
 
 /** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
 function nextSegment(tcpAt: number, bytes: Uint8Array, at: number, flow: Flow, payload: number): number {
@@ -215,7 +213,8 @@ export async function main(args: string[]): Promise<void> {
       json: { type: 'boolean', default: false },
     },
   })
-  const shape = values.ip === '6' ? SHAPE6 : SHAPE4
+  const shape = SHAPES[values.ip]
+  if (shape === undefined) throw new Error('--ip is 4 or 6')
   const full = NIOV - HEADROOM - shape.tcpAt - TCP_BYTES
   const small = 1500 + 14 - shape.tcpAt - TCP_BYTES
   const cases = [small, full].flatMap((payload) => [1, 64].map((flows) => ({ payload, flows })))
@@ -264,7 +263,7 @@ export async function main(args: string[]): Promise<void> {
     JSON.stringify({
       bench: 'stack',
       node: process.version,
-      ip: shape.server.version,
+      ip: Number(values.ip),
       packets,
       rounds,
       results,

@@ -137,7 +137,7 @@ describe('settings', () => {
 +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
 +0 connect(3, ..., ...) = -1 EINPROGRESS
-+0 > S 0:0(0) <mss 1460,nop,wscale 7>`
++0 > S 0:0(0) <mss 1460,nop,wscale 8>`
     expect(line(text)).toBe('PASS s')
   })
   it('not known are noted', () => {
