@@ -174,6 +174,11 @@ export class EthernetInput {
       counters.dropProtocol++
       return
     }
+    // A group is nobody's source: what answers it would go to everybody.
+    if ((headers.bytes[6]! & 1) !== 0) {
+      counters.dropNotForUs++
+      return
+    }
     // A switch that floods, or a promiscuous interface, shows us what is for others: it must not be answered.
     if (!this.#forUs(type)) {
       counters.dropNotForUs++

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../driver/errors.ts'
 import type { Nic } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
@@ -25,8 +26,8 @@ import { Routes } from './routes.ts'
 export interface InterfaceAddress {
   readonly address: IpAddress
   /**
-   * True: the address is this stack's alone, which answers and asks ARP (or neighbour solicitations) for it. False: it is the host's, whose kernel does
-   * that; peers are answered at the hardware address their frames came from.
+   * True: the address is this stack's alone, which answers and asks ARP (or neighbour solicitations) for it. False: it is
+   * the host's, whose kernel does that; peers are answered at the hardware address their frames came from.
    */
   readonly own: boolean
 }
@@ -55,9 +56,15 @@ export class Link implements Solicitor {
     this.nic = nic
     this.mac = nic.info.mac
     this.#counters = counters
+    if (config.vlan.length > 2 || config.vlan.some((id) => !Number.isInteger(id) || id < 1 || id > 4094)) {
+      throw new ArgumentError(
+        `no VLAN tags [${config.vlan.join(', ')}]`,
+        'give at most two ids from 1 to 4094',
+      )
+    }
     this.vlan = config.vlan
     this.linkBytes = ETHERNET_HEADER_BYTES + 4 * config.vlan.length
-    this.neighbours = new Neighbours(wheel, this, config.maxNeighbours)
+    this.neighbours = new Neighbours(wheel, this, config.maxNeighbours, config.neighbourSolicits)
     this.pathMtus = new PathMtus(config.maxPathMtus, config.pathMtuLifeUs)
     this.arp = new Arp(this, counters)
     this.ndp = new Ndp(this, counters)

@@ -13,8 +13,6 @@ export const PROBE = 4
 const RETRANS_TIMER_US = 1_000_000
 const DELAY_FIRST_PROBE_US = 5_000_000
 const REACHABLE_TIME_US = 30_000_000
-/** MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT. */
-const MAX_SOLICIT = 3
 
 /** What the table asks of ARP and neighbour discovery. */
 export interface Solicitor {
@@ -62,11 +60,13 @@ export class Neighbours {
   readonly #wheel: TimerWheel
   readonly #solicitor: Solicitor
   readonly #limit: number
+  readonly #solicits: number
 
-  constructor(wheel: TimerWheel, solicitor: Solicitor, limit = 1024) {
+  constructor(wheel: TimerWheel, solicitor: Solicitor, limit = 1024, solicits = 3) {
     this.#wheel = wheel
     this.#solicitor = solicitor
     this.#limit = limit
+    this.#solicits = solicits
   }
 
   /** The neighbour whose hardware address is known, else null. */
@@ -153,7 +153,7 @@ export class Neighbours {
       entry.state = PROBE
       entry.probes = 0
       this.#probe(entry, true, now)
-    } else if (entry.probes < MAX_SOLICIT) this.#probe(entry, entry.unicast, now)
+    } else if (entry.probes < this.#solicits) this.#probe(entry, entry.unicast, now)
     else {
       this.#table.delete(keyOf(entry.address))
       this.#solicitor.failed(entry, now)

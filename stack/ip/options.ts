@@ -24,6 +24,8 @@ export interface IpConfig {
   maxPathMtus: number
   /** Neighbours remembered. */
   maxNeighbours: number
+  /** How often a neighbour is asked, a second apart, before it counts as gone (RFC 4861 section 10: 3). */
+  neighbourSolicits: number
 }
 
 export const defaultIpConfig: IpConfig = {
@@ -39,4 +41,5 @@ export const defaultIpConfig: IpConfig = {
   pathMtuLifeUs: 600_000_000,
   maxPathMtus: 1024,
   maxNeighbours: 1024,
+  neighbourSolicits: 3,
 }

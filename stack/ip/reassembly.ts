@@ -12,6 +12,10 @@ const KEPT_BYTES = 512 + 8
 /** Most bytes of a packet, IP header included for IPv4 (RFC 791), excluded for IPv6 (RFC 8200). */
 const MAX_PACKET = 65_535
 
+/** ECN codepoints (RFC 3168 section 5). */
+const NOT_ECT = 0
+const CE = 3
+
 /** A datagram that is being put together. Its bytes stay in the niovs they came in. */
 export class Datagram {
   version = 4
@@ -33,6 +37,8 @@ export class Datagram {
   total = -1
   received = 0
   niovs = 0
+  /** ECN codepoints that fragments came with, a bit each. */
+  ecn = 0
   /** Fragments that have come. */
   count = 0
   deadline = 0
@@ -172,11 +178,19 @@ export class Reassembly {
     datagram.ends.splice(index, 0, end)
     datagram.heads.splice(index, 0, head)
     datagram.received += length
+    datagram.ecn |= 1 << segment.ecn
     datagram.niovs += this.#payload.niovs
     this.#niovs += this.#payload.niovs
     if (!more) datagram.total = end
     if (offset === 0) this.#keepHeader(datagram, headers, ipAt, at, Math.min(length, 8), protocol)
     if (datagram.received !== datagram.total) return null
+    if ((datagram.ecn & (1 << NOT_ECT)) !== 0 && (datagram.ecn & (1 << CE)) !== 0) {
+      // RFC 3168 5.3: a mark on what can't be marked.
+      counters.dropFragment += this.#fail(datagram)
+      return null
+    }
+    // A mark on any fragment is one on the whole.
+    if ((datagram.ecn & (1 << CE)) !== 0) segment.ecn = CE
     this.#join(datagram)
     counters.reassembled++
     return datagram
@@ -319,6 +333,7 @@ export class Reassembly {
     datagram.received = 0
     datagram.niovs = 0
     datagram.count = 0
+    datagram.ecn = 0
     datagram.dead = false
     datagram.headerBytes = 0
     datagram.keptBytes = 0

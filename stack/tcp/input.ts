@@ -382,6 +382,8 @@ export class TcpInput {
     if (bytes > 0) snd.discard(bytes)
     snd.una = (snd.una + acked) | 0
     if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una
+    // Answered after all: so the next hop hears us (RFC 4861 7.3.1).
+    if (snd.retries > 0) this.#context.link.confirm(tcb.remote, now)
     snd.retries = 0
     snd.progressAt = now
     tcb.softError = 0

@@ -262,6 +262,20 @@ describe('fragments', () => {
     expectWhole(peer)
   })
 
+  it.each<[string, number[], number, number]>([
+    ['marked if one of them is', [2, 3, 2], 1, 0],
+    ['not marked if none is', [2, 2, 2], 1, 0],
+    ['dropped if a mark is on what can’t be marked', [0, 3, 0], 0, 3],
+  ])('with ECN are %s (RFC 3168 5.3)', (_what, codepoints, answered, dropped) => {
+    const peer = new RawPeer()
+    for (const [i, frame] of cut(6, echo(6, 300), [96, 200], 5, 58).entries()) {
+      frame[15]! |= codepoints[i]! << 4
+      peer.inject(frame)
+    }
+    expect([replies(peer, 6).length, peer.stack.counters.dropFragment]).toEqual([answered, dropped])
+    expectWhole(peer)
+  })
+
   it('at an address of the host are put together too, and what is no TCP is left to the host', () => {
     const peer = new RawPeer({ own: false })
     for (const frame of cut(4, echo(4, 100), [48], 5, 1)) peer.inject(frame)

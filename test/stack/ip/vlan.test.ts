@@ -69,6 +69,10 @@ describe('VLAN tags', () => {
     ],
   ])('%s', (_what, vlan, tags, expected) => expect(answer(vlan, tags)).toBe(expected))
 
+  it.each([[[0]], [[4095]], [[1.5]], [[1, 2, 3]]])('%j are refused', (vlan) => {
+    expect(() => new RawPeer({ ip: { vlan } })).toThrow('at most two ids')
+  })
+
   it('cut off by the end of the frame', () => {
     const peer = new RawPeer()
     peer.inject(Uint8Array.of(...new Array<number>(6).fill(2), ...new Array<number>(6).fill(3), 0x81, 0, 0))

@@ -109,6 +109,7 @@ describe('a stream from one stack to another', () => {
             // RFC 8200 section 5.
             mtu: c.version === 6 ? Math.max(1280, c.mtu) : c.mtu,
             version: c.version,
+            ip: { neighbourSolicits: 1000 },
             niovs: c.niovs,
             impairments: c,
             tcp: {
