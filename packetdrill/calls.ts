@@ -1,5 +1,5 @@
 import * as abi from '../uapi/abi/index.ts'
-import { type Position, ScriptError, UnsupportedError } from './errors.ts'
+import { ScriptError, UnsupportedError } from './errors.ts'
 import { type Flows, SCRIPT_PORT } from './flow.ts'
 import type { Host } from './host.ts'
 import { errnoNumber, numberValue } from './names.ts'
@@ -355,10 +355,12 @@ export function wantedResult(call: Call): number | null {
 }
 
 /** Values by reference that a script expects; null for those it does not look at. */
-export function wantedValues(call: Call): { readonly at: Position; readonly value: number } | null {
+export function wantedValues(call: Call): { readonly value: number; readonly isErrno: boolean } | null {
   const value = call.name === 'getsockopt' ? call.args[3] : call.name === 'ioctl' ? call.args[2] : undefined
   const item = value?.kind === 'list' ? value.items[0] : undefined
   if (item === undefined || item.kind === 'ellipsis') return null
   const errno = item.kind === 'names' && item.names.length === 1 ? errnoNumber(item.names[0]!) : null
-  return { at: item.at, value: errno ?? numberValue(item, 'value') }
+  const isErrno =
+    call.name === 'getsockopt' && call.args.some((arg) => arg.kind === 'names' && arg.names[0] === 'SO_ERROR')
+  return { value: errno ?? numberValue(item, 'value'), isErrno }
 }
