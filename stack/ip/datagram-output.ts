@@ -41,7 +41,7 @@ export class DatagramOutput {
       const at = link.reserve()
       if (at < 0) return
       link.nic.txMemory.set(payload.subarray(0, length), at + link.transportOffset(source))
-      link.send(at, high, low, source, destination, protocol, length, 0)
+      link.send(at, high, low, source, destination, protocol, length, 0, 0)
       return
     }
     const piece = (mtu - header - (v4 ? 0 : FRAGMENT_HEADER_BYTES)) & ~7

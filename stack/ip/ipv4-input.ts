@@ -95,6 +95,7 @@ export class Ipv4Input {
       return
     }
     this.#segment.setV4(source, destination)
+    this.#segment.ecn = view.getUint8(at + 1) & 3
     const protocol = view.getUint8(at + 9)
     const fragment = view.getUint16(at + 6)
     if ((fragment & IPV4_FRAGMENT_MASK) !== 0) this.#fragment(at, ipBytes, total, fragment, protocol, now)

@@ -89,6 +89,7 @@ export class Ipv6Input {
     }
     const segment = this.#segment
     segment.setV6(view, at)
+    segment.ecn = (view.getUint8(at + 1) >>> 4) & 3
     const { destination0, destination1, destination2, destination3 } = segment
     this.#group = destination0 >>> 24 === 0xff
     const ours = this.#group

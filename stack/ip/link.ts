@@ -11,8 +11,8 @@ import {
   ETHERTYPE_QINQ,
   ETHERTYPE_VLAN,
 } from '../wire/ethernet.ts'
-import { IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
-import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
+import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
+import { HOP_LIMIT, IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import type { IpAddress } from './address.ts'
 import { Arp } from './arp.ts'
 import { Ndp } from './ndp.ts'
@@ -191,7 +191,10 @@ export class Link implements Solicitor {
     return at
   }
 
-  /** Completes the reserved frame with its Ethernet and IP headers and queues it. @param flowLabel of IPv6 (RFC 6437) */
+  /**
+   * Completes the reserved frame with its Ethernet and IP headers and queues it.
+   * @param flowLabel of IPv6 (RFC 6437) @param ecn codepoint (RFC 3168 section 5)
+   */
   send(
     at: number,
     macHigh: number,
@@ -201,16 +204,18 @@ export class Link implements Solicitor {
     protocol: number,
     transportBytes: number,
     flowLabel: number,
+    ecn: number,
   ): void {
     const frame = this.nic.txMemory
     const ip = at + this.linkBytes
     if (source.version === 4) {
       this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV4)
       // RFC 6864 4.1: the identification of what can't be fragmented means nothing.
-      putIpv4(frame, ip, IPV4_MIN_HEADER_BYTES + transportBytes, 0, protocol, source.w3, destination.w3)
+      const total = IPV4_MIN_HEADER_BYTES + transportBytes
+      putIpv4(frame, ip, total, 0, protocol, source.w3, destination.w3, IPV4_DF, ecn)
     } else {
       this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV6)
-      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel)
+      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel, HOP_LIMIT, ecn)
     }
     this.commit(at, this.transportOffset(source) + transportBytes)
   }

@@ -126,7 +126,9 @@ export class PlainInput {
       const w14 = words[at + 14]!
       if (available < TIMESTAMPED_BYTES || w13 >>> 16 !== NOP_NOP || (w14 & 0xffff) !== KIND_TIMESTAMPS)
         return false
-      segment.tsVal = straddle(w14, words[at + 15]!)
+      const w15 = words[at + 15]!
+      segment.tsVal = straddle(w14, w15)
+      segment.tsEcr = straddle(w15, words[at + 16]!)
       segment.plainTimestamps = true
       headerBytes = TIMESTAMPED_BYTES
     } else if (dataOffset === OFFSET_PLAIN) segment.plainTimestamps = false
@@ -163,6 +165,7 @@ export class PlainInput {
     segment.seq = straddle(w9, w10)
     segment.ack = straddle(w10, w11)
     segment.flags = w11 >>> 24
+    segment.ecn = (w3 >>> 24) & 3
     segment.window = swap16(w12 & 0xffff)
     segment.length = payload
     segment.optionsParsed = false

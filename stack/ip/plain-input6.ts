@@ -75,7 +75,9 @@ export class PlainInput6 {
       const w19 = words[at + 19]!
       if (available < TIMESTAMPED_BYTES || w18 >>> 16 !== NOP_NOP || (w19 & 0xffff) !== KIND_TIMESTAMPS)
         return false
-      segment.tsVal = straddle(w19, words[at + 20]!)
+      const w20 = words[at + 20]!
+      segment.tsVal = straddle(w19, w20)
+      segment.tsEcr = straddle(w20, words[at + 21]!)
       segment.plainTimestamps = true
       headerBytes = TIMESTAMPED_BYTES
     } else if (dataOffset === OFFSET_PLAIN) segment.plainTimestamps = false
@@ -156,6 +158,7 @@ export class PlainInput6 {
     segment.seq = straddle(w14, w15)
     segment.ack = straddle(w15, w16)
     segment.flags = w16 >>> 24
+    segment.ecn = (words[at + 3]! >>> 28) & 3
     segment.window = swap16(w17 & 0xffff)
     segment.length = payload
     segment.optionsParsed = false

@@ -91,7 +91,8 @@ export class SegmentInput {
     segment.destinationPort = view.getUint16(tcp + 2)
     segment.seq = view.getInt32(tcp + 4)
     segment.ack = view.getInt32(tcp + 8)
-    segment.flags = header[tcp + tcpField.flags]!
+    // AE lies in front of the other flags (RFC 9768).
+    segment.flags = header[tcp + tcpField.flags]! | ((header[tcp + tcpField.dataOffset]! & 1) << 8)
     segment.window = view.getUint16(tcp + tcpField.window)
     segment.length = tcpTotal - tcpBytes
     segment.optionsParsed = false
@@ -99,7 +100,10 @@ export class SegmentInput {
     segment.optionsLength = tcpBytes - TCP_MIN_HEADER_BYTES
     segment.plainTimestamps =
       tcpBytes === TIMESTAMPED_HEADER_BYTES && view.getInt32(tcp + TCP_MIN_HEADER_BYTES) === TIMESTAMP_PREFIX
-    if (segment.plainTimestamps) segment.tsVal = view.getInt32(tcp + TCP_MIN_HEADER_BYTES + 4)
+    if (segment.plainTimestamps) {
+      segment.tsVal = view.getInt32(tcp + TCP_MIN_HEADER_BYTES + 4)
+      segment.tsEcr = view.getInt32(tcp + TCP_MIN_HEADER_BYTES + 8)
+    }
     segment.first = headers.first
     segment.last = headers.last
     segment.headerBytes = segment.list >= 0 ? tcpBytes : tcp + tcpBytes

@@ -4,6 +4,7 @@ import { get16, get32 } from '../wire/bytes.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
+import { Ecn } from './ecn.ts'
 import { FastOpen } from './fast-open.ts'
 import type { Listeners } from './listeners.ts'
 import type { TcpOutput } from './output.ts'
@@ -116,7 +117,17 @@ export class Handshake {
     snd.peerMss = Math.max(LEAST_MSS, options.mss === 0 ? silent : options.mss)
     snd.mss = this.#output.pathMss(tcb, now)
     snd.cwnd = this.#output.initialWindow(snd.mss)
+    const { ecn } = config
+    tcb.ecn = tcb.passive ? Ecn.accept(ecn, segment) : this.#agreed(tcb, segment)
     tcb.heardAt = now
+  }
+
+  /** What an active open gets: nothing if only a SYN that no longer asked was answered (RFC 3168 6.1.1.1). */
+  #agreed(tcb: Tcb, segment: Segment): Ecn | null {
+    const { ecn } = this.#context.config
+    // Both ends asked (simultaneous open): neither has answered yet.
+    if ((segment.flags & ACK) === 0) return Ecn.accept(ecn === 'off' ? 'off' : 'accept', segment)
+    return tcb.snd.retries > 0 ? null : Ecn.agreed(ecn, segment)
   }
 
   /** RFC 6528: a clock of 4 us plus a keyed hash of the addresses; and the offset of our timestamps (RFC 7323 5.4). */
@@ -197,7 +208,7 @@ export class Handshake {
         mss: 0,
         windowScale: tcb.windowScaling ? segment.options.windowScale : -1,
         sack: tcb.sack,
-        ecn: false,
+        ecn: tcb.ecn !== null && !tcb.ecn.accurate,
       })
       tcb.tsOffset = (offset + stamp - this.#output.timestamp(tcb, now)) | 0
     } else {
@@ -247,6 +258,7 @@ export class Handshake {
     rcv.lastAckSent = rcv.nxt
     tcb.timestamps = config.timestamps && segment.options.hasTimestamps
     tcb.sack = config.sack && contents.sack
+    tcb.ecn = contents.ecn ? new Ecn(false) : null
     tcb.windowScaling = config.windowScaling && contents.windowScale >= 0
     if (tcb.timestamps) {
       rcv.tsRecent = segment.options.tsVal
@@ -278,6 +290,5 @@ export class Handshake {
     const header = this.#context.header()
     tcb.remoteMacHigh = get16(header, 6)
     tcb.remoteMacLow = get32(header, 8)
-    tcb.hasRemoteMac = true
   }
 }

@@ -2,6 +2,7 @@ import { get16, get32 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
+import { CE } from './ecn.ts'
 import type { TcpOutput } from './output.ts'
 import type { PayloadTaker } from './payload.ts'
 import type { Recovery } from './recovery.ts'
@@ -15,6 +16,7 @@ import {
   EPIPE,
   ESTABLISHED,
   EVENT_READABLE,
+  EVENT_URGENT,
   EVENT_WRITABLE,
   FIN_WAIT_1,
   FIN_WAIT_2,
@@ -75,8 +77,9 @@ export class TcpInput {
       snd.buffered !== 0 ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
-      rcv.packNiov >= 0 ||
+      rcv.pack !== null ||
       rcv.shut ||
+      (segment.ecn === CE && tcb.ecn !== null) ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
       !this.#context.memory.roomy
     ) {
@@ -89,6 +92,7 @@ export class TcpInput {
         rcv.tsRecent = segment.tsVal
         rcv.tsRecentAt = now
       }
+      rcv.tsEcr = segment.tsEcr
     } else if (segment.optionsLength !== 0) return false
     const head = this.#payload.take(segment)
     if (head < 0) return false
@@ -110,6 +114,7 @@ export class TcpInput {
       return
     }
     if (!this.#acceptable(tcb, segment, now)) return
+    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
     this.#learnMac(tcb)
     if ((segment.flags & RST) !== 0) {
       this.#reset(tcb, segment, now)
@@ -126,6 +131,7 @@ export class TcpInput {
       return
     }
     if (!this.#processAck(tcb, segment, now)) return
+    if ((segment.flags & URG) !== 0) this.#noteUrgent(tcb, segment)
     if (segment.length > 0) this.#processData(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#noteFin(tcb, (segment.seq + segment.length) | 0)
     this.#reachFin(tcb, now)
@@ -162,7 +168,6 @@ export class TcpInput {
     if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.local)) return
     tcb.remoteMacHigh = get16(header, 6)
     tcb.remoteMacLow = get32(header, 8)
-    tcb.hasRemoteMac = true
   }
 
   /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
@@ -248,6 +253,7 @@ export class TcpInput {
     if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) return
     rcv.tsRecent = options.tsVal
     rcv.tsRecentAt = now
+    if (segment.length > 0) rcv.tsEcr = options.tsEcr
   }
 
   #reportDuplicate(tcb: Tcb, segment: Segment): void {
@@ -321,7 +327,8 @@ export class TcpInput {
   #processAck(tcb: Tcb, segment: Segment, now: number): boolean {
     const snd = tcb.snd
     const ack = segment.ack
-    if (tcb.state === SYN_RECEIVED) {
+    const opening = tcb.state === SYN_RECEIVED
+    if (opening) {
       if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
         this.#context.counters.dropBadAck++
         this.#output.resetFor(segment, this.#context.header())
@@ -361,6 +368,7 @@ export class TcpInput {
     // an orphan, which a peer could keep for ever that way.
     if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
     this.#recovery.ack(tcb, segment, acked, duplicate, now)
+    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, now)
     this.#transmitter.schedule(tcb, now, acked > 0)
     this.#transmitter.settle(tcb)
     return this.#afterAck(tcb, now)
@@ -377,6 +385,7 @@ export class TcpInput {
     snd.retries = 0
     snd.progressAt = now
     tcb.softError = 0
+    if (snd.urgent && seqGe(snd.una, tcb.seldom().sendUrgentEnd)) snd.urgent = false
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
     if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
@@ -399,6 +408,18 @@ export class TcpInput {
       return false
     }
     return true
+  }
+
+  /** Sixth check: the urgent pointer. The data itself stays in line (RFC 6093 section 6). */
+  #noteUrgent(tcb: Tcb, segment: Segment): void {
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    const rare = tcb.seldom()
+    // The pointer is the last field of the fixed header; RFC 6093: it points behind the last urgent byte.
+    const end = (segment.seq + get16(this.#context.header(), segment.optionsAt - 2)) | 0
+    if (rare.urgent && seqLe(end, rare.urgentEnd)) return
+    rare.urgent = true
+    rare.urgentEnd = end
+    this.#tcp.raise(tcb, EVENT_URGENT)
   }
 
   /** Seventh check: segment text. */
@@ -559,6 +580,8 @@ export class TcpInput {
       return
     }
     rcv.finished = true
+    // Nothing more is asked of the peer: what it sent twice no longer matters.
+    rcv.hasDsack = false
     this.#payload.unpack(rcv)
     this.#tcp.window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0

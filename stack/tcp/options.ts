@@ -1,3 +1,5 @@
+import type { EcnMode } from './ecn.ts'
+
 /** Limits and timings of the TCP module. Times in microseconds. */
 export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
@@ -40,13 +42,15 @@ export interface TcpConfig {
   pacing: boolean
   /** Tries smaller segments when large ones vanish (RFC 4821). */
   blackHoleDetection: boolean
+  /** ECN: not at all; when the peer asks (RFC 3168); asked for; asked for and accepted with RFC 9768. */
+  ecn: EcnMode
   timestamps: boolean
   sack: boolean
   windowScaling: boolean
 }
 
 export const defaultTcpConfig: TcpConfig = {
-  maxWindow: 4 << 20,
+  maxWindow: 65_535 << 8,
   sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
   timeWaitUs: 60_000_000,
@@ -67,6 +71,7 @@ export const defaultTcpConfig: TcpConfig = {
   rack: true,
   pacing: false,
   blackHoleDetection: true,
+  ecn: 'accept',
   timestamps: true,
   sack: true,
   windowScaling: true,

@@ -4,10 +4,12 @@ import type { Link } from '../ip/link.ts'
 import { get16, get32, put16 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
+import { seqDiff, seqGe } from '../wire/seq.ts'
 import {
   ACK,
   FIN,
   PSH,
+  putAccurateEcn,
   putFastOpen,
   putMss,
   putSack,
@@ -19,7 +21,9 @@ import {
   SYN,
   TCP_MIN_HEADER_BYTES,
   tcpField,
+  URG,
 } from '../wire/tcp.ts'
+import { ECT_0, Ecn, NOT_ECT } from './ecn.ts'
 import type { TcpConfig } from './options.ts'
 import type { Segment } from './segment.ts'
 import { SYN_RECEIVED } from './state.ts'
@@ -76,25 +80,32 @@ export class TcpOutput {
    * neighbour unknown): a timer will try again.
    */
   send(tcb: Tcb, flags: number, seq: number, skip: number, length: number, now: number): boolean {
-    if (!tcb.hasRemoteMac) {
+    if (tcb.remoteMacHigh < 0) {
       const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
       if (neighbour === null) return false
       tcb.remoteMacHigh = neighbour.macHigh
       tcb.remoteMacLow = neighbour.macLow
-      tcb.hasRemoteMac = true
     }
     const at = this.#link.reserve()
     if (at < 0) return false
     const frame = this.#link.nic.txMemory
     const tcp = at + this.#link.transportOffset(tcb.local)
     const rcv = tcb.rcv
+    let codepoint = NOT_ECT
+    if ((flags & SYN) !== 0) flags |= this.#synEcn(tcb, flags)
+    else if (tcb.ecn !== null) {
+      // RFC 3168 6.1.4 to 6.1.6: only new data is marked, not ACKs, retransmissions and window probes.
+      const fresh = length > 0 && seqGe(seq, tcb.snd.max) && tcb.snd.wnd > 0
+      if (fresh) codepoint = ECT_0
+      flags |= tcb.ecn.flags(fresh, length === 0)
+    }
     const optionBytes =
       (flags & SYN) !== 0
         ? this.#putSynOptions(tcb, flags, frame, tcp + TCP_MIN_HEADER_BYTES, now)
-        : this.#putOptions(tcb, frame, tcp + TCP_MIN_HEADER_BYTES, now)
+        : this.#putOptions(tcb, frame, tcp + TCP_MIN_HEADER_BYTES, now, length === 0)
     const headerBytes = TCP_MIN_HEADER_BYTES + optionBytes
     // RFC 7323 section 2.2: the window of a SYN is never scaled.
-    const window = this.#window.announce(tcb, (flags & SYN) !== 0 ? 0 : rcv.shift)
+    const window = this.#window.announce(tcb, (flags & SYN) !== 0 ? 0 : rcv.shift, now)
     putTcp(
       frame,
       tcp,
@@ -106,6 +117,10 @@ export class TcpOutput {
       flags,
       window,
     )
+    if ((flags & URG) !== 0) {
+      const ahead = seqDiff(tcb.seldom().sendUrgentEnd, seq)
+      put16(frame, tcp + tcpField.urgentPointer, Math.min(0xffff, ahead))
+    }
     if (length > 0) tcb.snd.peek(skip, length, frame, tcp + headerBytes)
     this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
     this.#link.send(
@@ -118,6 +133,7 @@ export class TcpOutput {
       headerBytes + length,
       // RFC 6437 section 3: one label per flow, spread evenly.
       Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
+      codepoint,
     )
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
@@ -154,7 +170,7 @@ export class TcpOutput {
 
   /** Aborts a connection towards its peer. */
   reset(tcb: Tcb): void {
-    if (!tcb.hasRemoteMac) return
+    if (tcb.remoteMacHigh < 0) return
     const at = this.#link.reserve()
     if (at < 0) return
     const frame = this.#link.nic.txMemory
@@ -204,7 +220,7 @@ export class TcpOutput {
     destination: IpAddress,
   ): void {
     this.#finish(frame, at + this.#link.transportOffset(source), source, destination, TCP_MIN_HEADER_BYTES)
-    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, TCP_MIN_HEADER_BYTES, 0)
+    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, TCP_MIN_HEADER_BYTES, 0, NOT_ECT)
     this.#counters.resetsSent++
   }
 
@@ -237,12 +253,23 @@ export class TcpOutput {
     return used
   }
 
-  #putOptions(tcb: Tcb, frame: Uint8Array, at: number, now: number): number {
+  /** Flags of a SYN or SYN,ACK; a SYN sent again asks no more: perhaps that was what got it lost (RFC 3168 6.1.1.1). */
+  #synEcn(tcb: Tcb, flags: number): number {
+    if ((flags & ACK) !== 0) return tcb.ecn === null ? 0 : tcb.ecn.synAckFlags()
+    return tcb.snd.retries > 0 ? 0 : Ecn.request(this.#config.ecn)
+  }
+
+  #putOptions(tcb: Tcb, frame: Uint8Array, at: number, now: number, pureAck: boolean): number {
     const rcv = tcb.rcv
     let used = 0
     if (tcb.timestamps) used = putTimestamps(frame, at, this.timestamp(tcb, now), rcv.tsRecent)
+    const { ecn } = tcb
+    if (pureAck && ecn?.accurate && ecn.reportedCeBytes !== ecn.ceBytes) {
+      ecn.reportedCeBytes = ecn.ceBytes
+      used += putAccurateEcn(frame, at + used, ecn.ect0Bytes, ecn.ceBytes, ecn.ect1Bytes)
+    }
     if (!tcb.sack || (rcv.ooo.count === 0 && !rcv.hasDsack)) return used
-    const room = tcb.timestamps ? 3 : 4
+    const room = (40 - used - 4) >>> 3
     let blocks = 0
     if (rcv.hasDsack) {
       // RFC 2883 section 4: the duplicate range is the first block.

@@ -100,11 +100,8 @@ export class PayloadTaker {
     const length = segment.length
     const from = this.#burst.offset[segment.first]! + segment.headerBytes
     const side = (this.#burst.flags[segment.first]! & RX_SIDE) !== 0
-    const fits =
-      rcv.packNiov >= 0 &&
-      rcv.packPool === pool.id &&
-      rcv.packAt + length <= (rcv.packNiov + 1) * pool.niovSize
-    if (!fits) {
+    const { pack } = rcv
+    if (pack === null || pack.pool !== pool.id || pack.at + length > (pack.niov + 1) * pool.niovSize) {
       // What lies below the reserve is for control segments, however small the payload.
       if (this.exhausted()) return -2
       this.unpack(rcv)
@@ -112,37 +109,35 @@ export class PayloadTaker {
       if (head < 0) return -2
       const niov = fragments.offset[this.tail]! >>> pool.shift
       pool.hold(niov)
-      rcv.packNiov = niov
-      rcv.packPool = pool.id
-      rcv.packAt = fragments.offset[this.tail]! + fragments.length[this.tail]!
+      rcv.pack = { niov, pool: pool.id, at: fragments.offset[this.tail]! + fragments.length[this.tail]! }
       return head
     }
-    if (side) pool.bytes.set(this.#nic.sideMemory!.subarray(from, from + length), rcv.packAt)
-    else pool.bytes.copyWithin(rcv.packAt, from, from + length)
+    if (side) pool.bytes.set(this.#nic.sideMemory!.subarray(from, from + length), pack.at)
+    else pool.bytes.copyWithin(pack.at, from, from + length)
     this.#counters.packedBytes += length
-    const at = rcv.packAt
-    rcv.packAt += length
+    const at = pack.at
+    pack.at += length
     this.niovs = 0
     const tail = rcv.tail
     if (
       tail >= 0 &&
       fragments.pool[tail] === pool.id &&
       fragments.offset[tail]! + fragments.length[tail]! === at &&
-      fragments.offset[tail]! >>> pool.shift === rcv.packNiov
+      fragments.offset[tail]! >>> pool.shift === pack.niov
     ) {
       fragments.length[tail]! += length
       return -1
     }
-    pool.hold(rcv.packNiov)
+    pool.hold(pack.niov)
     this.tail = fragments.add(pool.id, at, length)
     return this.tail
   }
 
   /** Lets go of the packing niov. */
   unpack(rcv: Receiver): void {
-    if (rcv.packNiov < 0) return
-    this.#memory.pools[rcv.packPool]!.drop(rcv.packNiov)
-    rcv.packNiov = -1
+    if (rcv.pack === null) return
+    this.#memory.pools[rcv.pack.pool]!.drop(rcv.pack.niov)
+    rcv.pack = null
   }
 
   /** A packet put together from fragments: its list without the transport header. */

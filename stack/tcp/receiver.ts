@@ -1,5 +1,14 @@
 import type { Reassembly } from './reassembly.ts'
 
+/** A niov that small payloads are copied into; it holds one stack reference. */
+export interface Packing {
+  readonly niov: number
+  /** Id of its pool. */
+  readonly pool: number
+  /** Area offset of its first unused byte. */
+  at: number
+}
+
 /** The receiving half of a connection: RFC 9293's RCV variables, the queue of payload and what we told the peer. */
 export class Receiver {
   /** RCV.NXT */
@@ -53,16 +62,18 @@ export class Receiver {
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
   sinceBytes = 0
   sinceNiovs = 0
+  /** What a round trip brings: since when (milliseconds) and how much; the trip itself, and the echo that times it. */
+  epochTick = 0
+  epochBytes = 0
+  rttMs = 0
+  tsEcr = 0
   /** Largest window the connection may have now; grows with what it receives. */
   windowLimit = 0
   /** On the list of connections that wait for memory before their window can grow. */
   starved = false
 
-  /** Niov that small payloads are copied into under pressure (it holds one stack reference), -1 when none. */
-  packNiov = -1
-  packPool = 0
-  /** Area offset of its first unused byte. */
-  packAt = 0
+  /** Where small payloads are copied together under pressure, null when nowhere. */
+  pack: Packing | null = null
 
   /** @param none the empty reassembly queue that all connections without holes share; it knows the limits of a real one */
   constructor(none: Reassembly) {

@@ -103,6 +103,7 @@ export class Recovery {
       out.undoAt = now
       snd.ssthresh = this.control(tcb).reduce(snd, seqDiff(snd.max, snd.una))
     }
+    if (tcb.ecn !== null) tcb.ecn.reduced = true
     this.control(tcb).restart(snd)
     rack.timeout(flight, rack.reorderingWindow(flight, true, snd.srtt), now)
     snd.cwnd = snd.mss
@@ -289,6 +290,7 @@ export class Recovery {
     out.prrOut = 0
     out.prrFlight = Math.max(snd.mss, outstanding)
     out.rack.probing = false
+    if (tcb.ecn !== null) tcb.ecn.reduced = true
   }
 
   /** RFC 9937 section 5. @param safe the ACK advanced and shows no further loss */

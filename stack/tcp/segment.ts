@@ -19,14 +19,17 @@ export class Segment {
   seq = 0
   ack = 0
   flags = 0
+  /** Codepoint of the IP header's ECN field (RFC 3168 section 5). */
+  ecn = 0
   /** Raw, unscaled. */
   window = 0
   /** Payload bytes. */
   length = 0
   readonly options: TcpOptions = new TcpOptions()
-  /** The options are timestamps in their usual form and nothing else; `tsVal` is then valid. */
+  /** The options are timestamps in their usual form and nothing else; `tsVal` and `tsEcr` are then valid. */
   plainTimestamps = false
   tsVal = 0
+  tsEcr = 0
   /** Whether the options have been parsed yet: the fast path does without. */
   optionsParsed = false
   /** Where the options lie in the header buffer, and how many bytes. */

@@ -72,8 +72,7 @@ export class Sender {
   smallEnd = 0
   /** Pacing: when the next segment may leave (microseconds). */
   paceAt = 0
-  /** Sequence number just behind the last byte of urgent data, valid while `urgent`. */
-  up = 0
+  /** Urgent data is outstanding, up to `Seldom.sendUrgentEnd`. */
   urgent = false
 
   /** Bytes from `una` on (SYN and FIN take none), as a ring. */

@@ -35,6 +35,7 @@ export const EVENT_READABLE = 1 // data, end of stream or an error waits
 export const EVENT_WRITABLE = 2 // the send buffer has room again
 export const EVENT_CONNECTED = 4 // an active open succeeded
 export const EVENT_CLOSED = 8 // the connection is gone (error says why)
+export const EVENT_URGENT = 32 // the peer has announced urgent data
 /** `Listener.events` bit. */
 export const EVENT_ACCEPT = 16
 

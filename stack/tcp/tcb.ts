@@ -1,5 +1,6 @@
 import { IpAddress } from '../ip/address.ts'
 import type { Timer } from '../timers.ts'
+import type { Ecn } from './ecn.ts'
 import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
@@ -16,14 +17,16 @@ export class Seldom {
   /** ACKs that answered unacceptable segments in this second (`TcpConfig.invalidAcksPerSecond`). */
   invalidSecond = 0
   invalidAcks = 0
+  /** SND.UP and RCV.UP: sequence numbers just behind the last urgent byte (RFC 9293 3.8.5); received, only if `urgent`. */
+  sendUrgentEnd = 0
+  urgentEnd = 0
+  urgent = false
   /** Armed while pacing holds something back. */
   paceTimer: Timer | null = null
 }
 
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
 export class Tcb {
-  /** Index in the TCP module's table while the connection exists. */
-  id = -1
   state = CLOSED
   /** Of the same version. Connections of one interface address share its object. */
   local: IpAddress = IpAddress.any4
@@ -31,15 +34,16 @@ export class Tcb {
   /** Host order. */
   localPort = 0
   remotePort = 0
-  /** Hardware address its frames go to: first two and last four bytes. Valid with `hasRemoteMac`. */
-  remoteMacHigh = 0
+  /** Hardware address its frames go to: first two bytes, -1 until known, and last four. */
+  remoteMacHigh = -1
   remoteMacLow = 0
-  hasRemoteMac = false
 
   /** Negotiated with the SYNs. */
   timestamps = false
   sack = false
   windowScaling = false
+  /** Null where congestion is not notified explicitly. */
+  ecn: Ecn | null = null
   /** Added to the clock for our TSval, so that uptime does not leak (RFC 7323 section 5.4). */
   tsOffset = 0
 
@@ -79,6 +83,13 @@ export class Tcb {
     this.options = options
     this.rcv = new Receiver(noHoles)
     this.snd = new Sender(sendLimit)
+  }
+
+  /** Bytes the application has not read yet up to the end of urgent data; 0 when none is announced (RFC 9293 3.8.5). */
+  urgentBytes(): number {
+    const { rare, rcv } = this
+    if (rare === null || !rare.urgent) return 0
+    return Math.max(0, (rare.urgentEnd - ((rcv.nxt - rcv.queuedBytes - (rcv.finished ? 1 : 0)) | 0)) | 0)
   }
 
   seldom(): Seldom {

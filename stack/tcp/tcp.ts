@@ -58,7 +58,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
   readonly #relieved: Tcb[] = []
-  #nextId = 1
   #nextPort: number
 
   constructor(context: TcpContext) {
@@ -231,10 +230,17 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     return tcb
   }
 
-  /** Takes bytes to send; returns how many fitted into the send buffer. */
-  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number): number {
+  /**
+   * Takes bytes to send; returns how many fitted into the send buffer.
+   * @param urgent the last of them is urgent (RFC 9293 3.8.5): the pointer goes just behind it (RFC 6093)
+   */
+  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number, urgent = false): number {
     const taken = tcb.snd.push(bytes, from, bytes.length)
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
+    else if (urgent) {
+      tcb.snd.urgent = true
+      tcb.seldom().sendUrgentEnd = (tcb.snd.una + tcb.snd.buffered) | 0
+    }
     if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT || tcb.fastOpened) {
       this.#transmitter.transmit(tcb, now)
     }
@@ -425,7 +431,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   ): Tcb {
     const { config } = this.context
     const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
-    tcb.id = this.#nextId++
     tcb.local = local
     tcb.localPort = localPort
     tcb.remote = remote
@@ -452,10 +457,9 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     for (const tcb of this.#flows) {
       if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       const { macHigh, macLow } = neighbour
-      if (tcb.hasRemoteMac && tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
+      if (tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh
       tcb.remoteMacLow = macLow
-      tcb.hasRemoteMac = true
       if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
       else if (tcb.retransmitTimer !== null) this.timers.arm(tcb, TIMER_RETRANSMIT, 0)
       else this.acks.soon(tcb)

@@ -72,7 +72,6 @@ export class Transmitter {
     }
     snd.retries = 0
     snd.smallEnd = snd.una
-    snd.up = snd.una
     this.#timers.cancel(tcb, TIMER_RETRANSMIT)
   }
 
@@ -80,7 +79,7 @@ export class Transmitter {
   transmit(tcb: Tcb, now: number): void {
     const { snd } = tcb
     if ((tcb.state < ESTABLISHED && !tcb.fastOpened) || tcb.state === TIME_WAIT) return
-    if (snd.buffered === 0 && !snd.finQueued) return
+    if (snd.buffered === 0 && (!snd.finQueued || (snd.finSent && snd.una === snd.max))) return
     if (snd.out !== null && snd.out.flight.lostBytes > 0 && !this.#resendLost(tcb, snd.out, now)) return
     const noDelay = tcb.options.noDelay
     for (;;) {
@@ -88,7 +87,8 @@ export class Transmitter {
       const unsent = snd.buffered - inFlight
       if (unsent <= 0) {
         // -1: the FIN is in flight, it takes one sequence number behind the last byte.
-        if (unsent === 0 && snd.finQueued && this.#paced(tcb, now)) this.#sendNew(tcb, 0, true, now)
+        if (unsent === 0 && snd.finQueued && !snd.finSent && this.#paced(tcb, now))
+          this.#sendNew(tcb, 0, true, now)
         break
       }
       const window = snd.wnd - inFlight
@@ -171,7 +171,7 @@ export class Transmitter {
       const length = Math.min(left, this.#output.payloadLimit(tcb))
       const skip = seqDiff(seq, snd.una)
       const fin = withFin && length === left
-      const flags = this.#flags(tcb, seq, fin || skip + length === snd.buffered, fin)
+      const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
       if (!this.#output.send(tcb, flags, seq, skip, length, now)) return false
       this.#context.counters.retransmits++
       seq = (seq + length) | 0
@@ -294,7 +294,7 @@ export class Transmitter {
     const seq = snd.nxt
     const skip = seqDiff(seq, snd.una)
     if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
-    const flags = this.#flags(tcb, seq, fin || skip + length === snd.buffered, fin)
+    const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
     const out = snd.out ?? this.#lend(tcb, now)
     if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
@@ -342,7 +342,7 @@ export class Transmitter {
   #flags(tcb: Tcb, seq: number, push: boolean, fin: boolean): number {
     const { snd } = tcb
     const flags = this.#output.dataFlags(push, fin)
-    return snd.urgent && seqLt(seq, snd.up) ? flags | URG : flags
+    return snd.urgent && seqLt(seq, tcb.seldom().sendUrgentEnd) ? flags | URG : flags
   }
 
   /** Whether the pacer lets a segment go; else it comes back on its own. */

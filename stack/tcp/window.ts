@@ -4,6 +4,8 @@ import type { Tcb } from './tcb.ts'
 
 /** Window that a connection begins with, as large as a SYN can say. */
 const INITIAL_WINDOW = 65_535
+/** Segments that a window holds beyond what the last round trip brought. */
+const SPARE_SEGMENTS = 16
 
 /**
  * Turns free niovs into receive windows. A window is a promise: bytes that were announced must find niovs when they come,
@@ -23,6 +25,8 @@ export class WindowKeeper {
   #starved: Tcb[] = []
   /** Entries of that list whose connections have ended since. */
   #stale = 0
+  /** Milliseconds of the stack's clock, as an integer that wraps. */
+  #tick = 0
   /** What the connection last asked about could have if all memory were free, bytes. */
   #reachable = 0
 
@@ -92,7 +96,8 @@ export class WindowKeeper {
    * A window that is no multiple of the scale is rounded down: what the peer sees may step back by less than one unit
    * (RFC 7323 2.4), what we accept does not. Rounded up, the edge would creep ahead with every small segment for ever.
    */
-  announce(tcb: Tcb, shift: number): number {
+  announce(tcb: Tcb, shift: number, now: number): number {
+    this.#tick = Math.floor(now / 1000) | 0
     const rcv = tcb.rcv
     const current = rcv.window()
     if (rcv.finished) return Math.min(65_535, current >>> shift)
@@ -165,18 +170,46 @@ export class WindowKeeper {
     return allowed
   }
 
-  /** Adjusts the mean payload of a niov to what this peer really sends. */
+  /** Adjusts to what this peer really sends: the mean payload of a niov, and how much a round trip brings. */
   #learn(tcb: Tcb): void {
     const rcv = tcb.rcv
     if (rcv.sinceNiovs === 0) return
     const mean = rcv.sinceBytes / rcv.sinceNiovs
-    // Like a sender's slow start: a window grows by what the peer proves to use, so that idle connections promise little.
-    rcv.windowLimit = Math.min(this.#config.maxWindow, rcv.windowLimit + 2 * rcv.sinceBytes)
     // Never so little that the whole share is less than the smallest window that can be said.
     const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
-    rcv.bytesPerNiov = Math.max(floor, rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8)
+    rcv.bytesPerNiov = Math.max(floor, Math.round(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
+    this.#tune(tcb, rcv.sinceBytes)
     rcv.sinceBytes = 0
     rcv.sinceNiovs = 0
+  }
+
+  /**
+   * Dynamic right-sizing (Fisk and Feng 2001): the window is kept at twice what came in the last round trip, so that it
+   * never limits a sender that doubles its rate, and that slow or idle connections promise little.
+   */
+  #tune(tcb: Tcb, bytes: number): void {
+    const rcv = tcb.rcv
+    rcv.epochBytes += bytes
+    const elapsed = (this.#tick - rcv.epochTick) | 0
+    const rtt = this.#roundTrip(tcb)
+    if (elapsed < rtt) return
+    const perRoundTrip = (rcv.epochBytes * rtt) / elapsed
+    const wanted = Math.ceil(2 * perRoundTrip) + SPARE_SEGMENTS * this.#segment
+    if (wanted > rcv.windowLimit) rcv.windowLimit = Math.min(this.#config.maxWindow, wanted)
+    rcv.epochTick = this.#tick
+    rcv.epochBytes = 0
+  }
+
+  /** Milliseconds, at least 1: from the timestamp the peer echoes with its data, else as our own segments were timed. */
+  #roundTrip(tcb: Tcb): number {
+    const { rcv, snd } = tcb
+    if (tcb.timestamps && rcv.tsEcr !== 0) {
+      const sample = (((this.#tick + tcb.tsOffset) | 0) - rcv.tsEcr) | 0
+      if (sample >= 0 && (rcv.rttMs === 0 || sample < rcv.rttMs)) rcv.rttMs = sample
+      else if (sample > 0) rcv.rttMs += (sample - rcv.rttMs) >> 3
+      return Math.max(1, rcv.rttMs)
+    }
+    return Math.max(1, Math.round(snd.srtt / 1000))
   }
 
   #promise(tcb: Tcb, window: number): void {

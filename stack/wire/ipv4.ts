@@ -26,9 +26,10 @@ export function putIpv4(
   source: number,
   destination: number,
   flags: number = IPV4_DF,
+  trafficClass = 0,
 ): void {
   frame[at] = 0x45
-  frame[at + 1] = 0
+  frame[at + 1] = trafficClass
   put16(frame, at + 2, totalLength)
   put16(frame, at + 4, identification)
   put16(frame, at + 6, flags)

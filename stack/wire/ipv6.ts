@@ -11,7 +11,7 @@ export const IPPROTO_FRAGMENT = 44
 export const IPPROTO_NONE = 59
 export const IPPROTO_DESTINATION = 60
 /** RFC 1122's default and that of RFC 8200 hosts (IANA ip-parameters): 64. */
-const HOP_LIMIT = 64
+export const HOP_LIMIT = 64
 
 interface AddressWriter {
   put(bytes: Uint8Array, at: number): void
@@ -30,8 +30,9 @@ export function putIpv6(
   destination: AddressWriter,
   flowLabel: number,
   hopLimit: number = HOP_LIMIT,
+  trafficClass = 0,
 ): void {
-  put32(frame, at, (6 << 28) | (flowLabel & 0xfffff))
+  put32(frame, at, (6 << 28) | (trafficClass << 20) | (flowLabel & 0xfffff))
   put16(frame, at + 4, payloadLength)
   frame[at + 6] = nextHeader
   frame[at + 7] = hopLimit

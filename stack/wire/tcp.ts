@@ -12,6 +12,8 @@ export const ACK = 0x10
 export const URG = 0x20
 export const ECE = 0x40
 export const CWR = 0x80
+/** Accurate ECN (RFC 9768), once the nonce sum: the lowest bit of the byte in front of the other flags. */
+export const AE = 0x100
 
 /** Byte offsets within the header. */
 export const tcpField = {
@@ -34,6 +36,7 @@ const OPTION_SACK_PERMITTED = 4
 const OPTION_SACK = 5
 const OPTION_TIMESTAMPS = 8
 const OPTION_FAST_OPEN = 34
+const OPTION_ACCURATE_ECN_0 = 172
 
 /** RFC 7323 section 2.3: a shift above 14 is used as 14. */
 export const MAX_WINDOW_SHIFT = 14
@@ -154,6 +157,26 @@ export function putFastOpen(frame: Uint8Array, at: number, cookie: Int32Array): 
   return 12
 }
 
+/** Writes AccECN0 (RFC 9768 section 3.2.3) and aligns it: three counters of 24 bits; returns 12. */
+export function putAccurateEcn(
+  frame: Uint8Array,
+  at: number,
+  ect0Bytes: number,
+  ceBytes: number,
+  ect1Bytes: number,
+): number {
+  frame[at] = OPTION_NOP
+  frame[at + 1] = OPTION_ACCURATE_ECN_0
+  frame[at + 2] = 11
+  put16(frame, at + 3, ect0Bytes >>> 8)
+  frame[at + 5] = ect0Bytes
+  put16(frame, at + 6, ceBytes >>> 8)
+  frame[at + 8] = ceBytes
+  put16(frame, at + 9, ect1Bytes >>> 8)
+  frame[at + 11] = ect1Bytes
+  return 12
+}
+
 /** Writes NOP NOP SACK with `blocks` blocks from `edges`; returns 4 + 8 per block. */
 export function putSack(frame: Uint8Array, at: number, edges: Int32Array, blocks: number): number {
   const size = 2 + 8 * blocks
@@ -178,7 +201,7 @@ export function putTcp(
   put16(frame, at + 2, destinationPort)
   put32(frame, at + 4, sequence)
   put32(frame, at + 8, acknowledgment)
-  frame[at + 12] = (headerBytes >>> 2) << 4
+  frame[at + 12] = ((headerBytes >>> 2) << 4) | (flags >>> 8)
   frame[at + 13] = flags
   put16(frame, at + 14, window)
   put32(frame, at + 16, 0)
@@ -186,6 +209,6 @@ export function putTcp(
 
 /** `SYN,ACK`-like text for logs and tests. */
 export function formatFlags(flags: number): string {
-  const names = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR']
+  const names = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR', 'AE']
   return names.filter((_, bit) => (flags & (1 << bit)) !== 0).join(',')
 }

@@ -2,6 +2,7 @@
 
 // Opcodes (enum io_uring_op).
 export const IORING_OP_NOP = 0
+export const IORING_OP_POLL_ADD = 6
 export const IORING_OP_ACCEPT = 13
 export const IORING_OP_ASYNC_CANCEL = 14
 export const IORING_OP_CONNECT = 16
@@ -14,6 +15,9 @@ export const IORING_OP_URING_CMD = 46
 export const IORING_OP_BIND = 56
 export const IORING_OP_LISTEN = 57
 export const IORING_OP_RECV_ZC = 58
+
+// Flags of IORING_OP_POLL_ADD, in `len`.
+export const IORING_POLL_ADD_MULTI = 1 << 0
 
 // io_uring_setup flags.
 export const IORING_SETUP_IOPOLL = 1 << 0

@@ -3,7 +3,16 @@
 /** In the type given to `prepSocket`: nothing waits, EAGAIN and EINPROGRESS are answered instead. */
 export const SOCK_NONBLOCK = 0o4000
 
+// Events of poll(2).
+export const POLLIN = 0x1
+export const POLLPRI = 0x2
+export const POLLOUT = 0x4
+export const POLLERR = 0x8
+export const POLLHUP = 0x10
+export const POLLRDHUP = 0x2000
+
 // Flags of send and receive.
+export const MSG_OOB = 0x1
 export const MSG_PEEK = 0x2
 export const MSG_TRUNC = 0x20
 export const MSG_DONTWAIT = 0x40

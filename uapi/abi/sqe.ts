@@ -136,7 +136,8 @@ export class Sqe {
     return this
   }
 
-  /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken */
+  /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken
+   * @param flags MSG_DONTWAIT; MSG_OOB: the last byte is urgent (RFC 9293 3.8.5) */
   prepSend(fd: number, bytes: Uint8Array, flags = 0): this {
     this.prepRw(abi.IORING_OP_SEND, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
     this.#view.setUint32(28, flags, true)
@@ -165,6 +166,16 @@ export class Sqe {
     view.setUint32(20, optname, true)
     view.setUint32(44, optval === null ? 0 : optval.length, true)
     putU64(view, 48, optval === null ? 0 : this.#addresser.addressOf(optval))
+    return this
+  }
+
+  /**
+   * `io_uring_prep_poll_add(3)`: completes with the events of poll(2) that are true. POLLPRI says that unread data is urgent
+   * (RFC 9293 3.8.5). @param multishot goes on until it is cancelled or the connection ends
+   */
+  prepPollAdd(fd: number, events: number, multishot = false): this {
+    this.prepRw(abi.IORING_OP_POLL_ADD, fd, 0, multishot ? abi.IORING_POLL_ADD_MULTI : 0, 0)
+    this.#view.setUint32(28, events, true)
     return this
   }
 

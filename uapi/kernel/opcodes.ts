@@ -6,6 +6,7 @@ import * as errno from '../abi/errno.ts'
 import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
+import { PollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
@@ -57,6 +58,9 @@ export function execute(context: RingContext, sqe: Sqe): void {
       break
     case abi.IORING_OP_SEND:
       withSocket(context, sqe, (socket) => send(context, sqe, socket))
+      break
+    case abi.IORING_OP_POLL_ADD:
+      withSocket(context, sqe, (socket) => start(new PollRequest(context, sqe, socket), true))
       break
     case abi.IORING_OP_RECV:
       withSocket(context, sqe, (socket) => recv(context, sqe, socket))

@@ -1,7 +1,7 @@
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
-import { SOCK_NONBLOCK } from '../abi/socket.ts'
+import { MSG_OOB, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { type Request, SocketRequest } from './request.ts'
@@ -64,10 +64,12 @@ export class AcceptRequest extends SocketRequest {
 /** IORING_OP_SEND: completes with the bytes the send buffer took; waits while it takes none. */
 export class SendRequest extends SocketRequest {
   readonly #bytes: Uint8Array
+  readonly #urgent: boolean
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
     this.#bytes = bytes
+    this.#urgent = (sqe.opFlags & MSG_OOB) !== 0
   }
 
   protected override queue(): Request[] {
@@ -89,14 +91,15 @@ export class SendRequest extends SocketRequest {
       this.finish(-EPIPE)
       return
     }
-    if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) return
-    if (tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
+    const opening = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
+    if (opening && !tcb.fastOpened) return
+    if (!opening && tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
       this.finish(-EPIPE)
       return
     }
     // Sends of one socket complete in the order they were submitted in.
     if (this.socket.writers[0] !== this) return
-    const taken = stack.tcp.send(tcb, this.#bytes, 0, stack.clock.now())
+    const taken = stack.tcp.send(tcb, this.#bytes, 0, stack.clock.now(), this.#urgent)
     if (taken > 0 || this.#bytes.length === 0) this.finish(taken)
   }
 

@@ -40,6 +40,7 @@ export class Socket {
   readonly writers: Request[] = []
   readonly acceptors: Request[] = []
   readonly connectors: Request[] = []
+  readonly pollers: Request[] = []
   #references = 1
 
   constructor(kernel: Kernel, family: number) {
@@ -102,6 +103,7 @@ export class Socket {
 
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
+    wakeAll(this.pollers)
     if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
     if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
@@ -118,6 +120,7 @@ export class Socket {
 
   /** A connection waits to be accepted: the request submitted first gets it. */
   onAcceptable(): void {
+    wakeAll(this.pollers)
     const first = this.acceptors[0]
     if (first !== undefined) first.context.schedule(first)
   }

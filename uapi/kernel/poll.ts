@@ -1,0 +1,55 @@
+import { CLOSED, ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED } from '../../stack/tcp/state.ts'
+import { IORING_CQE_F_MORE, IORING_POLL_ADD_MULTI } from '../abi/constants.ts'
+import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../abi/socket.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import type { RingContext } from './context.ts'
+import { type Request, SocketRequest } from './request.ts'
+import type { Socket } from './socket.ts'
+
+/** IORING_OP_POLL_ADD, once or multishot: completes with the events that are true, as poll(2) would give them. */
+export class PollRequest extends SocketRequest {
+  readonly #events: number
+  readonly #multishot: boolean
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+    super(context, sqe, socket)
+    this.#events = sqe.opFlags | POLLERR | POLLHUP
+    this.#multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
+  }
+
+  protected override queue(): Request[] {
+    return this.socket.pollers
+  }
+
+  override run(): void {
+    const events = pollEvents(this.socket) & this.#events
+    if (events === 0) return
+    if (this.#multishot && (events & (POLLERR | POLLHUP)) === 0) {
+      this.context.complete(this, events, IORING_CQE_F_MORE)
+    } else this.finish(events)
+  }
+}
+
+/** What poll(2) says of a socket now. */
+function pollEvents(socket: Socket): number {
+  const { listener, tcb } = socket
+  if (listener !== null) return listener.ready.length > 0 ? POLLIN : 0
+  if (tcb === null) return POLLOUT | POLLHUP
+  const { rcv, snd, state } = tcb
+  const ended = rcv.finished || socket.readShut
+  let events = 0
+  if (state === CLOSED) {
+    events |= POLLIN | POLLOUT | POLLRDHUP | POLLHUP
+    if (tcb.error !== 0 && !socket.errorReported) events |= POLLERR
+    return events
+  }
+  if (ended && (socket.writeShut || state >= FIN_WAIT_1) && snd.finQueued) events |= POLLHUP
+  if (ended) events |= POLLIN | POLLRDHUP
+  if (rcv.queuedBytes > 0) events |= POLLIN
+  if (rcv.queuedBytes > 0 && tcb.urgentBytes() > 0) events |= POLLPRI
+  const open = state >= ESTABLISHED || (state === SYN_RECEIVED && tcb.fastOpened)
+  if (open && (snd.room() > 0 || socket.writeShut)) events |= POLLOUT
+  // From now on the peer's progress is an event.
+  if (open && snd.room() === 0) snd.wantsRoom = true
+  return events
+}
