@@ -1,3 +1,4 @@
+import { errnoName } from '../uapi/abi/errno.ts'
 import { type CallResult, Calls, wantedResult, wantedValues } from './calls.ts'
 import type { Live } from './compare.ts'
 import { type Position, ScriptError, UnsupportedError } from './errors.ts'

@@ -132,12 +132,12 @@ describe('calls that block', () => {
 
 describe('settings', () => {
   it('of the kernel become those of the stack', () => {
-    const text = `\`sysctl -w net.ipv4.tcp_timestamps=0\`
+    const text = `\`sysctl -w net.ipv4.tcp_timestamps=0 net.ipv4.tcp_rmem="4096 65536 65535"\`
 0 \`sysctl -q net.inet.tcp.sack.enable=0\`
 +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
 +0 connect(3, ..., ...) = -1 EINPROGRESS
-+0 > S 0:0(0) <mss 1460,nop,wscale 7>`
++0 > S 0:0(0) <mss 1460,nop,wscale 0>`
     expect(line(text)).toBe('PASS s')
   })
   it('not known are noted', () => {

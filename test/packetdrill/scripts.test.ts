@@ -7,13 +7,7 @@ import { reportLine } from '../../packetdrill/report.ts'
 const FOLDER = import.meta.dirname
 
 /** Scripts that show what the stack does wrong. One that passes has to leave this list. */
-const DEFECTS: Readonly<Record<string, string>> = {
-  'rfc9293-3.10.7.4-time-wait-syn.pkt': 'a FIN without data carries PSH',
-  'rfc9293-3.6-active-close.pkt':
-    'a FIN that was acknowledged is sent again behind itself; a FIN without data carries PSH',
-  'rfc9293-3.6-passive-close.pkt': 'a FIN without data carries PSH',
-  'rfc9293-3.6-simultaneous-close.pkt': 'a FIN without data carries PSH',
-}
+const DEFECTS: Readonly<Record<string, string>> = {}
 
 const scripts = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.pkt'))

@@ -149,7 +149,7 @@ describe('SIOCINQ and SIOCOUTQ', () => {
 
 describe('TCP_INFO', () => {
   it('numbers states as Linux does, and says what is known', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ tcp: { maxWindow: 4 << 20 } })
     const { client, server, listener } = pair.connect()
     const info = new abi.TcpInfo()
     const read = (fd: number): number =>
