@@ -1,15 +1,28 @@
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import { put16 } from '../stack/wire/bytes.ts'
-import { pseudoHeaderSum } from '../stack/wire/checksum.ts'
+import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'
 import { putIpv4 } from '../stack/wire/ipv4.ts'
+import { putIpv6 } from '../stack/wire/ipv6.ts'
 import { putMss, putTcp, putTimestamps, putWindowScale, SYN } from '../stack/wire/tcp.ts'
 
 export const NIOV = 4096
 export const HEADROOM = 256
-export const SERVER: number = 0xc0000202 | 0
-export const CLIENT: number = 0xc0000201 | 0
 export const PORT = 9000
+/** Of which version the frames are. */
+export interface Shape {
+  readonly server: IpAddress
+  readonly client: IpAddress
+  /** Bytes in front of the TCP header. */
+  readonly tcpAt: number
+}
+export const SHAPES: Record<string, Shape> = {
+  4: { server: IpAddress.v4(0xc0000202), client: IpAddress.v4(0xc0000201), tcpAt: 34 },
+  6: { server: IpAddress.parse('2001:db8::2')!, client: IpAddress.parse('2001:db8::1')!, tcpAt: 54 },
+}
+/** TCP header with timestamps. */
+export const TCP_BYTES = 32
 /** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
 const FILL = 8192
 
@@ -111,8 +124,8 @@ export class ReplayNic implements Nic {
 
 /** One side of a connection that a script plays. */
 export interface Flow {
-  /** IPv4 address as an integer; `CLIENT` unless given. */
-  address?: number
+  /** The shape's unless given. */
+  client?: IpAddress
   port: number
   seq: number
   ack: number
@@ -122,22 +135,29 @@ export interface Flow {
 
 /** Writes a segment with timestamps, its checksum unfinished; returns its bytes. */
 export function putSegment(
+  shape: Shape,
   bytes: Uint8Array,
   at: number,
   flow: Flow,
   flags: number,
   payload: number,
 ): number {
-  const source = flow.address ?? CLIENT
+  const { server, tcpAt } = shape
+  const client = flow.client ?? shape.client
   const syn = (flags & SYN) !== 0
   const header = 20 + (syn ? 20 : 12)
-  putEthernet(bytes, at, 0x0200, 2, Uint8Array.of(2, 0, 0, 0, 0, 1), 0x0800)
-  putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, source, SERVER)
-  const tcp = at + 34
+  const v4 = server.version === 4
+  putEthernet(bytes, at, 0x0200, 2, Uint8Array.of(2, 0, 0, 0, 0, 1), v4 ? 0x0800 : 0x86dd)
+  if (v4) putIpv4(bytes, at + 14, 20 + header + payload, 1, 6, client.w3, server.w3)
+  else putIpv6(bytes, at + 14, header + payload, 6, client, server, 0)
+  const tcp = at + tcpAt
   putTcp(bytes, tcp, flow.port, PORT, flow.seq, flow.ack, header, flags, 0xffff)
   let used = 20
   if (syn) used += putMss(bytes, tcp + used, 8960) + putWindowScale(bytes, tcp + used + 4, 10)
   putTimestamps(bytes, tcp + used, flow.tsVal, flow.tsEcr)
-  put16(bytes, tcp + 16, pseudoHeaderSum(source, SERVER, 6, header + payload))
-  return 34 + header + payload
+  const sum = v4
+    ? pseudoHeaderSum(client.w3, server.w3, 6, header + payload)
+    : pseudoHeaderSum6(client, server, 6, header + payload)
+  put16(bytes, tcp + 16, sum)
+  return tcpAt + header + payload
 }

@@ -9,7 +9,7 @@ import { Timer, TimerWheel } from '../stack/timers.ts'
 import { get32 } from '../stack/wire/bytes.ts'
 import { ACK, PSH, SYN } from '../stack/wire/tcp.ts'
 import { allocateArea, asNicMemory } from '../uapi/area.ts'
-import { CLIENT, type Flow, NIOV, PORT, putSegment, ReplayNic, SERVER } from './replay.ts'
+import { type Flow, NIOV, PORT, putSegment, ReplayNic, SHAPES } from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
@@ -52,6 +52,7 @@ function memoryInUse(): number {
 class Rig {
   readonly nic = new ReplayNic()
   readonly stack: Stack
+  readonly #clients: IpAddress[] = []
   #time = 1_000_000
 
   constructor(connections: number) {
@@ -63,7 +64,9 @@ class Rig {
       entropy: systemEntropy(),
       tcp: { maxConnections: connections + 1 },
     })
-    this.stack.addAddress(IpAddress.v4(SERVER), true)
+    this.stack.addAddress(SHAPES[4]!.server, true)
+    const { w3 } = SHAPES[4]!.client
+    for (let i = 0; i * PORTS < connections + PORTS; i++) this.#clients.push(IpAddress.v4(w3 + 256 * (i + 1)))
     this.listener = this.stack.tcp.listen(null, PORT, 16)!
   }
   readonly listener: NonNullable<ReturnType<Stack['tcp']['listen']>>
@@ -72,7 +75,7 @@ class Rig {
   segment(flow: Flow, flags: number, payload: number): Uint8Array | undefined {
     this.nic.sent.length = 0
     this.nic.budget = 1
-    this.nic.next = (bytes, at) => putSegment(bytes, at, flow, flags, payload)
+    this.nic.next = (bytes, at) => putSegment(SHAPES[4]!, bytes, at, flow, flags, payload)
     this.pass(1000)
     flow.seq = (flow.seq + payload + ((flags & SYN) !== 0 ? 1 : 0)) | 0
     return this.nic.sent.at(-1)
@@ -86,7 +89,7 @@ class Rig {
   /** A connection that does nothing yet. */
   open(index: number): { flow: Flow; tcb: Tcb } {
     const flow: Flow = {
-      address: CLIENT + 256 * (1 + Math.floor(index / PORTS)),
+      client: this.#clients[Math.floor(index / PORTS)]!,
       port: 10_000 + (index % PORTS),
       seq: index,
       ack: 0,

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { NicMemory } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
-import { IpAddress } from '../stack/ip/address.ts'
 import { Stack } from '../stack/stack.ts'
 import { get32, put16, put32 } from '../stack/wire/bytes.ts'
 import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
@@ -10,21 +9,30 @@ import { allocateArea, asNicMemory } from '../uapi/area.ts'
 import { Kernel } from '../uapi/kernel/kernel.ts'
 import { RingMemory } from '../uapi/ring/memory.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { type Flow, HEADROOM, NIOV, PORT, putSegment, ReplayNic, SERVER } from './replay.ts'
+import {
+  type Flow,
+  HEADROOM,
+  NIOV,
+  PORT,
+  putSegment,
+  ReplayNic,
+  SHAPES,
+  type Shape,
+  TCP_BYTES,
+} from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
 /** Frames per entry of the ring: one burst. */
 const ROUND = 256
-const HEADERS = 14 + 20 + 32
 
 /** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
-function nextSegment(bytes: Uint8Array, at: number, flow: Flow, payload: number): number {
-  put16(bytes, at + 34, flow.port)
-  put32(bytes, at + 38, flow.seq)
-  put32(bytes, at + 42, flow.ack)
+function nextSegment(tcpAt: number, bytes: Uint8Array, at: number, flow: Flow, payload: number): number {
+  put16(bytes, at + tcpAt, flow.port)
+  put32(bytes, at + tcpAt + 4, flow.seq)
+  put32(bytes, at + tcpAt + 8, flow.ack)
   flow.seq = (flow.seq + payload) | 0
-  return HEADERS + payload
+  return tcpAt + TCP_BYTES + payload
 }
 
 /** CPU time in nanoseconds: unlike the wall's, it does not count what others did meanwhile. */
@@ -43,7 +51,8 @@ interface Rig {
 }
 
 /** A stack with `count` established flows, each with a RECV_ZC armed. */
-function makeRig(count: number): Rig {
+function makeRig(shape: Shape, count: number): Rig {
+  const { server, tcpAt } = shape
   const nic = new ReplayNic()
   let time = 1_000_000
   const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
@@ -53,7 +62,7 @@ function makeRig(count: number): Rig {
     clock: { now: () => time },
     entropy: systemEntropy(),
   })
-  stack.addAddress(IpAddress.v4(SERVER), false)
+  stack.addAddress(server, false)
   const kernel = new Kernel({ memoryFor })
   kernel.addStack(stack)
   const ring = Ring.queueInit(256, kernel, {
@@ -72,8 +81,10 @@ function makeRig(count: number): Rig {
     if (res < 0) throw new Error(abi.errnoName(res))
     return res
   }
-  const listener = call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
-  const address = abi.SockaddrIn.of(SERVER, PORT)
+  const listener = call((sqe) =>
+    sqe.prepSocket(server.version === 4 ? abi.AF_INET : abi.AF_INET6, abi.SOCK_STREAM, 0),
+  )
+  const address = abi.sockaddrOf(server, PORT)
   call((sqe) => sqe.prepBind(listener, address))
   call((sqe) => sqe.prepListen(listener, 128))
   const flows: Flow[] = []
@@ -85,18 +96,18 @@ function makeRig(count: number): Rig {
       nic.next = (bytes, at) => {
         if (given) return 0
         given = true
-        return putSegment(bytes, at, flow, flags, 0)
+        return putSegment(shape, bytes, at, flow, flags, 0)
       }
       ring.getEvents()
     }
     nic.sent.length = 0
     single(SYN)
     const answer = nic.sent.at(-1)
-    if (answer === undefined || (answer[47]! & SYN) === 0) {
-      throw new Error(`no SYN,ACK but ${answer === undefined ? 'nothing' : formatFlags(answer[47]!)}`)
+    if (answer === undefined || (answer[tcpAt + 13]! & SYN) === 0) {
+      throw new Error(`no SYN,ACK but ${answer === undefined ? 'nothing' : formatFlags(answer[tcpAt + 13]!)}`)
     }
     flow.seq = (flow.seq + 1) | 0
-    flow.ack = (get32(answer, 38) + 1) | 0
+    flow.ack = (get32(answer, tcpAt + 4) + 1) | 0
     single(ACK)
     const fd = call((sqe) => sqe.prepAccept(listener))
     ring.getSqe()!.prepRecvZc(fd, ifq.zcrxId).setData(2)
@@ -116,11 +127,12 @@ function makeRig(count: number): Rig {
   // Goes on where the last run stopped, so that every flow gets the same number in the long run.
   let turn = 0
   const run = (packets: number, payload: number): void => {
-    for (let at = HEADROOM; at < area.length; at += NIOV) putSegment(area, at, flows[0]!, ACK | PSH, payload)
+    for (let at = HEADROOM; at < area.length; at += NIOV)
+      putSegment(shape, area, at, flows[0]!, ACK | PSH, payload)
     nic.next = (bytes, at) => {
       const flow = flows[turn]!
       turn = turn + 1 === flows.length ? 0 : turn + 1
-      return nextSegment(bytes, at, flow, payload)
+      return nextSegment(tcpAt, bytes, at, flow, payload)
     }
     const before = stack.counters.rxBytes
     let completed = 0
@@ -149,7 +161,7 @@ function makeRig(count: number): Rig {
 }
 
 /** Nanoseconds per packet that writing the frames alone takes: taken off, since a NIC's DMA would do it. */
-function timeFrames(packets: number, payload: number, count: number): number {
+function timeFrames(tcpAt: number, packets: number, payload: number, count: number): number {
   const area = allocateArea(AREA_BYTES, 0)
   const flows: Flow[] = Array.from({ length: count }, (_, i) => ({
     port: 20_000 + i,
@@ -161,7 +173,7 @@ function timeFrames(packets: number, payload: number, count: number): number {
   const start = cpuNs()
   let turn = 0
   for (let i = 0; i < packets; i++) {
-    nextSegment(area, (i & 255) * NIOV + HEADROOM, flows[turn]!, payload)
+    nextSegment(tcpAt, area, (i & 255) * NIOV + HEADROOM, flows[turn]!, payload)
     turn = turn + 1 === count ? 0 : turn + 1
   }
   return (cpuNs() - start) / packets
@@ -187,13 +199,6 @@ export interface StackResult {
   ratio: Spread
 }
 
-const CASES = [
-  { payload: 1448, flows: 1 },
-  { payload: 1448, flows: 64 },
-  { payload: NIOV - HEADROOM - HEADERS, flows: 1 },
-  { payload: NIOV - HEADROOM - HEADERS, flows: 64 },
-]
-
 /**
  * `npm run bench -- stack`: nanoseconds per packet from receive descriptor to refill, over frames that a replaying NIC puts
  * into memory, beside a memcpy of the same payload in the same round.
@@ -204,21 +209,27 @@ export async function main(args: string[]): Promise<void> {
     options: {
       packets: { type: 'string', default: '500000' },
       rounds: { type: 'string', default: '7' },
+      ip: { type: 'string', default: '4' },
       json: { type: 'boolean', default: false },
     },
   })
+  const shape = SHAPES[values.ip]
+  if (shape === undefined) throw new Error('--ip is 4 or 6')
+  const full = NIOV - HEADROOM - shape.tcpAt - TCP_BYTES
+  const small = 1500 + 14 - shape.tcpAt - TCP_BYTES
+  const cases = [small, full].flatMap((payload) => [1, 64].map((flows) => ({ payload, flows })))
   const packets = Number(values.packets)
   const rounds = Number(values.rounds)
-  const samples = CASES.map(() => ({ ns: [] as number[], memcpy: [] as number[], ratio: [] as number[] }))
-  const rigs = CASES.map(({ flows }) => makeRig(flows))
-  for (let i = 0; i < CASES.length; i++) {
-    rigs[i]!.run(packets / 2, CASES[i]!.payload)
-    timeFrames(packets / 2, CASES[i]!.payload, CASES[i]!.flows)
+  const samples = cases.map(() => ({ ns: [] as number[], memcpy: [] as number[], ratio: [] as number[] }))
+  const rigs = cases.map(({ flows }) => makeRig(shape, flows))
+  for (let i = 0; i < cases.length; i++) {
+    rigs[i]!.run(packets / 2, cases[i]!.payload)
+    timeFrames(shape.tcpAt, packets / 2, cases[i]!.payload, cases[i]!.flows)
   }
   for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < CASES.length; i++) {
-      const { payload, flows } = CASES[i]!
-      const frames = timeFrames(packets, payload, flows)
+    for (let i = 0; i < cases.length; i++) {
+      const { payload, flows } = cases[i]!
+      const frames = timeFrames(shape.tcpAt, packets, payload, flows)
       const start = cpuNs()
       rigs[i]!.run(packets, payload)
       const ns = (cpuNs() - start) / packets - frames
@@ -228,7 +239,7 @@ export async function main(args: string[]): Promise<void> {
       samples[i]!.ratio.push(ns / memcpy)
     }
   }
-  const results: StackResult[] = CASES.map(({ payload, flows }, i) => ({
+  const results: StackResult[] = cases.map(({ payload, flows }, i) => ({
     payload,
     flows,
     nsPerPacket: spread(samples[i]!.ns),
@@ -248,5 +259,14 @@ export async function main(args: string[]): Promise<void> {
     }
     console.log()
   }
-  console.log(JSON.stringify({ bench: 'stack', node: process.version, packets, rounds, results }))
+  console.log(
+    JSON.stringify({
+      bench: 'stack',
+      node: process.version,
+      ip: Number(values.ip),
+      packets,
+      rounds,
+      results,
+    }),
+  )
 }

@@ -4,6 +4,7 @@ import type { Nic, NicMemory } from '../driver/nic.ts'
 import { type Clock, SystemClock } from '../stack/clock.ts'
 import { systemEntropy } from '../stack/entropy.ts'
 import { IpAddress } from '../stack/ip/address.ts'
+import type { IpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
 import { allocateArea, asNicMemory } from './area.ts'
@@ -21,7 +22,13 @@ export interface HostOptions {
   /** The address is the stack's alone: it answers and asks ARP or neighbour solicitations for it. Default false: it is the machine's. */
   readonly ownAddress?: boolean
   readonly clock?: Clock
+  /** Bits that the addresses on the link share with ours; needed with `gateway`. Default: every address is on the link. */
+  readonly prefixLength?: number
+  /** Where frames to addresses beyond the link go, IPv4 or IPv6 as text. */
+  readonly gateway?: string
   readonly tcp?: Partial<TcpConfig>
+  /** VLAN tags, limits of reassembly and ICMP. */
+  readonly ip?: Partial<IpConfig>
   /** Fragments taken from the NIC at a time. */
   readonly burst?: number
 }
@@ -52,11 +59,17 @@ export class Host {
         clock: options.clock ?? new SystemClock(),
         entropy: systemEntropy(),
         ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
+        ...(options.ip === undefined ? {} : { ip: options.ip }),
         ...(options.burst === undefined ? {} : { burst: options.burst }),
       })
       const kernel = new Kernel({ memoryFor })
       kernel.addStack(stack)
-      stack.addAddress(address, options.ownAddress ?? false)
+      const bits = options.prefixLength ?? 0
+      if (!Number.isInteger(bits) || bits < 0 || bits > (address.version === 4 ? 32 : 128)) {
+        throw new ArgumentError(`an address has no prefix of ${bits} bits`)
+      }
+      stack.addAddress(address, options.ownAddress ?? false, bits)
+      if (options.gateway !== undefined) stack.setGateway(findGateway(address, options.gateway))
       return new Host(nic, stack, kernel, address)
     } catch (error) {
       nic.close()
@@ -69,6 +82,12 @@ export class Host {
     this.nic.txFlush()
     this.nic.close()
   }
+}
+
+function findGateway(address: IpAddress, text: string): IpAddress {
+  const gateway = IpAddress.parse(text)
+  if (gateway?.version === address.version && gateway.unicast) return gateway
+  throw new ArgumentError(`"${text}" is no gateway for ${address}`, 'it has an address of the same version')
 }
 
 function findAddress(nic: Nic, given: string | undefined): IpAddress {

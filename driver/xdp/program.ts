@@ -6,7 +6,8 @@ import { Assembler, type Register, reg, type Width } from './asm.ts'
  *
  * A key is 24 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1),
  * receive queue (4, host order). Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address,
- * ARP for it included. With the queue in the key, workers on several queues share the map without sharing an entry.
+ * ARP and neighbour solicitations for it included. What is neither plain TCP to a steered port nor to a claimed address
+ * (ICMP errors, fragments and extension headers of the host's own addresses) is the kernel's. With the queue in the key, workers on several queues share the map without sharing an entry.
  * The value (4, host order) is what to do while the queue has no socket, `XDP_PASS` or `XDP_DROP`.
  */
 
@@ -14,6 +15,10 @@ export const STEERING_KEY_BYTES = 24
 export const STEERING_VALUE_BYTES = 4
 
 const PROTOCOL_TCP = 6
+const PROTOCOL_ICMPV6 = 58
+/** RFC 4861 4.3. */
+const NEIGHBOUR_SOLICITATION = 135
+const MULTICAST = 0xff
 
 /** Writes the key for a TCP port (host order) of an address (4 or 16 bytes), or, with port 0, for the whole address. */
 export function steeringKey(address: Uint8Array, port: number, queue: number): Uint8Array {
@@ -42,6 +47,7 @@ const be16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8)
 
 const ETHERTYPE_IPV4 = 0x0800
 const ETHERTYPE_ARP = 0x0806
+const ETHERTYPE_IPV6 = 0x86dd
 const ETHERTYPE_VLAN = 0x8100
 const ETHERTYPE_QINQ = 0x88a8
 /** More-fragments and fragment offset of the IPv4 header, not don't-fragment. */
@@ -69,6 +75,9 @@ interface Reader {
   /** Loads from the bytes asked for last, before anything else touches r2. */
   load(width: Width, dst: Register, offset: number): void
   skip(bytes: number): void
+  /** Where the reader is while assembling, and back there: for what two branches read. */
+  mark(): number
+  reset(mark: number): void
   /** Skips an IPv4 header of that many 32-bit words; leaves what was asked for readable. Clobbers the register. */
   skipHeader(words: Register): void
 }
@@ -100,6 +109,10 @@ function directReader(asm: Assembler, otherwise: string): Reader {
     skip(bytes) {
       at += bytes
     },
+    mark: () => at,
+    reset(mark) {
+      at = mark
+    },
     skipHeader(words) {
       asm.jump('ne', words, 5, otherwise)
       at += 20
@@ -129,6 +142,9 @@ function helperReader(asm: Assembler, otherwise: string): Reader {
     skip(bytes) {
       asm.alu('add', AT, bytes)
     },
+    // The position is in a register: each branch moves its own.
+    mark: () => 0,
+    reset() {},
     skipHeader(words) {
       asm.alu('lsh', words, 2).alu('add', AT, reg(words))
     },
@@ -150,8 +166,12 @@ function parse(asm: Assembler, read: Reader, name: string): void {
     read.skip(4)
   }
   asm.label(`${name} network`)
+  const network = read.mark()
   read.untagged(5)
-  asm.jump('eq', 5, be16(ETHERTYPE_IPV4), `${name} ipv4`).jump('ne', 5, be16(ETHERTYPE_ARP), 'pass')
+  asm
+    .jump('eq', 5, be16(ETHERTYPE_IPV4), `${name} ipv4`)
+    .jump('eq', 5, be16(ETHERTYPE_IPV6), `${name} ipv6`)
+    .jump('ne', 5, be16(ETHERTYPE_ARP), 'pass')
 
   read.need(28)
   read.load(2, 3, 2)
@@ -175,6 +195,42 @@ function parse(asm: Assembler, read: Reader, name: string): void {
   read.need(4)
   read.load(2, 3, 2)
   asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
+
+  read.reset(network)
+  parseIpv6(asm, read, name)
+}
+
+/** The same for IPv6, whose header comes next. */
+function parseIpv6(asm: Assembler, read: Reader, name: string): void {
+  const loadAddress = (offset: number): void => {
+    for (let at = 0; at < 16; at += 4) {
+      read.load(4, 3, offset + at)
+      asm.stx(4, FRAME, KEY + at, 3)
+    }
+  }
+  asm.label(`${name} ipv6`)
+  read.need(40)
+  read.load(1, 3, 0)
+  asm.alu('rsh', 3, 4).jump('ne', 3, 6, 'pass')
+  loadAddress(24)
+  read.load(1, 5, 6)
+  read.load(1, 3, 24)
+  asm.jump('eq', 3, MULTICAST, `${name} group`).jump('ne', 5, PROTOCOL_TCP, 'claimed')
+  const at = read.mark()
+  read.skip(40)
+  read.need(4)
+  read.load(2, 3, 2)
+  asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
+
+  // Who asks for the hardware address of an address does so at a group that several can share: the target counts.
+  read.reset(at)
+  asm.label(`${name} group`).jump('ne', 5, PROTOCOL_ICMPV6, 'pass')
+  read.skip(40)
+  read.need(24)
+  read.load(1, 3, 0)
+  asm.jump('ne', 3, NEIGHBOUR_SOLICITATION, 'pass')
+  loadAddress(8)
+  asm.goto('claimed')
 }
 
 /**

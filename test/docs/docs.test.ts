@@ -7,6 +7,7 @@ import { buildProgram } from '../../daemon/cli/program.ts'
 import { NicStats } from '../../driver/nic.ts'
 import { receive } from '../../examples/receive.ts'
 import { Counters } from '../../stack/counters.ts'
+import { defaultIpConfig } from '../../stack/ip/options.ts'
 import { defaultTcpConfig } from '../../stack/tcp/options.ts'
 import {
   anchors,
@@ -187,7 +188,7 @@ describe('pages', () => {
     const rows = new Map(
       tableRows(read('docs/api/stack.md')).map((row) => [row[0]!.replaceAll('`', ''), row[1]]),
     )
-    for (const [name, value] of Object.entries(defaultTcpConfig)) {
+    for (const [name, value] of Object.entries({ ...defaultTcpConfig, ...defaultIpConfig, vlan: 'none' })) {
       expect(rows.get(name)?.replaceAll(',', ''), name).toBe(`${value}`)
     }
   })

@@ -13,6 +13,8 @@ export interface VethPairOptions {
   mtu?: number
   /** Queues. */
   queues?: number
+  /** Both ends have IPv6 addresses too; otherwise IPv6 is off, so that nothing is sent that a test did not ask for. */
+  ipv6?: boolean
 }
 
 export class VethPair {
@@ -25,8 +27,10 @@ export class VethPair {
   readonly peerDevice = 'zc1'
   readonly ourAddress = '10.77.0.2'
   readonly peerAddress = '10.77.0.1'
+  readonly ourAddress6 = 'fd00:77::2'
+  readonly peerAddress6 = 'fd00:77::1'
 
-  constructor({ mtu = 1500, queues = 1 }: VethPairOptions = {}) {
+  constructor({ mtu = 1500, queues = 1, ipv6 = false }: VethPairOptions = {}) {
     const name = `zcrx-t${process.pid}-${created++}`
     this.ours = `${name}o`
     this.peer = `${name}p`
@@ -35,19 +39,20 @@ export class VethPair {
     try {
       for (const ns of [this.ours, this.peer]) {
         ip('netns', 'add', ns)
-        this.run(ns, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6')
+        if (!ipv6) this.run(ns, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6')
         ip('-n', ns, 'link', 'set', 'lo', 'up')
       }
       const peer = ['peer', 'name', this.peerDevice, 'netns', this.peer]
       // Said for one end, a number of queues holds for both; unsaid, both have one.
       const many = queues > 1 ? ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`] : []
       ip('-n', this.ours, 'link', 'add', this.device, ...many, 'type', 'veth', ...peer)
-      for (const [ns, device, address] of [
-        [this.ours, this.device, this.ourAddress],
-        [this.peer, this.peerDevice, this.peerAddress],
+      for (const [ns, device, address, address6] of [
+        [this.ours, this.device, this.ourAddress, this.ourAddress6],
+        [this.peer, this.peerDevice, this.peerAddress, this.peerAddress6],
       ] as const) {
         ip('-n', ns, 'link', 'set', device, 'mtu', `${mtu}`, 'up')
         ip('-n', ns, 'address', 'add', `${address}/24`, 'dev', device)
+        if (ipv6) ip('-n', ns, 'address', 'add', `${address6}/64`, 'dev', device, 'nodad')
       }
       // The link comes up a moment after both ends are.
       for (

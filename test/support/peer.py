@@ -1,6 +1,6 @@
 """What an ordinary Linux does at the other end, for tests.
 
-Usage: peer.py ping ADDRESS              exit status 0 when an echo reply comes within a second
+Usage: peer.py ping ADDRESS [BYTES]      exit status 0 when an echo reply with the same bytes comes within a second
        peer.py serve ADDRESS PORT        prints "ready", accepts connections and echoes, until killed
        peer.py echo ADDRESS PORT TEXT    sends the text to such a server, prints what comes back
        peer.py stream ADDRESS PORT BYTES [ANSWER]
@@ -24,12 +24,20 @@ def checksum(data):
 
 
 if command == "ping":
-    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    head = struct.pack(">BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, 1)
-    raw.sendto(head[:2] + struct.pack(">H", checksum(head)) + head[4:], (address, 0))
+    six = ":" in address
+    raw = socket.socket(
+        socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
+    )
+    head = struct.pack(">BBHHH", 128 if six else 8, 0, 0, os.getpid() & 0xFFFF, 1)
+    data = bytes(i % 251 for i in range(int(rest[0]) if rest else 0))
+    # The kernel fills in the checksum of ICMPv6.
+    message = head + data + bytes(len(data) % 2)
+    raw.sendto(head[:2] + struct.pack(">H", checksum(message)) + head[4:] + data, (address, 0))
     while select.select([raw], [], [], 1)[0]:
-        packet = raw.recv(2048)
-        if packet[20] == 0 and packet[24:26] == head[4:6]:
+        packet = raw.recv(65536)
+        if not six:
+            packet = packet[20:]
+        if packet[0] == (129 if six else 0) and packet[4:] == head[4:] + data:
             sys.exit(0)
     sys.exit(1)
 elif command == "serve":
@@ -47,7 +55,7 @@ elif command == "echo":
 elif command == "stream":
     period = bytes(range(251)) * 1024
     left = int(rest[1])
-    connection = socket.socket()
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     connection.connect((address, int(rest[0])))
     while left > 0:

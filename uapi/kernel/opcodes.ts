@@ -190,6 +190,10 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -errno.EADDRNOTAVAIL)
     return
   }
+  if (stack.link.nextHop(sockaddr.address) === null) {
+    reply(context, sqe, -errno.ENETUNREACH)
+    return
+  }
   const port = socket.bound?.port ?? 0
   const tcb = stack.tcp.connect(
     local,

@@ -1,3 +1,5 @@
+import { IpAddress } from '../../../stack/ip/address.ts'
+
 /** Frames for the driver's tests, with only what an XDP program looks at. */
 
 export const OURS = Uint8Array.of(10, 77, 0, 2)
@@ -47,6 +49,31 @@ export function ipv4(
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16)
   view.setUint16(10, ~sum & 0xffff)
   return packet
+}
+
+export const OURS6 = address6('fd00:77::2')
+export const PEER6 = address6('fd00:77::1')
+
+export function address6(text: string): Uint8Array {
+  return IpAddress.parse(text)!.bytes()
+}
+
+/** An IPv6 packet; `extensions` are whole headers whose first byte is filled in. */
+export function ipv6(
+  payload: Uint8Array,
+  { destination = OURS6, protocol = 6, version = 6 }: Ipv4Options = {},
+  extensions: [number, Uint8Array][] = [],
+): Uint8Array {
+  const kinds = [...extensions.map(([kind]) => kind), protocol]
+  const rest = extensions.flatMap(([, bytes], i) => [...bytes.with(0, kinds[i + 1]!)])
+  const length = rest.length + payload.length
+  const head = [version << 4, 0, 0, 0, length >> 8, length & 255, kinds[0]!, 64]
+  return Uint8Array.of(...head, ...PEER6, ...destination, ...rest, ...payload)
+}
+
+/** A neighbour solicitation without options. */
+export function solicitation(target: Uint8Array): Uint8Array {
+  return Uint8Array.of(135, 0, 0, 0, 0, 0, 0, 0, ...target)
 }
 
 /** A TCP segment, or the start of a UDP datagram: ports, then whatever. */

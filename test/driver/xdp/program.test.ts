@@ -3,7 +3,20 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { XdpNic } from '../../../driver/xdp/index.ts'
 import { steeringKey } from '../../../driver/xdp/program.ts'
 import { VethPair } from '../../support/netns.ts'
-import { arp, ethernet, hex, ipv4, OURS, PEER, tcp } from './frames.ts'
+import {
+  address6,
+  arp,
+  ethernet,
+  hex,
+  ipv4,
+  ipv6,
+  OURS,
+  OURS6,
+  PEER,
+  PEER6,
+  solicitation,
+  tcp,
+} from './frames.ts'
 import { memoryFor, obstacle, script } from './setup.ts'
 
 test('a steering key is a v4-mapped address, a port in network order, the protocol and the queue', () => {
@@ -13,6 +26,9 @@ test('a steering key is a v4-mapped address, a port in network order, the protoc
   expect(hex(steeringKey(OURS, 0, 258))).toBe(
     '00000000000000000000ffff0a4d0002' + '0000' + '0000' + '02010000',
   )
+  expect(hex(steeringKey(OURS6, 0x1234, 0))).toBe(
+    'fd000077000000000000000000000002' + '1234' + '0600' + '00000000',
+  )
 })
 
 const PASS = 2
@@ -21,6 +37,8 @@ const VLAN = 0x8100
 const QINQ = 0x88a8
 const PORT = 9000
 const CLAIMED = Uint8Array.of(10, 77, 0, 99)
+const CLAIMED6 = address6('fd00:77::99')
+const GROUP6 = address6('ff02::1:ff00:99')
 const MORE_FRAGMENTS = 0x2000
 const DONT_FRAGMENT = 0x4000
 
@@ -40,7 +58,48 @@ const cases: [string, Uint8Array, number][] = [
   ['a later fragment', ethernet(0x800, ipv4(tcp(PORT), { fragment: 185 })), PASS],
   ['a header length below 5', ethernet(0x800, steered.with(0, 0x44)), PASS],
   ['version 6 in an IPv4 frame', ethernet(0x800, ipv4(tcp(PORT), { version: 6 })), PASS],
-  ['IPv6', ethernet(0x86dd, new Uint8Array(60)), PASS],
+  ['IPv6 of version 0', ethernet(0x86dd, new Uint8Array(60)), PASS],
+  ['our port over IPv6', ethernet(0x86dd, ipv6(tcp(PORT))), REDIRECT],
+  ['our port over IPv6 in two VLANs', ethernet(0x86dd, ipv6(tcp(PORT)), [QINQ, VLAN]), REDIRECT],
+  ['another port over IPv6', ethernet(0x86dd, ipv6(tcp(PORT + 1))), PASS],
+  ['our port on another IPv6 address', ethernet(0x86dd, ipv6(tcp(PORT), { destination: PEER6 })), PASS],
+  ['our port behind options', ethernet(0x86dd, ipv6(tcp(PORT), {}, [[60, new Uint8Array(8)]])), PASS],
+  ['our port in a fragment of IPv6', ethernet(0x86dd, ipv6(tcp(PORT), {}, [[44, new Uint8Array(8)]])), PASS],
+  ['ICMPv6', ethernet(0x86dd, ipv6(tcp(PORT), { protocol: 58 })), PASS],
+  ['TCP to a claimed IPv6 address', ethernet(0x86dd, ipv6(tcp(1), { destination: CLAIMED6 })), REDIRECT],
+  [
+    'a fragment to a claimed IPv6 address',
+    ethernet(0x86dd, ipv6(tcp(1), { destination: CLAIMED6 }, [[44, new Uint8Array(8)]])),
+    REDIRECT,
+  ],
+  [
+    'ICMPv6 to a claimed address',
+    ethernet(0x86dd, ipv6(tcp(1), { destination: CLAIMED6, protocol: 58 })),
+    REDIRECT,
+  ],
+  [
+    'a solicitation for a claimed address',
+    ethernet(0x86dd, ipv6(solicitation(CLAIMED6), { destination: GROUP6, protocol: 58 })),
+    REDIRECT,
+  ],
+  [
+    'a solicitation for an address of the kernel',
+    ethernet(0x86dd, ipv6(solicitation(OURS6), { destination: GROUP6, protocol: 58 })),
+    PASS,
+  ],
+  [
+    'an advertisement to all',
+    ethernet(0x86dd, ipv6(solicitation(CLAIMED6).with(0, 136), { destination: GROUP6, protocol: 58 })),
+    PASS,
+  ],
+  ['TCP to a group', ethernet(0x86dd, ipv6(tcp(PORT), { destination: GROUP6 })), PASS],
+  ['an IPv6 header alone', ethernet(0x86dd, ipv6(new Uint8Array(0))), PASS],
+  ['half an IPv6 header', ethernet(0x86dd, ipv6(new Uint8Array(0)).slice(0, 20)), PASS],
+  [
+    'half a solicitation',
+    ethernet(0x86dd, ipv6(solicitation(CLAIMED6), { destination: GROUP6, protocol: 58 }).slice(0, 60)),
+    PASS,
+  ],
   ['ARP for an address of the kernel', ethernet(0x806, arp(OURS)), PASS],
   ['ARP for a claimed address', ethernet(0x806, arp(CLAIMED)), REDIRECT],
   ['ARP for a claimed address in a VLAN', ethernet(0x806, arp(CLAIMED), [VLAN]), REDIRECT],
@@ -71,7 +130,9 @@ describe.skipIf(obstacle !== '')('verdicts', () => {
     nic = XdpNic.open({ device: pair.device, netns: pair.oursPath })
     nic.attach(memoryFor(nic))
     nic.steer(OURS, PORT)
+    nic.steer(OURS6, PORT)
     nic.claim(CLAIMED)
+    nic.claim(CLAIMED6)
   })
   afterAll(() => {
     nic?.close()

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../stack/ip/address.ts'
+import * as abi from '../../uapi/abi/index.ts'
+import { bytesOf, RingPair } from '../support/ring-pair.ts'
+import { CLIENT, CLIENT6, SERVER, SERVER6 } from '../support/stack-pair.ts'
+
+const socket = (pair: RingPair, family: number): number =>
+  pair.call((sqe) => sqe.prepSocket(family, abi.SOCK_STREAM, 0))
+
+describe('sockets of AF_INET6', () => {
+  it('have the kernel’s sockaddr_in6, byte for byte', () => {
+    const bytes = abi.SockaddrIn6.of(IpAddress.parse('2001:db8::1')!, 9000)
+    expect(Buffer.from(bytes).toString('hex')).toBe(
+      '0a00232800000000' + '20010db8000000000000000000000001' + '00000000',
+    )
+    const mapped = new abi.SockaddrIn6(abi.SockaddrIn6.of(IpAddress.parse('192.0.2.1')!, 1))
+    expect(Buffer.from(mapped.bytes.subarray(8, 24)).toString('hex')).toBe('00000000000000000000ffffc0000201')
+    expect([mapped.family, mapped.port, mapped.address.toString(), mapped.flowInfo, mapped.scopeId]).toEqual([
+      abi.AF_INET6,
+      1,
+      '192.0.2.1',
+      0,
+      0,
+    ])
+    expect(abi.sockaddrOf(CLIENT, 1).length).toBe(16)
+    expect(abi.sockaddrOf(CLIENT6, 1).length).toBe(28)
+  })
+
+  it('carry data into the area like any other', () => {
+    const pair = new RingPair({ version: 6 })
+    const { client, server } = pair.connect()
+    pair.submit((sqe) => sqe.prepRecvZc(server, 0), 1)
+    const data = bytesOf(20_000)
+    pair.send(client, data)
+    const found = pair.drain()
+    expect(Buffer.concat(found.map((completion) => pair.bytes(completion)))).toEqual(Buffer.from(data))
+    expect(pair.stats().copiedBytes).toBe(0)
+  })
+
+  it('report the peer with its sockaddr', () => {
+    const pair = new RingPair({ version: 6 })
+    const { listener } = pair.connect()
+    const client = socket(pair, abi.AF_INET6)
+    const remote = abi.SockaddrIn6.of(SERVER6, 9000)
+    const local = abi.SockaddrIn6.of(CLIENT6, 5555)
+    expect(pair.call((sqe) => sqe.prepBind(client, local))).toBe(0)
+    pair.submit((sqe) => sqe.prepConnect(client, remote), 0xfffe)
+    const bytes = new Uint8Array(28)
+    expect(pair.call((sqe) => sqe.prepAccept(listener, bytes))).toBeGreaterThan(0)
+    const peer = new abi.SockaddrIn6(bytes)
+    expect([peer.family, peer.address.toString(), peer.port]).toEqual([abi.AF_INET6, '2001:db8::1', 5555])
+  })
+
+  it('take IPv4 at the wildcard, v4-mapped, as Linux does without IPV6_V6ONLY', () => {
+    const pair = new RingPair()
+    const stack = pair.server
+    expect(stack.tcp.listen(IpAddress.any6, 9000, 4)).not.toBeNull()
+    expect(stack.tcp.listen(IpAddress.any4, 9000, 4)).toBeNull()
+    expect(stack.tcp.listen(SERVER, 9000, 4)).toBeNull()
+    const only6 = stack.tcp.listen(IpAddress.any6, 9001, 4)!
+    stack.tcp.unlisten(only6)
+    const options = only6.options.with({ v6Only: true })
+    expect(stack.tcp.listen(IpAddress.any6, 9001, 4, options)).not.toBeNull()
+    expect(stack.tcp.listen(IpAddress.any4, 9001, 4)).not.toBeNull()
+    expect(stack.tcp.listen(null, 9001, 4)).toBeNull()
+    expect(stack.tcp.listen(SERVER6, 9002, 4)).not.toBeNull()
+    expect(stack.tcp.listen(SERVER, 9002, 4)).not.toBeNull()
+
+    const client = socket(pair, abi.AF_INET6)
+    const local = abi.SockaddrIn6.of(CLIENT, 0)
+    const remote = abi.SockaddrIn6.of(SERVER, 9000)
+    expect(pair.call((sqe) => sqe.prepBind(client, local))).toBe(0)
+    expect(pair.call((sqe) => sqe.prepConnect(client, remote))).toBe(0)
+  })
+
+  it('answer misuse with the errno Linux has for it', () => {
+    const pair = new RingPair({ version: 6 })
+    const v6 = socket(pair, abi.AF_INET6)
+    const v4 = socket(pair, abi.AF_INET)
+    const [in4, in6] = [abi.SockaddrIn.of(SERVER, 1), abi.SockaddrIn6.of(SERVER6, 1)]
+    const padded = new Uint8Array(28)
+    padded.set(in4)
+    expect(pair.call((sqe) => sqe.prepBind(v6, in4))).toBe(-abi.EINVAL)
+    expect(pair.call((sqe) => sqe.prepBind(v6, padded))).toBe(-abi.EAFNOSUPPORT)
+    expect(pair.call((sqe) => sqe.prepBind(v4, in6))).toBe(-abi.EAFNOSUPPORT)
+    expect(pair.call((sqe) => sqe.prepConnect(v4, in6))).toBe(-abi.EAFNOSUPPORT)
+    expect(
+      pair.call((sqe) => sqe.prepBind(v6, abi.SockaddrIn6.of(IpAddress.parse('2001:db8::99')!, 1))),
+    ).toBe(-abi.EADDRNOTAVAIL)
+    expect(pair.call((sqe) => sqe.prepBind(v6, in6.subarray(0, 24)))).toBe(0)
+    const mapped = abi.SockaddrIn6.of(SERVER, 1)
+    expect(pair.call((sqe) => sqe.prepConnect(v6, mapped))).toBe(-abi.ENETUNREACH)
+  })
+})
