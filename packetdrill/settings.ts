@@ -63,7 +63,7 @@ export function settingsOf(script: Script): Settings {
     if (!known.has(option.name) && !WITHOUT_MEANING.has(option.name))
       notes.push(`${option.at.line}: option --${option.name} is not known`)
   }
-  const tcp: Partial<Record<string, number | boolean>> = {}
+  const tcp: Partial<Record<string, Setting>> = {}
   const firstLine = script.events[0]?.at.line ?? Number.POSITIVE_INFINITY
   for (const block of script.blocks) if (block.at.line < firstLine) applyShell(block, tcp, notes)
   // Settings made while a script runs can't change a stack that runs: those before anything else are made before.
@@ -118,7 +118,8 @@ function lenientOf(option: ScriptOption | undefined): readonly Switch[] {
   return switches
 }
 
-type Apply = (value: readonly number[]) => Partial<Record<string, number | boolean>>
+type Setting = number | boolean | string
+type Apply = (value: readonly number[], text: string) => Partial<Record<string, Setting>>
 
 const milliseconds =
   (key: string): Apply =>
@@ -130,6 +131,21 @@ const feature =
   (key: string): Apply =>
   ([value = 0]) => ({ [key]: value !== 0 })
 
+const seconds =
+  (key: string): Apply =>
+  ([value = 0]) => ({ [key]: value * 1_000_000 })
+const choice =
+  (key: string, names: readonly string[]): Apply =>
+  ([value = 0]) => {
+    const name = names[value]
+    return name === undefined ? {} : { [key]: name }
+  }
+/** FreeBSD's newreno is our reno. */
+const algorithm: Apply = (_value, text) => {
+  if (text === 'cubic') return { congestion: 'cubic' }
+  return text === 'reno' || text === 'newreno' ? { congestion: 'reno' } : {}
+}
+
 /** Kernel settings by name, and what they are here. What `TcpConfig` does not have is left out. */
 const TABLE: Readonly<Record<string, Apply>> = {
   'net.ipv4.tcp_timestamps': feature('timestamps'),
@@ -139,6 +155,18 @@ const TABLE: Readonly<Record<string, Apply>> = {
   'net.ipv4.tcp_syn_retries': number('synRetries'),
   'net.ipv4.tcp_synack_retries': number('synAckRetries'),
   'net.ipv4.tcp_retries2': number('dataRetries'),
+  'net.ipv4.tcp_ecn': choice('ecn', ['off', 'request', 'accept', 'accurate', 'request', 'accept']),
+  'net.inet.tcp.ecn.enable': choice('ecn', ['off', 'request', 'accept', 'accurate']),
+  'net.ipv4.tcp_recovery': ([value = 1]) => ({ rack: (value & 1) !== 0 }),
+  'net.ipv4.tcp_mtu_probing': feature('blackHoleDetection'),
+  'net.inet.tcp.pmtud_blackhole_detection': feature('blackHoleDetection'),
+  'net.ipv4.tcp_invalid_ratelimit': ([value = 500]) =>
+    value === 0 ? { invalidAcksPerSecond: Number.MAX_SAFE_INTEGER } : {},
+  'net.ipv4.tcp_keepalive_time': seconds('keepIdleUs'),
+  'net.ipv4.tcp_keepalive_intvl': seconds('keepIntervalUs'),
+  'net.ipv4.tcp_keepalive_probes': number('keepCount'),
+  'net.ipv4.tcp_congestion_control': algorithm,
+  'net.inet.tcp.cc.algorithm': algorithm,
   'net.ipv4.tcp_challenge_ack_limit': number('challengeAcksPerSecond'),
   'net.ipv4.tcp_syncookies': feature('synCookies'),
   'net.inet.tcp.syncookies': feature('synCookies'),
@@ -164,16 +192,14 @@ const TABLE: Readonly<Record<string, Apply>> = {
 const ASSIGNMENT = /(?:\/proc\/sys\/)?\b((?:net|kern)[./][\w./-]+?)\s*=\s*(?:"([^"]*)"|'([^']*)'|([\w.-]+))/g
 
 /** Finds settings of the kernel in a shell block and translates those that are known. */
-function applyShell(
-  block: ShellBlock,
-  tcp: Partial<Record<string, number | boolean>>,
-  notes: string[],
-): void {
+function applyShell(block: ShellBlock, tcp: Partial<Record<string, Setting>>, notes: string[]): void {
   for (const found of block.text.matchAll(ASSIGNMENT)) {
     const name = found[1]!.replaceAll('/', '.')
-    const value = (found[2] ?? found[3] ?? found[4] ?? '').trim().split(/\s+/).map(Number)
+    const text = (found[2] ?? found[3] ?? found[4] ?? '').trim()
+    const value = text.split(/\s+/).map(Number)
     const apply = Object.hasOwn(TABLE, name) ? TABLE[name]! : null
-    const changes = apply === null || value.some(Number.isNaN) ? {} : apply(value)
+    const changes =
+      apply === null || (apply !== algorithm && value.some(Number.isNaN)) ? {} : apply(value, text)
     let used = false
     for (const [key, change] of Object.entries(changes)) {
       if (change === undefined || !Object.hasOwn(defaultTcpConfig, key)) continue

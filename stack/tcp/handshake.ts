@@ -149,6 +149,7 @@ export class Handshake {
     snd.una = snd.iss
     snd.nxt = (snd.iss + 1) | 0
     snd.max = snd.nxt
+    snd.rto = this.#context.config.initialRtoUs
   }
 
   #syn(listener: Listener, segment: Segment, now: number, after: number | undefined): void {

@@ -257,7 +257,7 @@ export class TcpInput {
   }
 
   #reportDuplicate(tcb: Tcb, segment: Segment): void {
-    if (!tcb.sack || segment.length === 0) return
+    if (!tcb.sack || !this.#context.config.dsack || segment.length === 0) return
     tcb.rcv.hasDsack = true
     tcb.rcv.dsackStart = segment.seq
     tcb.rcv.dsackEnd = (segment.seq + segment.length) | 0
@@ -507,7 +507,7 @@ export class TcpInput {
     const known = seqDiff(rcv.nxt, start)
     if (known > 0) {
       counters.duplicateBytes += known
-      if (tcb.sack) {
+      if (tcb.sack && this.#context.config.dsack) {
         rcv.hasDsack = true
         rcv.dsackStart = start
         rcv.dsackEnd = rcv.nxt
@@ -531,7 +531,7 @@ export class TcpInput {
     }
     if (rcv.ooo.duplicateBytes > 0) {
       counters.duplicateBytes += rcv.ooo.duplicateBytes
-      if (tcb.sack) {
+      if (tcb.sack && this.#context.config.dsack) {
         rcv.hasDsack = true
         rcv.dsackStart = rcv.ooo.duplicateStart
         rcv.dsackEnd = rcv.ooo.duplicateEnd

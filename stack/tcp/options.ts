@@ -16,6 +16,8 @@ export interface TcpConfig {
   synRetries: number
   /** SYN,ACK retransmissions before a half-open connection is given up. */
   synAckRetries: number
+  /** Retransmission timeout before the first measurement (RFC 6298 2.1). */
+  initialRtoUs: number
   /** Data retransmissions before the connection is given up: R2 of RFC 9293 3.8.3. */
   dataRetries: number
   /** Most connections in SYN-RECEIVED per listener; beyond it SYNs are answered with cookies. */
@@ -46,6 +48,8 @@ export interface TcpConfig {
   ecn: EcnMode
   timestamps: boolean
   sack: boolean
+  /** Duplicates are reported (RFC 2883). */
+  dsack: boolean
   windowScaling: boolean
 }
 
@@ -57,6 +61,7 @@ export const defaultTcpConfig: TcpConfig = {
   finWait2Us: 60_000_000,
   synRetries: 7,
   synAckRetries: 5,
+  initialRtoUs: 1_000_000,
   dataRetries: 15,
   maxHalfOpen: 1024,
   synCookies: true,
@@ -74,5 +79,6 @@ export const defaultTcpConfig: TcpConfig = {
   ecn: 'accept',
   timestamps: true,
   sack: true,
+  dsack: true,
   windowScaling: true,
 }

@@ -6,8 +6,6 @@ const NOTHING = new Uint8Array(0)
 const SMALL_RING = 4096
 const idleRings: Uint8Array<ArrayBuffer>[] = []
 
-/** RFC 6298 (2.1): before the first measurement. */
-export const INITIAL_RTO_US = 1_000_000
 /** RFC 6298 (2.4) asks for 1 s; like Linux and the BSDs we use 200 ms, which suits today's delayed ACKs of 40 ms. */
 export const MIN_RTO_US = 200_000
 export const MAX_RTO_US = 120_000_000
@@ -57,7 +55,7 @@ export class Sender {
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
   rttvar = 0
-  rto = INITIAL_RTO_US
+  rto = 0
   /** Consecutive timeouts. */
   retries = 0
   /** When SND.UNA last moved, or something was first sent after a pause (microseconds). */

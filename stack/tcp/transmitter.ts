@@ -24,6 +24,9 @@ const PEER_DELAYED_ACK_US = 200_000
 /** RFC 9293 3.8.6.2.1: a small segment that silly window avoidance holds back leaves after this (0.1 to 1 s). */
 const OVERRIDE_US = 200_000
 
+/** RFC 6298 (5.7). */
+const LEAST_RTO_AFTER_LOST_SYN_US = 3_000_000
+
 /** How far ahead of its time a segment may leave when pacing: the timer ticks in milliseconds. */
 const PACE_QUANTUM_US = 1000
 
@@ -68,7 +71,7 @@ export class Transmitter {
     if (snd.synAt > 0) snd.measure(now - snd.synAt)
     else if (snd.synAt < 0) {
       snd.cwnd = snd.mss
-      snd.rto = 3_000_000
+      snd.rto = Math.max(LEAST_RTO_AFTER_LOST_SYN_US, this.#context.config.initialRtoUs)
     }
     snd.retries = 0
     snd.smallEnd = snd.una

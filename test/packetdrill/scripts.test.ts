@@ -6,9 +6,6 @@ import { reportLine } from '../../packetdrill/report.ts'
 
 const FOLDER = import.meta.dirname
 
-/** Scripts that show what the stack does wrong. One that passes has to leave this list. */
-const DEFECTS: Readonly<Record<string, string>> = {}
-
 const scripts = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.pkt'))
   .sort()
@@ -20,9 +17,7 @@ describe('scripts', () => {
       const notServed = result.outcome === 'skip' && result.message === 'IPv6 not served'
       return result.outcome !== 'pass' && !notServed
     })
-    if (Object.hasOwn(DEFECTS, name))
-      expect(bad.length, `${name} passes: no defect any more`).toBeGreaterThan(0)
-    else expect(bad.map(reportLine)).toEqual([])
+    expect(bad.map(reportLine)).toEqual([])
   })
 
   it('are named after what they test', () => {
