@@ -1,5 +1,5 @@
 import * as abi from '../uapi/abi/index.ts'
-import { type Position, ScriptError, UnsupportedError } from './errors.ts'
+import { ScriptError, UnsupportedError } from './errors.ts'
 import { type Flows, SCRIPT_PORT } from './flow.ts'
 import type { Host } from './host.ts'
 import { errnoNumber, numberValue } from './names.ts'
@@ -124,10 +124,11 @@ export class Calls {
   /** On a blocking descriptor a send goes on until all is taken; a ring's completes with what there was room for. */
   send(call: Call, done: Done, length: number, flags: number): () => void {
     const fd = call.args[0]!
+    const bytes = new Uint8Array(length)
     let sent = 0
     let giveUp = (): void => {}
     const next = (): void => {
-      const bytes = new Uint8Array(length - sent)
+      const rest = bytes.subarray(sent)
       giveUp = this.#simple(
         fd,
         ({ res }) => {
@@ -137,7 +138,7 @@ export class Calls {
           if (more) next()
           else done({ res: sent > 0 ? sent : res, values: null })
         },
-        (sqe, live) => sqe.prepSend(live, bytes, flags),
+        (sqe, live) => sqe.prepSend(live, rest, flags),
       )
     }
     next()
@@ -207,6 +208,32 @@ export class Calls {
     )
   }
 
+  /** Of one descriptor; what has not happened when time is up is known only of a poll that does not wait. */
+  poll(call: Call, done: Done): () => void {
+    const [list, , timeout] = needArgs(call, 3)
+    const item = list!.kind === 'list' && list!.items.length === 1 ? list!.items[0]! : null
+    if (item?.kind !== 'struct') throw new UnsupportedError(call.at, 'poll but of one descriptor')
+    const fd = item.fields.get('fd')
+    const events = item.fields.get('events')
+    if (fd === undefined || events === undefined)
+      throw new ScriptError(item.at, 'a pollfd has fd, events and revents')
+    const waits = numberValue(timeout!, 'timeout') !== 0
+    if (waits && call.result === 0) throw new UnsupportedError(call.at, 'a poll that times out')
+    let over = false
+    const giveUp = this.#simple(
+      fd,
+      ({ res }) => {
+        over = true
+        done(res < 0 ? { res, values: null } : { res: 1, values: [res] })
+      },
+      (sqe, live) => sqe.prepPollAdd(live, numberValue(events, 'events')),
+    )
+    if (over || waits) return giveUp
+    giveUp()
+    done({ res: 0, values: [0] })
+    return () => {}
+  }
+
   #option(command: number, fd: Value, level: Value, name: Value, bytes: Uint8Array, done: Done): () => void {
     const levelNumber = numberValue(level, 'level')
     const nameNumber = numberValue(name, 'option')
@@ -273,6 +300,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   ioctl: (calls, call, done) => calls.ioctl(call, done),
   setsockopt: (calls, call, done) => calls.setsockopt(call, done),
   getsockopt: (calls, call, done) => calls.getsockopt(call, done),
+  poll: (calls, call, done) => calls.poll(call, done),
   read: (calls, call, done) => calls.receive(call, done, lengthOf(needArgs(call, 3)[2]!), 0),
   recv: (calls, call, done) =>
     calls.receive(call, done, lengthOf(needArgs(call, 4)[2]!), numberValue(call.args[3]!, 'flags')),
@@ -355,10 +383,14 @@ export function wantedResult(call: Call): number | null {
 }
 
 /** Values by reference that a script expects; null for those it does not look at. */
-export function wantedValues(call: Call): { readonly at: Position; readonly value: number } | null {
-  const value = call.name === 'getsockopt' ? call.args[3] : call.name === 'ioctl' ? call.args[2] : undefined
-  const item = value?.kind === 'list' ? value.items[0] : undefined
+export function wantedValues(call: Call): { readonly value: number; readonly isErrno: boolean } | null {
+  const index = { getsockopt: 3, ioctl: 2, poll: 0 }[call.name]
+  const value = index === undefined ? undefined : call.args[index]
+  const first = value?.kind === 'list' ? value.items[0] : undefined
+  const item = first?.kind === 'struct' ? first.fields.get('revents') : first
   if (item === undefined || item.kind === 'ellipsis') return null
   const errno = item.kind === 'names' && item.names.length === 1 ? errnoNumber(item.names[0]!) : null
-  return { at: item.at, value: errno ?? numberValue(item, 'value') }
+  const isErrno =
+    call.name === 'getsockopt' && call.args.some((arg) => arg.kind === 'names' && arg.names[0] === 'SO_ERROR')
+  return { value: errno ?? numberValue(item, 'value'), isErrno }
 }

@@ -239,6 +239,7 @@ function learn(expected: Packet, first: Segment, last: Segment, flow: Flow): voi
   }
   if (first.flags.rst || !last.flags.ack) return
   flow.liveEdge = (last.ack + last.window * 2 ** (first.flags.syn ? 0 : flow.liveShift)) >>> 0
+  flow.scriptAck = expected.ack ?? flow.scriptAck
   if (expected.window !== null && expected.ack !== null) {
     flow.scriptEdge = (expected.ack + expected.window * 2 ** (first.flags.syn ? 0 : flow.scriptShift)) >>> 0
   }

@@ -79,6 +79,9 @@ const UNREACHABLE6: Readonly<Record<string, number>> = {
 }
 const EXCEEDED = {
   ttl_exceeded: 0,
+  ttl_exceeded_in_transit: 0,
+  hop_limit_exceeded_in_transit: 0,
+  fragment_reassembly_time_exceeded: 1,
   exc_ttl: 0,
   hop_limit_exceeded: 0,
   reassembly_time_exceeded: 1,

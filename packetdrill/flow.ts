@@ -26,6 +26,9 @@ export class Flow {
   /** Right edge of the stack's window, as the script has it and as it really is; null before it was said. */
   scriptEdge: number | null = null
   liveEdge: number | null = null
+  /** Latest ack number of the script's expectations, and what it takes the receive buffer for: another way to say the edge. */
+  scriptAck = 0
+  scriptBuffer: number | null = null
   /** Injected data segments that no pure ACK was forgiven for yet. */
   ackCredit = 0
   /** The script's side has sent its FIN. */
@@ -45,11 +48,15 @@ export class Flow {
     return this.isn === null ? live : (live - this.isn.live + this.isn.script) >>> 0
   }
 
-  /** A number at the right edge that the script thinks of, moved to the one in force. */
+  /** A number at a right edge that the script thinks of, moved to the one in force. */
   rebase(script: number): number {
-    if (this.scriptEdge === null || this.liveEdge === null) return script >>> 0
-    const distance = (script - this.scriptEdge) | 0
-    return Math.abs(distance) <= EDGE_REACH ? (this.liveEdge + distance) >>> 0 : script >>> 0
+    if (this.liveEdge === null) return script >>> 0
+    const byBuffer = this.scriptBuffer === null ? null : (this.scriptAck + this.scriptBuffer) >>> 0
+    for (const edge of [this.scriptEdge, byBuffer]) {
+      const distance = edge === null ? EDGE_REACH + 1 : (script - edge) | 0
+      if (Math.abs(distance) <= EDGE_REACH) return (this.liveEdge + distance) >>> 0
+    }
+    return script >>> 0
   }
 
   /** A segment of the stack's in the numbers of the script. */

@@ -1,3 +1,4 @@
+import { errnoName } from '../uapi/abi/errno.ts'
 import { type CallResult, Calls, wantedResult, wantedValues } from './calls.ts'
 import type { Live } from './compare.ts'
 import { type Position, ScriptError, UnsupportedError } from './errors.ts'
@@ -269,11 +270,13 @@ class Run {
     if (wanted !== null && wanted !== result.res && !(wanted === -1 && call.errno === '' && result.res < 0)) {
       throw new Failure(event, event.text, formatResult(result.res))
     }
+    const flow = this.#flows.all.at(-1)
+    if (isRcvbuf && flow !== undefined && values !== null) flow.scriptBuffer = values.value
     const got = result.values?.[0]
     if (values === null || got === undefined || result.res < 0 || values.value === got) return
     if (isRcvbuf && this.#options.lenient.has('skip-getsockopt-rcvbuf'))
       this.#used.add('skip-getsockopt-rcvbuf')
-    else throw new Failure(event, event.text, `[${got}]`)
+    else throw new Failure(event, event.text, `[${values.isErrno && got !== 0 ? errnoName(got) : got}]`)
   }
 
   /** Waits for a call that blocks, before another is made or the script ends. */
@@ -323,6 +326,6 @@ class Run {
 
 /** The MTU: what the script says, and room for the MSS of 1460 that scripts count on. */
 function mtuFor(settings: Settings, family: Family): number {
-  if (settings.mtu !== null) return Math.min(65_535, Math.max(576, settings.mtu))
+  if (settings.mtu !== null) return Math.min(65_535, Math.max(68, settings.mtu))
   return settings.familyGiven && settings.families.length === 1 ? 1500 : SCRIPT_MSS + family.headerBytes
 }

@@ -75,7 +75,7 @@ function parseFields(scanner: Scanner, depth: number): Map<string, Value> {
   do {
     const name = scanner.match(/\.?([A-Za-z_][\w.]*)(?=\s*(?:=|\())/y)?.[1] ?? `${fields.size}`
     // `name(length)=` gives the length of an array beside its name.
-    scanner.matchHere(/\(\d+\)/y)
+    scanner.matchHere(/\((?:\d+|\.\.\.)\)/y)
     scanner.take('=')
     if (fields.has(name)) scanner.fail(`field ${name} twice`)
     fields.set(name, parseValue(scanner, depth + 1))

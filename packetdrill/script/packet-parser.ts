@@ -10,15 +10,22 @@ const ECN = new Map([
   ['ect0', 2],
   ['ce', 3],
 ])
+const QUOTED = /\[\s*(\d+)\s*:\s*\d+\s*\(\s*(\d+)\s*\)\s*\]/y
 const OTHER_PROTOCOLS = ['udp', 'udplite', 'sctp', 'gre', 'mpls', 'ipv4', 'ipv6', 'arp', 'psp']
 
 /** A packet, behind its `<` or `>`. */
 export function parsePacket(scanner: Scanner, direction: 'in' | 'out', at: Position): Packet | IcmpPacket {
   const ip = parseIpInfo(scanner)
+  // What an ICMP error quotes stands in front of it, or behind.
+  const quoted = scanner.match(QUOTED)
   if (scanner.takeWord('icmp') || scanner.takeWord('icmpv6')) {
     if (direction === 'out') scanner.unsupported('outbound ICMP', at)
-    return parseIcmp(scanner, at)
+    const packet = parseIcmp(scanner, at)
+    if (quoted === null) return packet
+    if (packet.quoted !== null) scanner.fail('the quoted segment stands twice', at)
+    return { ...packet, quoted: { seq: Number(quoted[1]), length: Number(quoted[2]) } }
   }
+  if (quoted !== null) scanner.fail(`expected "icmp", found ${scanner.found()}`)
   for (const protocol of OTHER_PROTOCOLS) {
     if (scanner.takeWord(protocol)) scanner.unsupported(`${protocol} packet`, at)
   }

@@ -20,18 +20,7 @@ export function parseScript(text: string): Script {
     const at = scanner.here()
     if (events.length === 0 && scanner.take('--')) options.push(parseOption(scanner, at))
     else if (scanner.take('`')) blocks.push({ kind: 'shell', at, text: scanner.until('`', 'shell block') })
-    else {
-      const start = scanner.at
-      const event = parseEvent(scanner, at)
-      const text = scanner.text.slice(start, scanner.at).replace(/^[\d.+~*]*\s*/, '')
-      events.push({
-        ...event,
-        text: text
-          .replaceAll(/\/\/[^\n]*/g, '')
-          .replaceAll(/\s+/g, ' ')
-          .trim(),
-      })
-    }
+    else events.push(parseEvent(scanner, at))
   }
   return { options, blocks, events }
 }
@@ -42,33 +31,47 @@ function parseOption(scanner: Scanner, at: Position): ScriptOption {
   return { at, name: found[1]!, value: found[2] ?? found[3] ?? '' }
 }
 
-function parseEvent(scanner: Scanner, at: Position): Omit<ScriptEvent, 'text'> {
+function parseEvent(scanner: Scanner, at: Position): ScriptEvent {
   const time = parseTime(scanner, at)
   const bodyAt = scanner.here()
+  const start = scanner.at
+  const body = parseBody(scanner, at, bodyAt, time)
+  const text = scanner.text.slice(start, scanner.at)
+  return {
+    at,
+    time,
+    body,
+    text: text
+      .replaceAll(/\/\/[^\n]*/g, '')
+      .replaceAll(/\s+/g, ' ')
+      .trim(),
+  }
+}
+
+function parseBody(scanner: Scanner, at: Position, bodyAt: Position, time: EventTime): ScriptEvent['body'] {
   if (scanner.take('`')) {
-    const body = { kind: 'shell', at: bodyAt, text: scanner.until('`', 'shell block') } as const
-    return { at, time: needExact(scanner, time, at), body }
+    needExact(scanner, time, at)
+    return { kind: 'shell', at: bodyAt, text: scanner.until('`', 'shell block') }
   }
   if (scanner.take('%{')) {
-    const body = { kind: 'code', at: bodyAt, text: scanner.until('}%', 'code block') } as const
-    return { at, time: needExact(scanner, time, at), body }
+    needExact(scanner, time, at)
+    return { kind: 'code', at: bodyAt, text: scanner.until('}%', 'code block') }
   }
   const direction = scanner.match(/[<>]/y)?.[0]
   if (direction === undefined) {
-    const body = parseCall(scanner, bodyAt)
+    const call = parseCall(scanner, bodyAt)
     if (time.kind === 'any' || time.to !== null) scanner.fail('a call needs an exact time', at)
-    return { at, time, body }
+    return call
   }
   if (time.until !== null) scanner.fail('only calls block', at)
   if (direction === '<') needExact(scanner, time, at)
-  return { at, time, body: parsePacket(scanner, direction === '<' ? 'in' : 'out', bodyAt) }
+  return parsePacket(scanner, direction === '<' ? 'in' : 'out', bodyAt)
 }
 
-function needExact(scanner: Scanner, time: EventTime, at: Position): EventTime {
+function needExact(scanner: Scanner, time: EventTime, at: Position): void {
   if (time.kind === 'any' || time.to !== null || time.until !== null) {
     scanner.fail('only outbound packets may come at any time or within a range', at)
   }
-  return time
 }
 
 function parseTime(scanner: Scanner, at: Position): EventTime {

@@ -135,10 +135,9 @@ export class Flight {
     for (let i = 0; i < this.count; i++) {
       const slot = this.slot(i)
       const flags = this.flags[slot]!
-      if ((flags & LOST) === 0) continue
-      if ((flags & RESENT) === 0) this.#touch(slot, this.sentAt[slot]!)
-      this.flags[slot] = flags & ~(LOST | RESENT)
+      if ((flags & LOST) !== 0) this.flags[slot] = flags & ~(LOST | RESENT)
     }
+    this.#relink()
     this.lostBytes = 0
     this.resentBytes = 0
     this.#lostFrom = 0
@@ -199,10 +198,9 @@ export class Flight {
   renege(): void {
     for (let i = 0; i < this.count; i++) {
       const slot = this.slot(i)
-      if ((this.flags[slot]! & SACKED) === 0) continue
       this.flags[slot]! &= ~SACKED
-      this.#touch(slot, this.sentAt[slot]!)
     }
+    this.#relink()
     this.sackedBytes = 0
     this.sackedCount = 0
     this.#knownBlocks = 0
@@ -282,6 +280,21 @@ export class Flight {
     this.#newest = slot
   }
 
+  /** Makes the time order anew, after segments that had left it came back. */
+  #relink(): void {
+    const slots: number[] = []
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.slot(i)
+      const flags = this.flags[slot]!
+      if ((flags & SACKED) === 0 && ((flags & LOST) === 0 || (flags & RESENT) !== 0)) slots.push(slot)
+    }
+    // Equal times keep the order of sequence numbers.
+    slots.sort((a, b) => this.sentAt[a]! - this.sentAt[b]!)
+    this.oldest = -1
+    this.#newest = -1
+    for (const slot of slots) this.#touch(slot, this.sentAt[slot]!)
+  }
+
   #unlink(slot: number): void {
     const later = this.#later[slot]!
     const earlier = this.#earlier[slot]!
@@ -292,23 +305,18 @@ export class Flight {
   }
 
   #grow(): void {
-    const old = this.seq.length
-    const size = old * 2
+    const size = this.seq.length * 2
     const seq = new Int32Array(size)
     const end = new Int32Array(size)
     const sentAt = new Float64Array(size)
     const flags = new Uint8Array(size)
-    const moved = new Int32Array(old)
     for (let i = 0; i < this.count; i++) {
       const slot = this.slot(i)
       seq[i] = this.seq[slot]!
       end[i] = this.end[slot]!
       sentAt[i] = this.sentAt[slot]!
       flags[i] = this.flags[slot]!
-      moved[slot] = i
     }
-    const order: number[] = []
-    for (let slot = this.oldest; slot >= 0; slot = this.#later[slot]!) order.push(moved[slot]!)
     this.seq = seq
     this.end = end
     this.sentAt = sentAt
@@ -316,8 +324,6 @@ export class Flight {
     this.#later = new Int32Array(size)
     this.#earlier = new Int32Array(size)
     this.#first = 0
-    this.oldest = -1
-    this.#newest = -1
-    for (const slot of order) this.#touch(slot, sentAt[slot]!)
+    this.#relink()
   }
 }

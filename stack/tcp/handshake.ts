@@ -189,6 +189,8 @@ export class Handshake {
     if (segment.length === 0 || listener.fastOpens >= listener.options.fastOpen) return
     listener.fastOpens++
     tcb.fastOpened = true
+    // What is sent before the handshake is over follows the SYN, which is resent on its own.
+    tcb.snd.una = (tcb.snd.iss + 1) | 0
     this.#context.counters.fastOpens++
     this.#window.enter(tcb)
     listener.ready.push(tcb)

@@ -329,7 +329,7 @@ export class TcpInput {
     const ack = segment.ack
     const opening = tcb.state === SYN_RECEIVED
     if (opening) {
-      if (seqLe(ack, snd.una) || seqGt(ack, snd.max)) {
+      if (seqLe(ack, snd.iss) || seqGt(ack, snd.max)) {
         this.#context.counters.dropBadAck++
         this.#output.resetFor(segment, this.#context.header())
         return false

@@ -117,6 +117,7 @@ describe('packets', () => {
     ['icmp unreachable frag_needed mtu 1200 [1:1461(1460)]', 'unreachable', 'frag_needed', 1200, 1],
     ['icmp unreachable host_unreachable [10:20(10)]', 'unreachable', 'host_unreachable', null, 10],
     ['icmp packet_too_big mtu 1280 5:6(1)', 'packet_too_big', null, 1280, 5],
+    ['[1:3(2)] icmp unreachable frag_needed mtu 1500', 'unreachable', 'frag_needed', 1500, 1],
     ['icmp source_quench', 'source_quench', null, null, null],
   ])('< %s', (text, type, code, mtu, seq) => {
     const body = event(`0 < ${text}`).body as IcmpPacket

@@ -92,7 +92,7 @@ describe('what fails', () => {
 describe('what is skipped', () => {
   it.each([
     ['+0 > udp (10)', 'udp packet (9:4)'],
-    ['+0 poll([{fd=4, events=POLLIN}], 1, 0) = 0', 'call poll (9:4)'],
+    ['+0 epoll_create(1) = 5', 'call epoll_create (9:4)'],
     ['+0 setsockopt(4, SOL_TCP, TCP_ZEROCOPY_RECEIVE, [1], 4) = 0', 'TCP_ZEROCOPY_RECEIVE (9:27)'],
     ['+0 setsockopt(4, SOL_TCP, 9999, [1], 4) = 0', 'socket option 9999 (9:27)'],
     ['+0 < . 1:9001(9000) ack 1 win 20000', '9040 bytes do not fit an MTU of 1500; oversize-in is off (9:1)'],
@@ -130,14 +130,27 @@ describe('calls that block', () => {
   })
 })
 
+describe('poll', () => {
+  it('tells what is true now, and waits for what is not', () => {
+    const now = (events: string, revents: string): string =>
+      accepted(`+0 poll([{fd=4, events=${events}, revents=${revents}}], 1, 0) = ${revents === '0' ? 0 : 1}`)
+    expect(now('POLLIN|POLLOUT', 'POLLOUT')).toBe('PASS s')
+    expect(now('POLLIN', '0')).toBe('PASS s')
+    expect(now('POLLOUT', 'POLLIN')).toContain('got [4]')
+    const wait = '+0...0.1 poll([{fd=4, events=POLLIN, revents=POLLIN}], 1, 500) = 1\n'
+    expect(accepted(`${wait}+.1 < P. 1:51(50) ack 1 win 20000`)).toBe('PASS s')
+    expect(accepted('+0 poll([{fd=4, events=POLLIN, revents=0}], 1, 500) = 0')).toContain('SKIP')
+  })
+})
+
 describe('settings', () => {
   it('of the kernel become those of the stack', () => {
-    const text = `\`sysctl -w net.ipv4.tcp_timestamps=0\`
+    const text = `\`sysctl -w net.ipv4.tcp_timestamps=0 net.ipv4.tcp_rmem="4096 65536 65535"\`
 0 \`sysctl -q net.inet.tcp.sack.enable=0\`
 +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
 +0 connect(3, ..., ...) = -1 EINPROGRESS
-+0 > S 0:0(0) <mss 1460,nop,wscale 8>`
++0 > S 0:0(0) <mss 1460,nop,wscale 0>`
     expect(line(text)).toBe('PASS s')
   })
   it('not known are noted', () => {

@@ -52,6 +52,10 @@ export interface FrameSpec {
   partialChecksum?: boolean
   /** Bytes behind the IP packet. */
   padding?: number
+  /** The four bits behind the data offset; the lowest is AE (RFC 9768). */
+  reserved?: number
+  /** Codepoint of the IP header's ECN field. */
+  ecn?: number
 }
 
 function wordOf(address: number | IpAddress): number {
@@ -90,7 +94,8 @@ export function buildFrame(spec: FrameSpec): Uint8Array {
   view.setUint16(tcp + 2, spec.destinationPort ?? 9000)
   view.setInt32(tcp + 4, spec.seq ?? 0)
   view.setInt32(tcp + 8, spec.ack ?? 0)
-  frame[tcp + 12] = (spec.dataOffset ?? tcpBytes / 4) << 4
+  frame[tcp + 12] = ((spec.dataOffset ?? tcpBytes / 4) << 4) | (spec.reserved ?? 0)
+  frame[15] = spec.ecn ?? 0
   frame[tcp + 13] = spec.flags ?? ACK
   view.setUint16(tcp + 14, spec.window ?? 65_535)
   frame.set(options, tcp + 20)
@@ -223,6 +228,13 @@ export class RawPeer {
       })
     }
     return seen
+  }
+
+  /** A connection that the stack opens to port 9000 of the raw peer; its SYN is on the wire. */
+  connect(): Tcb {
+    const now = this.clock.now()
+    this.stack.link.neighbours.learn(CLIENT, Uint8Array.from(PEER_MAC), SERVER, true, true, true, now)
+    return this.stack.tcp.connect(SERVER, 0, CLIENT, 9000, now)!
   }
 
   /** A connection from the raw peer, accepted. `flow` keeps the sequence numbers the peer should use next. */
