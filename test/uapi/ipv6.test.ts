@@ -95,6 +95,25 @@ describe('sockets of AF_INET6', () => {
     expect(set(fd)).toBe(-abi.EINVAL)
   })
 
+  it('CONNECT answers EHOSTUNREACH when nobody has the address, ENETUNREACH when no route leads there', () => {
+    const pair = new RingPair({ version: 6 })
+    const connect = (text: string): number => {
+      const fd = socket(pair, abi.AF_INET6)
+      const [local, remote] = [abi.SockaddrIn6.of(CLIENT6, 0), abi.SockaddrIn6.of(IpAddress.parse(text)!, 80)]
+      expect(pair.call((sqe) => sqe.prepBind(fd, local))).toBe(0)
+      return pair.call((sqe) => sqe.prepConnect(fd, remote))
+    }
+    const before = pair.clock.now()
+    expect(connect('2001:db8::99')).toBe(-abi.EHOSTUNREACH)
+    expect(pair.clock.now() - before).toBeLessThan(3_100_000)
+    pair.client.addRoute(CLIENT6, 64, null)
+    expect(connect('2001:db8:1::99')).toBe(-abi.ENETUNREACH)
+    pair.client.setGateway(SERVER6)
+    // The gateway answers for nobody else: it drops what is not for it, and the attempt times out.
+    expect(connect('2001:db8:1::99')).toBe(-abi.ETIMEDOUT)
+    expect(pair.server.counters.dropNotForUs).toBeGreaterThan(0)
+  })
+
   it('answer misuse with the errno Linux has for it', () => {
     const pair = new RingPair({ version: 6 })
     const v6 = socket(pair, abi.AF_INET6)
