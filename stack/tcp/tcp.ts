@@ -160,6 +160,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   established(tcb: Tcb, segment: Segment, now: number): void {
     this.#input.slow(tcb, segment, now)
+    // Whatever else was wrong with the segment: nothing half open is kept for a cookie.
+    if (tcb.state === SYN_RECEIVED) this.end(tcb, 0)
   }
 
   announce(listener: Listener): void {

@@ -153,16 +153,19 @@ export class WindowKeeper {
     // them. Should all of them send at once, some frames find none, are counted and come again.
     const least = Math.min(Math.ceil((2 * this.#segment) / perNiov), memory.available() - memory.reserve)
     if (niovs < least) niovs = least
-    let limit = Math.min(this.#config.maxWindow, rcv.windowLimit)
+    const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
+    let ceiling = Math.min(rcv.windowLimit, buffer)
     // RFC 6928: more than ten segments don't come before the handshake is over.
-    if (!rcv.counted) limit = Math.min(limit, 10 * this.#segment)
+    if (!rcv.counted) ceiling = Math.min(ceiling, 10 * this.#segment)
     if (memory.ringPackets > 0) {
       // What the path in front of the queue can hold, a quarter left for what is not data, shared by all.
       const packets = Math.max(2, Math.floor((memory.ringPackets * 0.75) / Math.max(1, this.active)))
-      limit = Math.min(limit, packets * this.#segment)
+      ceiling = Math.min(ceiling, packets * this.#segment)
     }
+    // What the application has not read counts against its buffer (SO_RCVBUF), as it counts against the area anyway.
+    const limit = Math.min(ceiling, Math.max(0, buffer - rcv.queuedBytes))
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
-    this.#reachable = Math.min(limit, Math.floor(share * perNiov))
+    this.#reachable = Math.min(ceiling, Math.floor(share * perNiov))
     if (allowed < this.#reachable / 2 && !rcv.starved) {
       rcv.starved = true
       this.#starved.push(tcb)

@@ -73,6 +73,47 @@ describe('sockets of AF_INET6', () => {
     expect(pair.call((sqe) => sqe.prepConnect(client, remote))).toBe(0)
   })
 
+  it('take IPV6_V6ONLY before BIND, and then no IPv4 (RFC 3493 5.3)', () => {
+    const pair = new RingPair({ version: 6 })
+    const fd = socket(pair, abi.AF_INET6)
+    const value = Uint8Array.of(1, 0, 0, 0)
+    const set = (fd: number): number =>
+      pair.call((sqe) =>
+        sqe.prepCmdSock(abi.SOCKET_URING_OP_SETSOCKOPT, fd, abi.IPPROTO_IPV6, abi.IPV6_V6ONLY, value),
+      )
+    expect(set(socket(pair, abi.AF_INET))).toBe(-abi.ENOPROTOOPT)
+    expect(set(fd)).toBe(0)
+    const read = new Uint8Array(4)
+    const got = pair.call((sqe) =>
+      sqe.prepCmdSock(abi.SOCKET_URING_OP_GETSOCKOPT, fd, abi.IPPROTO_IPV6, abi.IPV6_V6ONLY, read),
+    )
+    expect([got, read[0]]).toEqual([4, 1])
+    const mapped = abi.SockaddrIn6.of(SERVER, 9000)
+    expect(pair.call((sqe) => sqe.prepConnect(fd, mapped))).toBe(-abi.ENETUNREACH)
+    expect(pair.call((sqe) => sqe.prepBind(fd, mapped))).toBe(-abi.EINVAL)
+    expect(pair.call((sqe) => sqe.prepBind(fd, abi.SockaddrIn6.of(SERVER6, 9000)))).toBe(0)
+    expect(set(fd)).toBe(-abi.EINVAL)
+  })
+
+  it('CONNECT answers EHOSTUNREACH when nobody has the address, ENETUNREACH when no route leads there', () => {
+    const pair = new RingPair({ version: 6 })
+    const connect = (text: string): number => {
+      const fd = socket(pair, abi.AF_INET6)
+      const [local, remote] = [abi.SockaddrIn6.of(CLIENT6, 0), abi.SockaddrIn6.of(IpAddress.parse(text)!, 80)]
+      expect(pair.call((sqe) => sqe.prepBind(fd, local))).toBe(0)
+      return pair.call((sqe) => sqe.prepConnect(fd, remote))
+    }
+    const before = pair.clock.now()
+    expect(connect('2001:db8::99')).toBe(-abi.EHOSTUNREACH)
+    expect(pair.clock.now() - before).toBeLessThan(3_100_000)
+    pair.client.addRoute(CLIENT6, 64, null)
+    expect(connect('2001:db8:1::99')).toBe(-abi.ENETUNREACH)
+    pair.client.setGateway(SERVER6)
+    // The gateway answers for nobody else: it drops what is not for it, and the attempt times out.
+    expect(connect('2001:db8:1::99')).toBe(-abi.ETIMEDOUT)
+    expect(pair.server.counters.dropNotForUs).toBeGreaterThan(0)
+  })
+
   it('answer misuse with the errno Linux has for it', () => {
     const pair = new RingPair({ version: 6 })
     const v6 = socket(pair, abi.AF_INET6)

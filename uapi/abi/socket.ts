@@ -39,6 +39,10 @@ export const SO_ACCEPTCONN = 30
 export const SO_PROTOCOL = 38
 export const SO_DOMAIN = 39
 
+/** Level of the IPV6_ options. */
+export const IPPROTO_IPV6 = 41
+export const IPV6_V6ONLY = 26
+
 /** Level of the TCP_ options; also `SOL_TCP`. */
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1

@@ -142,13 +142,13 @@ export class Kernel implements RingHost {
     return this.stacks.find((stack) => stack.nic.info.ifIndex === ifIndex) ?? null
   }
 
-  /** Frames to this address and port come to the stack from now on. @throws NicError */
-  steer(stack: Stack, address: IpAddress, port: number): void {
-    for (const local of localAddresses(stack, address)) stack.nic.steer(local.bytes(), port)
+  /** Frames to this address and port come to the stack from now on. @param v6Only see `SocketOptions` @throws NicError */
+  steer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
+    for (const local of localAddresses(stack, address, v6Only)) stack.nic.steer(local.bytes(), port)
   }
 
-  unsteer(stack: Stack, address: IpAddress, port: number): void {
-    for (const local of localAddresses(stack, address)) stack.nic.unsteer(local.bytes(), port)
+  unsteer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
+    for (const local of localAddresses(stack, address, v6Only)) stack.nic.unsteer(local.bytes(), port)
   }
 
   #dispatch(stack: Stack): void {
@@ -167,9 +167,10 @@ export class Kernel implements RingHost {
   }
 }
 
-/** An IPv6 wildcard may stand for IPv4 too; what its listener does not take, it answers with a reset. */
-function localAddresses(stack: Stack, address: IpAddress): IpAddress[] {
+/** The IPv6 wildcard stands for IPv4 too, unless it must not. */
+function localAddresses(stack: Stack, address: IpAddress, v6Only: boolean): IpAddress[] {
   if (!address.unspecified) return [address]
   const all = stack.link.addresses.map((entry) => entry.address)
-  return address.version === 6 ? all : all.filter((local) => local.version === 4)
+  if (address.version === 6 && !v6Only) return all
+  return all.filter((local) => local.version === address.version)
 }

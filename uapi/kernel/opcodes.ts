@@ -115,6 +115,7 @@ function bind(context: RingContext, sqe: Sqe, socket: Socket): number {
   const sockaddr = readSockaddr(context.kernel.space, socket.family, sqe.addr, sqe.off)
   if (typeof sockaddr === 'number') return sockaddr
   if (socket.bound !== null || socket.tcb !== null) return -errno.EINVAL
+  if (socket.options.v6Only && sockaddr.address.version === 4) return -errno.EINVAL
   const stack = context.kernel.stackFor(sockaddr.address)
   if (stack === null) return -errno.EADDRNOTAVAIL
   socket.stack = stack
@@ -136,7 +137,7 @@ function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
   }
   if (listener === null) return -errno.EADDRINUSE
   try {
-    context.kernel.steer(stack, bound.address, listener.port)
+    context.kernel.steer(stack, bound.address, listener.port, socket.options.v6Only)
   } catch (error) {
     stack.tcp.unlisten(listener)
     return nicErrno(context, error)
@@ -182,7 +183,8 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
   const stack = socket.stack ?? kernel.stackFor(IpAddress.any6) ?? kernel.stacks[0] ?? null
   const bound = socket.bound?.address
   const local = bound === undefined || bound.unspecified ? stack?.link.localFor(sockaddr.address) : bound
-  if (local != null && local.version !== sockaddr.address.version) {
+  const refused = socket.options.v6Only && sockaddr.address.version === 4
+  if (refused || (local != null && local.version !== sockaddr.address.version)) {
     reply(context, sqe, -errno.ENETUNREACH)
     return
   }

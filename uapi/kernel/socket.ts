@@ -85,7 +85,8 @@ export class Socket {
     const { stack, tcb, listener } = this
     if (stack === null) return
     if (listener !== null) {
-      if (this.bound !== null) this.kernel.unsteer(stack, this.bound.address, this.bound.port)
+      const { bound, options } = this
+      if (bound !== null) this.kernel.unsteer(stack, bound.address, bound.port, options.v6Only)
       stack.tcp.unlisten(listener)
     }
     if (tcb !== null) {

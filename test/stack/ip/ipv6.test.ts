@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { dropsByCause } from '../../../stack/counters.ts'
 import { IpAddress } from '../../../stack/ip/address.ts'
+import { get32 } from '../../../stack/wire/bytes.ts'
 import { checksumOk, ether, type IpSpec, icmp, ip6, type Parsed, parse } from '../../support/ip-frames.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
-import { SERVER6 } from '../../support/stack-pair.ts'
+import { SERVER6, StackPair } from '../../support/stack-pair.ts'
 
 const request = icmp(6, 128, 0, 0x00010002, ascending(24))
 type Extension = [number, number[]]
@@ -35,6 +36,31 @@ function problem(sent: Parsed[]): number[] {
   const { payload } = sent[0]!
   return [payload[0]!, payload[1]!, new DataView(payload.buffer).getUint32(4)]
 }
+
+describe('a flow label (RFC 6437)', () => {
+  it('is one per connection, and differs from the next one’s', () => {
+    const pair = new StackPair({ version: 6 })
+    const labels: number[][] = []
+    const commit = pair.client.nic.txCommit.bind(pair.client.nic)
+    let current: number[] = []
+    pair.client.nic.txCommit = (offset, length) => {
+      const frame = pair.client.nic.txMemory
+      if (frame[offset + 20] === 6) current.push(get32(frame, offset + 14) & 0xfffff)
+      commit(offset, length)
+    }
+    const listener = pair.server.tcp.listen(SERVER6, 9000, 16)!
+    for (let i = 0; i < 3; i++) {
+      current = []
+      labels.push(current)
+      const [client] = pair.open(listener)
+      pair.client.tcp.send(client, new Uint8Array(5000), 0, pair.clock.now())
+      pair.settle()
+      expect(current.length).toBeGreaterThan(4)
+      expect(new Set(current).size).toBe(1)
+    }
+    expect(new Set(labels.map(([label]) => label)).size).toBe(3)
+  })
+})
 
 describe('extension headers (RFC 8200 section 4)', () => {
   it.each<[string, Extension[]]>([

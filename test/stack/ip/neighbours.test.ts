@@ -4,6 +4,7 @@ import { Neighbours } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, EHOSTUNREACH, ESTABLISHED } from '../../../stack/tcp/state.ts'
 import { TimerWheel } from '../../../stack/timers.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
+import { ether } from '../../support/ip-frames.ts'
 import { RawPeer } from '../../support/raw-peer.ts'
 import { CLIENT, drain, SERVER, StackPair } from '../../support/stack-pair.ts'
 
@@ -55,6 +56,57 @@ describe('where frames go', () => {
     expect(retransmits).toBe(2)
     expect(arpRequestsSent).toBe(3)
     expect(arpRequestsSent).toBeLessThanOrEqual(seconds)
+  })
+
+  it.each<[string, number, string, string, number | null]>([
+    ['gratuitous ARP moves a neighbour that is known', 1, '192.0.2.1', '192.0.2.1', 9],
+    ['so does an unsolicited reply', 2, '192.0.2.1', '192.0.2.2', 9],
+    ['one about our own address changes nothing', 1, '192.0.2.2', '192.0.2.2', 1],
+    ['a probe (RFC 5227) says nothing of its sender', 1, '0.0.0.0', '192.0.2.2', 1],
+  ])('%s', (_what, operation, sender, target, expected) => {
+    const peer = new RawPeer()
+    const { neighbours } = peer.stack.link
+    neighbours.learn(CLIENT, Uint8Array.of(2, 0, 0, 0, 0, 1), SERVER, true, true, true, 0)
+    const of = (text: string): Uint8Array => IpAddress.parse(text)!.bytes()
+    const arp = [
+      0,
+      1,
+      8,
+      0,
+      6,
+      4,
+      0,
+      operation,
+      2,
+      0,
+      0,
+      0,
+      0,
+      9,
+      ...of(sender),
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      ...of(target),
+    ]
+    peer.inject(ether(0x806, arp, { destination: [255, 255, 255, 255, 255, 255] }))
+    expect(neighbours.lookup(CLIENT)?.macLow ?? null).toBe(expected)
+    expect(neighbours.lookup(SERVER)).toBeNull()
+    expect(neighbours.lookup(IpAddress.any4)).toBeNull()
+  })
+
+  it.each<[4 | 6, number, number]>([
+    [4, 1500, 1460],
+    [6, 1500, 1440],
+    [4, 9000, 8960],
+    [4, 65_535, 65_495],
+    [6, 65_535, 65_475],
+  ])('over IPv%i at an MTU of %i the MSS is %i (RFC 6691)', (version, mtu, mss) => {
+    const pair = new StackPair({ version, mtu, tcp: { timestamps: false } })
+    expect(pair.open()[0].snd.mss).toBe(mss)
   })
 
   it('the table is bounded, and the oldest entry goes first', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { dropsByCause } from '../../../stack/counters.ts'
 import { checksumOk, ether, fragment6, icmp, ip4, ip6, parse, tcpSegment } from '../../support/ip-frames.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
-import { drain, SERVER } from '../../support/stack-pair.ts'
+import { drain, plainMemory, SERVER } from '../../support/stack-pair.ts'
 
 type Version = 4 | 6
 
@@ -274,6 +274,18 @@ describe('fragments', () => {
     }
     expect([replies(peer, 6).length, peer.stack.counters.dropFragment]).toEqual([answered, dropped])
     expectWhole(peer)
+  })
+
+  it('outlast a restart of the queue over other memory', () => {
+    const peer = new RawPeer()
+    const [first, second] = cut(4, echo(4, 1000), [504], 5, 1)
+    peer.inject(first!)
+    const old = peer.stack.memory.pool
+    peer.stack.provide(plainMemory(64))
+    peer.inject(second!)
+    expect(replies(peer, 4).length).toBe(1)
+    expectWhole(peer)
+    expect([old.retired, old.freeCount]).toEqual([true, old.total])
   })
 
   it('at an address of the host are put together too, and what is no TCP is left to the host', () => {

@@ -1,0 +1,224 @@
+import { get16 } from '../wire/bytes.ts'
+import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
+import { FIN } from '../wire/tcp.ts'
+import type { TcpContext } from './context.ts'
+import type { TcpOutput } from './output.ts'
+import type { PayloadTaker } from './payload.ts'
+import type { Segment } from './segment.ts'
+import {
+  CLOSE_WAIT,
+  CLOSING,
+  ESTABLISHED,
+  EVENT_READABLE,
+  EVENT_URGENT,
+  FIN_WAIT_1,
+  FIN_WAIT_2,
+  SYN_RECEIVED,
+} from './state.ts'
+import type { Tcb } from './tcb.ts'
+import type { Tcp } from './tcp.ts'
+
+/** What a segment brings: urgent pointer, text and FIN, the sixth to eighth check of RFC 9293 3.10.7.4. */
+export class TextInput {
+  readonly #tcp: Tcp
+  readonly #context: TcpContext
+  readonly #output: TcpOutput
+  readonly #payload: PayloadTaker
+
+  constructor(tcp: Tcp, context: TcpContext, output: TcpOutput, payload: PayloadTaker) {
+    this.#tcp = tcp
+    this.#context = context
+    this.#output = output
+    this.#payload = payload
+  }
+
+  /** Sixth check: the urgent pointer. The data itself stays in line (RFC 6093 section 6). */
+  urgent(tcb: Tcb, segment: Segment): void {
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2) return
+    const rare = tcb.seldom()
+    // The pointer is the last field of the fixed header; RFC 6093: it points behind the last urgent byte.
+    const end = (segment.seq + get16(this.#context.header(), segment.optionsAt - 2)) | 0
+    if (rare.urgent && seqLe(end, rare.urgentEnd)) return
+    rare.urgent = true
+    rare.urgentEnd = end
+    this.#tcp.raise(tcb, EVENT_URGENT)
+  }
+
+  /** Seventh check: segment text. */
+  data(tcb: Tcb, segment: Segment): void {
+    const rcv = tcb.rcv
+    const counters = this.#context.counters
+    const fastOpened = tcb.state === SYN_RECEIVED && tcb.fastOpened
+    if (tcb.state !== ESTABLISHED && tcb.state !== FIN_WAIT_1 && tcb.state !== FIN_WAIT_2 && !fastOpened) {
+      counters.dropAfterShutdown++
+      return
+    }
+    if (tcb.orphaned) {
+      // RFC 1122 4.2.2.13: data after close can't be delivered any more; say so.
+      counters.dropAfterShutdown++
+      this.#output.reset(tcb)
+      this.#tcp.end(tcb, 0)
+      return
+    }
+    const start = segment.seq
+    const end = (start + segment.length) | 0
+    if (seqLe(end, rcv.nxt)) {
+      counters.dropDuplicate++
+      this.reportDuplicate(tcb, segment)
+      this.#tcp.acks.soon(tcb)
+      return
+    }
+    if (rcv.shut) {
+      counters.dropAfterShutdown++
+      const beyond = seqGt(end, rcv.adv)
+      if (beyond) segment.flags &= ~FIN
+      if (seqLe(start, rcv.nxt)) rcv.nxt = beyond ? rcv.adv : end
+      this.#tcp.acks.soon(tcb)
+      return
+    }
+    if (seqLe(start, rcv.nxt)) {
+      if (start === rcv.nxt && this.#payload.shouldPack(segment)) {
+        this.#packed(tcb, segment)
+        return
+      }
+      // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
+      // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
+      while (this.#payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
+    }
+    if (this.#payload.exhausted() || (start !== rcv.nxt && this.#payload.scarce())) {
+      counters.dropNoMemory++
+      this.#tcp.acks.soon(tcb)
+      return
+    }
+    this.#placed(tcb, segment, start, end)
+  }
+
+  #packed(tcb: Tcb, segment: Segment): void {
+    if (seqGt((segment.seq + segment.length) | 0, tcb.rcv.adv) || tcb.rcv.ooo.count !== 0) {
+      this.#placed(tcb, segment, segment.seq, (segment.seq + segment.length) | 0)
+      return
+    }
+    const list = this.#payload.pack(tcb, segment)
+    if (list === -2) {
+      this.#context.counters.dropNoMemory++
+      this.#tcp.acks.soon(tcb)
+      return
+    }
+    this.deliver(tcb, list, this.#payload.tail, segment.length)
+    this.#tcp.acks.owe(tcb, segment.length)
+  }
+
+  /** Trims to the window and queues in order or out of order. */
+  #placed(tcb: Tcb, segment: Segment, start: number, end: number): void {
+    const rcv = tcb.rcv
+    const counters = this.#context.counters
+    this.#payload.unpack(rcv)
+    let head = this.#payload.take(segment)
+    if (head < 0) {
+      counters.dropNoMemory++
+      this.#tcp.acks.soon(tcb)
+      return
+    }
+    const beyond = seqDiff(end, rcv.adv)
+    if (beyond > 0) {
+      head = this.#context.fragments.keepFront(head, segment.length - beyond)
+      end = rcv.adv
+      // A FIN behind the cut can't be taken yet.
+      segment.flags &= ~FIN
+    }
+    const known = seqDiff(rcv.nxt, start)
+    if (known > 0) {
+      counters.duplicateBytes += known
+      if (tcb.sack && this.#context.config.dsack) {
+        rcv.hasDsack = true
+        rcv.dsackStart = start
+        rcv.dsackEnd = rcv.nxt
+      }
+      head = this.#context.fragments.dropFront(head, known)
+      start = rcv.nxt
+      this.#tcp.acks.soon(tcb)
+    }
+    if (start === rcv.nxt && rcv.ooo.count === 0) {
+      this.deliver(tcb, head, this.#context.fragments.lastOf(head), seqDiff(end, start))
+      this.#tcp.acks.owe(tcb, segment.length)
+      return
+    }
+    counters.outOfOrderSegments++
+    rcv.sinceNiovs += this.#payload.niovs
+    // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
+    this.#tcp.acks.soon(tcb)
+    if (!rcv.holes().insert(start, end, head)) {
+      counters.dropReassemblyLimit++
+      return
+    }
+    if (rcv.ooo.duplicateBytes > 0) {
+      counters.duplicateBytes += rcv.ooo.duplicateBytes
+      if (tcb.sack && this.#context.config.dsack) {
+        rcv.hasDsack = true
+        rcv.dsackStart = rcv.ooo.duplicateStart
+        rcv.dsackEnd = rcv.ooo.duplicateEnd
+      }
+    }
+    while (rcv.ooo.ready(rcv.nxt)) {
+      const list = rcv.ooo.takeFirst(rcv.nxt)
+      if (list >= 0) {
+        this.#payload.niovs = 0
+        this.deliver(tcb, list, rcv.ooo.takenTail, seqDiff(rcv.ooo.takenEnd, rcv.nxt))
+      }
+    }
+  }
+
+  /** Appends in-order payload to the receive queue. `head` -1: the bytes are already there (packed). */
+  deliver(tcb: Tcb, head: number, tail: number, bytes: number): void {
+    const rcv = tcb.rcv
+    if (head >= 0) {
+      if (rcv.tail < 0) rcv.head = head
+      else this.#context.fragments.next[rcv.tail] = head
+      rcv.tail = tail
+    }
+    rcv.nxt = (rcv.nxt + bytes) | 0
+    rcv.queuedBytes += bytes
+    rcv.sinceBytes += bytes
+    rcv.sinceNiovs += this.#payload.niovs
+    this.#context.counters.rxBytes += bytes
+    if ((tcb.events & EVENT_READABLE) === 0) this.#tcp.raise(tcb, EVENT_READABLE)
+  }
+
+  fin(tcb: Tcb, seq: number): void {
+    const rcv = tcb.rcv
+    // The earliest one counts; a later one would leave the end of the stream unreached.
+    if ((rcv.finSeen && seqGe(seq, rcv.finSeq)) || seqDiff(seq, rcv.nxt) < 0) return
+    rcv.finSeen = true
+    rcv.finSeq = seq
+    this.#tcp.acks.soon(tcb)
+  }
+
+  /** Eighth check: the FIN, once everything before it is here. */
+  reachFin(tcb: Tcb, now: number): void {
+    const rcv = tcb.rcv
+    if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) {
+      // Data goes on behind it: that FIN was forged.
+      if (rcv.finSeen && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) rcv.finSeen = false
+      return
+    }
+    rcv.finished = true
+    // Nothing more is asked of the peer: what it sent twice no longer matters.
+    rcv.hasDsack = false
+    this.#payload.unpack(rcv)
+    this.#tcp.window.close(tcb)
+    rcv.nxt = (rcv.nxt + 1) | 0
+    if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
+    this.#tcp.acks.soon(tcb)
+    this.#tcp.raise(tcb, EVENT_READABLE)
+    if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT
+    else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING
+    else if (tcb.state === FIN_WAIT_2) this.#tcp.enterTimeWait(tcb, now)
+  }
+  /** Bytes that were here already: told with the next ACK (RFC 2883). */
+  reportDuplicate(tcb: Tcb, segment: Segment): void {
+    if (!tcb.sack || !this.#context.config.dsack || segment.length === 0) return
+    tcb.rcv.hasDsack = true
+    tcb.rcv.dsackStart = segment.seq
+    tcb.rcv.dsackEnd = (segment.seq + segment.length) | 0
+  }
+}
