@@ -49,7 +49,11 @@ export class Recovery {
   ack(tcb: Tcb, segment: Segment, acked: number, duplicate: boolean, now: number): void {
     const { snd } = tcb
     const { out } = snd
-    if (out === null) return
+    if (out === null) {
+      // The second ACK of the same: the probe was a duplicate.
+      snd.tailProbe = null
+      return
+    }
     const { flight, rack } = out
     rack.wait = 0
     const outstanding = seqDiff(snd.max, snd.una) + acked
@@ -68,7 +72,8 @@ export class Recovery {
       else if (acked > 0) out.dupAcks = 0
       this.#detect(tcb, out, now)
     }
-    this.#probeAcked(tcb, out, acked, dsack, outstanding)
+    const twice = dsack || (duplicate && segment.options.sackBlocks === 0)
+    this.#probeAcked(tcb, out, twice, outstanding)
     this.#progress(tcb, out, acked, delivered, outstanding, pipeBefore, now)
   }
 
@@ -223,13 +228,13 @@ export class Recovery {
     rack.wait = rack.detect(flight, rack.reorderingWindow(flight, recovering, snd.srtt), now)
   }
 
-  /** RFC 8985 7.4: what the ACK of a tail loss probe means. */
-  #probeAcked(tcb: Tcb, out: Outstanding, acked: number, dsack: boolean, outstanding: number): void {
+  /** RFC 8985 7.4.2: what an ACK says of a tail loss probe. @param twice the probe's data had arrived before */
+  #probeAcked(tcb: Tcb, out: Outstanding, twice: boolean, outstanding: number): void {
     const { snd } = tcb
     const { rack } = out
     if (!rack.probing || seqLt(snd.una, rack.probeEnd)) return
-    if (!rack.probeResent || dsack) rack.probing = false
-    else if (acked > 0) {
+    if (!rack.probeResent || twice) rack.probing = false
+    else if (seqGt(snd.una, rack.probeEnd)) {
       rack.probing = false
       // No sign of a duplicate: the probe repaired a loss nobody else noticed.
       if (out.phase === PHASE_OPEN) {

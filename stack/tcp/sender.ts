@@ -51,6 +51,8 @@ export class Sender {
   /** What was learnt of the path before: `Rack.minRtt` and `Rack.reordering`. */
   minRtt = 0
   reordering = 0
+  /** End of a tail loss probe that repeated what was out: an ACK beyond it tells what it did; null when there is none. */
+  tailProbe: number | null = null
 
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
