@@ -368,8 +368,9 @@ export class TcpInput {
     // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed; but nobody waits for
     // an orphan, which a peer could keep for ever that way.
     if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
+    // RFC 3168 6.1.2: an ACK that echoes a mark does not let the window grow before it shrinks.
+    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, acked, now)
     this.#recovery.ack(tcb, segment, acked, duplicate, now)
-    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, now)
     this.#transmitter.schedule(tcb, now, acked > 0)
     this.#transmitter.settle(tcb)
     return this.#afterAck(tcb, now)

@@ -119,11 +119,14 @@ export class Recovery {
     rack.wait = 0
   }
 
-  /** A congestion mark was echoed (RFC 3168 6.1.2): once per window, as for a loss, but nothing is sent again. */
-  marked(tcb: Tcb, now: number): void {
+  /**
+   * A congestion mark was echoed (RFC 3168 6.1.2): once per window, as for a loss, but nothing is sent again. `ack` follows.
+   * @param acked bytes by which `snd.una` has moved
+   */
+  marked(tcb: Tcb, acked: number, now: number): void {
     const { out } = tcb.snd
     if (out === null || out.phase !== PHASE_OPEN) return
-    this.#enter(tcb, out, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una), now)
+    this.#enter(tcb, out, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una) + acked, now)
   }
 
   /** A quiet connection begins to send again (RFC 5681 4.1). */
