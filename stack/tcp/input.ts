@@ -228,13 +228,20 @@ export class TcpInput {
         this.#repeatedSyn(tcb, segment, now)
         return false
       }
-      if (extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0) {
+      const old = extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0
+      if (old) {
         counters.dropDuplicate++
         this.#text.reportDuplicate(tcb, segment)
         if (tcb.state === TIME_WAIT) this.#tcp.restartTimeWait(tcb, now)
-        // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us.
-        if ((segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED) this.#processAck(tcb, segment, now)
       } else counters.dropOutOfWindow++
+      // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us; and what only our closed window keeps out
+      // still acknowledges, and points at urgent data.
+      const shutOut = window === 0 && ahead === 0 && (segment.flags & SYN) === 0
+      const mayTell = (old || shutOut) && (segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED
+      if (mayTell && this.#processAck(tcb, segment, now)) {
+        if (shutOut && (segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
+        this.#transmitter.transmit(tcb, now)
+      }
       if (tcb.state !== CLOSED) this.#tcp.acks.invalid(tcb, segment.length > 0, now)
       return false
     }

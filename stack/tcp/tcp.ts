@@ -425,7 +425,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     else if (which === TIMER_LIFE) {
       if (tcb.state === TIME_WAIT || tcb.orphaned) this.end(tcb, 0)
       else this.#timeouts.keepAlive(tcb, now)
-    } else if (tcb.state >= ESTABLISHED) this.#output.sendAck(tcb, now)
+    } else if (tcb.state >= ESTABLISHED && tcb.rcv.unacked > 0) this.#output.sendAck(tcb, now)
   }
 
   // ---- inside ---------------------------------------------------------------------------------------------------

@@ -297,6 +297,7 @@ export class Transmitter {
     const skip = seqDiff(seq, snd.una)
     if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
     const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
+    const full = this.#output.payloadLimit(tcb)
     const out = snd.out ?? this.#lend(tcb, now)
     if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
@@ -307,7 +308,7 @@ export class Transmitter {
     const again = seqLe(end, snd.max)
     snd.nxt = end
     if (seqGt(end, snd.max)) snd.max = end
-    if (length < snd.mss) snd.smallEnd = end
+    if (length < full) snd.smallEnd = end
     out.flight.push(seq, end, now)
     out.prrOut += length
     snd.lastSentAt = now
