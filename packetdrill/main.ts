@@ -1,9 +1,7 @@
 import { main } from './cli.ts'
 
-// Who pipes into `head` has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-})
+// Who reads the output may have seen enough (`| head`).
+process.stdout.on('error', () => process.exit())
 
 process.exitCode = main(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),

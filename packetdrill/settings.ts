@@ -177,7 +177,7 @@ const TABLE: Readonly<Record<string, Apply>> = {
   'net.inet.tcp.syncookies': feature('synCookies'),
   'net.ipv4.tcp_fin_timeout': ([value = 60]) => ({ finWait2Us: value * 1_000_000 }),
   'net.ipv4.tcp_rmem': ([, , most]) => (most === undefined ? {} : { maxWindow: most }),
-  'net.ipv4.tcp_wmem': ([, usual]) => (usual === undefined ? {} : { sendBuffer: usual }),
+  'net.ipv4.tcp_wmem': ([, , most]) => (most === undefined ? {} : { sendBuffer: most }),
   'net.inet.tcp.rfc1323': ([value = 1]) => ({
     windowScaling: value === 1 || value === 2,
     timestamps: value === 1 || value === 3,

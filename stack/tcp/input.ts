@@ -392,7 +392,7 @@ export class TcpInput {
     if (snd.urgent && seqGe(snd.una, tcb.seldom().sendUrgentEnd)) snd.urgent = false
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
-    if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
+    if (snd.wantsRoom && snd.room() * 3 >= snd.limit) {
       snd.wantsRoom = false
       this.#tcp.raise(tcb, EVENT_WRITABLE)
     }

@@ -260,7 +260,9 @@ export class Recovery {
     const { snd } = tcb
     const { flight } = out
     if (out.phase !== PHASE_OPEN && acked > 0 && seqGe(snd.una, out.recover)) {
-      if (out.phase !== PHASE_LOSS) snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
+      // After a timeout slow start goes on; else the window is what the reduction made of it.
+      if (out.phase === PHASE_LOSS) this.control(tcb).grow(snd, Math.min(acked, outstanding), now)
+      else snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
       out.phase = PHASE_OPEN
       out.dupAcks = 0
       out.undoAt = -1

@@ -225,13 +225,12 @@ export class Transmitter {
     const { config } = this.#context
     const mayProbe =
       config.rack && tcb.sack && out.phase === PHASE_OPEN && flight.sackedCount === 0 && !rack.probing
-    if (mayProbe && snd.srtt > 0) {
+    if (mayProbe && snd.srtt > 0 && at === out.timeoutAt) {
       let wait = 2 * snd.srtt
       wait += flight.count === 1 ? PEER_DELAYED_ACK_US : 2000
-      if (snd.lastSentAt + wait < at) {
-        this.arm(tcb, TIMER_FOR_PROBE, snd.lastSentAt + wait)
-        return
-      }
+      // RFC 8985 7.2: the probe comes no later than the timeout would, and then instead of it.
+      this.arm(tcb, TIMER_FOR_PROBE, Math.min(at, snd.lastSentAt + wait))
+      return
     }
     this.arm(tcb, TIMER_FOR_TIMEOUT, at)
   }
