@@ -37,8 +37,10 @@ export class Recovery {
     const { out } = snd
     if (out === null) return 0
     const { flight } = out
+    // After a timeout what was out counts as lost already; what duplicate ACKs speak of is not in the pipe (RFC 6582 4.1).
+    if (tcb.sack || out.phase === PHASE_LOSS) return flight.pipe
     // RFC 5681 3.2: without SACK every duplicate ACK means one segment less.
-    return tcb.sack ? flight.pipe : Math.max(0, flight.pipe - out.dupAcks * snd.mss)
+    return Math.max(0, flight.pipe - out.dupAcks * snd.mss)
   }
 
   /**
