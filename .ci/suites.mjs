@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
 const report = JSON.parse(readFileSync(process.argv[2], 'utf8'))
-const SUITES = ['test/driver/xdp/', 'test/driver/native/', 'test/daemon/', 'test/e2e/']
+const SUITES = ['test/driver/xdp/', 'test/driver/native/', 'test/daemon/', 'test/e2e/', 'test/e2e/matrix']
 let failed = false
 for (const suite of SUITES) {
   const tests = report.testResults
@@ -14,6 +14,11 @@ for (const suite of SUITES) {
   for (const test of skipped) process.stdout.write(`  ${test.status}: ${test.fullName}\n`)
   if (tests.length === 0 || skipped.length > 0) failed = true
 }
+const cells = report.testResults
+  .filter((file) => relative(process.cwd(), file.name).startsWith('test/e2e/matrix'))
+  .flatMap((file) => file.assertionResults)
+const ran = cells.filter((cell) => cell.status === 'passed').length
+process.stdout.write(`matrix: ${ran} cells ran, ${cells.length - ran} skipped\n`)
 if (failed) {
   process.stdout.write('tests that need the addon or AF_XDP did not run\n')
   process.exitCode = 1

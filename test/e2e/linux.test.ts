@@ -140,13 +140,13 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       const bytes = 20_000_000
       let impaired: ImpairedNic | null = null
       const { server, outcome } = await serve(pair, 1, { mode }, (nic) => {
-        impaired = new ImpairedNic(nic, { seed: 7, loss: 0.01, reorder: 0.02 })
+        impaired = new ImpairedNic(nic, { seed: 7, receive: { loss: 0.01, reorder: 0.02 } })
         return impaired
       })
       expect(await exit(stream(pair, bytes))).toBe(0)
       const { digests } = await outcome
       expect(digests).toEqual([expectedDigest(bytes)])
-      expect(impaired!.dropped + impaired!.reordered).toBeGreaterThan(3)
+      expect(impaired!.received.dropped + impaired!.received.reordered).toBeGreaterThan(3)
       const { tcp } = server.stats()
       expect(tcp.outOfOrderSegments).toBeGreaterThan(0)
       expect(tcp.sackSent).toBeGreaterThan(0)
@@ -182,7 +182,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       pair,
       2,
       { mode: 'native' },
-      (nic) => new ImpairedNic(nic, { seed: 3, loss: 0.02, reorder: 0.05 }),
+      (nic) => new ImpairedNic(nic, { seed: 3, receive: { loss: 0.02, reorder: 0.05 } }),
       reply,
     )
     const codes = await Promise.all(

@@ -1,12 +1,13 @@
-import { seededRandom } from '../../driver/memory/index.ts'
 import { type Nic, type NicInfo, type NicMemory, type NicStats, RX_MORE, RxBurst } from '../../driver/nic.ts'
+import { ImpairedTransmit } from './impaired-transmit.ts'
+import { Fates, type FrameImpairments, flipBit, ImpairmentCounts } from './impairments.ts'
 
-export interface ReceiveImpairments {
+export interface NicImpairments {
   seed: number
-  /** Probability that a frame is dropped. */
-  loss: number
-  /** Probability that a frame is held back and comes after the next few. */
-  reorder: number
+  /** On the way from the wire to the stack. Corruption needs frames with complete checksums: `ethtool -K tx off` there. */
+  receive?: FrameImpairments
+  /** On the way from the stack to the wire. */
+  transmit?: FrameImpairments
 }
 
 interface Held {
@@ -17,25 +18,41 @@ interface Held {
   behind: number
 }
 
-/** Drops and reorders whole frames, those of many fragments too, on their way from a real NIC to the stack. */
+/** Chunks kept back from the fill ring, to copy frames into that are to come twice. */
+const SPARES = 64
+
+/** Impairs whole frames, those of many fragments too, between a real NIC and the stack. */
 export class ImpairedNic implements Nic {
   readonly sideMemory = null
-  dropped = 0
-  reordered = 0
+  readonly received = new ImpairmentCounts()
   readonly #inner: Nic
-  readonly #random: () => number
-  readonly #impairments: ReceiveImpairments
-  readonly #raw = new RxBurst(256)
+  readonly #fates: Fates
+  readonly #impairments: FrameImpairments
+  readonly #transmit: ImpairedTransmit
+  /** Half a burst of the stack's, so that what was held back and what comes twice fits too. */
+  readonly #raw = new RxBurst(128)
   readonly #back = new Uint32Array(512)
+  /** Chunks the stack has given that the inner NIC has not. */
+  readonly #spare: number[] = []
+  #area: Uint8Array = new Uint8Array(0)
   #held: Held[] = []
   #shift = 12
 
-  constructor(inner: Nic, impairments: ReceiveImpairments) {
+  constructor(inner: Nic, impairments: NicImpairments) {
     this.#inner = inner
-    this.#impairments = impairments
-    this.#random = seededRandom(impairments.seed)
+    this.#impairments = impairments.receive ?? {}
+    this.#fates = new Fates(impairments.seed)
+    this.#transmit = new ImpairedTransmit(
+      inner,
+      impairments.transmit ?? {},
+      new Fates(impairments.seed ^ 0x5eed),
+    )
   }
 
+  /** What befell frames on their way out. */
+  get sent(): ImpairmentCounts {
+    return this.#transmit.counts
+  }
   get info(): NicInfo {
     return this.#inner.info
   }
@@ -47,53 +64,84 @@ export class ImpairedNic implements Nic {
   }
 
   attach(memory: NicMemory): void {
-    this.#held = []
+    this.#forget()
     this.#shift = 31 - Math.clz32(memory.chunkSize)
+    this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.#inner.attach(memory)
   }
   detach(): void {
-    this.#held = []
+    this.#forget()
     this.#inner.detach()
   }
 
   receive(burst: RxBurst): number {
+    this.#transmit.release()
     burst.count = 0
     this.#release(burst)
-    // Whatever the inner burst holds has to fit behind what was released.
-    if (burst.capacity - burst.count < this.#raw.capacity) return burst.count
+    // Whatever the inner burst holds, twice, has to fit behind what was released.
+    if (burst.capacity - burst.count < this.#raw.capacity + SPARES) return burst.count
     const count = this.#inner.receive(this.#raw)
     let first = 0
     while (first < count) {
       let last = first
       while ((this.#raw.flags[last]! & RX_MORE) !== 0) last++
       last++
-      const fate = this.#random()
-      if (fate < this.#impairments.loss) this.#drop(first, last)
-      else if (fate < this.#impairments.loss + this.#impairments.reorder) this.#hold(first, last)
-      else {
-        for (let i = first; i < last; i++) {
-          this.#put(burst, this.#raw.offset[i]!, this.#raw.length[i]!, this.#raw.flags[i]!)
-        }
-        for (const held of this.#held) held.behind--
-      }
+      this.#pass(burst, first, last)
       first = last
     }
     return burst.count
   }
 
+  /** One frame, the entries `[first, last)` of the inner burst. */
+  #pass(burst: RxBurst, first: number, last: number): void {
+    const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0 } = this.#impairments
+    if (this.#fates.strikes(loss)) {
+      this.#drop(first, last)
+      return
+    }
+    if (this.#fates.strikes(corrupt)) {
+      this.received.corrupted++
+      const from = this.#raw.offset[first]!
+      flipBit(this.#area.subarray(from, from + this.#raw.length[first]!), this.#fates)
+    }
+    if (this.#fates.strikes(duplicate)) this.#double(burst, first, last)
+    if (this.#fates.strikes(reorder)) {
+      this.#hold(first, last)
+      return
+    }
+    for (let i = first; i < last; i++) {
+      this.#put(burst, this.#raw.offset[i]!, this.#raw.length[i]!, this.#raw.flags[i]!)
+    }
+    for (const held of this.#held) held.behind--
+  }
+
   #drop(first: number, last: number): void {
-    this.dropped++
+    this.received.dropped++
     for (let i = first; i < last; i++) this.#back[i - first] = this.#raw.offset[i]! >>> this.#shift
     this.#inner.fill(this.#back, 0, last - first)
   }
 
+  /** The frame comes once more, in chunks of its own; not when there are too few of them. */
+  #double(burst: RxBurst, first: number, last: number): void {
+    if (this.#spare.length < last - first) return
+    this.received.duplicated++
+    const within = (1 << this.#shift) - 1
+    for (let i = first; i < last; i++) {
+      const from = this.#raw.offset[i]!
+      const length = this.#raw.length[i]!
+      const to = this.#spare.pop()! * (within + 1) + (from & within)
+      this.#area.copyWithin(to, from, from + length)
+      this.#put(burst, to, length, this.#raw.flags[i]!)
+    }
+  }
+
   #hold(first: number, last: number): void {
-    this.reordered++
+    this.received.reordered++
     this.#held.push({
       offset: [...this.#raw.offset.subarray(first, last)],
       length: [...this.#raw.length.subarray(first, last)],
       flags: [...this.#raw.flags.subarray(first, last)],
-      behind: 1 + Math.floor(this.#random() * 8),
+      behind: 1 + this.#fates.below(8),
     })
   }
 
@@ -103,7 +151,7 @@ export class ImpairedNic implements Nic {
         held.behind--
         return true
       }
-      if (burst.count + held.offset.length > burst.capacity - this.#raw.capacity) return true
+      if (burst.count + held.offset.length > burst.capacity - this.#raw.capacity - SPARES) return true
       for (let i = 0; i < held.offset.length; i++) {
         this.#put(burst, held.offset[i]!, held.length[i]!, held.flags[i]!)
       }
@@ -118,14 +166,29 @@ export class ImpairedNic implements Nic {
     burst.flags[at] = flags
   }
 
+  get #holding(): boolean {
+    return this.#held.length > 0 || this.#transmit.holding
+  }
+
+  #forget(): void {
+    this.#held = []
+    this.#spare.length = 0
+    this.#transmit.forget()
+  }
+
   fillSpace(): number {
     return this.#inner.fillSpace()
   }
   fill(chunks: Uint32Array, from: number, count: number): number {
-    return this.#inner.fill(chunks, from, count)
+    let kept = 0
+    if ((this.#impairments.duplicate ?? 0) > 0) {
+      while (kept < count && this.#spare.length < SPARES) this.#spare.push(chunks[from + kept++]!)
+    }
+    return kept + this.#inner.fill(chunks, from + kept, count - kept)
   }
   chunksHeld(): number {
-    return this.#inner.chunksHeld() + this.#held.reduce((sum, held) => sum + held.offset.length, 0)
+    const held = this.#held.reduce((sum, { offset }) => sum + offset.length, 0)
+    return this.#inner.chunksHeld() + this.#spare.length + held
   }
   sumFragments(burst: RxBurst): void {
     this.#inner.sumFragments(burst)
@@ -134,7 +197,7 @@ export class ImpairedNic implements Nic {
     return this.#inner.txReserve()
   }
   txCommit(offset: number, length: number): void {
-    this.#inner.txCommit(offset, length)
+    this.#transmit.commit(offset, length)
   }
   txFlush(): void {
     this.#inner.txFlush()
@@ -152,10 +215,10 @@ export class ImpairedNic implements Nic {
     this.#inner.unclaim(address)
   }
   wait(timeoutMs: number): boolean {
-    return this.#held.length > 0 || this.#inner.wait(timeoutMs)
+    return this.#holding || this.#inner.wait(timeoutMs)
   }
   arm(callback: (() => void) | null): void {
-    if (callback !== null && this.#held.length > 0) setImmediate(callback)
+    if (callback !== null && this.#holding) setImmediate(callback)
     else this.#inner.arm(callback)
   }
   stats(): NicStats {
