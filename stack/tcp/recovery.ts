@@ -281,7 +281,8 @@ export class Recovery {
       this.#counters.fastRetransmits++
     }
     if (out.phase === PHASE_RECOVERY || out.phase === PHASE_CWR) {
-      this.#rate(tcb, out, delivered, acked > 0 && !lost)
+      // RFC 9937 5: what was known to be lost before says nothing new.
+      this.#rate(tcb, out, delivered, acked > 0 && !flight.newlyLost)
       return
     }
     if (acked > 0 && (out.cwndLimited || (snd.cwnd < snd.ssthresh && snd.cwnd < 2 * pipeBefore))) {
