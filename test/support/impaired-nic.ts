@@ -8,6 +8,8 @@ export interface NicImpairments {
   receive?: FrameImpairments
   /** On the way from the stack to the wire. */
   transmit?: FrameImpairments
+  /** Sees every frame that the stack sends, before anything happens to it. */
+  tap?: (frame: Uint8Array) => void
 }
 
 interface Held {
@@ -46,6 +48,7 @@ export class ImpairedNic implements Nic {
       inner,
       impairments.transmit ?? {},
       new Fates(impairments.seed ^ 0x5eed),
+      impairments.tap,
     )
   }
 

@@ -13,10 +13,13 @@ export class ImpairedTransmit {
   /** Frames held back, and how many may still pass each. */
   #held: { frame: Uint8Array; behind: number }[] = []
 
-  constructor(nic: Nic, impairments: FrameImpairments, fates: Fates) {
+  readonly #tap: (frame: Uint8Array) => void
+
+  constructor(nic: Nic, impairments: FrameImpairments, fates: Fates, tap?: (frame: Uint8Array) => void) {
     this.#nic = nic
     this.#impairments = impairments
     this.#fates = fates
+    this.#tap = tap ?? (() => {})
   }
 
   get holding(): boolean {
@@ -30,6 +33,7 @@ export class ImpairedTransmit {
   commit(offset: number, length: number): void {
     const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0 } = this.#impairments
     const frame = this.#nic.txMemory.subarray(offset, offset + length)
+    if (length > 0) this.#tap(frame)
     if (length > 0 && this.#fates.strikes(loss)) {
       this.counts.dropped++
       this.#nic.txCommit(offset, 0)

@@ -1,0 +1,103 @@
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { script } from '../driver/xdp/setup.ts'
+import { ip, type VethPair } from './netns.ts'
+
+/** A directory of a test's own for captures. */
+export function captureDirectory(): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'zcrx-'))
+  return { path, remove: () => rmSync(path, { recursive: true }) }
+}
+
+/** Lines that tshark prints for a capture, every checksum validated. */
+export function tshark(file: string, ...args: string[]): string[] {
+  const checks = ['tcp', 'ip', 'udp'].flatMap((name) => ['-o', `${name}.check_checksum:TRUE`])
+  return execFileSync('tshark', ['-r', file, ...checks, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 1 << 28,
+  })
+    .split('\n')
+    .filter((line) => line !== '')
+}
+
+/** What an ICMP error quotes is not the sender's own: it may be cut short or damaged. */
+const QUOTES = '(icmp.type in {3,5,11,12} || icmpv6.type in {1,2,3,4})'
+
+const FAULTS = [
+  // Severity 0x800000 is "error". Warnings are left out: a capture of one side only makes tshark warn.
+  `((_ws.malformed || _ws.expert.severity >= 0x800000) && !${QUOTES})`,
+  ...['ip', 'icmp', 'icmpv6'].map((name) => `${name}.checksum.status == "Bad"`),
+  `((tcp.checksum.status == "Bad" || udp.checksum.status == "Bad") && !${QUOTES})`,
+].join(' || ')
+
+/** The frames in which tshark finds a fault, one line each with its reasons. */
+export function faults(file: string): string[] {
+  return tshark(
+    file,
+    '-Y',
+    FAULTS,
+    '-T',
+    'fields',
+    '-e',
+    '_ws.col.Info',
+    '-e',
+    '_ws.expert.message',
+    '-e',
+    'frame.number',
+  )
+}
+
+/** A capture, at the peer's end of a veth pair, of everything that our interface sends. */
+export class WireCapture {
+  readonly file: string
+  readonly #child: ChildProcess
+  readonly #directory: ReturnType<typeof captureDirectory>
+  readonly #lines: string[] = []
+  readonly #exit: Promise<number | null>
+
+  private constructor(pair: VethPair) {
+    this.#directory = captureDirectory()
+    this.file = join(this.#directory.path, 'ours.pcap')
+    const [link] = JSON.parse(ip('-n', pair.ours, '-j', 'link', 'show', pair.device))
+    this.#child = pair.start(
+      pair.peer,
+      'python3',
+      script('capture.py'),
+      pair.peerDevice,
+      link.address,
+      this.file,
+    )
+    this.#exit = new Promise((resolve) => this.#child.once('close', resolve))
+  }
+
+  static async start(pair: VethPair): Promise<WireCapture> {
+    const capture = new WireCapture(pair)
+    await new Promise<void>((resolve, reject) => {
+      capture.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+        capture.#lines.push(...text.split('\n').filter((line) => line !== ''))
+        if (capture.#lines[0] === 'ready') resolve()
+      })
+      capture.#child.once('error', reject)
+      capture.#child.once('exit', (code) => reject(new Error(`the capture ended with ${code}`)))
+    })
+    return capture
+  }
+
+  /** Ends the capture; the frames written. @throws Error when frames are missing */
+  async stop(): Promise<number> {
+    this.#child.stdin!.end()
+    const code = await this.#exit
+    const [written, dropped] = (this.#lines.at(-1) ?? '').split(' ').map(Number)
+    if (code !== 0 || dropped !== 0)
+      throw new Error(`the capture ended with ${code}, ${dropped} frames missing`)
+    return written!
+  }
+
+  remove(): void {
+    this.#child.kill('SIGKILL')
+    this.#directory.remove()
+  }
+}
