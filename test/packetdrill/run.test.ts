@@ -19,6 +19,21 @@ describe('what passes', () => {
   })
 })
 
+describe('ECE', () => {
+  it('is compared where the ECN field is written', () => {
+    const marked = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+      +0 bind(3, ..., ...) = 0
+      +0 listen(3, 1) = 0
+      +0 < SEW 0:0(0) win 9000 <mss 1000>
+      +0 > SE. 0:0(0) ack 1 <mss 1460>
+      +0 < . 1:1(0) ack 1 win 9000
+      +0 < [ce] P. 1:11(10) ack 1 win 9000\n`
+    expect(line(`${marked}+0 > . 1:1(0) ack 11`)).toBe('PASS s')
+    expect(line(`${marked}+0 > [noecn] E. 1:1(0) ack 11`)).toBe('PASS s')
+    expect(line(`${marked}+0 > [noecn] . 1:1(0) ack 11`)).toContain('(flags)')
+  })
+})
+
 describe('a Fast Open cookie', () => {
   const LISTENER = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
     +0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [5], 4) = 0
