@@ -101,6 +101,8 @@ export class TcpInput {
     snd.wl1 = segment.seq
     snd.wl2 = segment.ack
     this.#text.deliver(tcb, head, this.#payload.tail, segment.length)
+    // CWR ends an echo, and counters count, on this way too; a mark itself does not come along it.
+    tcb.ecn?.arrived(segment)
     this.#tcp.acks.owe(tcb, segment.length)
     return true
   }
