@@ -6,6 +6,9 @@ const BENCHES: Record<string, string> = {
   stack: 'the protocol stack alone, over a scripted queue: time per packet',
 }
 
+// Who reads the output may have seen enough (`| head`).
+process.stdout.on('error', () => process.exit())
+
 const [name = '', ...args] = process.argv.slice(2)
 if (Object.hasOwn(BENCHES, name)) {
   const bench = (await import(new URL(`./${name}.js`, import.meta.url).href)) as {

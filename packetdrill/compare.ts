@@ -74,7 +74,8 @@ function compareFlags(
 ): void {
   const want = expected.flags
   const got = last.flags
-  const compareEcn = want.ece || want.cwr || want.ae || want.syn
+  // Who writes the ECN field means that what belongs to it matters.
+  const compareEcn = want.ece || want.cwr || want.ae || want.syn || expected.ip.ecn !== null
   const same =
     want.syn === first.flags.syn &&
     want.rst === got.rst &&
@@ -167,6 +168,7 @@ function sameOption(expected: TcpOption, got: TcpOption, context: Context): bool
   if (expected.kind === 'sack' && got.kind === 'sack') {
     return formatOption(unsigned(expected, context)) === formatOption(got)
   }
+  if (expected.kind === 'cookie') return got.kind === 'FO' && got.bytes.length > 0
   return formatOption(expected) === formatOption(got)
 }
 
@@ -230,6 +232,7 @@ function learn(expected: Packet, first: Segment, last: Segment, flow: Flow): voi
     flow.liveShift = shiftOf(first.options)
   }
   for (const [i, option] of last.options.entries()) {
+    if (option.kind === 'FO') flow.cookie = option.bytes
     if (option.kind !== 'TS') continue
     const written = expected.options?.find((each) => each.kind === 'TS') ?? expected.options?.[i]
     const script = written?.kind === 'TS' ? written.value : null

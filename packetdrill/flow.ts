@@ -33,6 +33,8 @@ export class Flow {
   ackCredit = 0
   /** The script's side has sent its FIN. */
   finInjected = false
+  /** Fast Open cookie that the stack gave, to this connection or one before it. */
+  cookie: readonly number[] | null = null
 
   constructor(localPort: number, remotePort: number) {
     this.localPort = localPort
@@ -116,6 +118,7 @@ export class Flows {
 
   #add(localPort: number, remotePort: number): Flow {
     const flow = new Flow(localPort, remotePort)
+    flow.cookie = this.all.at(-1)?.cookie ?? null
     this.all.push(flow)
     return flow
   }

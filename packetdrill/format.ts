@@ -32,6 +32,8 @@ export function formatOption(option: TcpOption): string {
     case 'FOEXP':
     case 'md5':
       return `${option.kind}${option.bytes.length === 0 ? '' : ` ${hex(option.bytes)}`}`
+    case 'cookie':
+      return 'FO TFO_COOKIE'
     case 'unknown':
       return `kind ${option.number}${option.bytes.length === 0 ? '' : ` ${hex(option.bytes)}`}`
     default:

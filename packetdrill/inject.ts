@@ -87,6 +87,10 @@ function liveOption(option: TcpOption, at: Position, context: InjectContext): Tc
       blocks: option.blocks.map(([left, right]) => [flow.toLive(left), flow.toLive(right)] as const),
     }
   }
+  if (option.kind === 'cookie') {
+    if (flow.cookie === null) throw new UnsupportedError(at, 'a cookie that was not given in this script')
+    return { kind: 'FO', bytes: flow.cookie }
+  }
   if (option.kind !== 'TS') return option
   if (option.value === null || option.echo === null)
     throw new ScriptError(at, 'injected timestamps must be written')

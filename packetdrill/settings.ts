@@ -168,11 +168,16 @@ const TABLE: Readonly<Record<string, Apply>> = {
   'net.ipv4.tcp_congestion_control': algorithm,
   'net.inet.tcp.cc.algorithm': algorithm,
   'net.ipv4.tcp_challenge_ack_limit': number('challengeAcksPerSecond'),
-  'net.ipv4.tcp_syncookies': feature('synCookies'),
+  // 2: for every SYN, as if none could be half open.
+  'net.ipv4.tcp_syncookies': ([value = 1]) => ({
+    synCookies: value !== 0,
+    ...(value === 2 ? { maxHalfOpen: 0 } : {}),
+  }),
+  'net.ipv4.tcp_max_syn_backlog': number('maxHalfOpen'),
   'net.inet.tcp.syncookies': feature('synCookies'),
   'net.ipv4.tcp_fin_timeout': ([value = 60]) => ({ finWait2Us: value * 1_000_000 }),
   'net.ipv4.tcp_rmem': ([, , most]) => (most === undefined ? {} : { maxWindow: most }),
-  'net.ipv4.tcp_wmem': ([, usual]) => (usual === undefined ? {} : { sendBuffer: usual }),
+  'net.ipv4.tcp_wmem': ([, , most]) => (most === undefined ? {} : { sendBuffer: most }),
   'net.inet.tcp.rfc1323': ([value = 1]) => ({
     windowScaling: value === 1 || value === 2,
     timestamps: value === 1 || value === 3,

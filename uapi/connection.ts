@@ -8,6 +8,8 @@ export interface ConnectionHost {
   release(offset: number): void
   /** Issues a SEND of the bytes. */
   send(bytes: Uint8Array): void
+  /** Issues a SHUTDOWN of the sending side. */
+  end(): void
   /** Ends the receive request and issues a CLOSE. */
   close(): void
   /** Issues the receive request. */
@@ -37,6 +39,7 @@ export class Connection implements AsyncIterable<Chunk> {
   readonly #sendQueue: Uint8Array[] = []
   #sending = false
   #streamEnded = false
+  #endAsked = false
   #closeAsked = false
   #closeDone = false
   #error = 0
@@ -62,9 +65,19 @@ export class Connection implements AsyncIterable<Chunk> {
 
   /** Sends bytes after those given before. They are copied when they can be sent: leave them unchanged until then. */
   send(bytes: Uint8Array): void {
-    if (this.#closeAsked || bytes.length === 0) return
+    if (this.#closeAsked || this.#endAsked || bytes.length === 0) return
     this.#sendQueue.push(bytes)
     this.#sendMore()
+  }
+
+  /**
+   * Half-closes: the peer sees the end of the stream behind everything given to `send`; receiving goes on (RFC 9293 3.6). Close
+   * the connection all the same when the peer's stream has ended too.
+   */
+  end(): void {
+    if (this.#closeAsked || this.#endAsked) return
+    this.#endAsked = true
+    if (this.#sendQueue.length === 0) this.#host.end()
   }
 
   /** Closes the connection once everything given to `send` has been taken; unread data makes it a reset. */
@@ -127,6 +140,7 @@ export class Connection implements AsyncIterable<Chunk> {
     else this.#sendQueue.shift()
     if (this.#sendQueue.length > 0) this.#sendMore()
     else if (this.#closeAsked) this.#host.close()
+    else if (this.#endAsked) this.#host.end()
   }
 
   /** @internal the CLOSE completed */

@@ -1,8 +1,18 @@
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
-import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
+import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
+import {
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SOCKET_URING_OP_SETSOCKOPT,
+  SOL_SOCKET,
+  TCP_FASTOPEN,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
+} from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
 import { sockaddrOf } from './abi/structs.ts'
 import { Connection } from './connection.ts'
@@ -16,12 +26,21 @@ const SEND = 4
 const CLOSE = 5
 /** Its completion tells nothing: the receive request's own does. */
 const CANCEL = 6
+const SHUTDOWN = 7
 
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. */
   readonly port: number
   /** Connections that may wait to be accepted; default 128. */
   readonly backlog?: number
+  /** TCP_NODELAY: small sends leave at once. Default false. */
+  readonly noDelay?: boolean
+  /** SO_KEEPALIVE; a number is the quiet time in milliseconds before the first probe. Default false. */
+  readonly keepAlive?: boolean | number
+  /** TCP_USER_TIMEOUT, milliseconds: how long sent data may stay unacknowledged. Default 0: by retransmissions. */
+  readonly userTimeoutMs?: number
+  /** TCP_FASTOPEN: connections that may wait with data of their SYN (RFC 7413). Default 0: none. */
+  readonly fastOpen?: number
   /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
   readonly handler?: ConnectionHandler
 }
@@ -83,7 +102,7 @@ export class Server implements AsyncIterable<Connection> {
     this.#engine = new Engine(options, this.#complete)
     this.#engine.onBatchEnd(this.#afterBatch)
     try {
-      this.#listen(options.port, options.backlog ?? 128)
+      this.#listen(options)
     } catch (error) {
       this.#engine.close()
       throw error
@@ -163,16 +182,25 @@ export class Server implements AsyncIterable<Connection> {
     }
   }
 
-  #listen(port: number, backlog: number): void {
+  #listen(options: ServerOptions): void {
     const { address } = this.#engine.host
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
-    const sockaddr = sockaddrOf(address, port)
+    const sockaddr = sockaddrOf(address, options.port)
+    for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
-    this.#now('listen', (sqe) => sqe.prepListen(fd, backlog))
+    this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? 128))
     this.#port = this.#engine.host.kernel.files.get(fd)!.bound!.port
     this.#listener = fd
     this.#accept()
+  }
+
+  /** One socket option; what is accepted inherits it. */
+  #set(fd: number, level: number, name: number, value: number): void {
+    const bytes = new Uint8Array(Int32Array.of(value).buffer)
+    this.#now(`setsockopt ${name}`, (sqe) =>
+      sqe.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, level, name, bytes),
+    )
   }
 
   #accept(): void {
@@ -254,6 +282,12 @@ export class Server implements AsyncIterable<Connection> {
             .setData(CLOSE * 2 ** 32 + id)
           this.#engine.wake()
         },
+        end: () => {
+          this.#sqe()
+            .prepShutdown(res, SHUT_WR)
+            .setData(SHUTDOWN * 2 ** 32)
+          this.#engine.wake()
+        },
         receive: () => {
           this.#sqe()
             .prepRecvZc(res, this.#engine.ifq.zcrxId)
@@ -286,6 +320,20 @@ export class Server implements AsyncIterable<Connection> {
     this.#stalled = []
     for (const connection of stalled) connection.start()
   }
+}
+
+/** Level, name and value of the socket options that are asked for. */
+function socketOptions(options: ServerOptions): [number, number, number][] {
+  const { noDelay = false, keepAlive = false, userTimeoutMs = 0, fastOpen = 0 } = options
+  const wanted: [number, number, number][] = []
+  if (noDelay) wanted.push([IPPROTO_TCP, TCP_NODELAY, 1])
+  if (keepAlive !== false) wanted.push([SOL_SOCKET, SO_KEEPALIVE, 1])
+  // The option is in seconds.
+  if (typeof keepAlive === 'number')
+    wanted.push([IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.ceil(keepAlive / 1000))])
+  if (userTimeoutMs > 0) wanted.push([IPPROTO_TCP, TCP_USER_TIMEOUT, userTimeoutMs])
+  if (fastOpen > 0) wanted.push([IPPROTO_TCP, TCP_FASTOPEN, fastOpen])
+  return wanted
 }
 
 /** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */

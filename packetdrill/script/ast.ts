@@ -78,6 +78,8 @@ export type TcpOption =
   /** Null: any value. */
   | { readonly kind: 'TS'; readonly value: number | null; readonly echo: number | null }
   | { readonly kind: 'FO' | 'FOEXP' | 'md5'; readonly bytes: readonly number[] }
+  /** `FO TFO_COOKIE`: the Fast Open cookie that the stack gave this host. */
+  | { readonly kind: 'cookie' }
   /** Of a live packet only. */
   | { readonly kind: 'unknown'; readonly number: number; readonly bytes: readonly number[] }
 

@@ -148,6 +148,8 @@ function parseOption(scanner: Scanner): TcpOption {
     case 'TS':
       return parseTimestamps(scanner)
     case 'FO':
+      if (scanner.takeWord('TFO_COOKIE')) return { kind: 'cookie' }
+      return { kind: name, bytes: parseBytes(scanner, name) }
     case 'FOEXP':
     case 'md5':
       return { kind: name, bytes: parseBytes(scanner, name) }

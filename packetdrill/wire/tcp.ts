@@ -121,6 +121,8 @@ export function encodeOption(option: TcpOption): Uint8Array {
     case 'FO':
     case 'md5':
       return Uint8Array.of(NUMBERS[option.kind], 2 + option.bytes.length, ...option.bytes)
+    case 'cookie':
+      throw new TypeError('a cookie is looked up before it is sent')
     case 'unknown':
       return Uint8Array.of(option.number, 2 + option.bytes.length, ...option.bytes)
   }

@@ -87,7 +87,7 @@ export class EthernetInput {
     const icmp = new IcmpInput(headers, bytes, counters, link, segment, icmpOutput, tcp)
     const segments = new SegmentInput(nic, memory, counters, burst, headers, bytes, this.#sums, segment, tcp)
     const { reassembly } = this
-    this.#ipv4 = new Ipv4Input(
+    const parts4and6 = [
       headers,
       counters,
       link,
@@ -97,18 +97,9 @@ export class EthernetInput {
       segments,
       icmp,
       icmpOutput,
-    )
-    this.#ipv6 = new Ipv6Input(
-      headers,
-      counters,
-      link,
-      segment,
-      reassembly,
-      assembled,
-      segments,
-      icmp,
-      icmpOutput,
-    )
+    ] as const
+    this.#ipv4 = new Ipv4Input(...parts4and6)
+    this.#ipv6 = new Ipv6Input(...parts4and6)
     reassembly.onTimeout = (datagram, now) => {
       if (datagram.version === 4) this.#ipv4.timedOut(datagram, now)
       else this.#ipv6.timedOut(datagram, now)

@@ -40,6 +40,8 @@ export class Flight {
   #lostFrom = 0
   /** Bytes found delivered since `begin`. */
   delivered = 0
+  /** Something was found to be lost that was not known to be. */
+  newlyLost = false
   /** When the earliest segment among these was sent that was never resent; -1 when there was none. */
   timedAt = -1
   /** A segment among those acknowledged had been resent: round trips of others that waited for it mean nothing. */
@@ -93,6 +95,7 @@ export class Flight {
     const flags = this.flags[slot]!
     if ((flags & SACKED) !== 0) return
     const bytes = this.#bytes(slot)
+    if ((flags & (LOST | RESENT)) !== LOST) this.newlyLost = true
     if ((flags & LOST) === 0) {
       this.lostBytes += bytes
       this.#unlink(slot)
@@ -126,6 +129,7 @@ export class Flight {
   /** Begins to count what an ACK delivers. */
   begin(): void {
     this.delivered = 0
+    this.newlyLost = false
     this.timedAt = -1
     this.ambiguous = false
   }

@@ -101,6 +101,8 @@ export class TcpInput {
     snd.wl1 = segment.seq
     snd.wl2 = segment.ack
     this.#text.deliver(tcb, head, this.#payload.tail, segment.length)
+    // CWR ends an echo, and counters count, on this way too; a mark itself does not come along it.
+    tcb.ecn?.arrived(segment)
     this.#tcp.acks.owe(tcb, segment.length)
     if (rcv.quickAcks > 0) this.#tcp.acks.within(tcb, false, now)
     return true
@@ -231,13 +233,20 @@ export class TcpInput {
         this.#repeatedSyn(tcb, segment, now)
         return false
       }
-      if (extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0) {
+      const old = extent > 0 && seqDiff((segment.seq + extent) | 0, rcv.nxt) <= 0
+      if (old) {
         counters.dropDuplicate++
         this.#text.reportDuplicate(tcb, segment)
         if (tcb.state === TIME_WAIT) this.#tcp.restartTimeWait(tcb, now)
-        // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us.
-        if ((segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED) this.#processAck(tcb, segment, now)
       } else counters.dropOutOfWindow++
+      // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us; and what only our closed window keeps out
+      // still acknowledges, and points at urgent data.
+      const shutOut = window === 0 && ahead === 0 && (segment.flags & SYN) === 0
+      const mayTell = (old || shutOut) && (segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED
+      if (mayTell && this.#processAck(tcb, segment, now)) {
+        if (shutOut && (segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
+        this.#transmitter.transmit(tcb, now)
+      }
       if (tcb.state !== CLOSED) this.#tcp.acks.invalid(tcb, segment.length > 0, now)
       return false
     }
@@ -366,8 +375,9 @@ export class TcpInput {
     // RFC 9293 3.8.6.1: a peer that answers our probes is alive, however long its window stays closed; but nobody waits for
     // an orphan, which a peer could keep for ever that way.
     if ((window === 0 && !tcb.orphaned) || snd.una === snd.max) snd.retries = 0
+    // RFC 3168 6.1.2: an ACK that echoes a mark does not let the window grow before it shrinks.
+    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, acked, now)
     this.#recovery.ack(tcb, segment, acked, duplicate, now)
-    if (tcb.ecn?.congested(segment, opening)) this.#recovery.marked(tcb, now)
     this.#transmitter.schedule(tcb, now, acked > 0)
     this.#transmitter.settle(tcb)
     return this.#afterAck(tcb, now)
@@ -389,7 +399,7 @@ export class TcpInput {
     if (snd.urgent && seqGe(snd.una, tcb.seldom().sendUrgentEnd)) snd.urgent = false
     // Even what can't be timed ends the doubling.
     snd.clearBackoff()
-    if (snd.wantsRoom && snd.room() >= snd.limit >>> 1) {
+    if (snd.wantsRoom && snd.room() * 3 >= snd.limit) {
       snd.wantsRoom = false
       this.#tcp.raise(tcb, EVENT_WRITABLE)
     }

@@ -37,7 +37,7 @@ export class Outstanding {
 
   /** Serves a connection from now on. */
   begin(snd: Sender): void {
-    this.rack.begin(snd.una, snd.minRtt, snd.reordering)
+    this.rack.begin(snd.una, snd.minRtt, snd.reordering, snd.tailProbe)
     this.phase = PHASE_OPEN
     this.dupAcks = 0
     this.undoAt = -1
@@ -48,6 +48,7 @@ export class Outstanding {
   end(snd: Sender): void {
     snd.minRtt = this.rack.minRtt
     snd.reordering = this.rack.reordering
+    snd.tailProbe = this.rack.probing && this.rack.probeResent ? this.rack.probeEnd : null
     this.flight.clear()
   }
 }

@@ -43,7 +43,7 @@ export class Rack {
   echoedAt = -1
 
   /** Forgets the segments of the connection served before. @param reordering what `reordering` gave for this one before */
-  begin(una: number, minRtt: number, reordering: number): void {
+  begin(una: number, minRtt: number, reordering: number, tailProbe: number | null = null): void {
     this.xmitAt = -1
     this.rtt = 0
     this.fack = una
@@ -53,7 +53,9 @@ export class Rack {
     this.#windowMultiplier = Math.max(1, (reordering >>> 1) & 0xff)
     this.#windowPersist = reordering >>> 9
     this.#hasDsackRound = false
-    this.probing = false
+    this.probing = tailProbe !== null
+    this.probeResent = tailProbe !== null
+    this.probeEnd = tailProbe ?? 0
     this.wait = 0
   }
 

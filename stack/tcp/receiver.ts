@@ -62,10 +62,11 @@ export class Receiver {
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
   sinceBytes = 0
   sinceNiovs = 0
-  /** What a round trip brings: since when (milliseconds) and how much; the trip itself, and the echo that times it. */
+  /** What a round trip brings: since when (milliseconds) and how much; the least trip, when it was seen, and the echo that times it. */
   epochTick = 0
   epochBytes = 0
   rttMs = 0
+  rttTick = 0
   tsEcr = 0
   /** Largest window the connection may have now; grows with what it receives. */
   windowLimit = 0

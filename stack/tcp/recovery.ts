@@ -37,8 +37,10 @@ export class Recovery {
     const { out } = snd
     if (out === null) return 0
     const { flight } = out
+    // After a timeout what was out counts as lost already; what duplicate ACKs speak of is not in the pipe (RFC 6582 4.1).
+    if (tcb.sack || out.phase === PHASE_LOSS) return flight.pipe
     // RFC 5681 3.2: without SACK every duplicate ACK means one segment less.
-    return tcb.sack ? flight.pipe : Math.max(0, flight.pipe - out.dupAcks * snd.mss)
+    return Math.max(0, flight.pipe - out.dupAcks * snd.mss)
   }
 
   /**
@@ -49,7 +51,11 @@ export class Recovery {
   ack(tcb: Tcb, segment: Segment, acked: number, duplicate: boolean, now: number): void {
     const { snd } = tcb
     const { out } = snd
-    if (out === null) return
+    if (out === null) {
+      // The second ACK of the same: the probe was a duplicate.
+      snd.tailProbe = null
+      return
+    }
     const { flight, rack } = out
     rack.wait = 0
     const outstanding = seqDiff(snd.max, snd.una) + acked
@@ -68,7 +74,8 @@ export class Recovery {
       else if (acked > 0) out.dupAcks = 0
       this.#detect(tcb, out, now)
     }
-    this.#probeAcked(tcb, out, acked, dsack, outstanding)
+    const twice = dsack || (duplicate && segment.options.sackBlocks === 0)
+    this.#probeAcked(tcb, out, twice, outstanding)
     this.#progress(tcb, out, acked, delivered, outstanding, pipeBefore, now)
   }
 
@@ -114,11 +121,14 @@ export class Recovery {
     rack.wait = 0
   }
 
-  /** A congestion mark was echoed (RFC 3168 6.1.2): once per window, as for a loss, but nothing is sent again. */
-  marked(tcb: Tcb, now: number): void {
+  /**
+   * A congestion mark was echoed (RFC 3168 6.1.2): once per window, as for a loss, but nothing is sent again. `ack` follows.
+   * @param acked bytes by which `snd.una` has moved
+   */
+  marked(tcb: Tcb, acked: number, now: number): void {
     const { out } = tcb.snd
     if (out === null || out.phase !== PHASE_OPEN) return
-    this.#enter(tcb, out, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una), now)
+    this.#enter(tcb, out, PHASE_CWR, seqDiff(tcb.snd.max, tcb.snd.una) + acked, now)
   }
 
   /** A quiet connection begins to send again (RFC 5681 4.1). */
@@ -223,13 +233,13 @@ export class Recovery {
     rack.wait = rack.detect(flight, rack.reorderingWindow(flight, recovering, snd.srtt), now)
   }
 
-  /** RFC 8985 7.4: what the ACK of a tail loss probe means. */
-  #probeAcked(tcb: Tcb, out: Outstanding, acked: number, dsack: boolean, outstanding: number): void {
+  /** RFC 8985 7.4.2: what an ACK says of a tail loss probe. @param twice the probe's data had arrived before */
+  #probeAcked(tcb: Tcb, out: Outstanding, twice: boolean, outstanding: number): void {
     const { snd } = tcb
     const { rack } = out
     if (!rack.probing || seqLt(snd.una, rack.probeEnd)) return
-    if (!rack.probeResent || dsack) rack.probing = false
-    else if (acked > 0) {
+    if (!rack.probeResent || twice) rack.probing = false
+    else if (seqGt(snd.una, rack.probeEnd)) {
       rack.probing = false
       // No sign of a duplicate: the probe repaired a loss nobody else noticed.
       if (out.phase === PHASE_OPEN) {
@@ -252,7 +262,9 @@ export class Recovery {
     const { snd } = tcb
     const { flight } = out
     if (out.phase !== PHASE_OPEN && acked > 0 && seqGe(snd.una, out.recover)) {
-      if (out.phase !== PHASE_LOSS) snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
+      // After a timeout slow start goes on; else the window is what the reduction made of it.
+      if (out.phase === PHASE_LOSS) this.control(tcb).grow(snd, Math.min(acked, outstanding), now)
+      else snd.cwnd = Math.max(snd.ssthresh, 2 * snd.mss)
       out.phase = PHASE_OPEN
       out.dupAcks = 0
       out.undoAt = -1
@@ -269,7 +281,8 @@ export class Recovery {
       this.#counters.fastRetransmits++
     }
     if (out.phase === PHASE_RECOVERY || out.phase === PHASE_CWR) {
-      this.#rate(tcb, out, delivered, acked > 0 && !lost)
+      // RFC 9937 5: what was known to be lost before says nothing new.
+      this.#rate(tcb, out, delivered, acked > 0 && !flight.newlyLost)
       return
     }
     if (acked > 0 && (out.cwndLimited || (snd.cwnd < snd.ssthresh && snd.cwnd < 2 * pipeBefore))) {

@@ -6,8 +6,11 @@ const NOTHING = new Uint8Array(0)
 const SMALL_RING = 4096
 const idleRings: Uint8Array<ArrayBuffer>[] = []
 
-/** RFC 6298 (2.4) asks for 1 s; like Linux and the BSDs we use 200 ms, which suits today's delayed ACKs of 40 ms. */
-export const MIN_RTO_US = 200_000
+/**
+ * RFC 6298 (2.4) asks for 1 s. Like Linux we let the timeout be no less than this beyond the round trip, which outlasts
+ * the delayed ACKs of any peer.
+ */
+export const MIN_RTO_MARGIN_US = 200_000
 export const MAX_RTO_US = 120_000_000
 
 /** RFC 6298 5; RFC 8985 7 and 6.2; RFC 9293 3.8.6.1; and the override of silly window avoidance (3.8.6.2.1). */
@@ -51,6 +54,8 @@ export class Sender {
   /** What was learnt of the path before: `Rack.minRtt` and `Rack.reordering`. */
   minRtt = 0
   reordering = 0
+  /** End of a tail loss probe that repeated what was out: an ACK beyond it tells what it did; null when there is none. */
+  tailProbe: number | null = null
 
   /** Microseconds; 0 before the first measurement. */
   srtt = 0
@@ -154,7 +159,7 @@ export class Sender {
   /** The timeout as measurements have it, without the doubling of RFC 6298 (5.5). */
   clearBackoff(): void {
     if (this.srtt === 0) return
-    this.rto = Math.min(MAX_RTO_US, Math.max(MIN_RTO_US, this.srtt + Math.max(1000, 4 * this.rttvar)))
+    this.rto = Math.min(MAX_RTO_US, this.srtt + Math.max(MIN_RTO_MARGIN_US, 4 * this.rttvar))
   }
 
   #reserve(bytes: number): void {

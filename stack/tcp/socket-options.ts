@@ -25,7 +25,7 @@ export class SocketOptions {
   maxSeg = 0
   /** SO_RCVBUF: largest receive window, bytes; 0 = `TcpConfig.maxWindow`. */
   receiveBuffer = 0
-  /** SO_SNDBUF: send buffer, bytes; 0 = `TcpConfig.sendBuffer`. */
+  /** SO_SNDBUF: half of the send buffer, bytes; 0 = `TcpConfig.sendBuffer`. */
   sendBuffer = 0
   /** SO_LINGER: -1 = off; 0 = close resets the connection; more: microseconds that CLOSE waits for what is unsent. */
   lingerUs = -1

@@ -9,6 +9,7 @@ import { Handshake, type HandshakeOwner } from './handshake.ts'
 import { TcpIcmp } from './icmp.ts'
 import { TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
+import type { TcpConfig } from './options.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
 import { Reassembly } from './reassembly.ts'
@@ -38,6 +39,11 @@ import { TcbTimers, TIMER_LIFE, TIMER_PACE, TIMER_RETRANSMIT, type TimerHandler 
 import { Timeouts } from './timeouts.ts'
 import { Transmitter, type TransmitterOwner } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
+
+/** What Linux makes of SO_SNDBUF: twice as much, half of it meant for bookkeeping (socket(7)). */
+function sendLimit(options: SocketOptions, config: TcpConfig): number {
+  return options.sendBuffer > 0 ? 2 * options.sendBuffer : config.sendBuffer
+}
 
 /** The TCP module of a stack: connections, listeners, timers and the work that is owed at the end of a poll. */
 export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
@@ -251,7 +257,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   /** Changes a socket's options while it lives: what they hold back may leave now. */
   setOptions(tcb: Tcb, options: SocketOptions, now: number): void {
-    if (options.sendBuffer > 0) tcb.snd.limit = options.sendBuffer
+    tcb.snd.limit = sendLimit(options, this.context.config)
     const keep = options.keepAlive && !tcb.options.keepAlive
     tcb.options = options
     if (keep) this.startKeepAlive(tcb, now)
@@ -419,7 +425,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     else if (which === TIMER_LIFE) {
       if (tcb.state === TIME_WAIT || tcb.orphaned) this.end(tcb, 0)
       else this.#timeouts.keepAlive(tcb, now)
-    } else if (tcb.state >= ESTABLISHED) this.#output.sendAck(tcb, now)
+    } else if (tcb.state >= ESTABLISHED && tcb.rcv.unacked > 0) this.#output.sendAck(tcb, now)
   }
 
   // ---- inside ---------------------------------------------------------------------------------------------------
@@ -432,7 +438,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     options: SocketOptions,
   ): Tcb {
     const { config } = this.context
-    const tcb = new Tcb(this.#noHoles, options.sendBuffer || config.sendBuffer, options)
+    const tcb = new Tcb(this.#noHoles, sendLimit(options, config), options)
     tcb.local = local
     tcb.localPort = localPort
     tcb.remote = remote

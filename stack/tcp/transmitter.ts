@@ -225,13 +225,12 @@ export class Transmitter {
     const { config } = this.#context
     const mayProbe =
       config.rack && tcb.sack && out.phase === PHASE_OPEN && flight.sackedCount === 0 && !rack.probing
-    if (mayProbe && snd.srtt > 0) {
+    if (mayProbe && snd.srtt > 0 && at === out.timeoutAt) {
       let wait = 2 * snd.srtt
       wait += flight.count === 1 ? PEER_DELAYED_ACK_US : 2000
-      if (snd.lastSentAt + wait < at) {
-        this.arm(tcb, TIMER_FOR_PROBE, snd.lastSentAt + wait)
-        return
-      }
+      // RFC 8985 7.2: the probe comes no later than the timeout would, and then instead of it.
+      this.arm(tcb, TIMER_FOR_PROBE, Math.min(at, snd.lastSentAt + wait))
+      return
     }
     this.arm(tcb, TIMER_FOR_TIMEOUT, at)
   }
@@ -298,6 +297,7 @@ export class Transmitter {
     const skip = seqDiff(seq, snd.una)
     if (snd.out !== null && snd.out.flight.count >= MAX_IN_FLIGHT) return false
     const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
+    const full = this.#output.payloadLimit(tcb)
     const out = snd.out ?? this.#lend(tcb, now)
     if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
@@ -308,7 +308,7 @@ export class Transmitter {
     const again = seqLe(end, snd.max)
     snd.nxt = end
     if (seqGt(end, snd.max)) snd.max = end
-    if (length < snd.mss) snd.smallEnd = end
+    if (length < full) snd.smallEnd = end
     out.flight.push(seq, end, now)
     out.prrOut += length
     snd.lastSentAt = now

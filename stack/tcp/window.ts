@@ -4,6 +4,8 @@ import type { Tcb } from './tcb.ts'
 
 /** Window that a connection begins with, as large as a SYN can say. */
 const INITIAL_WINDOW = 65_535
+/** How long the least round trip is believed: routes change. Linux uses the same for its own. */
+const ROUND_TRIP_EXPIRES_MS = 300_000
 /** Segments that a window holds beyond what the last round trip brought. */
 const SPARE_SEGMENTS = 16
 
@@ -203,16 +205,20 @@ export class WindowKeeper {
     rcv.epochBytes = 0
   }
 
-  /** Milliseconds, at least 1: from the timestamp the peer echoes with its data, else as our own segments were timed. */
+  /**
+   * Milliseconds, at least 1: from the timestamp the peer echoes with its data, else as our own segments were timed. The
+   * least seen counts: what a large window adds by standing in queues must not make it larger.
+   */
   #roundTrip(tcb: Tcb): number {
     const { rcv, snd } = tcb
-    if (tcb.timestamps && rcv.tsEcr !== 0) {
-      const sample = (((this.#tick + tcb.tsOffset) | 0) - rcv.tsEcr) | 0
-      if (sample >= 0 && (rcv.rttMs === 0 || sample < rcv.rttMs)) rcv.rttMs = sample
-      else if (sample > 0) rcv.rttMs += (sample - rcv.rttMs) >> 3
-      return Math.max(1, rcv.rttMs)
+    if (!tcb.timestamps || rcv.tsEcr === 0) return Math.max(1, Math.round(snd.srtt / 1000))
+    const sample = (((this.#tick + tcb.tsOffset) | 0) - rcv.tsEcr) | 0
+    const old = ((this.#tick - rcv.rttTick) | 0) > ROUND_TRIP_EXPIRES_MS
+    if (sample >= 0 && (rcv.rttTick === 0 || sample <= rcv.rttMs || old)) {
+      rcv.rttMs = sample
+      rcv.rttTick = this.#tick
     }
-    return Math.max(1, Math.round(snd.srtt / 1000))
+    return Math.max(1, rcv.rttMs)
   }
 
   #promise(tcb: Tcb, window: number): void {

@@ -202,7 +202,9 @@ describe('docs/conformance.md', () => {
     const wrong: string[] = []
     let source = ''
     for (const span of codeSpans(cell)) {
-      if (/\.(test\.)?ts$/.test(span)) {
+      if (span.endsWith('.pkt')) {
+        if (!existsSync(join(ROOT, span))) wrong.push(span)
+      } else if (/\.(test\.)?ts$/.test(span)) {
         const file = join(ROOT, span)
         source = existsSync(file) ? readFileSync(file, 'utf8') : ''
         if (source === '') wrong.push(span)
@@ -214,7 +216,7 @@ describe('docs/conformance.md', () => {
   }
 
   it('names files that exist', () => {
-    const files = codeSpans(prose(text)).filter((span) => /^[\w./-]+\.(ts|md|json)$/.test(span))
+    const files = codeSpans(prose(text)).filter((span) => /^[\w./-]+\.(ts|md|json|pkt)$/.test(span))
     expect(files.length).toBeGreaterThan(5)
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([])
   })
@@ -226,14 +228,30 @@ describe('docs/conformance.md', () => {
     for (const row of rows) {
       const cell = row.at(-1)!
       expect(wrongTests(cell), row.join(' | ')).toEqual([])
-      expect(cell.includes('.test.ts`') || cell.includes('no test') || cell === '', row.join(' | ')).toBe(
-        true,
-      )
+      const shown = /\.(test\.ts|pkt)`/.test(cell)
+      expect(shown || cell === 'no test' || cell === '', row.join(' | ')).toBe(true)
+      if (/^yes\b/.test(row[2]!)) expect(shown, row.join(' | ')).toBe(true)
     }
     expect(wrongTests('`test/uapi/recv-zc.test.ts`: `does what no test does`')).toEqual([
       'does what no test does',
     ])
     expect(wrongTests('`test/uapi/nowhere.test.ts`')).toEqual(['test/uapi/nowhere.test.ts'])
+    expect(wrongTests('`test/packetdrill/nowhere.pkt`')).toEqual(['test/packetdrill/nowhere.pkt'])
+  })
+
+  it('names every script', () => {
+    const scripts = readdirSync(join(ROOT, 'test/packetdrill')).filter((name) => name.endsWith('.pkt'))
+    expect(scripts.length).toBeGreaterThan(200)
+    expect(scripts.filter((name) => !text.includes(`\`test/packetdrill/${name}\``))).toEqual([])
+  })
+
+  it('has every requirement of RFC 9293 appendix B, with yes, partly or no and why', () => {
+    const rows = tableRows(section(text, '## RFC 9293: the requirements of its appendix B'))
+    const expected = Object.entries({ MUST: 69, SHLD: 31, MAY: 18, REC: 1 }).flatMap(([kind, count]) =>
+      Array.from({ length: count }, (_, i) => `${kind}-${i + 1}`),
+    )
+    expect(new Set(rows.map((row) => row[0]))).toEqual(new Set(expected))
+    for (const row of rows) expect(row[2], row.join(' | ')).toMatch(/^(yes\b|(partly|no): \S)/)
   })
 
   it('has every row of every group once, with yes, partly or no', () => {

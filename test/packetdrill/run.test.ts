@@ -19,6 +19,39 @@ describe('what passes', () => {
   })
 })
 
+describe('ECE', () => {
+  it('is compared where the ECN field is written', () => {
+    const marked = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+      +0 bind(3, ..., ...) = 0
+      +0 listen(3, 1) = 0
+      +0 < SEW 0:0(0) win 9000 <mss 1000>
+      +0 > SE. 0:0(0) ack 1 <mss 1460>
+      +0 < . 1:1(0) ack 1 win 9000
+      +0 < [ce] P. 1:11(10) ack 1 win 9000\n`
+    expect(line(`${marked}+0 > . 1:1(0) ack 11`)).toBe('PASS s')
+    expect(line(`${marked}+0 > [noecn] E. 1:1(0) ack 11`)).toBe('PASS s')
+    expect(line(`${marked}+0 > [noecn] . 1:1(0) ack 11`)).toContain('(flags)')
+  })
+})
+
+describe('a Fast Open cookie', () => {
+  const LISTENER = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [5], 4) = 0
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 1) = 0\n`
+  it('is what the stack gave', () => {
+    const asked = `${LISTENER}+0 < S 0:0(0) win 9000 <mss 1000,FO,nop,nop>
+      +0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,FO TFO_COOKIE>
+      +0 < R 1:1(0) win 0\n`
+    expect(
+      line(`${asked}+0 < S 7:17(10) win 9000 <FO TFO_COOKIE,nop,nop>\n+0 > S. 0:0(0) ack 18 <...>`),
+    ).toBe('PASS s')
+  })
+  it('that was never given is not known', () => {
+    expect(line(`${LISTENER}+0 < S 0:10(10) win 9000 <FO TFO_COOKIE,nop,nop>`)).toContain('SKIP s')
+  })
+})
+
 describe('what fails', () => {
   it.each([
     ['a missing packet', '+0 > . 1:1(0) ack 9', 'expected > . 1:1(0) ack 9 got nothing until 2.004000'],

@@ -95,6 +95,25 @@ describe('sockets of AF_INET6', () => {
     expect(set(fd)).toBe(-abi.EINVAL)
   })
 
+  it('CONNECT refuses who cannot be one host (RFC 9293 3.9.2.3)', () => {
+    for (const [version, texts] of [
+      [4, ['224.0.0.1', '255.255.255.255', '0.0.0.0']],
+      [6, ['ff02::1', 'ff0e::1:2', '::']],
+    ] as const) {
+      const pair = new RingPair({ version })
+      for (const text of texts) {
+        const address = IpAddress.parse(text)!
+        const fd = socket(pair, version === 4 ? abi.AF_INET : abi.AF_INET6)
+        const to = version === 4 ? abi.SockaddrIn.of(address, 80) : abi.SockaddrIn6.of(address, 80)
+        expect(
+          pair.call((sqe) => sqe.prepConnect(fd, to)),
+          text,
+        ).toBe(-abi.ENETUNREACH)
+      }
+      expect(pair.client.counters.txFrames).toBe(0)
+    }
+  })
+
   it('CONNECT answers EHOSTUNREACH when nobody has the address, ENETUNREACH when no route leads there', () => {
     const pair = new RingPair({ version: 6 })
     const connect = (text: string): number => {

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import { Tcp } from '../../stack/tcp/tcp.ts'
 import { RST } from '../../stack/wire/tcp.ts'
 import { type Client, connect } from '../../uapi/client.ts'
 import type { Connection } from '../../uapi/connection.ts'
@@ -275,6 +276,44 @@ describe('a server', () => {
     expect(ended).toEqual(['ECANCELED', 'ECANCELED'])
     // Each peer was sent a FIN or a RST.
     expect(farewells.size).toBe(2)
+    await close()
+  })
+
+  it('half-closes behind what was sent, and goes on receiving (RFC 9293 3.6)', async () => {
+    const got = collector(1)
+    const { server, open, close, farewells } = await both({
+      handler: {
+        ...got.handler,
+        onConnection: (connection) => {
+          connection.send(bytesOf(50_000))
+          connection.end()
+          connection.send(bytesOf(10))
+        },
+      },
+    })
+    got.use(server)
+    const client = await open()
+    await until(() => farewells.size === 1)
+    const data = bytesOf(100_000, 7)
+    await client.send(0, data)
+    await client.end(0)
+    await got.done
+    expect(Buffer.compare(got.bytes(1), data)).toBe(0)
+    expect(got.errnos).toEqual([0])
+    await close()
+  })
+
+  it('asks for the socket options it was given', async () => {
+    const listen = vi.spyOn(Tcp.prototype, 'listen')
+    const { close } = await both({ noDelay: true, keepAlive: 30_000, userTimeoutMs: 5000, fastOpen: 3 })
+    expect(listen.mock.calls[0]![3]).toMatchObject({
+      noDelay: true,
+      keepAlive: true,
+      keepIdleUs: 30_000_000,
+      userTimeoutUs: 5_000_000,
+      fastOpen: 3,
+    })
+    listen.mockRestore()
     await close()
   })
 

@@ -192,7 +192,8 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -errno.EADDRNOTAVAIL)
     return
   }
-  if (stack.link.nextHop(sockaddr.address) === null) {
+  // RFC 9293 3.9.2.3: groups and broadcast are nobody to connect to.
+  if (!sockaddr.address.unicast || stack.link.nextHop(sockaddr.address) === null) {
     reply(context, sqe, -errno.ENETUNREACH)
     return
   }

@@ -14,14 +14,16 @@ export interface CongestionControl {
   restart(snd: Sender): void
 }
 
-/** RFC 5681 (2), with the byte counting of RFC 3465, L = 2. Returns the bytes that slow start did not use. */
+/**
+ * RFC 5681 (2) by bytes (RFC 3465), without that RFC's limit of two segments an ACK: peers whose NICs put segments together
+ * acknowledge many at once, and would else be sent to at a fraction of the pace. Returns the bytes that it did not use.
+ */
 export function slowStart(snd: Sender, acked: number): number {
-  const step = Math.min(acked, 2 * snd.mss)
   const room = snd.ssthresh - snd.cwnd
-  if (step <= room) {
-    snd.cwnd += step
+  if (acked <= room) {
+    snd.cwnd += acked
     return 0
   }
   snd.cwnd = snd.ssthresh
-  return step - room
+  return acked - room
 }

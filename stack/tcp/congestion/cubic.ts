@@ -59,7 +59,7 @@ export const cubic: CongestionControl = {
     snd.cwnd += whole
   },
 
-  reduce(snd: Sender, inFlight: number): number {
+  reduce(snd: Sender): number {
     snd.cubic ??= new CubicState()
     const state = snd.cubic
     const cwnd = snd.cwnd / snd.mss
@@ -68,7 +68,8 @@ export const cubic: CongestionControl = {
     state.cwndPrior = cwnd
     state.epochAt = -1
     snd.cwndCredit = 0
-    return Math.max(Math.floor(Math.min(inFlight, snd.cwnd) * BETA), 2 * snd.mss)
+    // RFC 9438 4.6 allows the window instead of what is in flight where, as here, it does not grow unused (5.8).
+    return Math.max(Math.floor(snd.cwnd * BETA), 2 * snd.mss)
   },
 
   restart(snd: Sender): void {

@@ -262,3 +262,41 @@ describe('restarting a queue', () => {
     expect([server.state === CLOSE_WAIT, SERVER !== null]).toEqual([false, true])
   })
 })
+
+describe('dynamic right-sizing', () => {
+  /** Sends `bytes` in pieces, one each `everyUs`, over a path with the given delay; the server's largest window. */
+  function windowAfter(bytes: number, piece: number, everyUs: number, delayUs: number): number {
+    const pair = new StackPair({ niovs: 8192, mtu: 9000, impairments: { delayUs, rate: 1e9 } })
+    const [client, server] = pair.open()
+    const data = new Uint8Array(piece)
+    let given = 0
+    let next = pair.clock.now()
+    let received = 0
+    let largest = 0
+    for (let turn = 0; received < bytes; turn++) {
+      expect(turn).toBeLessThan(1_000_000)
+      while (given < bytes && pair.clock.now() >= next) {
+        const taken = pair.client.tcp.send(client, data, 0, pair.clock.now())
+        if (taken === 0) break
+        given += taken
+        next += everyUs
+      }
+      received += drain(pair.server, server).length
+      largest = Math.max(largest, server.rcv.window())
+      // Nothing under way: until the next piece is due.
+      if (!pair.step()) pair.clock.advanceTo(next)
+    }
+    return largest
+  }
+
+  it('lets a fast sender fill a long path: twice what a round trip brings', () => {
+    // 1 Gbit/s over 50 ms is 6.25 MB.
+    const largest = windowAfter(60_000_000, 1 << 20, 0, 25_000)
+    expect(largest).toBeGreaterThan(8_000_000)
+    expect(largest).toBeLessThanOrEqual(65_535 << 8)
+  })
+
+  it('promises little to who sends little, however long', () => {
+    expect(windowAfter(4_000_000, 10_000, 100_000, 25_000)).toBeLessThan(300_000)
+  })
+})
