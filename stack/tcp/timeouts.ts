@@ -194,9 +194,12 @@ export class Timeouts {
     const { snd } = tcb
     if (!this.#context.config.blackHoleDetection || snd.retries < BLACK_HOLE_AFTER) return
     const slot = flight.slot(0)
-    if (seqDiff(flight.end[slot]!, flight.seq[slot]!) < snd.mss) return
+    const length = seqDiff(flight.end[slot]!, flight.seq[slot]!)
     for (const mtu of BLACK_HOLE_MTUS) {
-      if (this.#output.mssFor(tcb, mtu) >= snd.mss) continue
+      const mss = this.#output.mssFor(tcb, mtu)
+      if (mss >= snd.mss) continue
+      // Not a full one perhaps, where a write ended; but what would fit already is no reason.
+      if (length <= mss) return
       this.#context.counters.blackHoles++
       this.#transmitter.pathMtuChanged(tcb, mtu, now)
       snd.cwnd = snd.mss
