@@ -4,6 +4,9 @@ import { CLOSED } from './state.ts'
 import type { Tcb } from './tcb.ts'
 import { type TcbTimers, TIMER_ACK } from './tcb-timers.ts'
 
+/** Segments behind a hole that are acknowledged two by two, whatever the burst holds. */
+const QUICK_ACKS_AFTER_LOSS = 256
+
 /** When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. */
 export class AckScheduler {
   readonly #context: TcpContext
@@ -42,6 +45,19 @@ export class AckScheduler {
       tcb.rcv.touched = true
       this.#touched.push(tcb)
     }
+  }
+
+  /**
+   * Called behind each segment with data, within a burst. Around a hole every segment is answered (RFC 5681 4.2), and for a
+   * while after one every second, as at the start of a connection: a sender whose window is small goes by each ACK, and
+   * one for a whole window, when it is lost, stops it.
+   */
+  within(tcb: Tcb, gap: boolean, now: number): void {
+    const rcv = tcb.rcv
+    if (gap) rcv.quickAcks = QUICK_ACKS_AFTER_LOSS
+    if (tcb.state === CLOSED || !rcv.ackNow || !(gap || (rcv.quickAcks > 0 && rcv.unacked >= 2))) return
+    if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
+    this.#output.sendAck(tcb, now)
   }
 
   /**

@@ -104,6 +104,7 @@ export class TcpInput {
     // CWR ends an echo, and counters count, on this way too; a mark itself does not come along it.
     tcb.ecn?.arrived(segment)
     this.#tcp.acks.owe(tcb, segment.length)
+    if (rcv.quickAcks > 0) this.#tcp.acks.within(tcb, false, now)
     return true
   }
 
@@ -135,9 +136,11 @@ export class TcpInput {
     }
     if (!this.#processAck(tcb, segment, now)) return
     if ((segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
+    const gap = tcb.rcv.ooo.count > 0
     if (segment.length > 0) this.#text.data(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, (segment.seq + segment.length) | 0)
     this.#text.reachFin(tcb, now)
+    if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
     if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
   }
 
@@ -321,9 +324,11 @@ export class TcpInput {
     segment.seq = (segment.seq + 1) | 0
     segment.flags &= ~SYN
     if (tcb.rcv.adv === tcb.rcv.nxt) tcb.rcv.adv = (tcb.rcv.nxt + this.#tcp.window.initial(tcb)) | 0
+    const gap = tcb.rcv.ooo.count > 0
     if (segment.length > 0) this.#text.data(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, (segment.seq + segment.length) | 0)
     this.#text.reachFin(tcb, now)
+    if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
   }
 
   /** Fifth check: the ACK field. False when the segment needs no further processing. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { freshSeed } from '../../driver/memory/index.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
@@ -6,6 +7,8 @@ import { ImpairedNic } from '../support/impaired-nic.ts'
 import type { FrameImpairments } from '../support/impairments.ts'
 import { cellRan, expectedOutcome, openEndpoint, reportCells, runCell } from '../support/matrix.ts'
 import { VethPair } from '../support/netns.ts'
+import { PcapFile } from '../support/pcap.ts'
+import { captureDirectory, faults } from '../support/tshark.ts'
 
 const BYTES = 4 << 20
 
@@ -24,7 +27,12 @@ const IMPAIRMENTS: readonly (readonly [string, FrameImpairments])[] = [
 describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () => {
   let pair: VethPair
   let endpoint: Endpoint | null = null
+  let directory: ReturnType<typeof captureDirectory> | null = null
+  /** What the stack sends, before it is damaged on purpose. */
+  let sent: PcapFile
   beforeAll(() => {
+    directory = captureDirectory()
+    sent = new PcapFile(join(directory.path, 'sent.pcap'))
     pair = new VethPair({ ipv6: true })
     // Frames that the stack gets damaged must have had complete checksums.
     pair.run(pair.peer, 'ethtool', '-K', pair.peerDevice, 'tx', 'off')
@@ -33,7 +41,10 @@ describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () =
     endpoint?.close()
     endpoint = null
   })
-  afterAll(() => pair?.destroy())
+  afterAll(() => {
+    directory?.remove()
+    pair?.destroy()
+  })
 
   const cells = IMPAIRMENTS.flatMap(([name, impairments], i) => {
     const opens = i % 2 === 0 ? 'Linux' : 'we'
@@ -49,7 +60,12 @@ describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () =
         version,
         own: true,
         wrap: (nic) => {
-          impaired = new ImpairedNic(nic, { seed, receive: impairments, transmit: impairments })
+          impaired = new ImpairedNic(nic, {
+            seed,
+            receive: impairments,
+            transmit: impairments,
+            tap: (frame) => sent.add(frame),
+          })
           return impaired
         },
       })
@@ -73,4 +89,11 @@ describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () =
     },
     100_000,
   )
+
+  it('tshark finds no fault with what the stack sent meanwhile', () => {
+    sent.close()
+    expect(sent.frames).toBeGreaterThan(1000)
+    expect(faults(sent.path)).toEqual([])
+    cellRan()
+  }, 60_000)
 })

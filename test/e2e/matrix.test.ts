@@ -12,6 +12,7 @@ import {
   runCell,
 } from '../support/matrix.ts'
 import { VethPair } from '../support/netns.ts'
+import { faults, WireCapture } from '../support/tshark.ts'
 
 const MB = 1 << 20
 const GB = 1 << 30
@@ -32,15 +33,20 @@ function cellName({ opens, closes, version, send }: Cell): string {
 
 describe.skipIf(obstacle !== '')('the stack against Linux', () => {
   let pair: VethPair
+  let capture: WireCapture | null = null
   let endpoint: Endpoint | null = null
-  beforeAll(() => {
+  beforeAll(async () => {
     pair = new VethPair({ ipv6: true })
+    capture = await WireCapture.start(pair)
   })
   afterEach(() => {
     endpoint?.close()
     endpoint = null
   })
-  afterAll(() => pair?.destroy())
+  afterAll(() => {
+    capture?.remove()
+    pair?.destroy()
+  })
 
   /** Runs a cell and holds it to everything that must be true of any. */
   async function hold(cell: Cell, options: Partial<EndpointOptions> = {}): Promise<Endpoint> {
@@ -57,29 +63,18 @@ describe.skipIf(obstacle !== '')('the stack against Linux', () => {
     return ours
   }
 
-  const plain = [1, MB, 64 * MB].flatMap((bytes) =>
-    combinations().map((cell) => ({ ...cell, send: bytes, receive: bytes })),
-  )
-  it.each(plain.map((cell) => [cellName(cell), cell] as const))(
-    '%s',
-    async (_name, cell) => {
-      await hold(cell)
-      cellRan()
-    },
-    60_000,
-  )
-
-  it.each([
-    ['generic', '1 GiB to us', { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB }],
-    ['native', '1 GiB from us', { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 }],
-  ] as const)(
-    '%s mode, %s',
-    async (mode, _what, cell) => {
-      await hold(cell, { mode })
-      cellRan()
-    },
-    60_000,
-  )
+  /** Every combination with so many bytes each way. */
+  function everyWay(bytes: number) {
+    return combinations().map((ends) => {
+      const cell = { ...ends, send: bytes, receive: bytes }
+      return [cellName(cell), cell] as const
+    })
+  }
+  const plainCell = async (_name: string, cell: Cell): Promise<void> => {
+    await hold(cell)
+    cellRan()
+  }
+  it.each([...everyWay(1), ...everyWay(MB)])('%s', plainCell, 60_000)
 
   it.each(
     combinations()
@@ -118,6 +113,26 @@ describe.skipIf(obstacle !== '')('the stack against Linux', () => {
       expect(open.length).toBe(opens === 'Linux' ? 1 : 0)
       // The last timer may be the neighbour's, which is probed (RFC 4861 7.3.3).
       await vi.waitFor(() => expect(stack.nextDeadline()).toBe(Number.POSITIVE_INFINITY), { timeout: 10_000 })
+      cellRan()
+    },
+    60_000,
+  )
+
+  it('tshark finds no fault with any frame of ours', async () => {
+    expect(await capture!.stop()).toBeGreaterThan(1000)
+    expect(faults(capture!.file)).toEqual([])
+    cellRan()
+  }, 60_000)
+
+  it.each(everyWay(64 * MB))('%s', plainCell, 60_000)
+
+  it.each([
+    ['generic', '1 GiB to us', { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB }],
+    ['native', '1 GiB from us', { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 }],
+  ] as const)(
+    '%s mode, %s',
+    async (mode, _what, cell) => {
+      await hold(cell, { mode })
       cellRan()
     },
     60_000,
