@@ -7,6 +7,9 @@ export const DUP_THRESHOLD = 3
 /** RFC 8985 6.2.4: recoveries without a D-SACK after which the widened reordering window falls back. */
 const WINDOW_PERSISTS = 16
 
+/** Of the reordering window, in quarters of the least round trip. */
+const MAX_MULTIPLIER = 255
+
 /** How long a minimum round trip is believed, microseconds: routes change. Linux uses the same. */
 const MIN_RTT_EXPIRES_US = 300_000_000
 
@@ -94,7 +97,7 @@ export class Rack {
     if (this.#hasDsackRound && seqLt(una, this.#dsackRound)) return
     this.#hasDsackRound = true
     this.#dsackRound = nxt
-    this.#windowMultiplier = Math.min(255, this.#windowMultiplier + 1)
+    this.#windowMultiplier = Math.min(MAX_MULTIPLIER, this.#windowMultiplier + 1)
     this.#windowPersist = WINDOW_PERSISTS
   }
 
@@ -136,4 +139,10 @@ export class Rack {
       if (!known && (i === 0 || flight.sentAt[slot]! + this.rtt + window - now <= 0)) flight.lose(slot)
     }
   }
+}
+
+/** `Rack.reordering` after a D-SACK that came with nothing outstanding (step 4). */
+export function widened(reordering: number): number {
+  const multiplier = Math.min(MAX_MULTIPLIER, Math.max(1, (reordering >>> 1) & 0xff) + 1)
+  return (reordering & 1) | (multiplier << 1) | (WINDOW_PERSISTS << 9)
 }

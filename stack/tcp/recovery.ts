@@ -6,7 +6,7 @@ import { reno } from './congestion/reno.ts'
 import { type Flight, LOST, SACKED } from './flight.ts'
 import type { TcpConfig } from './options.ts'
 import { type Outstanding, PHASE_CWR, PHASE_LOSS, PHASE_OPEN, PHASE_RECOVERY } from './outstanding.ts'
-import { DUP_THRESHOLD, type Rack } from './rack.ts'
+import { DUP_THRESHOLD, type Rack, widened } from './rack.ts'
 import type { Segment } from './segment.ts'
 import type { Tcb } from './tcb.ts'
 
@@ -52,6 +52,16 @@ export class Recovery {
     const { snd } = tcb
     const { out } = snd
     if (out === null) {
+      // The last ACK had everything; that a segment was needless is still worth knowing.
+      if (
+        tcb.sack &&
+        segment.options.sackBlocks > 0 &&
+        reportsDuplicate(segment) &&
+        this.#plausible(tcb, segment)
+      ) {
+        this.#counters.dsackReceived++
+        snd.reordering = widened(snd.reordering)
+      }
       // The second ACK of the same: the probe was a duplicate.
       snd.tailProbe = null
       return
@@ -151,31 +161,28 @@ export class Recovery {
   #blocks(tcb: Tcb, segment: Segment, flight: Flight, rack: Rack, now: number): boolean {
     const { snd } = tcb
     const { sack, sackBlocks } = segment.options
-    let from = 0
-    let dsack = false
-    const start = sack[0]!
-    const end = sack[1]!
-    if (
-      seqLt(start, end) &&
-      (seqLt(start, segment.ack) || (sackBlocks > 1 && seqGe(start, sack[2]!) && seqLe(end, sack[3]!)))
-    ) {
-      from = 1
-      // Of what we did send: anything else is a mistake or a forgery.
-      dsack = seqLe(end, snd.max) && seqDiff(snd.una, start) < Math.max(snd.maxWnd, 65_535)
-      if (dsack) {
-        this.#counters.dsackReceived++
-        rack.duplicateReported(snd.una, snd.max)
-      }
+    const reported = reportsDuplicate(segment)
+    const dsack = reported && this.#plausible(tcb, segment)
+    if (dsack) {
+      this.#counters.dsackReceived++
+      rack.duplicateReported(snd.una, snd.max)
     }
-    for (let i = from; i < sackBlocks; i++) {
+    for (let i = reported ? 1 : 0; i < sackBlocks; i++) {
       const left = sack[2 * i]!
       const right = sack[2 * i + 1]!
       if (seqLt(left, right) && seqGt(right, snd.una) && seqLe(right, snd.max) && seqGe(left, snd.una)) {
         flight.sack(left, right, rack, now)
       }
     }
-    if (from === 0) flight.know(sack, sackBlocks)
+    if (!reported) flight.know(sack, sackBlocks)
     return dsack
+  }
+
+  /** Of what we did send: anything else is a mistake or a forgery. */
+  #plausible(tcb: Tcb, segment: Segment): boolean {
+    const { snd } = tcb
+    const { sack } = segment.options
+    return seqLe(sack[1]!, snd.max) && seqDiff(snd.una, sack[0]!) < Math.max(snd.maxWnd, 65_535)
   }
 
   /** RFC 6298 section 3 and RFC 7323 4.1: by the clock where it is certain, else by timestamps. */
@@ -323,6 +330,15 @@ export class Recovery {
     if (out.prrOut === 0 && out.phase === PHASE_RECOVERY) count = Math.max(count, snd.mss)
     snd.cwnd = Math.max(snd.mss, pipe + Math.max(0, count))
   }
+}
+
+/** RFC 2883 section 4: the first block lies below the ACK, or within the second. */
+function reportsDuplicate(segment: Segment): boolean {
+  const { sack, sackBlocks } = segment.options
+  const start = sack[0]!
+  const end = sack[1]!
+  if (!seqLt(start, end)) return false
+  return seqLt(start, segment.ack) || (sackBlocks > 1 && seqGe(start, sack[2]!) && seqLe(end, sack[3]!))
 }
 
 /** RFC 6675 section 4, IsLost: three segments, or more than two segments' bytes, sacked above. */

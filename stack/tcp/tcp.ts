@@ -258,11 +258,15 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Changes a socket's options while it lives: what they hold back may leave now. */
   setOptions(tcb: Tcb, options: SocketOptions, now: number): void {
     tcb.snd.limit = sendLimit(options, this.context.config)
-    const keep = options.keepAlive && !tcb.options.keepAlive
+    const before = tcb.options
     tcb.options = options
-    if (keep) this.startKeepAlive(tcb, now)
-    if (tcb.state >= ESTABLISHED) tcb.snd.mss = this.#output.pathMss(tcb, now)
-    this.#transmitter.transmit(tcb, now)
+    if (options.keepAlive && !before.keepAlive) this.startKeepAlive(tcb, now)
+    if (options.maxSeg !== before.maxSeg && tcb.state >= ESTABLISHED)
+      tcb.snd.mss = this.#output.pathMss(tcb, now)
+    // Asked for while corked, TCP_NODELAY pushes once what waits, as on Linux (tcp(7)).
+    if (options.noDelay && !before.noDelay && tcb.state >= ESTABLISHED)
+      this.#transmitter.sendHeldBack(tcb, now)
+    else this.#transmitter.transmit(tcb, now)
   }
 
   /** Half-close: a FIN follows what was given to `send`. */

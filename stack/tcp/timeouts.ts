@@ -136,7 +136,8 @@ export class Timeouts {
   /** RFC 9293 3.8.6.1. */
   #persist(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    if (snd.wnd > seqDiff(snd.nxt, snd.una) || snd.buffered === 0) {
+    const waits = snd.buffered > 0 || (snd.finQueued && !snd.finSent)
+    if (snd.wnd > seqDiff(snd.nxt, snd.una) || !waits) {
       this.#transmitter.transmit(tcb, now)
       return
     }
@@ -147,6 +148,8 @@ export class Timeouts {
     }
     snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
     this.#transmitter.probeWindow(tcb, now)
+    // A FIN that serves as the probe is in flight now, with the timer that goes with that.
+    if (snd.buffered === 0) return
     this.#transmitter.arm(tcb, TIMER_FOR_PERSIST, this.#limited(tcb, now + snd.rto))
   }
 

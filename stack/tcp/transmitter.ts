@@ -90,8 +90,7 @@ export class Transmitter {
       const unsent = snd.buffered - inFlight
       if (unsent <= 0) {
         // -1: the FIN is in flight, it takes one sequence number behind the last byte.
-        if (unsent === 0 && snd.finQueued && !snd.finSent && this.#paced(tcb, now))
-          this.#sendNew(tcb, 0, true, now)
+        if (unsent === 0 && snd.finQueued && !snd.finSent) this.#sendFin(tcb, inFlight, now)
         break
       }
       const window = snd.wnd - inFlight
@@ -119,9 +118,18 @@ export class Transmitter {
         break
       }
       if (!this.#paced(tcb, now)) break
-      if (!this.#sendNew(tcb, length, last && snd.finQueued, now)) break
+      // The FIN takes a number of the window too (RFC 9293 3.4).
+      if (!this.#sendNew(tcb, length, last && snd.finQueued && length < window, now)) break
       if (snd.finSent) break
     }
+  }
+
+  /** Sends a FIN behind everything, or waits for a window that has room for it. */
+  #sendFin(tcb: Tcb, inFlight: number, now: number): void {
+    const { snd } = tcb
+    if (snd.wnd <= inFlight) {
+      if (inFlight === 0 && tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_PERSIST, now + snd.rto)
+    } else if (this.#paced(tcb, now)) this.#sendNew(tcb, 0, true, now)
   }
 
   /** Sends the held-back small segment after all: the override timer fired. */
@@ -143,7 +151,10 @@ export class Transmitter {
     const unsent = snd.buffered - inFlight
     const length = Math.min(this.#output.payloadLimit(tcb), unsent, snd.wnd - inFlight)
     rack.probeResent = false
-    if (length <= 0 || !this.#sendNew(tcb, length, length === unsent && snd.finQueued, now)) {
+    if (
+      length <= 0 ||
+      !this.#sendNew(tcb, length, length === unsent && snd.finQueued && length < snd.wnd - inFlight, now)
+    ) {
       rack.probeResent = true
       this.retransmit(tcb, flight.slot(flight.count - 1), now)
     }
@@ -152,9 +163,13 @@ export class Transmitter {
     this.#context.counters.tailLossProbes++
   }
 
-  /** A byte beyond the closed window (RFC 9293 3.8.6.1). It is not counted as in flight. */
+  /** A byte, or the FIN, beyond the closed window (RFC 9293 3.8.6.1). A byte is not counted as in flight. */
   probeWindow(tcb: Tcb, now: number): void {
     const { snd } = tcb
+    if (snd.buffered === 0) {
+      this.#sendNew(tcb, 0, true, now)
+      return
+    }
     if (!this.#output.send(tcb, ACK, snd.una, 0, 1, now)) return
     this.#context.counters.windowProbes++
     const end = (snd.una + 1) | 0
