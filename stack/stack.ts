@@ -125,6 +125,8 @@ export class Stack {
     if (count > 0) {
       this.#input.burst(now)
       this.tcp.flushAcks(now)
+      // Answers first: what follows can wait, the peer does.
+      this.nic.txFlush()
     }
     this.#wheel.advance(now)
     this.#refill(now)

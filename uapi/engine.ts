@@ -13,6 +13,8 @@ import { type Ifq, Ring } from './ring/ring.ts'
 /** Of an engine that was not told. */
 const DEFAULT_AREA_BYTES = 64 << 20
 const DEFAULT_CQ_ENTRIES = 8192
+/** Rounds of submitting and reaping before Node's loop goes on. */
+const MAX_ROUNDS = 4
 
 export interface EngineOptions extends HostOptions {
   /** Bytes of the area received data lies in; default 64 MiB. */
@@ -41,6 +43,7 @@ export class Engine {
   #released = false
   #closed = false
   #scheduled = false
+  #turning = false
   /** Completions are being handed out. */
   #reaping = false
   #batchEnd: () => void = () => {}
@@ -90,7 +93,8 @@ export class Engine {
   wake(): void {
     if (this.#scheduled || this.#closed) return
     this.#scheduled = true
-    setImmediate(this.#turn)
+    // Within a turn the next round takes what was submitted.
+    if (!this.#turning) setImmediate(this.#turn)
   }
 
   /** Runs until everything submitted has been taken, without waiting: for set-up and tear-down. */
@@ -108,16 +112,25 @@ export class Engine {
   }
 
   readonly #turn = (): void => {
-    this.#scheduled = false
+    this.#turning = true
+    // What handlers ask for in answer to completions leaves at once, without a turn of Node's loop in between; but others
+    // must come to their turn as well.
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#scheduled = false
+      if (this.#closed) break
+      this.ring.submitAndGetEvents()
+      this.#reap()
+      if (this.#closed) break
+      this.#giveBack()
+      if (!this.#scheduled) break
+    }
+    this.#turning = false
     if (this.#closed) return
-    this.ring.submitAndGetEvents()
-    this.#reap()
-    if (this.#closed) return
-    this.#giveBack()
-    if (this.#scheduled) return
     // Frames that already wait call back at once; otherwise this is where the process sleeps.
-    if (this.ring.cqReady() > 0 || this.ring.sqReady() > 0) this.wake()
-    else this.host.kernel.arm(this.#turn)
+    if (this.#scheduled || this.ring.cqReady() > 0 || this.ring.sqReady() > 0) {
+      this.#scheduled = true
+      setImmediate(this.#turn)
+    } else this.host.kernel.arm(this.#turn)
   }
 
   #giveBack(): void {

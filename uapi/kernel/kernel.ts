@@ -41,10 +41,13 @@ export class Kernel implements RingHost {
   #timer: NodeJS.Timeout | null = null
   /** What the timer waits for, microseconds of the stacks' clock. */
   #timerAt = Number.POSITIVE_INFINITY
+  /** As an interrupt would: the stacks work before whoever sleeps is woken, so that peers are answered first. */
   readonly #fire = (): void => {
     const callback = this.#armed
+    if (callback === null) return
     this.#armed = null
-    callback?.()
+    this.poll()
+    callback()
   }
   readonly #expire = (): void => {
     this.#timer = null
