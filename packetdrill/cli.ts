@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ScriptError, UnsupportedError } from './errors.ts'
 import { ipv4, ipv6 } from './family.ts'
 import { SWITCHES, type Switch, switchesOf } from './lenient.ts'
-import { closingLine, eventLine, type Report, reportJson, reportLine } from './report.ts'
+import { closingLines, eventLine, type Report, reportJson, reportLine } from './report.ts'
 import { type RunResult, runScript } from './run.ts'
 import type { Script, ScriptOption } from './script/ast.ts'
 import { parseScript } from './script/parser.ts'
@@ -56,7 +56,7 @@ export function main(args: readonly string[], output: Output): number {
       for (const note of report.result.notes) onLine(`  note: ${note}`)
     }
   }
-  output.out(`${parsed.json ? reportJson(reports) : closingLine(reports)}\n`)
+  output.out(`${parsed.json ? reportJson(reports) : closingLines(reports)}\n`)
   return reports.some(({ result }) => result.outcome === 'fail') ? 1 : 0
 }
 

@@ -23,17 +23,19 @@ export function reportLine({ name, family, result }: Report): string {
   return parts.join(' ')
 }
 
-export function closingLine(reports: readonly Report[]): string {
+/** The totals; in front of them, where some passed leniently, how many. */
+export function closingLines(reports: readonly Report[]): string {
   const count = (...outcomes: readonly string[]): number =>
     reports.filter(({ result }) => outcomes.includes(result.outcome)).length
   const lenient = count('pass-lenient')
-  const passed = `${count('pass', 'pass-lenient')} passed${lenient === 0 ? '' : ` (${lenient} leniently)`}`
-  return `${passed}, ${count('fail')} failed, ${count('skip')} skipped`
+  const split = lenient === 0 ? '' : `${count('pass')} strictly, ${lenient} leniently:\n`
+  return `${split}${count('pass', 'pass-lenient')} passed, ${count('fail')} failed, ${count('skip')} skipped`
 }
 
 /** Everything, for programs. */
 export function reportJson(reports: readonly Report[]): string {
   const count = (outcome: string): number => reports.filter(({ result }) => result.outcome === outcome).length
+  const [strictly, leniently] = [count('pass'), count('pass-lenient')]
   const results = reports.map(({ name, family, result }) => ({
     name,
     family: family === '' ? null : family,
@@ -47,8 +49,9 @@ export function reportJson(reports: readonly Report[]): string {
     notes: result.notes,
   }))
   const totals = {
-    passed: count('pass'),
-    passedLeniently: count('pass-lenient'),
+    passed: strictly + leniently,
+    passedStrictly: strictly,
+    passedLeniently: leniently,
     failed: count('fail'),
     skipped: count('skip'),
   }
