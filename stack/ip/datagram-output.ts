@@ -3,7 +3,13 @@ import type { Entropy } from '../entropy.ts'
 import { put16, put32 } from '../wire/bytes.ts'
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
 import { IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS, putIpv4 } from '../wire/ipv4.ts'
-import { FRAGMENT_HEADER_BYTES, IPPROTO_FRAGMENT, IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
+import {
+  FRAGMENT_HEADER_BYTES,
+  HOP_LIMIT,
+  IPPROTO_FRAGMENT,
+  IPV6_HEADER_BYTES,
+  putIpv6,
+} from '../wire/ipv6.ts'
 import type { IpAddress } from './address.ts'
 import type { Link } from './link.ts'
 
@@ -41,7 +47,7 @@ export class DatagramOutput {
       const at = link.reserve()
       if (at < 0) return
       link.nic.txMemory.set(payload.subarray(0, length), at + link.transportOffset(source))
-      link.send(at, high, low, source, destination, protocol, length, 0, 0)
+      link.send(at, high, low, source, destination, protocol, length, 0, 0, HOP_LIMIT)
       return
     }
     const piece = (mtu - header - (v4 ? 0 : FRAGMENT_HEADER_BYTES)) & ~7

@@ -13,7 +13,7 @@ import {
   ETHERTYPE_VLAN,
 } from '../wire/ethernet.ts'
 import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
-import { HOP_LIMIT, IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
+import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import type { IpAddress } from './address.ts'
 import { Arp } from './arp.ts'
 import { Ndp } from './ndp.ts'
@@ -200,7 +200,8 @@ export class Link implements Solicitor {
 
   /**
    * Completes the reserved frame with its Ethernet and IP headers and queues it.
-   * @param flowLabel of IPv6 (RFC 6437) @param ecn codepoint (RFC 3168 section 5)
+   * @param flowLabel of IPv6 (RFC 6437) @param trafficClass with the ECN codepoint (RFC 3168 section 5)
+   * @param hopLimit or TTL
    */
   send(
     at: number,
@@ -211,7 +212,8 @@ export class Link implements Solicitor {
     protocol: number,
     transportBytes: number,
     flowLabel: number,
-    ecn: number,
+    trafficClass: number,
+    hopLimit: number,
   ): void {
     const frame = this.nic.txMemory
     const ip = at + this.linkBytes
@@ -219,10 +221,10 @@ export class Link implements Solicitor {
       this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV4)
       // RFC 6864 4.1: the identification of what can't be fragmented means nothing.
       const total = IPV4_MIN_HEADER_BYTES + transportBytes
-      putIpv4(frame, ip, total, 0, protocol, source.w3, destination.w3, IPV4_DF, ecn)
+      putIpv4(frame, ip, total, 0, protocol, source.w3, destination.w3, IPV4_DF, trafficClass, hopLimit)
     } else {
       this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV6)
-      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel, HOP_LIMIT, ecn)
+      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel, hopLimit, trafficClass)
     }
     this.commit(at, this.transportOffset(source) + transportBytes)
   }

@@ -4,6 +4,7 @@ import type { Link } from '../ip/link.ts'
 import { get16, get32, put16 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
+import { HOP_LIMIT } from '../wire/ipv6.ts'
 import { seqDiff, seqGe } from '../wire/seq.ts'
 import {
   ACK,
@@ -133,7 +134,8 @@ export class TcpOutput {
       headerBytes + length,
       // RFC 6437 section 3: one label per flow, spread evenly.
       Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
-      codepoint,
+      (tcb.options.trafficClass & ~3) | codepoint,
+      tcb.options.hopLimit || HOP_LIMIT,
     )
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
@@ -220,7 +222,18 @@ export class TcpOutput {
     destination: IpAddress,
   ): void {
     this.#finish(frame, at + this.#link.transportOffset(source), source, destination, TCP_MIN_HEADER_BYTES)
-    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, TCP_MIN_HEADER_BYTES, 0, NOT_ECT)
+    this.#link.send(
+      at,
+      macHigh,
+      macLow,
+      source,
+      destination,
+      IPPROTO_TCP,
+      TCP_MIN_HEADER_BYTES,
+      0,
+      NOT_ECT,
+      HOP_LIMIT,
+    )
     this.#counters.resetsSent++
   }
 

@@ -23,6 +23,10 @@ export class SocketOptions {
   userTimeoutUs = 0
   /** TCP_MAXSEG: most payload bytes of a segment, both announced and sent; 0 = what the MTU gives. */
   maxSeg = 0
+  /** IP_TOS, IPV6_TCLASS: differentiated services codepoint, in the upper six bits (RFC 2474; RFC 9293 3.9.2, MUST-48). */
+  trafficClass = 0
+  /** IP_TTL, IPV6_UNICAST_HOPS; 0 = 64 (RFC 9293 3.9.2, MUST-49). */
+  hopLimit = 0
   /** SO_RCVBUF: largest receive window, bytes; 0 = `TcpConfig.maxWindow`. */
   receiveBuffer = 0
   /** SO_SNDBUF: half of the send buffer, bytes; 0 = `TcpConfig.sendBuffer`. */

@@ -27,13 +27,14 @@ export function putIpv4(
   destination: number,
   flags: number = IPV4_DF,
   trafficClass = 0,
+  timeToLive = 64,
 ): void {
   frame[at] = 0x45
   frame[at + 1] = trafficClass
   put16(frame, at + 2, totalLength)
   put16(frame, at + 4, identification)
   put16(frame, at + 6, flags)
-  frame[at + 8] = 64
+  frame[at + 8] = timeToLive
   frame[at + 9] = protocol
   put16(frame, at + 10, 0)
   put32(frame, at + 12, source)

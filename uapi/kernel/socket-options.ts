@@ -1,11 +1,11 @@
 import { defaultTcpConfig, type TcpConfig } from '../../stack/tcp/options.ts'
 import { CLOSED, ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
 import { seqDiff } from '../../stack/wire/seq.ts'
-import { AF_INET6 } from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import * as abi from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
+import { getIpOption, setIpOption } from './ip-options.ts'
 import type { Socket } from './socket.ts'
 import { tcpInfo } from './tcp-info.ts'
 
@@ -38,7 +38,8 @@ export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): n
   if (optlen > 0x7fff_ffff) return -errno.EINVAL
   const value = optlen === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr3, optlen)
   if (value === null) return -errno.EFAULT
-  if (level === abi.IPPROTO_IPV6) return ipv6Level(socket, sqe.cmdOp, optname, value)
+  if (level === abi.IPPROTO_IP || level === abi.IPPROTO_IPV6)
+    return ipLevel(socket, sqe.cmdOp, level, optname, value)
   if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
   if (sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT) return get(socket, level, optname, value)
   return set(socket, level, optname, value)
@@ -159,13 +160,15 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
   }
 }
 
-/** IPV6_V6ONLY; what a socket is bound to already stays as it is. */
-function ipv6Level(socket: Socket, command: number, optname: number, value: Uint8Array): number {
-  if (socket.family !== AF_INET6 || optname !== abi.IPV6_V6ONLY) return -errno.ENOPROTOOPT
-  if (command === abi.SOCKET_URING_OP_GETSOCKOPT) return put(value, ints(socket.options.v6Only ? 1 : 0))
-  if (value.length < 4 || socket.bound !== null || socket.tcb !== null) return -errno.EINVAL
+/** The levels of IP, of either version. */
+function ipLevel(socket: Socket, command: number, level: number, optname: number, value: Uint8Array): number {
+  if (command === abi.SOCKET_URING_OP_GETSOCKOPT) {
+    const number = getIpOption(socket, level, optname)
+    return number === null ? -errno.ENOPROTOOPT : put(value, ints(number))
+  }
+  if (value.length < 4) return -errno.EINVAL
   const number = new DataView(value.buffer, value.byteOffset).getInt32(0, true)
-  return socket.setOptions({ v6Only: number !== 0 })
+  return setIpOption(socket, level, optname, number)
 }
 
 const MIN_BUFFER = 1152
