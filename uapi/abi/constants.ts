@@ -1,4 +1,4 @@
-/** Numbers of `linux/io_uring.h` and `linux/io_uring/zcrx.h` (dual-licensed MIT), under the kernel's names. */
+/** Numbers of `linux/io_uring.h`, `linux/io_uring/zcrx.h` and `query.h` (dual-licensed MIT), under the kernel's names. */
 
 // Opcodes (enum io_uring_op).
 export const IORING_OP_NOP = 0
@@ -63,7 +63,14 @@ export const IORING_ASYNC_CANCEL_USERDATA = 1 << 4
 
 // io_uring_register opcodes.
 export const IORING_REGISTER_ZCRX_IFQ = 32
+export const IORING_REGISTER_QUERY = 35
 export const IORING_REGISTER_ZCRX_CTRL = 36
+
+// IORING_REGISTER_QUERY, in `query_op`.
+export const IO_URING_QUERY_OPCODES = 0
+export const IO_URING_QUERY_ZCRX = 1
+export const IO_URING_QUERY_SCQ = 2
+export const IO_URING_QUERY_ZCRX_EVENT = 3
 
 // Regions.
 export const IORING_MEM_REGION_TYPE_USER = 1

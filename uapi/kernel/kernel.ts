@@ -4,11 +4,14 @@ import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener } from '../../stack/tcp/tcb.ts'
+import * as abi from '../abi/constants.ts'
+import { EINVAL } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
 import type { RingMemory } from '../ring/memory.ts'
 import type { RingHost } from '../ring/ring.ts'
 import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
+import { query } from './query.ts'
 import { Socket } from './socket.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
@@ -67,6 +70,11 @@ export class Kernel implements RingHost {
     const context = new RingContext(this, memory, flags)
     this.#contexts.add(context)
     return context
+  }
+
+  /** `io_uring_register(2)` without a ring, descriptor -1: IORING_REGISTER_QUERY. 0 or minus errno. */
+  register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
+    return opcode === abi.IORING_REGISTER_QUERY ? query(this.space, arg, nrArgs) : -EINVAL
   }
 
   forgetContext(context: RingContext): void {

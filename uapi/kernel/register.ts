@@ -13,6 +13,7 @@ import {
 } from '../abi/structs.ts'
 import type { RingContext } from './context.ts'
 import { nicErrno } from './opcodes.ts'
+import { query } from './query.ts'
 import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
 
 const PAGE = 4096
@@ -31,6 +32,8 @@ export function register(
       return registerIfq(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_CTRL:
       return control(context, arg, nrArgs)
+    case abi.IORING_REGISTER_QUERY:
+      return query(context.kernel.space, arg, nrArgs)
     default:
       return -errno.EINVAL
   }

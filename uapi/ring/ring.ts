@@ -2,7 +2,15 @@ import { ArgumentError } from '../../driver/errors.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
 import { Sqe } from '../abi/sqe.ts'
-import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../abi/structs.ts'
+import {
+  QueryHdr,
+  RegionDesc,
+  RQ_RQES_OFFSET,
+  RQE_SIZE,
+  ZcrxAreaReg,
+  ZcrxCtrl,
+  ZcrxIfqReg,
+} from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
 import { RefillQueue } from './refill-queue.ts'
@@ -271,6 +279,21 @@ export class Ring {
     ctrl.zcrxId = zcrxId
     ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+  }
+
+  /**
+   * `io_uring_query`: fills `data`, the bytes of the structure that IO_URING_QUERY_* `queryOp` asks for. Returns the bytes
+   * that were known, the rest being zeroed, or minus errno.
+   */
+  query(queryOp: number, data: Uint8Array): number {
+    this.#checkOpen()
+    const header = new QueryHdr(new Uint8Array(QueryHdr.SIZE))
+    header.queryOp = queryOp
+    header.queryData = this.#backend.addressOf(data)
+    header.size = data.length
+    const result = this.#backend.register(abi.IORING_REGISTER_QUERY, header.bytes, 0)
+    if (result < 0) return result
+    return header.result < 0 ? header.result : header.size
   }
 
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */

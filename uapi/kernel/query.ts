@@ -1,0 +1,69 @@
+import * as abi from '../abi/constants.ts'
+import * as errno from '../abi/errno.ts'
+import {
+  QueryHdr,
+  QueryZcrx,
+  QueryZcrxEvent,
+  RQ_HEADER_ALIGNMENT,
+  RQ_RQES_OFFSET,
+  ZCRX_STATS_ALIGNMENT,
+  ZCRX_STATS_SIZE,
+} from '../abi/structs.ts'
+import type { AddressSpace } from '../ring/address-space.ts'
+
+/** A chain longer than this is taken for a loop: nothing else would end it. */
+const MAX_CHAIN = 1024
+
+/** The answers, made once: they do not depend on who asks. They name what is served here, not what Linux would serve. */
+const ANSWERS: ReadonlyMap<number, Uint8Array> = new Map([
+  [abi.IO_URING_QUERY_ZCRX, zcrx()],
+  [abi.IO_URING_QUERY_ZCRX_EVENT, zcrxEvent()],
+])
+
+/** IORING_REGISTER_QUERY, which needs no ring (kernel record points 1 to 3). 0 or minus errno. */
+export function query(space: AddressSpace, arg: Uint8Array | null, nrArgs: number): number {
+  if (nrArgs !== 0) return -errno.EINVAL
+  let bytes = arg
+  for (let asked = 0; asked < MAX_CHAIN; asked++) {
+    if (bytes === null || bytes.length < QueryHdr.SIZE) return -errno.EFAULT
+    const header = new QueryHdr(bytes)
+    if (!ask(space, header)) return -errno.EFAULT
+    if (header.nextEntry === 0) return 0
+    bytes = space.view(header.nextEntry, QueryHdr.SIZE)
+  }
+  return -errno.ERANGE
+}
+
+/** Answers one header. False when what it points to is not memory. */
+function ask(space: AddressSpace, header: QueryHdr): boolean {
+  const answer = ANSWERS.get(header.queryOp)
+  if (answer === undefined || !header.reservedZero) {
+    header.result = answer === undefined ? -errno.EOPNOTSUPP : -errno.EINVAL
+    header.size = 0
+    return true
+  }
+  const data = space.view(header.queryData, header.size)
+  if (data === null) return false
+  const known = Math.min(data.length, answer.length)
+  data.set(answer.subarray(0, known))
+  data.fill(0, known)
+  header.size = known
+  header.result = 0
+  return true
+}
+
+function zcrx(): Uint8Array {
+  const answer = new QueryZcrx(new Uint8Array(QueryZcrx.SIZE))
+  answer.registerFlags = abi.ZCRX_REG_NODEV
+  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_FLUSH_RQ + 1
+  answer.rqHdrSize = RQ_RQES_OFFSET
+  answer.rqHdrAlignment = RQ_HEADER_ALIGNMENT
+  return answer.bytes
+}
+
+function zcrxEvent(): Uint8Array {
+  const answer = new QueryZcrxEvent(new Uint8Array(QueryZcrxEvent.SIZE))
+  answer.statsSize = ZCRX_STATS_SIZE
+  answer.statsOffAlignment = ZCRX_STATS_ALIGNMENT
+  return answer.bytes
+}
