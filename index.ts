@@ -20,7 +20,7 @@ export { Kernel, type KernelOptions } from './uapi/kernel/kernel.ts'
 export type { IfqStats } from './uapi/kernel/zcrx.ts'
 export { Cqe } from './uapi/ring/cqe.ts'
 export { RefillQueue } from './uapi/ring/refill-queue.ts'
-export { type Ifq, type IfqRequest, Ring, type RingParams } from './uapi/ring/ring.ts'
+export { type EventRequest, type Ifq, type IfqRequest, Ring, type RingParams } from './uapi/ring/ring.ts'
 export {
   type ConnectionHandler,
   createServer,

@@ -97,6 +97,12 @@ export class QueueMemory {
     pool.freeCount -= taken
   }
 
+  /** The NIC has no buffer left after it was given what there is: a frame that comes now is dropped. */
+  starved(): boolean {
+    if (this.#nic.sideMemory !== null) return this.pool.freeCount === 0
+    return this.#nic.chunksHeld() === 0
+  }
+
   census(pool: PagePool = this.pool): Census {
     return takeCensus(pool, pool === this.pool ? this.#nic.chunksHeld() : 0)
   }

@@ -8,7 +8,7 @@ import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 import type { Cqe } from '../../uapi/ring/cqe.ts'
-import { type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
+import { type EventRequest, type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
 import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
 export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
@@ -18,6 +18,9 @@ export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   /** ZCRX_REG_NODEV: everything is copied. */
   nodev?: boolean
   params?: RingParams
+  events?: EventRequest
+  /** Bytes of the buffers that data is received into when there is no area. */
+  chunkSize?: number
   tcp?: Partial<TcpConfig>
   /** Connections are over this version of IP; default 4. */
   version?: 4 | 6
@@ -54,7 +57,7 @@ export class RingPair {
     this.clientAddress = options.version === 6 ? CLIENT6 : CLIENT
     this.serverAddress = options.version === 6 ? SERVER6 : SERVER
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
-    const memoryFor = (): NicMemory => plainMemory(256)
+    const memoryFor = (): NicMemory => plainMemory(256, options.chunkSize)
     const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
         nic,
@@ -80,6 +83,7 @@ export class RingPair {
       rqEntries: options.rqEntries ?? 256,
       area: this.area,
       flags: options.nodev ? abi.ZCRX_REG_NODEV : 0,
+      ...(options.events === undefined ? {} : { events: options.events }),
     })
     if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
     this.ifq = ifq

@@ -102,7 +102,7 @@ describe('IORING_REGISTER_ZCRX_IFQ', () => {
     ['IMPORT', (s) => (s.reg.flags = abi.ZCRX_REG_IMPORT), abi.EINVAL],
     ['unknown flags', (s) => (s.reg.flags |= 4), abi.EINVAL],
     ['high flags', (s) => (s.reg.flags |= 1 << 31), abi.EINVAL],
-    ['an event descriptor', (s) => s.reg.view.setUint32(72, 4096, true), abi.EINVAL],
+    ['an event descriptor that is no memory', (s) => (s.reg.eventDesc = 4096), abi.EFAULT],
     ['reserved', (s) => s.reg.view.setUint32(80, 1, true), abi.EINVAL],
     ['reserved, last word', (s) => s.reg.view.setUint32(92, 1, true), abi.EINVAL],
     ['zcrx_id on input', (s) => (s.reg.zcrxId = 1), abi.EINVAL],

@@ -7,6 +7,10 @@ import { IpAddress } from '../../stack/ip/address.ts'
 
 const HIGH = 4_294_967_296
 
+/** Bytes of `struct zcrx_stats`: `u64 copy_count; u64 copy_bytes`. */
+export const ZCRX_STATS_SIZE = 16
+export const ZCRX_STATS_ALIGNMENT = 8
+
 export function getU64(view: DataView, at: number): number {
   const high = view.getUint32(at + 4, true)
   return high > 0x1f_ffff ? Number.POSITIVE_INFINITY : high * HIGH + view.getUint32(at, true)
@@ -179,8 +183,12 @@ export class ZcrxIfqReg extends Struct {
   set rxBufLen(value: number) {
     this.setU32(68, value)
   }
+  /** Address of a `ZcrxEventDesc`; 0 for no events. */
   get eventDesc(): number {
     return getU64(this.view, 72)
+  }
+  set eventDesc(value: number) {
+    putU64(this.view, 72, value)
   }
   get reservedZero(): boolean {
     return allZero(this.view, 80, 96)
@@ -207,6 +215,76 @@ export class ZcrxCtrl extends Struct {
   }
   get payloadZero(): boolean {
     return allZero(this.view, 24, 72)
+  }
+  /** ZCRX_EVENT_*, for ZCRX_CTRL_ARM_EVENT. */
+  get eventType(): number {
+    return this.u32(24)
+  }
+  set eventType(value: number) {
+    this.setU32(24, value)
+  }
+  get armReservedZero(): boolean {
+    return allZero(this.view, 28, 72)
+  }
+}
+
+/** `struct zcrx_event_desc`, 96 bytes: which events are wanted, and where the statistics go. */
+export class ZcrxEventDesc extends Struct {
+  static readonly SIZE = 96
+  /** Of the completions that tell events. */
+  get userData(): number {
+    return getU64(this.view, 0)
+  }
+  set userData(value: number) {
+    putU64(this.view, 0, value)
+  }
+  get userDataLow(): number {
+    return this.u32(0)
+  }
+  get userDataHigh(): number {
+    return this.u32(4)
+  }
+  /** Bit n: events of type n. */
+  get typeMask(): number {
+    return this.u32(8)
+  }
+  set typeMask(value: number) {
+    this.setU32(8, value)
+  }
+  get flags(): number {
+    return this.u32(12)
+  }
+  set flags(value: number) {
+    this.setU32(12, value)
+  }
+  /** Bytes from the start of the region. */
+  get statsOffset(): number {
+    return getU64(this.view, 16)
+  }
+  set statsOffset(value: number) {
+    putU64(this.view, 16, value)
+  }
+  get statsAligned(): boolean {
+    return this.u32(16) % ZCRX_STATS_ALIGNMENT === 0
+  }
+  get reservedZero(): boolean {
+    return allZero(this.view, 24, 96)
+  }
+}
+
+/** `struct zcrx_stats`, 16 bytes, as it lies in the region: cumulative, written in place. */
+export class ZcrxStats extends Struct {
+  static readonly SIZE = ZCRX_STATS_SIZE
+  /** Contiguous pieces of received data that were copied, not completions. */
+  get copyCount(): number {
+    return getU64(this.view, 0)
+  }
+  get copyBytes(): number {
+    return getU64(this.view, 8)
+  }
+  set(copyCount: number, copyBytes: number): void {
+    putU64(this.view, 0, copyCount)
+    putU64(this.view, 8, copyBytes)
   }
 }
 
@@ -398,6 +476,3 @@ export const RQ_HEAD_OFFSET = 0
 export const RQ_TAIL_OFFSET = 64
 export const RQ_RQES_OFFSET = 128
 export const RQ_HEADER_ALIGNMENT = 64
-/** Bytes of `struct zcrx_stats`: `u64 copy_count; u64 copy_bytes`. */
-export const ZCRX_STATS_SIZE = 16
-export const ZCRX_STATS_ALIGNMENT = 8

@@ -32,6 +32,8 @@ export class RingContext implements RingBackend {
   readonly #sqes: Sqe[] = []
   readonly #overflow: Completion[] = []
   readonly #late: Completion[] = []
+  /** Events that happened and were not posted yet. */
+  readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
   #cqTail = 0
@@ -93,9 +95,17 @@ export class RingContext implements RingBackend {
     if (request.scheduled || request.finished) return
     request.scheduled = true
     this.#work.push(request)
-    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) !== 0) {
-      Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
-    }
+    this.#showWork()
+  }
+
+  #showWork(): void {
+    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) === 0) return
+    Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
+  }
+
+  #hideWork(): void {
+    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) === 0) return
+    Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
   }
 
   /** Posts a completion; to the overflow list when the queue is full, so that none is lost. */
@@ -104,7 +114,16 @@ export class RingContext implements RingBackend {
     const completion = { userDataLow: request.userDataLow, userDataHigh: request.userDataHigh, res, flags }
     // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
     if (this.submitting) this.#late.push(completion)
-    else this.#post(completion)
+    else {
+      this.#postEvents()
+      this.#post(completion)
+    }
+  }
+
+  /** Tells an event behind the data that caused it, and ahead of what ends that request (kernel record point 55). */
+  postEvent(userDataLow: number, userDataHigh: number, type: number): void {
+    this.#events.push({ userDataLow, userDataHigh, res: type, flags: 0 })
+    this.#showWork()
   }
 
   /**
@@ -195,11 +214,17 @@ export class RingContext implements RingBackend {
     return 0
   }
 
+  #postEvents(): void {
+    if (this.#events.length === 0) return
+    for (const event of this.#events) this.#post(event)
+    this.#events.length = 0
+    if (this.#work.length === 0) this.#hideWork()
+  }
+
   #runWork(): void {
-    if (this.#work.length === 0) return
-    if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) !== 0) {
-      Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
-    }
+    if (this.#work.length === 0 && this.#events.length === 0) return
+    this.#hideWork()
+    this.#postEvents()
     const running = this.#work
     this.#work = this.#running
     this.#running = running
@@ -209,5 +234,6 @@ export class RingContext implements RingBackend {
       if (!request.finished) request.run()
     }
     running.length = 0
+    this.#postEvents()
   }
 }

@@ -94,6 +94,7 @@ export class Kernel implements RingHost {
       work += stack.poll()
       this.#dispatch(stack)
     }
+    for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
     return work
   }
 

@@ -10,6 +10,7 @@ import {
   ZCRX_STATS_SIZE,
 } from '../abi/structs.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
+import { EVENT_TYPES } from './events.ts'
 
 /** A chain longer than this is taken for a loop: nothing else would end it. */
 const MAX_CHAIN = 1024
@@ -55,7 +56,8 @@ function ask(space: AddressSpace, header: QueryHdr): boolean {
 function zcrx(): Uint8Array {
   const answer = new QueryZcrx(new Uint8Array(QueryZcrx.SIZE))
   answer.registerFlags = abi.ZCRX_REG_NODEV
-  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_FLUSH_RQ + 1
+  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ARM_EVENT + 1
+  answer.features = abi.ZCRX_FEATURE_EVENT
   answer.rqHdrSize = RQ_RQES_OFFSET
   answer.rqHdrAlignment = RQ_HEADER_ALIGNMENT
   return answer.bytes
@@ -63,6 +65,7 @@ function zcrx(): Uint8Array {
 
 function zcrxEvent(): Uint8Array {
   const answer = new QueryZcrxEvent(new Uint8Array(QueryZcrxEvent.SIZE))
+  answer.eventFlags = EVENT_TYPES
   answer.statsSize = ZCRX_STATS_SIZE
   answer.statsOffAlignment = ZCRX_STATS_ALIGNMENT
   return answer.bytes

@@ -20,6 +20,9 @@ export class RecvZcRequest extends SocketRequest {
   readonly #ifq: ZcrxIfq
   readonly #limited: boolean
   #left: number
+  /** The fragment that was copied in part, and where its rest begins. */
+  #cutNode = -1
+  #cutOffset = 0
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, ifq: ZcrxIfq) {
     super(context, sqe, socket)
@@ -130,8 +133,9 @@ export class RecvZcRequest extends SocketRequest {
       fragments.length[node] = length - bytes
     }
     this.#count(tcb, bytes)
-    ifq.stats.copiedBytes += bytes
-    ifq.stats.copyCount++
+    ifq.countCopy(bytes, node !== this.#cutNode || offset !== this.#cutOffset)
+    this.#cutNode = bytes === length ? -1 : node
+    this.#cutOffset = offset + bytes
     return 0
   }
 

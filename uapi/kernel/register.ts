@@ -9,9 +9,12 @@ import {
   RQE_SIZE,
   ZcrxAreaReg,
   ZcrxCtrl,
+  ZcrxEventDesc,
   ZcrxIfqReg,
+  ZcrxStats,
 } from '../abi/structs.ts'
 import type { RingContext } from './context.ts'
+import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import { nicErrno } from './opcodes.ts'
 import { query } from './query.ts'
 import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
@@ -48,8 +51,8 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
   if ((context.flags & needed) !== needed) return -errno.EINVAL
   if (arg.length < ZcrxIfqReg.SIZE) return -errno.EFAULT
   const reg = new ZcrxIfqReg(arg)
-  // Sharing between rings and events are not served: asking for them is refused, not ignored.
-  if ((reg.flags & ~abi.ZCRX_REG_NODEV) !== 0 || reg.eventDesc !== 0) return -errno.EINVAL
+  // Sharing between rings is not served: asking for it is refused, not ignored.
+  if ((reg.flags & ~abi.ZCRX_REG_NODEV) !== 0) return -errno.EINVAL
   if (!reg.reservedZero || reg.zcrxId !== 0) return -errno.EINVAL
   const nodev = (reg.flags & abi.ZCRX_REG_NODEV) !== 0
   if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
@@ -61,8 +64,11 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
   }
   entries = 2 ** Math.ceil(Math.log2(entries))
 
-  const region = mapRegion(context, reg.regionPtr, RQ_RQES_OFFSET + RQE_SIZE * entries)
+  const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
+  const region = mapRegion(context, reg.regionPtr, queueBytes)
   if (typeof region === 'number') return region
+  const events = reg.eventDesc === 0 ? null : checkEvents(context, reg.eventDesc, region, queueBytes)
+  if (typeof events === 'number') return events
   const areaBytes = kernel.space.view(reg.areaPtr, ZcrxAreaReg.SIZE)
   if (areaBytes === null) return -errno.EFAULT
   const areaReg = new ZcrxAreaReg(areaBytes)
@@ -83,11 +89,12 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
   }
   const id = context.ifqs.length
   try {
-    context.ifqs.push(new ZcrxIfq(kernel, id, stack, memory, layout))
+    context.ifqs.push(new ZcrxIfq(kernel, id, stack, memory, layout, events?.events))
   } catch (error) {
     return nicErrno(context, error)
   }
   region.fill(0, 0, RQ_RQES_OFFSET)
+  events?.stats?.set(0, 0)
   reg.rqEntries = entries
   reg.rxBufLen = memory.chunkSize
   reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
@@ -114,6 +121,28 @@ function mapRegion(context: RingContext, pointer: number, needed: number): Uint8
   return desc.size < needed ? -errno.EINVAL : region
 }
 
+/** Reads the event descriptor, with the kernel's errors (kernel record point 53). Nothing is written yet. */
+function checkEvents(
+  context: RingContext,
+  pointer: number,
+  region: Uint8Array,
+  queueBytes: number,
+): { events: ZcrxEvents; stats: ZcrxStats | null } | number {
+  const bytes = context.kernel.space.view(pointer, ZcrxEventDesc.SIZE)
+  if (bytes === null) return -errno.EFAULT
+  const desc = new ZcrxEventDesc(bytes)
+  if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~abi.ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
+    return -errno.EINVAL
+  if (!desc.reservedZero || !desc.statsAligned) return -errno.EINVAL
+  const at = desc.statsOffset
+  if ((desc.flags & abi.ZCRX_EVENT_DESC_FLAG_STATS) === 0) {
+    return at === 0 ? { events: new ZcrxEvents(context, desc, null), stats: null } : -errno.EINVAL
+  }
+  if (at < queueBytes || at + ZcrxStats.SIZE > region.length) return -errno.ERANGE
+  const stats = new ZcrxStats(region.subarray(at, at + ZcrxStats.SIZE))
+  return { events: new ZcrxEvents(context, desc, stats), stats }
+}
+
 function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): NicMemory | number {
   if (area.flags !== 0 || !area.tokenZero || !area.reservedZero || area.dmabufFd !== 0) return -errno.EINVAL
   if (area.addr === 0 || area.len === 0) return -errno.EFAULT
@@ -132,7 +161,7 @@ function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): N
   }
 }
 
-/** IORING_REGISTER_ZCRX_CTRL (kernel record point 48). */
+/** IORING_REGISTER_ZCRX_CTRL (kernel record points 48, 56). */
 function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
@@ -140,6 +169,10 @@ function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): 
   if (!ctrl.reservedZero) return -errno.EFAULT
   const ifq = context.ifqs[ctrl.zcrxId]
   if (ifq === undefined) return -errno.ENXIO
+  if (ctrl.op === abi.ZCRX_CTRL_ARM_EVENT) {
+    if (!ctrl.armReservedZero || ifq.events === null) return -errno.EINVAL
+    return ifq.events.arm(ctrl.eventType)
+  }
   if (ctrl.op !== abi.ZCRX_CTRL_FLUSH_RQ) return -errno.EOPNOTSUPP
   if (!ctrl.payloadZero) return -errno.EINVAL
   ifq.takeRefills()

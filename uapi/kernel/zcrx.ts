@@ -2,6 +2,8 @@ import { NicError } from '../../driver/errors.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
 import type { Stack } from '../../stack/stack.ts'
+import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
+import type { ZcrxEvents } from './events.ts'
 import type { Kernel } from './kernel.ts'
 
 /** What an interface queue has done, cumulative. */
@@ -12,7 +14,7 @@ export interface IfqStats {
   zeroCopiedBytes: number
   /** Bytes copied into the area because they were received into other memory. */
   copiedBytes: number
-  /** Contiguous pieces that were copied. */
+  /** Contiguous pieces of received data that were copied, each maybe by several completions. */
   copyCount: number
   /** Refill entries that named no buffer: unknown area, offset beyond it, or padding not zero. */
   refillInvalid: number
@@ -47,14 +49,23 @@ export class ZcrxIfq {
     refillNotHeld: 0,
     refilled: 0,
   }
+  readonly events: ZcrxEvents | null
   readonly #kernel: Kernel
   readonly #queue: RefillLayout
   /** Our own copy: what the user writes to the shared head changes nothing. */
   #head = 0
 
   /** Restarts the NIC's queue over `memory`. @throws NicError and then nothing is changed */
-  constructor(kernel: Kernel, id: number, stack: Stack | null, memory: NicMemory, queue: RefillLayout) {
+  constructor(
+    kernel: Kernel,
+    id: number,
+    stack: Stack | null,
+    memory: NicMemory,
+    queue: RefillLayout,
+    events: ZcrxEvents | null = null,
+  ) {
     this.#kernel = kernel
+    this.events = events
     this.id = id
     this.stack = stack
     this.#queue = queue
@@ -87,6 +98,20 @@ export class ZcrxIfq {
     this.#head = (this.#head + taken) | 0
     Atomics.store(head, 0, this.#head)
     return taken
+  }
+
+  /** `bytes` were copied into the area. @param first of a contiguous piece, not the rest of one */
+  countCopy(bytes: number, first: boolean): void {
+    const { stats } = this
+    stats.copiedBytes += bytes
+    if (first) stats.copyCount++
+    this.events?.copied(stats.copyCount, stats.copiedBytes)
+  }
+
+  /** Tells when the device was left without a buffer: what it receives next is dropped. */
+  watchDevice(): void {
+    if (this.events === null || this.stack === null || !this.events.armed(ZCRX_EVENT_ALLOC_FAIL)) return
+    if (this.stack.memory.starved()) this.events.fire(ZCRX_EVENT_ALLOC_FAIL)
   }
 
   census(): Census {

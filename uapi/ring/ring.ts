@@ -9,7 +9,9 @@ import {
   RQE_SIZE,
   ZcrxAreaReg,
   ZcrxCtrl,
+  ZcrxEventDesc,
   ZcrxIfqReg,
+  ZcrxStats,
 } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
@@ -69,6 +71,16 @@ export interface IfqRequest {
   readonly flags?: number
   /** Bytes of a buffer; 0 = a page. */
   readonly rxBufLen?: number
+  /** Events to be told, and statistics. */
+  readonly events?: EventRequest
+}
+
+/** `struct zcrx_event_desc`, as `registerIfq` takes it. The statistics are always asked for. */
+export interface EventRequest {
+  /** Of the completions that tell events; their `res` is the type. */
+  readonly userData: number
+  /** Bit n: events of type n. 0 = the statistics only. */
+  readonly typeMask: number
 }
 
 /** A registered interface queue, seen from the user. */
@@ -77,6 +89,8 @@ export interface Ifq {
   readonly areaId: number
   readonly area: Uint8Array
   readonly rq: RefillQueue
+  /** Kept by the kernel's side; null when no events were asked for. */
+  readonly stats: ZcrxStats | null
 }
 
 /**
@@ -246,7 +260,9 @@ export class Ring {
   registerIfq(request: IfqRequest): Ifq | number {
     this.#checkOpen()
     const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
-    const regionBytes = Math.ceil((RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)) / 4096) * 4096
+    const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
+    const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
+    const regionBytes = Math.ceil((queueBytes + statsBytes) / 4096) * 4096
     const region = new Uint8Array(new SharedArrayBuffer(regionBytes))
     const regionDesc = new RegionDesc(new Uint8Array(RegionDesc.SIZE))
     regionDesc.userAddr = this.#backend.addressOf(region)
@@ -263,6 +279,14 @@ export class Ring {
     reg.rxBufLen = request.rxBufLen ?? 0
     reg.areaPtr = this.#backend.addressOf(areaReg.bytes)
     reg.regionPtr = this.#backend.addressOf(regionDesc.bytes)
+    const desc = new ZcrxEventDesc(new Uint8Array(ZcrxEventDesc.SIZE))
+    if (request.events !== undefined) {
+      desc.userData = request.events.userData
+      desc.typeMask = request.events.typeMask
+      desc.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
+      desc.statsOffset = queueBytes
+      reg.eventDesc = this.#backend.addressOf(desc.bytes)
+    }
     const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
     if (result < 0) return result
     return {
@@ -270,6 +294,7 @@ export class Ring {
       areaId: areaReg.view.getUint16(22, true),
       area: request.area,
       rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
+      stats: statsBytes === 0 ? null : new ZcrxStats(region.subarray(queueBytes, queueBytes + statsBytes)),
     }
   }
 
@@ -278,6 +303,16 @@ export class Ring {
     const ctrl = this.#ctrl
     ctrl.zcrxId = zcrxId
     ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
+    ctrl.eventType = 0
+    return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+  }
+
+  /** `ZCRX_CTRL_ARM_EVENT`: ZCRX_EVENT_* `type`, which was told, is to be told again. 0 or minus errno. */
+  armEvent(zcrxId: number, type: number): number {
+    const ctrl = this.#ctrl
+    ctrl.zcrxId = zcrxId
+    ctrl.op = abi.ZCRX_CTRL_ARM_EVENT
+    ctrl.eventType = type
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 

@@ -1,0 +1,50 @@
+import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/constants.ts'
+import { EINVAL } from '../abi/errno.ts'
+import type { ZcrxEventDesc, ZcrxStats } from '../abi/structs.ts'
+import type { RingContext } from './context.ts'
+
+/** Bit n: events of type n are served. */
+export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)
+
+/** What a registration with an event descriptor is told of: each type once, until it is armed again. */
+export class ZcrxEvents {
+  readonly #context: RingContext
+  readonly #userDataLow: number
+  readonly #userDataHigh: number
+  readonly #mask: number
+  readonly #stats: ZcrxStats | null
+  #armed: number
+
+  constructor(context: RingContext, desc: ZcrxEventDesc, stats: ZcrxStats | null) {
+    this.#context = context
+    this.#userDataLow = desc.userDataLow
+    this.#userDataHigh = desc.userDataHigh
+    this.#mask = desc.typeMask
+    this.#armed = desc.typeMask
+    this.#stats = stats
+  }
+
+  armed(type: number): boolean {
+    return (this.#armed & (1 << type)) !== 0
+  }
+
+  /** Something of this type has happened. */
+  fire(type: number): void {
+    if (!this.armed(type)) return
+    this.#armed &= ~(1 << type)
+    this.#context.postEvent(this.#userDataLow, this.#userDataHigh, type)
+  }
+
+  /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (kernel record point 56). */
+  arm(type: number): number {
+    if (type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type)) return -EINVAL
+    this.#armed |= 1 << type
+    return 0
+  }
+
+  /** Data was copied; the totals since the registration. Counted whether the event is wanted or not. */
+  copied(copyCount: number, copyBytes: number): void {
+    this.#stats?.set(copyCount, copyBytes)
+    this.fire(ZCRX_EVENT_COPY)
+  }
+}
