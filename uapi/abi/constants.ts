@@ -3,6 +3,8 @@
 // Opcodes (enum io_uring_op).
 export const IORING_OP_NOP = 0
 export const IORING_OP_POLL_ADD = 6
+export const IORING_OP_TIMEOUT = 11
+export const IORING_OP_TIMEOUT_REMOVE = 12
 export const IORING_OP_ACCEPT = 13
 export const IORING_OP_ASYNC_CANCEL = 14
 export const IORING_OP_CONNECT = 16
@@ -18,6 +20,12 @@ export const IORING_OP_RECV_ZC = 58
 
 // Flags of IORING_OP_POLL_ADD, in `len`.
 export const IORING_POLL_ADD_MULTI = 1 << 0
+
+// Flags of IORING_OP_TIMEOUT and TIMEOUT_REMOVE, in `timeout_flags`.
+export const IORING_TIMEOUT_ABS = 1 << 0
+export const IORING_TIMEOUT_UPDATE = 1 << 1
+export const IORING_TIMEOUT_ETIME_SUCCESS = 1 << 5
+export const IORING_TIMEOUT_MULTISHOT = 1 << 6
 
 // io_uring_setup flags.
 export const IORING_SETUP_IOPOLL = 1 << 0

@@ -283,3 +283,13 @@ export const RQE_SIZE = 16
 export const RQ_HEAD_OFFSET = 0
 export const RQ_TAIL_OFFSET = 64
 export const RQ_RQES_OFFSET = 128
+
+/** `struct __kernel_timespec` of so many microseconds: `tv_sec` and `tv_nsec`, 8 bytes each. */
+export function timespecOf(us: number): Uint8Array {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  const seconds = Math.floor(us / 1e6)
+  view.setBigInt64(0, BigInt(seconds), true)
+  view.setBigInt64(8, BigInt(Math.round((us - seconds * 1e6) * 1000)), true)
+  return bytes
+}

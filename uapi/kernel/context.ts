@@ -1,5 +1,5 @@
 import * as abi from '../abi/constants.ts'
-import { EEXIST, EINVAL } from '../abi/errno.ts'
+import { EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
@@ -7,9 +7,8 @@ import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
 import { register } from './register.ts'
 import type { Request } from './request.ts'
+import type { TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
-
-const ETIME = 62
 
 interface Completion {
   readonly userDataLow: number
@@ -27,6 +26,10 @@ export class RingContext implements RingBackend {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  /** Timeouts that count completions. */
+  readonly counting: Set<TimeoutRequest> = new Set()
+  /** Completions of timeouts that fired: they are not counted. */
+  timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
   readonly #sqes: Sqe[] = []
@@ -86,6 +89,11 @@ export class RingContext implements RingBackend {
     return (
       this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
     )
+  }
+
+  /** Completions in the queue so far, those of timeouts that fired aside. */
+  get completions(): number {
+    return (this.#cqTail - this.timeoutCompletions) | 0
   }
 
   /** Puts a request on the list of those with something to do at the next entry. */
@@ -173,6 +181,7 @@ export class RingContext implements RingBackend {
     Atomics.store(control, RingMemory.SQ_HEAD, (head + count) | 0)
     for (const completion of this.#late) this.#post(completion)
     this.#late.length = 0
+    this.#countTimeouts()
     return count
   }
 
@@ -183,6 +192,7 @@ export class RingContext implements RingBackend {
       const work = this.kernel.poll()
       this.#runWork()
       this.#flushOverflow()
+      this.#countTimeouts()
       if (this.memory.cqEntries - this.cqSpace() >= minComplete) break
       if (work > 0) continue
       const now = performance.now()
@@ -193,6 +203,12 @@ export class RingContext implements RingBackend {
     }
     this.kernel.flush()
     return 0
+  }
+
+  #countTimeouts(): void {
+    if (this.counting.size === 0) return
+    const { completions } = this
+    for (const timeout of [...this.counting]) timeout.completed(completions)
   }
 
   #runWork(): void {

@@ -14,6 +14,7 @@ import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 import { socketCommand } from './socket-options.ts'
 import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
+import { removeTimeout, TimeoutRequest, timeoutOf } from './timeout.ts'
 
 /** SQE flags this ring serves. ASYNC and CQE_SKIP_SUCCESS need nothing for what always runs in line. */
 const SERVED_FLAGS = abi.IOSQE_ASYNC
@@ -73,6 +74,12 @@ export function execute(context: RingContext, sqe: Sqe): void {
       break
     case abi.IORING_OP_CLOSE:
       close(context, sqe)
+      break
+    case abi.IORING_OP_TIMEOUT:
+      timeout(context, sqe)
+      break
+    case abi.IORING_OP_TIMEOUT_REMOVE:
+      removeTimeout(context, sqe, (res) => reply(context, sqe, res))
       break
     case abi.IORING_OP_ASYNC_CANCEL:
       cancel(context, sqe)
@@ -313,6 +320,12 @@ function close(context: RingContext, sqe: Sqe): void {
   for (const acceptor of [...socket.acceptors]) acceptor.finish(-errno.ECANCELED)
   socket.release()
   reply(context, sqe, 0)
+}
+
+function timeout(context: RingContext, sqe: Sqe): void {
+  const timespec = timeoutOf(context, sqe)
+  if (typeof timespec === 'number') reply(context, sqe, timespec)
+  else start(new TimeoutRequest(context, sqe, timespec), true)
 }
 
 /** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
