@@ -7,6 +7,7 @@ export const IORING_OP_TIMEOUT = 11
 export const IORING_OP_TIMEOUT_REMOVE = 12
 export const IORING_OP_ACCEPT = 13
 export const IORING_OP_ASYNC_CANCEL = 14
+export const IORING_OP_LINK_TIMEOUT = 15
 export const IORING_OP_CONNECT = 16
 export const IORING_OP_CLOSE = 19
 export const IORING_OP_SEND = 26

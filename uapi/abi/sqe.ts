@@ -228,6 +228,16 @@ export class Sqe {
     return this
   }
 
+  /**
+   * `io_uring_prep_link_timeout(3)`: cancels the request before it, which has IOSQE_IO_LINK, when that takes longer.
+   * @param flags IORING_TIMEOUT_ABS
+   */
+  prepLinkTimeout(timespec: Uint8Array, flags = 0): this {
+    this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, 0)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
   /** `io_uring_sqe_set_data64(3)`. @param userData 0..2^53-1 */
   setData(userData: number): this {
     putU64(this.#view, 32, userData)

@@ -16,9 +16,6 @@ import { socketCommand } from './socket-options.ts'
 import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
 import { removeTimeout, TimeoutRequest, timeoutOf } from './timeout.ts'
 
-/** SQE flags this ring serves. ASYNC and CQE_SKIP_SUCCESS need nothing for what always runs in line. */
-const SERVED_FLAGS = abi.IOSQE_ASYNC
-
 /** A request that is complete when it has been looked at. */
 class ImmediateRequest extends Request {
   override run(): void {}
@@ -27,14 +24,6 @@ class ImmediateRequest extends Request {
 
 /** Starts one submitted entry. Every outcome, errors included, is a completion. */
 export function execute(context: RingContext, sqe: Sqe): void {
-  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
-    reply(context, sqe, -errno.EOPNOTSUPP)
-    return
-  }
-  if ((sqe.flags & ~SERVED_FLAGS) !== 0) {
-    reply(context, sqe, -errno.EINVAL)
-    return
-  }
   switch (sqe.opcode) {
     case abi.IORING_OP_NOP:
       reply(context, sqe, 0)
@@ -101,7 +90,7 @@ function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => v
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
 function start(request: Request & { wait(): void }, mayWait: boolean, instead = -errno.EAGAIN): void {
-  request.context.active.add(request)
+  request.context.track(request)
   request.wait()
   request.run()
   if (!mayWait && !request.finished) request.finish(instead)
@@ -253,7 +242,7 @@ function recvZc(context: RingContext, sqe: Sqe): void {
       return
     }
     const request = new RecvZcRequest(context, sqe, socket, ifq)
-    context.active.add(request)
+    context.track(request)
     request.wait()
     if ((ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) context.schedule(request)
     else request.run()
@@ -350,6 +339,7 @@ function cancel(context: RingContext, sqe: Sqe): void {
   }
   const found: Request[] = []
   for (const request of context.active) {
+    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT) continue
     const matches =
       any ||
       (byFd

@@ -117,6 +117,11 @@ export class TimeoutRequest extends TimedRequest {
     this.finish(0)
   }
 
+  override failedWith(res: number): boolean {
+    if (res === -ETIME && (this.#flags & abi.IORING_TIMEOUT_ETIME_SUCCESS) !== 0) return false
+    return res < 0
+  }
+
   override run(): void {
     if (!this.expired) return
     this.context.timeoutCompletions++
@@ -129,6 +134,25 @@ export class TimeoutRequest extends TimedRequest {
   override detach(): void {
     super.detach()
     this.context.counting.delete(this)
+  }
+}
+
+/** IORING_OP_LINK_TIMEOUT: cancels the request before it. */
+export class LinkTimeoutRequest extends TimedRequest {
+  readonly #limited: Request
+
+  constructor(limited: Request, sqe: Sqe, timespec: Timespec) {
+    super(limited.context, sqe)
+    this.#limited = limited
+    this.arm(timespec)
+  }
+
+  override run(): void {
+    if (!this.expired) return
+    this.#limited.limit = null
+    this.context.timeoutCompletions++
+    this.finish(-ETIME)
+    this.#limited.finish(-ECANCELED)
   }
 }
 
