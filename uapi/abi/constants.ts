@@ -69,8 +69,10 @@ export const IORING_ASYNC_CANCEL_ALL = 1 << 0
 export const IORING_ASYNC_CANCEL_FD = 1 << 1
 export const IORING_ASYNC_CANCEL_ANY = 1 << 2
 export const IORING_ASYNC_CANCEL_USERDATA = 1 << 4
+export const IORING_ASYNC_CANCEL_OP = 1 << 5
 
 // io_uring_register opcodes.
+export const IORING_REGISTER_SYNC_CANCEL = 24
 export const IORING_REGISTER_ZCRX_IFQ = 32
 export const IORING_REGISTER_ZCRX_CTRL = 36
 

@@ -189,16 +189,16 @@ export class Sqe {
     return this.prepRw(abi.IORING_OP_CLOSE, fd, 0, 0, 0)
   }
 
-  /** `io_uring_prep_cancel64(3)`: by user_data. */
-  prepCancel(userData: number, flags = 0): this {
-    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, -1, userData, 0, 0)
+  /** `io_uring_prep_cancel64(3)`: by user_data. @param opcode with IORING_ASYNC_CANCEL_OP */
+  prepCancel(userData: number, flags = 0, opcode = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, -1, userData, opcode, 0)
     this.#view.setUint32(28, flags, true)
     return this
   }
 
-  /** `io_uring_prep_cancel_fd(3)` */
-  prepCancelFd(fd: number, flags = 0): this {
-    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, fd, 0, 0, 0)
+  /** `io_uring_prep_cancel_fd(3)`. @param opcode with IORING_ASYNC_CANCEL_OP */
+  prepCancelFd(fd: number, flags = 0, opcode = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, fd, 0, opcode, 0)
     this.#view.setUint32(28, flags | abi.IORING_ASYNC_CANCEL_FD, true)
     return this
   }

@@ -5,6 +5,7 @@ import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
+import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { PollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
@@ -319,39 +320,14 @@ function timeout(context: RingContext, sqe: Sqe): void {
 
 /** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
 function cancel(context: RingContext, sqe: Sqe): void {
-  const flags = sqe.opFlags
-  const known =
-    abi.IORING_ASYNC_CANCEL_ALL |
-    abi.IORING_ASYNC_CANCEL_FD |
-    abi.IORING_ASYNC_CANCEL_ANY |
-    abi.IORING_ASYNC_CANCEL_USERDATA
-  if ((flags & ~known) !== 0) {
+  if (sqe.off !== 0 || sqe.zcrxIfqIdx !== 0) {
     reply(context, sqe, -errno.EINVAL)
     return
   }
-  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
-  const all = any || (flags & abi.IORING_ASYNC_CANCEL_ALL) !== 0
-  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
-  const socket = byFd ? context.kernel.files.get(sqe.fd) : null
-  if (byFd && socket === null) {
-    reply(context, sqe, -errno.EBADF)
-    return
-  }
-  const found: Request[] = []
-  for (const request of context.active) {
-    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT) continue
-    const matches =
-      any ||
-      (byFd
-        ? 'socket' in request && request.socket === socket
-        : request.userDataLow === sqe.addrLow && request.userDataHigh === sqe.addrHigh)
-    if (!matches) continue
-    found.push(request)
-    if (!all) break
-  }
-  if (found.length === 0) reply(context, sqe, all ? 0 : -errno.ENOENT)
-  else reply(context, sqe, all ? found.length : 0)
-  for (const request of found) request.finish(-errno.ECANCELED)
+  const { fd, addrLow, addrHigh, len: opcode } = sqe
+  cancelMatching(context, { flags: sqe.opFlags, fd, addrLow, addrHigh, opcode }, (res) =>
+    reply(context, sqe, res),
+  )
 }
 
 /** The errno Linux would answer where our NIC has an error with an explanation. */

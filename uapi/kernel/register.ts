@@ -7,10 +7,12 @@ import {
   RQ_RQES_OFFSET,
   RQ_TAIL_OFFSET,
   RQE_SIZE,
+  SyncCancelReg,
   ZcrxAreaReg,
   ZcrxCtrl,
   ZcrxIfqReg,
 } from '../abi/structs.ts'
+import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { nicErrno } from './opcodes.ts'
 import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
@@ -29,6 +31,8 @@ export function register(
   switch (opcode) {
     case abi.IORING_REGISTER_ZCRX_IFQ:
       return registerIfq(context, arg, nrArgs)
+    case abi.IORING_REGISTER_SYNC_CANCEL:
+      return syncCancel(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_CTRL:
       return control(context, arg, nrArgs)
     default:
@@ -130,6 +134,19 @@ function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): N
 }
 
 /** IORING_REGISTER_ZCRX_CTRL (kernel record point 48). */
+/** IORING_REGISTER_SYNC_CANCEL: what ASYNC_CANCEL would complete with. */
+function syncCancel(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+  if (nrArgs !== 1 || arg === null) return -errno.EINVAL
+  if (arg.length < SyncCancelReg.SIZE) return -errno.EFAULT
+  const reg = new SyncCancelReg(arg)
+  if (!reg.reservedZero) return -errno.EINVAL
+  let result = 0
+  cancelMatching(context, reg, (res) => {
+    result = res
+  })
+  return result
+}
+
 function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT

@@ -2,7 +2,15 @@ import { ArgumentError } from '../../driver/errors.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
 import { Sqe } from '../abi/sqe.ts'
-import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../abi/structs.ts'
+import {
+  RegionDesc,
+  RQ_RQES_OFFSET,
+  RQE_SIZE,
+  type SyncCancelReg,
+  ZcrxAreaReg,
+  ZcrxCtrl,
+  ZcrxIfqReg,
+} from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
 import { RefillQueue } from './refill-queue.ts'
@@ -271,6 +279,15 @@ export class Ring {
     ctrl.zcrxId = zcrxId
     ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+  }
+
+  /**
+   * `io_uring_register_sync_cancel(3)`: cancels without an entry. 0, with IORING_ASYNC_CANCEL_ALL and _ANY how many, or minus
+   * errno; what is cancelled has its completion as ever.
+   */
+  registerSyncCancel(reg: SyncCancelReg): number {
+    this.#checkOpen()
+    return this.#backend.register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
   }
 
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */
