@@ -3,8 +3,11 @@
 // Opcodes (enum io_uring_op).
 export const IORING_OP_NOP = 0
 export const IORING_OP_POLL_ADD = 6
+export const IORING_OP_TIMEOUT = 11
+export const IORING_OP_TIMEOUT_REMOVE = 12
 export const IORING_OP_ACCEPT = 13
 export const IORING_OP_ASYNC_CANCEL = 14
+export const IORING_OP_LINK_TIMEOUT = 15
 export const IORING_OP_CONNECT = 16
 export const IORING_OP_CLOSE = 19
 export const IORING_OP_SEND = 26
@@ -18,6 +21,12 @@ export const IORING_OP_RECV_ZC = 58
 
 // Flags of IORING_OP_POLL_ADD, in `len`.
 export const IORING_POLL_ADD_MULTI = 1 << 0
+
+// Flags of IORING_OP_TIMEOUT and TIMEOUT_REMOVE, in `timeout_flags`.
+export const IORING_TIMEOUT_ABS = 1 << 0
+export const IORING_TIMEOUT_UPDATE = 1 << 1
+export const IORING_TIMEOUT_ETIME_SUCCESS = 1 << 5
+export const IORING_TIMEOUT_MULTISHOT = 1 << 6
 
 // io_uring_setup flags.
 export const IORING_SETUP_IOPOLL = 1 << 0
@@ -60,8 +69,10 @@ export const IORING_ASYNC_CANCEL_ALL = 1 << 0
 export const IORING_ASYNC_CANCEL_FD = 1 << 1
 export const IORING_ASYNC_CANCEL_ANY = 1 << 2
 export const IORING_ASYNC_CANCEL_USERDATA = 1 << 4
+export const IORING_ASYNC_CANCEL_OP = 1 << 5
 
 // io_uring_register opcodes.
+export const IORING_REGISTER_SYNC_CANCEL = 24
 export const IORING_REGISTER_ZCRX_IFQ = 32
 export const IORING_REGISTER_QUERY = 35
 export const IORING_REGISTER_ZCRX_CTRL = 36

@@ -15,6 +15,7 @@ export const EMFILE = 24
 export const ENOSPC = 28
 export const EPIPE = 32
 export const ERANGE = 34
+export const ETIME = 62
 export const ENOTSOCK = 88
 export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
@@ -52,6 +53,7 @@ const names: Record<number, string> = {
   28: 'ENOSPC',
   32: 'EPIPE',
   34: 'ERANGE',
+  62: 'ETIME',
   75: 'EOVERFLOW',
   88: 'ENOTSOCK',
   92: 'ENOPROTOOPT',

@@ -189,17 +189,52 @@ export class Sqe {
     return this.prepRw(abi.IORING_OP_CLOSE, fd, 0, 0, 0)
   }
 
-  /** `io_uring_prep_cancel64(3)`: by user_data. */
-  prepCancel(userData: number, flags = 0): this {
-    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, -1, userData, 0, 0)
+  /** `io_uring_prep_cancel64(3)`: by user_data. @param opcode with IORING_ASYNC_CANCEL_OP */
+  prepCancel(userData: number, flags = 0, opcode = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, -1, userData, opcode, 0)
     this.#view.setUint32(28, flags, true)
     return this
   }
 
-  /** `io_uring_prep_cancel_fd(3)` */
-  prepCancelFd(fd: number, flags = 0): this {
-    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, fd, 0, 0, 0)
+  /** `io_uring_prep_cancel_fd(3)`. @param opcode with IORING_ASYNC_CANCEL_OP */
+  prepCancelFd(fd: number, flags = 0, opcode = 0): this {
+    this.prepRw(abi.IORING_OP_ASYNC_CANCEL, fd, 0, opcode, 0)
     this.#view.setUint32(28, flags | abi.IORING_ASYNC_CANCEL_FD, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_timeout(3)`. @param timespec `timespecOf` makes one; read when the entry is submitted
+   * @param count completions of others that end it with 0, 0 = none; with IORING_TIMEOUT_MULTISHOT how often it fires, 0 = for ever
+   * @param flags IORING_TIMEOUT_ABS, _ETIME_SUCCESS, _MULTISHOT
+   */
+  prepTimeout(timespec: Uint8Array, count = 0, flags = 0): this {
+    this.prepRw(abi.IORING_OP_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, count)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `io_uring_prep_timeout_remove(3)`. @param userData of the timeout */
+  prepTimeoutRemove(userData: number, flags = 0): this {
+    this.prepRw(abi.IORING_OP_TIMEOUT_REMOVE, -1, userData, 0, 0)
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `io_uring_prep_timeout_update(3)`: another time for a timeout. @param userData of the timeout */
+  prepTimeoutUpdate(timespec: Uint8Array, userData: number, flags = 0): this {
+    this.prepRw(abi.IORING_OP_TIMEOUT_REMOVE, -1, userData, 0, this.#addresser.addressOf(timespec))
+    this.#view.setUint32(28, flags | abi.IORING_TIMEOUT_UPDATE, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_link_timeout(3)`: cancels the request before it, which has IOSQE_IO_LINK, when that takes longer.
+   * @param flags IORING_TIMEOUT_ABS
+   */
+  prepLinkTimeout(timespec: Uint8Array, flags = 0): this {
+    this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, 0)
+    this.#view.setUint32(28, flags, true)
     return this
   }
 

@@ -1,15 +1,16 @@
 import * as abi from '../abi/constants.ts'
-import { EEXIST, EINVAL } from '../abi/errno.ts'
+import { ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
+import type { Entry } from './entry.ts'
 import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
 import { register } from './register.ts'
 import type { Request } from './request.ts'
+import { Submission } from './submission.ts'
+import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
-
-const ETIME = 62
 
 interface Completion {
   readonly userDataLow: number
@@ -27,6 +28,10 @@ export class RingContext implements RingBackend {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  /** Timeouts that count completions. */
+  readonly counting: Set<TimeoutRequest> = new Set()
+  /** Completions of timeouts that fired: they are not counted. */
+  timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
   readonly #sqes: Sqe[] = []
@@ -37,6 +42,10 @@ export class RingContext implements RingBackend {
   #work: Request[] = []
   #running: Request[] = []
   #cqTail = 0
+  readonly #slots: Uint8Array[] = []
+  readonly #submission: Submission = new Submission(this)
+  /** Links whose turn has come. */
+  readonly #ready: Entry[] = []
   #entered = false
 
   constructor(kernel: Kernel, memory: RingMemory, flags: number) {
@@ -44,7 +53,9 @@ export class RingContext implements RingBackend {
     this.memory = memory
     this.flags = flags
     for (let i = 0; i < memory.sqEntries; i++) {
-      this.#sqes.push(new Sqe(memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE), this))
+      const slot = memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE)
+      this.#slots.push(slot)
+      this.#sqes.push(new Sqe(slot, this))
     }
   }
 
@@ -90,6 +101,11 @@ export class RingContext implements RingBackend {
     )
   }
 
+  /** Completions in the queue so far, those of timeouts that fired aside. */
+  get completions(): number {
+    return (this.#cqTail - this.timeoutCompletions) | 0
+  }
+
   /** Puts a request on the list of those with something to do at the next entry. */
   schedule(request: Request): void {
     if (request.scheduled || request.finished) return
@@ -110,8 +126,44 @@ export class RingContext implements RingBackend {
 
   /** Posts a completion; to the overflow list when the queue is full, so that none is lost. */
   complete(request: Request, res: number, flags: number): void {
-    if ((flags & abi.IORING_CQE_F_MORE) === 0) this.active.delete(request)
-    const completion = { userDataLow: request.userDataLow, userDataHigh: request.userDataHigh, res, flags }
+    const last = (flags & abi.IORING_CQE_F_MORE) === 0
+    const failed = last && request.failedWith(res)
+    const skips = (request.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
+    // RECV_ZC has its completions whatever it asks for (kernel record point 19).
+    if (!last || failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC)
+      this.#queue(request, res, flags)
+    if (last) this.#completed(request, failed, skips)
+  }
+
+  /** A request that waits: it can be cancelled, and the time behind it runs. */
+  track(request: Request): void {
+    this.active.add(request)
+    const { limitEntry } = request
+    if (limitEntry === null) return
+    request.limitEntry = null
+    request.limit = new LinkTimeoutRequest(request, limitEntry, limitEntry.timespec!)
+    this.active.add(request.limit)
+  }
+
+  /** Runs an entry whose turn it is. */
+  start(sqe: Sqe): void {
+    execute(this, sqe)
+  }
+
+  /** Something submitted earlier has not completed. */
+  get busy(): boolean {
+    return this.active.size > 0 || this.#ready.length > 0
+  }
+
+  /** Completes entries that never run. @param silent without completions: the request before asked for none */
+  cancelChain(first: Entry | null, silent: boolean): void {
+    for (let entry = first; entry !== null && !silent; entry = entry.next) {
+      this.#queue(entry, entry.refused || -ECANCELED, 0)
+    }
+  }
+
+  #queue(of: Pick<Request, 'userDataLow' | 'userDataHigh'>, res: number, flags: number): void {
+    const completion = { userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags }
     // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
     if (this.submitting) this.#late.push(completion)
     else {
@@ -124,6 +176,21 @@ export class RingContext implements RingBackend {
   postEvent(userDataLow: number, userDataHigh: number, type: number): void {
     this.#events.push({ userDataLow, userDataHigh, res: type, flags: 0 })
     this.#showWork()
+  }
+
+  #completed(request: Request, failed: boolean, skips: boolean): void {
+    this.active.delete(request)
+    const { limit, limitEntry, next } = request
+    if (limit !== null) {
+      request.limit = null
+      limit.finish(-ECANCELED)
+    } else if (limitEntry !== null) this.#queue(limitEntry, -ECANCELED, 0)
+    if (next === null) return
+    if (failed && (request.flags & abi.IOSQE_IO_HARDLINK) === 0) this.cancelChain(next, skips)
+    else {
+      this.#ready.push(next)
+      this.#showWork()
+    }
   }
 
   /**
@@ -187,11 +254,18 @@ export class RingContext implements RingBackend {
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
     if (count === 0) return 0
     this.submitting = true
-    for (let i = 0; i < count; i++) execute(this, this.#sqes[(head + i) & (sqEntries - 1)]!)
+    for (let i = 0; i < count; i++) {
+      const at = (head + i) & (sqEntries - 1)
+      this.#submission.add(this.#sqes[at]!, this.#slots[at]!)
+    }
+    this.#submission.end()
     this.submitting = false
     Atomics.store(control, RingMemory.SQ_HEAD, (head + count) | 0)
     for (const completion of this.#late) this.#post(completion)
     this.#late.length = 0
+    // Task work: where it is deferred, links go on at the next wait.
+    if ((this.flags & abi.IORING_SETUP_DEFER_TASKRUN) === 0) this.#runReady()
+    this.#countTimeouts()
     return count
   }
 
@@ -201,9 +275,11 @@ export class RingContext implements RingBackend {
     for (;;) {
       const work = this.kernel.poll()
       this.#runWork()
+      this.#runReady()
       this.#flushOverflow()
+      this.#countTimeouts()
       if (this.memory.cqEntries - this.cqSpace() >= minComplete) break
-      if (work > 0) continue
+      if (work > 0 || this.#work.length > 0 || this.#ready.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
       if (now >= deadline) return -ETIME
@@ -218,11 +294,31 @@ export class RingContext implements RingBackend {
     if (this.#events.length === 0) return
     for (const event of this.#events) this.#post(event)
     this.#events.length = 0
-    if (this.#work.length === 0) this.#hideWork()
+    if (this.#work.length === 0 && this.#ready.length === 0) this.#hideWork()
+  }
+
+  /** Links and drained entries whose turn has come; what they complete at once brings the next ones. */
+  #runReady(): void {
+    for (let at = 0; at < this.#ready.length || !this.#submission.idle; ) {
+      if (at === this.#ready.length) {
+        this.#ready.length = 0
+        at = 0
+        this.#submission.release()
+        if (this.#ready.length === 0) break
+      }
+      this.start(this.#ready[at++]!)
+    }
+    this.#ready.length = 0
+  }
+
+  #countTimeouts(): void {
+    if (this.counting.size === 0) return
+    const { completions } = this
+    for (const timeout of [...this.counting]) timeout.completed(completions)
   }
 
   #runWork(): void {
-    if (this.#work.length === 0 && this.#events.length === 0) return
+    if (this.#work.length === 0 && this.#ready.length === 0 && this.#events.length === 0) return
     this.#hideWork()
     this.#postEvents()
     const running = this.#work

@@ -13,6 +13,7 @@ import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
 import { query } from './query.ts'
 import { Socket } from './socket.ts'
+import { KernelTimers } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
 /** Longest sleep (milliseconds) between looks at several queues. */
@@ -22,7 +23,7 @@ export interface KernelOptions {
   /** Memory for a queue that has no area registered: `areaBytes` of niovs, and what the NIC needs behind them. */
   readonly memoryFor: (stack: Stack) => NicMemory
   /**
-   * Called instead of sleeping when a blocking call finds nothing to do; `untilUs` is when the stacks' next timer is due.
+   * Called instead of sleeping when a blocking call finds nothing to do; `untilUs` is when the next timer is due.
    * Tests move a virtual clock here. False means that nothing will ever happen.
    */
   readonly idle?: (untilUs: number) => boolean
@@ -34,6 +35,8 @@ export class Kernel implements RingHost {
   readonly files: FileTable = new FileTable()
   readonly stacks: Stack[] = []
   readonly ifqs: ZcrxIfq[] = []
+  /** Requests that wait for a time. */
+  readonly timers: KernelTimers = new KernelTimers()
   /** CAP_NET_ADMIN: without it registrations answer EPERM. */
   capable = true
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
@@ -41,6 +44,7 @@ export class Kernel implements RingHost {
   readonly options: KernelOptions
   readonly #contexts = new Set<RingContext>()
   #armed: (() => void) | null = null
+  readonly #never = new Int32Array(new SharedArrayBuffer(4))
   #timer: NodeJS.Timeout | null = null
   /** What the timer waits for, microseconds of the stacks' clock. */
   #timerAt = Number.POSITIVE_INFINITY
@@ -95,6 +99,7 @@ export class Kernel implements RingHost {
       this.#dispatch(stack)
     }
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
+    if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
     return work
   }
 
@@ -103,9 +108,14 @@ export class Kernel implements RingHost {
     for (const stack of this.stacks) stack.nic.txFlush()
   }
 
-  /** Microseconds of the stacks' clock at which the next timer is due. */
+  /** Microseconds of the stacks' clock. */
+  get now(): number {
+    return this.stacks[0]?.clock.now() ?? performance.now() * 1000
+  }
+
+  /** Microseconds of the stacks' clock at which the next timer, of a stack or a request, is due. */
   nextDeadline(): number {
-    let deadline = Number.POSITIVE_INFINITY
+    let deadline = this.timers.nextDeadline()
     for (const stack of this.stacks) deadline = Math.min(deadline, stack.nextDeadline())
     return deadline
   }
@@ -115,9 +125,13 @@ export class Kernel implements RingHost {
     const deadline = this.nextDeadline()
     if (this.options.idle !== undefined) return this.options.idle(deadline)
     const first = this.stacks[0]
-    if (first === undefined) return false
-    const untilTimer = Math.max(0, (deadline - first.clock.now()) / 1000)
+    const untilTimer = Math.max(0, (deadline - this.now) / 1000)
     let nap = Math.min(timeoutMs, untilTimer)
+    if (first === undefined) {
+      if (nap === Number.POSITIVE_INFINITY) return false
+      Atomics.wait(this.#never, 0, 0, nap)
+      return true
+    }
     if (this.stacks.length > 1) nap = Math.min(nap, MULTI_QUEUE_NAP_MS)
     first.nic.wait(nap)
     return true
@@ -136,9 +150,8 @@ export class Kernel implements RingHost {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     this.#timerAt = deadline
-    const first = this.stacks[0]
-    if (deadline === Number.POSITIVE_INFINITY || first === undefined) return
-    const ms = Math.ceil((deadline - first.clock.now()) / 1000)
+    if (deadline === Number.POSITIVE_INFINITY) return
+    const ms = Math.ceil((deadline - this.now) / 1000)
     this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
   }
 

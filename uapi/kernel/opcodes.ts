@@ -5,6 +5,7 @@ import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
+import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { PollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
@@ -14,9 +15,7 @@ import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 import { socketCommand } from './socket-options.ts'
 import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
-
-/** SQE flags this ring serves. ASYNC and CQE_SKIP_SUCCESS need nothing for what always runs in line. */
-const SERVED_FLAGS = abi.IOSQE_ASYNC
+import { removeTimeout, TimeoutRequest, timeoutOf } from './timeout.ts'
 
 /** A request that is complete when it has been looked at. */
 class ImmediateRequest extends Request {
@@ -26,14 +25,6 @@ class ImmediateRequest extends Request {
 
 /** Starts one submitted entry. Every outcome, errors included, is a completion. */
 export function execute(context: RingContext, sqe: Sqe): void {
-  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
-    reply(context, sqe, -errno.EOPNOTSUPP)
-    return
-  }
-  if ((sqe.flags & ~SERVED_FLAGS) !== 0) {
-    reply(context, sqe, -errno.EINVAL)
-    return
-  }
   switch (sqe.opcode) {
     case abi.IORING_OP_NOP:
       reply(context, sqe, 0)
@@ -74,6 +65,12 @@ export function execute(context: RingContext, sqe: Sqe): void {
     case abi.IORING_OP_CLOSE:
       close(context, sqe)
       break
+    case abi.IORING_OP_TIMEOUT:
+      timeout(context, sqe)
+      break
+    case abi.IORING_OP_TIMEOUT_REMOVE:
+      removeTimeout(context, sqe, (res) => reply(context, sqe, res))
+      break
     case abi.IORING_OP_ASYNC_CANCEL:
       cancel(context, sqe)
       break
@@ -94,7 +91,7 @@ function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => v
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
 function start(request: Request & { wait(): void }, mayWait: boolean, instead = -errno.EAGAIN): void {
-  request.context.active.add(request)
+  request.context.track(request)
   request.wait()
   request.run()
   if (!mayWait && !request.finished) request.finish(instead)
@@ -246,7 +243,7 @@ function recvZc(context: RingContext, sqe: Sqe): void {
       return
     }
     const request = new RecvZcRequest(context, sqe, socket, ifq)
-    context.active.add(request)
+    context.track(request)
     request.wait()
     if ((ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) context.schedule(request)
     else request.run()
@@ -315,40 +312,22 @@ function close(context: RingContext, sqe: Sqe): void {
   reply(context, sqe, 0)
 }
 
+function timeout(context: RingContext, sqe: Sqe): void {
+  const timespec = timeoutOf(context, sqe)
+  if (typeof timespec === 'number') reply(context, sqe, timespec)
+  else start(new TimeoutRequest(context, sqe, timespec), true)
+}
+
 /** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
 function cancel(context: RingContext, sqe: Sqe): void {
-  const flags = sqe.opFlags
-  const known =
-    abi.IORING_ASYNC_CANCEL_ALL |
-    abi.IORING_ASYNC_CANCEL_FD |
-    abi.IORING_ASYNC_CANCEL_ANY |
-    abi.IORING_ASYNC_CANCEL_USERDATA
-  if ((flags & ~known) !== 0) {
+  if (sqe.off !== 0 || sqe.zcrxIfqIdx !== 0) {
     reply(context, sqe, -errno.EINVAL)
     return
   }
-  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
-  const all = any || (flags & abi.IORING_ASYNC_CANCEL_ALL) !== 0
-  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
-  const socket = byFd ? context.kernel.files.get(sqe.fd) : null
-  if (byFd && socket === null) {
-    reply(context, sqe, -errno.EBADF)
-    return
-  }
-  const found: Request[] = []
-  for (const request of context.active) {
-    const matches =
-      any ||
-      (byFd
-        ? 'socket' in request && request.socket === socket
-        : request.userDataLow === sqe.addrLow && request.userDataHigh === sqe.addrHigh)
-    if (!matches) continue
-    found.push(request)
-    if (!all) break
-  }
-  if (found.length === 0) reply(context, sqe, all ? 0 : -errno.ENOENT)
-  else reply(context, sqe, all ? found.length : 0)
-  for (const request of found) request.finish(-errno.ECANCELED)
+  const { fd, addrLow, addrHigh, len: opcode } = sqe
+  cancelMatching(context, { flags: sqe.opFlags, fd, addrLow, addrHigh, opcode }, (res) =>
+    reply(context, sqe, res),
+  )
 }
 
 /** The errno Linux would answer where our NIC has an error with an explanation. */

@@ -54,6 +54,11 @@ export class RecvZcRequest extends SocketRequest {
     else if (rcv.head < 0) this.#atEnd(tcb)
   }
 
+  /** The end of the stream breaks a chain, the limit does not (kernel record point 32). */
+  override failedWith(res: number): boolean {
+    return res < 0 || !this.#limited || this.#left > 0
+  }
+
   /** Posts what is queued. Returns 0, AGAIN when it will be called again, or the errno that ends the request. */
   #drain(stack: Stack, tcb: Tcb): number {
     const rcv = tcb.rcv

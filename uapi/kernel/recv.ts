@@ -44,6 +44,10 @@ export class RecvRequest extends SocketRequest {
     else if (nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) this.finish(this.#done || -EAGAIN)
   }
 
+  override failedWith(res: number): boolean {
+    return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < this.#bytes.length)
+  }
+
   /** Copies without consuming; returns the bytes. */
   #peek(stack: Stack, tcb: Tcb): number {
     const { fragments, memory } = stack

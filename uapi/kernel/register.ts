@@ -7,12 +7,14 @@ import {
   RQ_RQES_OFFSET,
   RQ_TAIL_OFFSET,
   RQE_SIZE,
+  SyncCancelReg,
   ZcrxAreaReg,
   ZcrxCtrl,
   ZcrxEventDesc,
   ZcrxIfqReg,
   ZcrxStats,
 } from '../abi/structs.ts'
+import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import { nicErrno } from './opcodes.ts'
@@ -33,6 +35,8 @@ export function register(
   switch (opcode) {
     case abi.IORING_REGISTER_ZCRX_IFQ:
       return registerIfq(context, arg, nrArgs)
+    case abi.IORING_REGISTER_SYNC_CANCEL:
+      return syncCancel(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_CTRL:
       return control(context, arg, nrArgs)
     case abi.IORING_REGISTER_QUERY:
@@ -159,6 +163,19 @@ function checkArea(context: RingContext, area: ZcrxAreaReg, rxBufLen: number): N
     areaLength: area.len,
     chunkSize: PAGE,
   }
+}
+
+/** IORING_REGISTER_SYNC_CANCEL: what ASYNC_CANCEL would complete with. */
+function syncCancel(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+  if (nrArgs !== 1 || arg === null) return -errno.EINVAL
+  if (arg.length < SyncCancelReg.SIZE) return -errno.EFAULT
+  const reg = new SyncCancelReg(arg)
+  if (!reg.reservedZero) return -errno.EINVAL
+  let result = 0
+  cancelMatching(context, reg, (res) => {
+    result = res
+  })
+  return result
 }
 
 /** IORING_REGISTER_ZCRX_CTRL (kernel record points 48, 56). */

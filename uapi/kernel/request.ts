@@ -1,5 +1,7 @@
+import * as abi from '../abi/constants.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
+import { Entry } from './entry.ts'
 import type { Socket } from './socket.ts'
 
 /** One submitted entry on its way to its last completion. */
@@ -9,6 +11,13 @@ export abstract class Request {
   readonly fd: number
   readonly userDataLow: number
   readonly userDataHigh: number
+  /** IOSQE_* */
+  readonly flags: number
+  /** What runs when this has completed. */
+  readonly next: Entry | null
+  /** The LINK_TIMEOUT behind this request: its entry, or a request while this one waits; neither once it has fired. */
+  limitEntry: Entry | null = null
+  limit: Request | null = null
   /** On the context's list of requests with something to do. */
   scheduled = false
   finished = false
@@ -19,12 +28,25 @@ export abstract class Request {
     this.fd = sqe.fd
     this.userDataLow = sqe.userDataLow
     this.userDataHigh = sqe.userDataHigh
+    this.flags = sqe.flags
+    // A LINK_TIMEOUT belongs to the request before it, and so does what follows both.
+    let next = sqe instanceof Entry && sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT ? sqe.next : null
+    if (next !== null && next.opcode === abi.IORING_OP_LINK_TIMEOUT) {
+      this.limitEntry = next
+      next = next.next
+    }
+    this.next = next
   }
 
   /** Goes on: something the request waits for has happened. Runs inside `io_uring_enter`. */
   abstract run(): void
   /** Stops waiting, because of a cancellation or the end of the ring. */
   abstract detach(): void
+
+  /** A last completion with this result breaks the chain and is always posted. */
+  failedWith(res: number): boolean {
+    return res < 0
+  }
 
   /** Posts the last completion. */
   finish(res: number): void {

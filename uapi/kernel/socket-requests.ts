@@ -1,7 +1,7 @@
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
-import { MSG_OOB, SOCK_NONBLOCK } from '../abi/socket.ts'
+import { MSG_OOB, MSG_WAITALL, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { type Request, SocketRequest } from './request.ts'
@@ -65,15 +65,21 @@ export class AcceptRequest extends SocketRequest {
 export class SendRequest extends SocketRequest {
   readonly #bytes: Uint8Array
   readonly #urgent: boolean
+  readonly #all: boolean
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
     this.#bytes = bytes
     this.#urgent = (sqe.opFlags & MSG_OOB) !== 0
+    this.#all = (sqe.opFlags & MSG_WAITALL) !== 0
   }
 
   protected override queue(): Request[] {
     return this.socket.writers
+  }
+
+  override failedWith(res: number): boolean {
+    return res < 0 || (this.#all && res < this.#bytes.length)
   }
 
   override run(): void {

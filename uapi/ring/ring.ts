@@ -7,6 +7,7 @@ import {
   RegionDesc,
   RQ_RQES_OFFSET,
   RQE_SIZE,
+  type SyncCancelReg,
   ZcrxAreaReg,
   ZcrxCtrl,
   ZcrxEventDesc,
@@ -329,6 +330,15 @@ export class Ring {
     const result = this.#backend.register(abi.IORING_REGISTER_QUERY, header.bytes, 0)
     if (result < 0) return result
     return header.result < 0 ? header.result : header.size
+  }
+
+  /**
+   * `io_uring_register_sync_cancel(3)`: cancels without an entry. 0, with IORING_ASYNC_CANCEL_ALL and _ANY how many, or minus
+   * errno; what is cancelled has its completion as ever.
+   */
+  registerSyncCancel(reg: SyncCancelReg): number {
+    this.#checkOpen()
+    return this.#backend.register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
   }
 
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */

@@ -1,0 +1,59 @@
+import * as abi from '../abi/constants.ts'
+import { EBADF, ECANCELED, EINVAL, ENOENT } from '../abi/errno.ts'
+import type { RingContext } from './context.ts'
+import type { Request } from './request.ts'
+
+/** What is to be cancelled: the fields that ASYNC_CANCEL and SYNC_CANCEL share. */
+export interface CancelKey {
+  /** IORING_ASYNC_CANCEL_* */
+  readonly flags: number
+  readonly fd: number
+  readonly addrLow: number
+  readonly addrHigh: number
+  readonly opcode: number
+}
+
+const KNOWN =
+  abi.IORING_ASYNC_CANCEL_ALL |
+  abi.IORING_ASYNC_CANCEL_FD |
+  abi.IORING_ASYNC_CANCEL_ANY |
+  abi.IORING_ASYNC_CANCEL_USERDATA |
+  abi.IORING_ASYNC_CANCEL_OP
+
+/**
+ * Ends the oldest request that fits, or all with ALL and ANY. `answer` gets 0, with ALL and ANY how many there are, or minus
+ * an errno, before they complete.
+ */
+export function cancelMatching(context: RingContext, key: CancelKey, answer: (res: number) => void): void {
+  const { flags } = key
+  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
+  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
+  const byOpcode = (flags & abi.IORING_ASYNC_CANCEL_OP) !== 0
+  if ((flags & ~KNOWN) !== 0 || (any && (byFd || byOpcode))) {
+    answer(-EINVAL)
+    return
+  }
+  const socket = byFd ? context.kernel.files.get(key.fd) : null
+  if (byFd && socket === null) {
+    answer(-EBADF)
+    return
+  }
+  const byUserData = (flags & abi.IORING_ASYNC_CANCEL_USERDATA) !== 0 || !(byFd || byOpcode)
+  const fits = (request: Request): boolean => {
+    if (any) return true
+    if (byFd && !('socket' in request && request.socket === socket)) return false
+    if (byOpcode && request.opcode !== key.opcode) return false
+    return !byUserData || (request.userDataLow === key.addrLow && request.userDataHigh === key.addrHigh)
+  }
+  const all = any || (flags & abi.IORING_ASYNC_CANCEL_ALL) !== 0
+  const found: Request[] = []
+  for (const request of context.active) {
+    // A LINK_TIMEOUT ends with the request it belongs to.
+    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || !fits(request)) continue
+    found.push(request)
+    if (!all) break
+  }
+  if (all) answer(found.length)
+  else answer(found.length === 0 ? -ENOENT : 0)
+  for (const request of found) request.finish(-ECANCELED)
+}
