@@ -8,7 +8,7 @@ import type { Packet, ScriptEvent } from './script/ast.ts'
 import type { Settings } from './settings.ts'
 import { onesSum } from './wire/bytes.ts'
 import { decodeIp, PROTOCOL_ICMPV6, PROTOCOL_TCP, pseudoHeader } from './wire/ip.ts'
-import { decodeSegment, type Segment } from './wire/tcp.ts'
+import { decodeSegment, NO_FLAGS, type Segment } from './wire/tcp.ts'
 
 /** How long a packet is waited for before it counts as missing. */
 const PATIENCE_US = 2_000_000
@@ -202,17 +202,7 @@ const NOTHING: Segment = {
   destination: 0,
   seq: 0,
   ack: 0,
-  flags: {
-    syn: false,
-    fin: false,
-    rst: false,
-    psh: false,
-    ack: false,
-    urg: false,
-    ece: false,
-    cwr: false,
-    ae: false,
-  },
+  flags: NO_FLAGS,
   window: 0,
   urgent: 0,
   options: [],

@@ -6,7 +6,7 @@ import type { IcmpPacket, Packet, TcpOption } from './script/ast.ts'
 import type { Settings } from './settings.ts'
 import { checksum, put16 } from './wire/bytes.ts'
 import { encodeIp, PROTOCOL_TCP, pseudoHeader } from './wire/ip.ts'
-import { encodeSegment, type Segment } from './wire/tcp.ts'
+import { encodeSegment, NO_FLAGS, type Segment } from './wire/tcp.ts'
 
 /** Of a TCP header, quoted by ICMP errors (RFC 792). */
 const QUOTED_BYTES = 8
@@ -118,17 +118,7 @@ export function buildIcmp(packet: IcmpPacket, context: InjectContext): Uint8Arra
     destination: flow.remotePort,
     seq: flow.toLive(seq),
     ack: 0,
-    flags: {
-      syn: false,
-      fin: false,
-      rst: false,
-      psh: false,
-      ack: true,
-      urg: false,
-      ece: false,
-      cwr: false,
-      ae: false,
-    },
+    flags: { ...NO_FLAGS, ack: true },
     window: 0,
     urgent: 0,
     options: [],

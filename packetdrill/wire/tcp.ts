@@ -48,6 +48,8 @@ export function flagsOf(bits: number): Flags {
   }
 }
 
+export const NO_FLAGS: Flags = flagsOf(0)
+
 /** The segment's bytes with checksum 0. Options must fill whole words and fit the header: null when they don't. */
 export function encodeSegment(segment: Segment): Uint8Array | null {
   const options = concat(...segment.options.map(encodeOption))

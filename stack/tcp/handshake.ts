@@ -1,6 +1,5 @@
 import { halfSipHash } from '../entropy.ts'
 import { isUnicastWords } from '../ip/address.ts'
-import { get16, get32 } from '../wire/bytes.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
@@ -101,24 +100,31 @@ export class Handshake {
     rcv.nxt = (segment.seq + 1) | 0
     rcv.adv = rcv.nxt
     rcv.lastAckSent = rcv.nxt
-    tcb.timestamps = config.timestamps && options.hasTimestamps
-    tcb.sack = config.sack && options.sackPermitted
-    tcb.windowScaling = config.windowScaling && options.windowScale >= 0
-    if (tcb.timestamps) {
-      rcv.tsRecent = options.tsVal
-      rcv.tsRecentAt = now
-    }
-    rcv.shift = tcb.windowScaling ? this.#window.shift() : 0
-    snd.shift = tcb.windowScaling ? options.windowScale : 0
     snd.wnd = segment.window
     snd.maxWnd = segment.window
     snd.wl1 = segment.seq
     const silent = segment.version === 4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6
     snd.peerMss = Math.max(LEAST_MSS, options.mss === 0 ? silent : options.mss)
-    snd.mss = this.#output.pathMss(tcb, now)
-    snd.cwnd = this.#output.initialWindow(snd.mss)
+    this.#agree(tcb, segment, options.sackPermitted, options.windowScale, now)
     const { ecn } = config
     tcb.ecn = tcb.passive ? Ecn.accept(ecn, segment) : this.#agreed(tcb, segment)
+  }
+
+  /** What follows from the peer's options. @param windowScale -1: it does not scale */
+  #agree(tcb: Tcb, segment: Segment, sack: boolean, windowScale: number, now: number): void {
+    const { config } = this.#context
+    const { rcv, snd } = tcb
+    tcb.timestamps = config.timestamps && segment.options.hasTimestamps
+    tcb.sack = config.sack && sack
+    tcb.windowScaling = config.windowScaling && windowScale >= 0
+    if (tcb.timestamps) {
+      rcv.tsRecent = segment.options.tsVal
+      rcv.tsRecentAt = now
+    }
+    rcv.shift = tcb.windowScaling ? this.#window.shift() : 0
+    snd.shift = tcb.windowScaling ? windowScale : 0
+    snd.mss = this.#output.pathMss(tcb, now)
+    snd.cwnd = this.#output.initialWindow(snd.mss)
     tcb.heardAt = now
   }
 
@@ -159,17 +165,14 @@ export class Handshake {
       counters.dropBacklog++
       return
     }
-    segment.optionsParsed = true
-    if (!segment.options.parse(this.#context.header(), segment.optionsAt, segment.optionsLength)) {
-      counters.dropTcpOptions++
-    }
+    segment.parseOptions(this.#context.header(), counters)
     if (listener.halfOpen >= config.maxHalfOpen || this.#owner.connections >= config.maxConnections) {
       if (config.synCookies && this.#owner.connections < config.maxConnections) this.#sendCookie(segment, now)
       else counters.dropBacklog++
       return
     }
     const tcb = this.#owner.create(segment, listener)
-    this.#learnMac(tcb)
+    tcb.learnMac(this.#context.header())
     listener.halfOpen++
     this.negotiate(tcb, segment, now)
     this.startSequence(tcb, now, after)
@@ -218,7 +221,7 @@ export class Handshake {
       tcb.sack = false
       tcb.windowScaling = false
     }
-    this.#learnMac(tcb)
+    tcb.learnMac(this.#context.header())
     this.#output.send(tcb, SYN | ACK, snd.iss, 0, 0, now)
     // Nothing is promised to who may never come.
     this.#window.close(tcb)
@@ -230,10 +233,7 @@ export class Handshake {
   #cookieAck(listener: Listener, segment: Segment, now: number): boolean {
     const { counters, config } = this.#context
     if (!config.synCookies) return false
-    if (!segment.optionsParsed) {
-      segment.optionsParsed = true
-      segment.options.parse(this.#context.header(), segment.optionsAt, segment.optionsLength)
-    }
+    segment.parseOptions(this.#context.header(), counters)
     const contents = this.#cookies.check(segment, now)
     if (contents === null) return false
     if (this.#owner.connections >= config.maxConnections || listener.ready.length >= listener.backlog) {
@@ -242,7 +242,7 @@ export class Handshake {
     }
     counters.synCookiesTaken++
     const tcb = this.#owner.create(segment, listener)
-    this.#learnMac(tcb)
+    tcb.learnMac(this.#context.header())
     listener.halfOpen++
     this.#restore(tcb, segment, contents, now)
     this.#owner.established(tcb, segment, now)
@@ -250,7 +250,6 @@ export class Handshake {
   }
 
   #restore(tcb: Tcb, segment: Segment, contents: CookieContents, now: number): void {
-    const { config } = this.#context
     const { rcv, snd } = tcb
     this.startSequence(tcb, now)
     snd.iss = (segment.ack - 1) | 0
@@ -259,21 +258,10 @@ export class Handshake {
     rcv.nxt = segment.seq
     rcv.adv = (segment.seq + 65_535) | 0
     rcv.lastAckSent = rcv.nxt
-    tcb.timestamps = config.timestamps && segment.options.hasTimestamps
-    tcb.sack = config.sack && contents.sack
-    tcb.ecn = contents.ecn ? new Ecn(false) : null
-    tcb.windowScaling = config.windowScaling && contents.windowScale >= 0
-    if (tcb.timestamps) {
-      rcv.tsRecent = segment.options.tsVal
-      rcv.tsRecentAt = now
-    }
-    rcv.shift = tcb.windowScaling ? this.#window.shift() : 0
-    snd.shift = tcb.windowScaling ? contents.windowScale : 0
     snd.wl1 = rcv.irs
     snd.peerMss = contents.mss
-    snd.mss = this.#output.pathMss(tcb, now)
-    snd.cwnd = this.#output.initialWindow(snd.mss)
-    tcb.heardAt = now
+    this.#agree(tcb, segment, contents.sack, contents.windowScale, now)
+    tcb.ecn = contents.ecn ? new Ecn(false) : null
   }
 
   #scratchFor(segment: Segment): Tcb {
@@ -287,11 +275,5 @@ export class Handshake {
     tcb.state = SYN_RECEIVED
     this.#window.open(tcb)
     return tcb
-  }
-
-  #learnMac(tcb: Tcb): void {
-    const header = this.#context.header()
-    tcb.remoteMacHigh = get16(header, 6)
-    tcb.remoteMacLow = get32(header, 8)
   }
 }

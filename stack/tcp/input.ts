@@ -1,4 +1,3 @@
-import { get16, get32 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
@@ -27,9 +26,6 @@ import type { Tcb } from './tcb.ts'
 import type { Tcp } from './tcp.ts'
 import { TextInput } from './text-input.ts'
 import type { Transmitter } from './transmitter.ts'
-
-/** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
-const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
 
 /** How far behind RCV.NXT a pure ACK may lie: reordering within the largest windows in use. */
 const STALE_ACK_REACH = 1 << 24
@@ -110,7 +106,7 @@ export class TcpInput {
 
   /** Everything else, in the order of RFC 9293 3.10.7. */
   slow(tcb: Tcb, segment: Segment, now: number): void {
-    this.parseOptions(segment)
+    segment.parseOptions(this.#context.header(), this.#context.counters)
     tcb.heardAt = now
     if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (tcb.state === SYN_SENT) {
@@ -172,8 +168,7 @@ export class TcpInput {
     const header = this.#context.header()
     // A group address is nobody's source.
     if ((header[6]! & 1) !== 0 || this.#context.link.isOwn(tcb.local)) return
-    tcb.remoteMacHigh = get16(header, 6)
-    tcb.remoteMacLow = get32(header, 8)
+    tcb.learnMac(header)
   }
 
   /** The peer repeats itself because our answers don't reach it: perhaps they go to the wrong place. */
@@ -183,15 +178,6 @@ export class TcpInput {
     else this.#learnMac(tcb)
   }
 
-  /** Parses the options of a segment that has not been looked into yet. */
-  parseOptions(segment: Segment): void {
-    if (segment.optionsParsed) return
-    segment.optionsParsed = true
-    if (!segment.options.parse(this.#context.header(), segment.optionsAt, segment.optionsLength)) {
-      this.#context.counters.dropTcpOptions++
-    }
-  }
-
   /** First check: sequence number (with PAWS before it), answered with an ACK when it fails. */
   #acceptable(tcb: Tcb, segment: Segment, now: number): boolean {
     const rcv = tcb.rcv
@@ -199,7 +185,7 @@ export class TcpInput {
     const options = segment.options
     const isReset = (segment.flags & RST) !== 0
     if (tcb.timestamps && options.hasTimestamps && !isReset) {
-      if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) {
+      if (rcv.predates(options.tsVal, now)) {
         counters.dropPaws++
         this.#text.reportDuplicate(tcb, segment)
         this.#tcp.acks.invalid(tcb, segment.length > 0, now)
@@ -263,7 +249,7 @@ export class TcpInput {
     const { rcv } = tcb
     const { options } = segment
     if (!tcb.timestamps || !options.hasTimestamps || !seqLe(segment.seq, rcv.lastAckSent)) return
-    if (((options.tsVal - rcv.tsRecent) | 0) < 0 && now - rcv.tsRecentAt < TS_RECENT_EXPIRES_US) return
+    if (rcv.predates(options.tsVal, now)) return
     rcv.tsRecent = options.tsVal
     rcv.tsRecentAt = now
     if (segment.length > 0) rcv.tsEcr = options.tsEcr
@@ -310,7 +296,6 @@ export class TcpInput {
       this.#tcp.acks.soon(tcb)
       // RFC 9293 3.10.7.3, fourth: other controls or text go on at the sixth step.
       this.synData(tcb, segment, now)
-      this.#text.reachFin(tcb, now)
       this.#transmitter.transmit(tcb, now)
     } else {
       // Simultaneous open.

@@ -1,5 +1,8 @@
 import type { Reassembly } from './reassembly.ts'
 
+/** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
+const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
+
 /** A niov that small payloads are copied into; it holds one stack reference. */
 export interface Packing {
   readonly niov: number
@@ -85,6 +88,11 @@ export class Receiver {
   holes(): Reassembly {
     if (this.ooo.shared) this.ooo = this.ooo.own()
     return this.ooo
+  }
+
+  /** PAWS: whether a timestamp is older than the last one taken, as far as that still proves anything (RFC 7323 section 5). */
+  predates(tsVal: number, now: number): boolean {
+    return ((tsVal - this.tsRecent) | 0) < 0 && now - this.tsRecentAt < TS_RECENT_EXPIRES_US
   }
 
   /** Bytes the peer may still send. */

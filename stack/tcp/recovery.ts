@@ -153,7 +153,7 @@ export class Recovery {
     const { options } = segment
     if (!tcb.timestamps || !options.hasTimestamps || options.tsEcr === 0) return -1
     const tick = Math.floor(now / TICK_US)
-    const age = (((tick + tcb.tsOffset) | 0) - options.tsEcr) | 0
+    const age = tcb.echoAge(options.tsEcr, tick)
     return age < 0 ? -1 : (tick - age) * TICK_US
   }
 

@@ -1,3 +1,4 @@
+import type { Counters } from '../counters.ts'
 import { IpAddress, V4_MAPPED } from '../ip/address.ts'
 import { TcpOptions } from '../wire/tcp.ts'
 
@@ -90,5 +91,12 @@ export class Segment {
   /** A new object: not for every packet. */
   destination(): IpAddress {
     return new IpAddress(this.destination0, this.destination1, this.destination2, this.destination3)
+  }
+
+  /** Parses the options, if nobody has yet; malformed ones are counted. @param header what `optionsAt` indexes */
+  parseOptions(header: Uint8Array, counters: Counters): void {
+    if (this.optionsParsed) return
+    this.optionsParsed = true
+    if (!this.options.parse(header, this.optionsAt, this.optionsLength)) counters.dropTcpOptions++
   }
 }

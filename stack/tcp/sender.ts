@@ -10,8 +10,8 @@ const idleRings: Uint8Array<ArrayBuffer>[] = []
  * RFC 6298 (2.4) asks for 1 s. Like Linux we let the timeout be no less than this beyond the round trip, which outlasts
  * the delayed ACKs of any peer.
  */
-export const MIN_RTO_MARGIN_US = 200_000
-export const MAX_RTO_US = 120_000_000
+const MIN_RTO_MARGIN_US = 200_000
+const MAX_RTO_US = 120_000_000
 
 /** RFC 6298 5; RFC 8985 7 and 6.2; RFC 9293 3.8.6.1; and the override of silly window avoidance (3.8.6.2.1). */
 export const TIMER_FOR_TIMEOUT = 0
@@ -154,6 +154,11 @@ export class Sender {
       this.srtt = Math.max(1, this.srtt + ((rtt - this.srtt) >> 3))
     }
     this.clearBackoff()
+  }
+
+  /** RFC 6298 (5.5). */
+  backOff(): void {
+    this.rto = Math.min(MAX_RTO_US, this.rto * 2)
   }
 
   /** The timeout as measurements have it, without the doubling of RFC 6298 (5.5). */

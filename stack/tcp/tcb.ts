@@ -1,5 +1,6 @@
 import { IpAddress } from '../ip/address.ts'
 import type { Timer } from '../timers.ts'
+import { get16, get32 } from '../wire/bytes.ts'
 import type { Ecn } from './ecn.ts'
 import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'
@@ -90,6 +91,17 @@ export class Tcb {
     const { rare, rcv } = this
     if (rare === null || !rare.urgent) return 0
     return Math.max(0, (rare.urgentEnd - ((rcv.nxt - rcv.queuedBytes - (rcv.finished ? 1 : 0)) | 0)) | 0)
+  }
+
+  /** Takes the hardware address a frame came from. @param header its Ethernet header */
+  learnMac(header: Uint8Array): void {
+    this.remoteMacHigh = get16(header, 6)
+    this.remoteMacLow = get32(header, 8)
+  }
+
+  /** Milliseconds since we sent the timestamp that the peer echoes; less than 0 for one we never sent. @param tick now, milliseconds */
+  echoAge(tsEcr: number, tick: number): number {
+    return (((tick + this.tsOffset) | 0) - tsEcr) | 0
   }
 
   seldom(): Seldom {

@@ -135,7 +135,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** RFC 6191, RFC 9293 3.10.7.4: a SYN that can't be an old one may take over a connection in TIME-WAIT. */
   #reopens(tcb: Tcb, segment: Segment, now: number): boolean {
     if ((segment.flags & (SYN | ACK | RST)) !== SYN || this.#listeners.find(segment) === null) return false
-    this.#input.parseOptions(segment)
+    segment.parseOptions(this.context.header(), this.context.counters)
     const { options } = segment
     const later = tcb.timestamps && options.hasTimestamps ? (options.tsVal - tcb.rcv.tsRecent) | 0 : 0
     if (later < 0 || (later === 0 && !seqGt(segment.seq, tcb.rcv.nxt))) return false

@@ -5,7 +5,6 @@ import type { Flight } from './flight.ts'
 import type { TcpOutput } from './output.ts'
 import type { Recovery } from './recovery.ts'
 import {
-  MAX_RTO_US,
   TIMER_FOR_OVERRIDE,
   TIMER_FOR_PERSIST,
   TIMER_FOR_PROBE,
@@ -101,27 +100,19 @@ export class Timeouts {
   #handshake(tcb: Tcb, now: number): void {
     const { snd } = tcb
     const { config } = this.#context
-    this.#countTimeout(tcb, now)
     const passive = tcb.state === SYN_RECEIVED && tcb.passive
-    if (this.#overdue(tcb, now, passive ? config.synAckRetries : config.synRetries)) {
-      this.#giveUp(tcb)
-      return
-    }
+    if (!this.#goesOn(tcb, now, passive ? config.synAckRetries : config.synRetries)) return
     snd.synAt = -1
     this.#backOff(tcb, now)
     this.#context.counters.retransmits++
     this.#transmitter.resendSyn(tcb, now)
-    this.#transmitter.arm(tcb, TIMER_FOR_TIMEOUT, this.#limited(tcb, now + snd.rto))
+    this.#transmitter.arm(tcb, TIMER_FOR_TIMEOUT, this.#transmitter.limited(tcb, now + snd.rto))
   }
 
   /** RFC 6298 section 5. */
   #retransmit(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    this.#countTimeout(tcb, now)
-    if (this.#overdue(tcb, now, this.#context.config.dataRetries)) {
-      this.#giveUp(tcb)
-      return
-    }
+    if (!this.#goesOn(tcb, now, this.#context.config.dataRetries)) return
     this.#backOff(tcb, now)
     const { out } = snd
     if (out !== null && out.flight.count > 0) {
@@ -141,23 +132,23 @@ export class Timeouts {
       this.#transmitter.transmit(tcb, now)
       return
     }
-    this.#countTimeout(tcb, now)
-    if (this.#overdue(tcb, now, this.#context.config.dataRetries)) {
-      this.#giveUp(tcb)
-      return
-    }
-    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
+    if (!this.#goesOn(tcb, now, this.#context.config.dataRetries)) return
+    snd.backOff()
     this.#transmitter.probeWindow(tcb, now)
     // A FIN that serves as the probe is in flight now, with the timer that goes with that.
     if (snd.buffered === 0) return
-    this.#transmitter.arm(tcb, TIMER_FOR_PERSIST, this.#limited(tcb, now + snd.rto))
+    this.#transmitter.arm(tcb, TIMER_FOR_PERSIST, this.#transmitter.limited(tcb, now + snd.rto))
   }
 
-  #countTimeout(tcb: Tcb, now: number): void {
+  /** Counts a timeout. False when it was one too many, and the connection is over. */
+  #goesOn(tcb: Tcb, now: number, retries: number): boolean {
     const { snd } = tcb
     snd.retries++
     if (snd.progressAt === 0) snd.progressAt = now
     this.#context.counters.retransmitTimeouts++
+    if (!this.#overdue(tcb, now, retries)) return true
+    this.#giveUp(tcb)
+    return false
   }
 
   /** RFC 9293 3.8.3, R2, or the time the user gave (3.9.1.1). */
@@ -183,13 +174,7 @@ export class Timeouts {
     if (snd.retries >= DOUBT_AFTER - 1 && this.#context.link.isOwn(tcb.local)) {
       this.#context.link.ask(tcb.local, tcb.remote, now)
     }
-    snd.rto = Math.min(MAX_RTO_US, snd.rto * 2)
-  }
-
-  /** The user's time limit may come before the timer would. */
-  #limited(tcb: Tcb, at: number): number {
-    const limit = tcb.options.userTimeoutUs
-    return limit > 0 && tcb.snd.progressAt > 0 ? Math.min(at, tcb.snd.progressAt + limit) : at
+    snd.backOff()
   }
 
   /** Large segments vanish and nobody says why: try smaller ones. */

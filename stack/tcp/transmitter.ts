@@ -230,9 +230,7 @@ export class Transmitter {
     }
     const { flight, rack } = out
     if (restart) out.timeoutAt = now + snd.rto
-    let at = out.timeoutAt
-    const limit = tcb.options.userTimeoutUs
-    if (limit > 0) at = Math.min(at, snd.progressAt + limit)
+    const at = this.limited(tcb, out.timeoutAt)
     if (rack.wait > 0) {
       this.arm(tcb, TIMER_FOR_REORDERING, Math.min(at, now + rack.wait))
       return
@@ -248,6 +246,12 @@ export class Transmitter {
       return
     }
     this.arm(tcb, TIMER_FOR_TIMEOUT, at)
+  }
+
+  /** The user's time limit may come before the timer would. */
+  limited(tcb: Tcb, at: number): number {
+    const limit = tcb.options.userTimeoutUs
+    return limit > 0 && tcb.snd.progressAt > 0 ? Math.min(at, tcb.snd.progressAt + limit) : at
   }
 
   /** Arms the retransmission timer for a purpose. */

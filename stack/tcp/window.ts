@@ -212,7 +212,7 @@ export class WindowKeeper {
   #roundTrip(tcb: Tcb): number {
     const { rcv, snd } = tcb
     if (!tcb.timestamps || rcv.tsEcr === 0) return Math.max(1, Math.round(snd.srtt / 1000))
-    const sample = (((this.#tick + tcb.tsOffset) | 0) - rcv.tsEcr) | 0
+    const sample = tcb.echoAge(rcv.tsEcr, this.#tick)
     const old = ((this.#tick - rcv.rttTick) | 0) > ROUND_TRIP_EXPIRES_MS
     if (sample >= 0 && (rcv.rttTick === 0 || sample <= rcv.rttMs || old)) {
       rcv.rttMs = sample

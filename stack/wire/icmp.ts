@@ -7,7 +7,6 @@ export const ICMP_HEADER_BYTES = 8
 // RFC 792.
 export const ICMP_ECHO_REPLY = 0
 export const ICMP_UNREACHABLE = 3
-export const ICMP_SOURCE_QUENCH = 4
 export const ICMP_REDIRECT = 5
 export const ICMP_ECHO = 8
 export const ICMP_TIME_EXCEEDED = 11
@@ -45,9 +44,3 @@ export const NDP_TARGET_LINK_ADDRESS = 2
 export const NDP_ROUTER = 0x80
 export const NDP_SOLICITED = 0x40
 export const NDP_OVERRIDE = 0x20
-
-/** Whether an ICMP message of this type reports an error, and so must not be answered with one (RFC 1122 3.2.2, RFC 4443 2.4 (e)). */
-export function isIcmpError(version: number, type: number): boolean {
-  if (version === 6) return type < 128
-  return (type >= ICMP_UNREACHABLE && type <= ICMP_REDIRECT) || (type >= 11 && type <= 12)
-}

@@ -4,20 +4,13 @@ import { XdpNic } from '../../driver/xdp/index.ts'
 import { connect } from '../../uapi/client.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
+import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
 
 const PORT = 9000
 /** Addresses that only the stack has. */
 const OWN = '10.77.0.99'
 const OWN6 = 'fd00:77::99'
-
-/** SHA-256 of what `peer.py stream` sends: blocks of 251 * 1024 bytes, byte i of a block being i mod 251. */
-function expectedDigest(bytes: number): string {
-  const block = Uint8Array.from({ length: 251 * 1024 }, (_, i) => i % 251)
-  const hash = createHash('sha256')
-  for (let left = bytes; left > 0; left -= block.length) hash.update(block.subarray(0, left))
-  return hash.digest('hex')
-}
 
 describe.skipIf(obstacle !== '')('IP on AF_XDP, Linux at the other end', () => {
   const cleanups: (() => void | Promise<void>)[] = []
@@ -109,7 +102,7 @@ describe.skipIf(obstacle !== '')('IP on AF_XDP, Linux at the other end', () => {
         '1',
       )
       expect([code, text]).toEqual([0, ''])
-      expect(await digest).toBe(expectedDigest(bytes))
+      expect(await digest).toBe(patternDigest(PEER_PERIOD, bytes))
       const stats = server.stats()
       expect([stats.zeroCopiedBytes, stats.copiedBytes]).toEqual([bytes, 0])
       expect(server.census().lost).toBe(0)

@@ -5,18 +5,11 @@ import type { Nic } from '../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
+import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
 import { ImpairedNic } from '../support/impaired-nic.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
 
 const PORT = 9000
-
-/** SHA-256 of what `peer.py stream` sends: blocks of 251 * 1024 bytes, byte i of a block being i mod 251. */
-function expectedDigest(bytes: number): string {
-  const block = Uint8Array.from({ length: 251 * 1024 }, (_, i) => i % 251)
-  const hash = createHash('sha256')
-  for (let left = bytes; left > 0; left -= block.length) hash.update(block.subarray(0, left))
-  return hash.digest('hex')
-}
 
 interface Outcome {
   digests: string[]
@@ -120,7 +113,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       const { digests, errors } = await outcome
       expect(codes).toEqual(codes.map(() => 0))
       expect(errors).toEqual(errors.map(() => 0))
-      expect(digests).toEqual(digests.map(() => expectedDigest(bytes)))
+      expect(digests).toEqual(digests.map(() => patternDigest(PEER_PERIOD, bytes)))
       expectClean(server, bytes * flows)
     },
     60_000,
@@ -142,7 +135,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
       })
       expect(await exit(stream(pair, bytes))).toBe(0)
       const { digests } = await outcome
-      expect(digests).toEqual([expectedDigest(bytes)])
+      expect(digests).toEqual([patternDigest(PEER_PERIOD, bytes)])
       expect(impaired!.received.dropped + impaired!.received.reordered).toBeGreaterThan(3)
       const { tcp } = server.stats()
       expect(tcp.outOfOrderSegments).toBeGreaterThan(0)
