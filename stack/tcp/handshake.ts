@@ -214,12 +214,15 @@ export class Handshake {
         mss: 0,
         windowScale: tcb.windowScaling ? segment.options.windowScale : -1,
         sack: tcb.sack,
-        ecn: tcb.ecn !== null && !tcb.ecn.accurate,
+        // Never AccECN, which no bit is left for: a request of it is answered like one of classic ECN.
+        ecn: tcb.ecn !== null,
       })
       tcb.tsOffset = (offset + stamp - this.#output.timestamp(tcb, now)) | 0
     } else {
+      // Only what the cookie remembers is agreed to.
       tcb.sack = false
       tcb.windowScaling = false
+      tcb.ecn = null
     }
     tcb.learnMac(this.#context.header())
     this.#output.send(tcb, SYN | ACK, snd.iss, 0, 0, now)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { EcnMode } from '../../../stack/tcp/ecn.ts'
 import { SocketOptions } from '../../../stack/tcp/socket-options.ts'
 import { CLOSE_WAIT, ESTABLISHED, SYN_RECEIVED, TIME_WAIT } from '../../../stack/tcp/state.ts'
 import { ACK, CWR, ECE, FIN, RST, SYN } from '../../../stack/wire/tcp.ts'
@@ -21,8 +22,8 @@ function tsVal(segment: Seen): number {
 }
 
 describe('SYN cookies (RFC 4987 section 3.6)', () => {
-  function flooded(): RawPeer {
-    const peer = new RawPeer({ tcp: { maxHalfOpen: 4 } })
+  function flooded(tcp: { ecn?: EcnMode } = {}): RawPeer {
+    const peer = new RawPeer({ tcp: { maxHalfOpen: 4, ...tcp } })
     for (let port = 1000; port < 1004; port++) peer.send({ sourcePort: port, seq: port, flags: SYN })
     return peer
   }
@@ -61,6 +62,22 @@ describe('SYN cookies (RFC 4987 section 3.6)', () => {
     peer.send({ sourcePort: 5000, seq: 8, ack: (answer!.seq + 1) | 0 })
     const tcb = peer.stack.tcp.accept(peer.listener)!
     expect([tcb.state, tcb.sack, tcb.windowScaling]).toEqual([ESTABLISHED, false, false])
+  })
+
+  it.each<[EcnMode, string, number, number[], number]>([
+    ['accept', 'ECN is remembered in the timestamp', 0, stamp(1), ECE],
+    ['accept', 'ECN is declined without one', 0, [], 0],
+    ['accurate', 'AccECN becomes ECN', 1, stamp(1), ECE],
+  ])('agree only to what they remember (%s): %s', (ecn, _what, reserved, options, agreed) => {
+    const peer = flooded({ ecn })
+    const syn = { sourcePort: 5000, seq: 7, flags: SYN | ECE | CWR, reserved, options: [...MSS, ...options] }
+    const [answer] = peer.send(syn)
+    expect(peer.stack.counters.synCookiesSent).toBe(1)
+    expect(answer!.flags).toBe(SYN | ACK | agreed)
+    const echoed = options.length > 0 ? stamp(2, tsVal(answer!)) : []
+    peer.send({ sourcePort: 5000, seq: 8, ack: (answer!.seq + 1) | 0, options: echoed })
+    const tcb = peer.stack.tcp.accept(peer.listener)!
+    expect(tcb.ecn?.accurate).toBe(agreed === 0 ? undefined : false)
   })
 
   it('are believed for two minutes, and only with every bit right', () => {
