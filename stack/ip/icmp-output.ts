@@ -3,6 +3,7 @@ import type { Segment } from '../tcp/segment.ts'
 import { get16, get32, put16, put32 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import {
+  carriesIcmpError,
   ICMP_ECHO_REPLY,
   ICMP_HEADER_BYTES,
   ICMPV6_ECHO_REPLY,
@@ -84,7 +85,7 @@ export class IcmpOutput {
 
   /**
    * Reports an error in the packet being processed, whose IP header begins at `ipAt` of the frame. Says nothing where RFC
-   * 1122 3.2.2 and RFC 4443 2.4 (e) forbid it; that the packet is itself no error message is for the caller to know.
+   * 1122 3.2.2 and RFC 4443 2.4 (e) forbid it.
    * @param info the second word of the message @param group answer also what came to a group (RFC 4443 2.4 (e.3))
    */
   error(type: number, code: number, info: number, ipAt: number, now: number, group = false): void {
@@ -100,6 +101,7 @@ export class IcmpOutput {
     const quoted = Math.min(most, this.#headers.frameBytes - ipAt)
     const message = this.#room()
     this.#bytes.copy(ipAt, quoted, message, ICMP_HEADER_BYTES)
+    if (carriesIcmpError(message, ICMP_HEADER_BYTES, ICMP_HEADER_BYTES + quoted)) return
     this.#begin(type, code, info)
     this.#send(get16(header, 6), get32(header, 8), local, source, ICMP_HEADER_BYTES + quoted, now)
   }
@@ -111,6 +113,7 @@ export class IcmpOutput {
     const source = new IpAddress(d.source0, d.source1, d.source2, d.source3)
     const to = new IpAddress(d.destination0, d.destination1, d.destination2, d.destination3)
     if (!source.unicast || (header[0]! & 1) !== 0 || !this.#link.isOwn(to) || !this.#errors.take(now)) return
+    if (carriesIcmpError(header, ipAt, keptBytes)) return
     const message = this.#room()
     message.set(header.subarray(ipAt, keptBytes), ICMP_HEADER_BYTES)
     this.#begin(type, code, 0)

@@ -142,6 +142,23 @@ describe('extension headers (RFC 8200 section 4)', () => {
     expect([sent, drops]).toEqual([[], counted])
   })
 
+  it.each<[string, number, number]>([
+    ['an echo request', 128, 1],
+    ['an unreachable', 1, 0],
+    ['a redirect', 137, 0],
+  ])('whose options we refuse are answered only before what is no error: %s', (_what, type, answers) => {
+    const message = icmp(6, type, 0, 0, ascending(40))
+    const [sent, drops] = send(
+      [
+        [43, routing(0, 0)],
+        [60, options(0x80, 0)],
+      ],
+      {},
+      message,
+    )
+    expect([sent.length, drops]).toEqual([answers, { extension: 1 }])
+  })
+
   it('that an IPv4 address hides in are nobody’s (RFC 4942 2.2)', () => {
     const peer = new RawPeer()
     const frame = ether(0x86dd, ip6(request, { protocol: 58 }))

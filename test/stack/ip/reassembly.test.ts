@@ -196,6 +196,30 @@ describe('fragments', () => {
     expectWhole(peer)
   })
 
+  it.each<[Version, string, number, boolean]>([
+    [4, 'an echo reply', 0, true],
+    [4, 'an unreachable', 3, false],
+    [4, 'a source quench', 4, false],
+    [4, 'a redirect', 5, false],
+    [4, 'a time exceeded', 11, false],
+    [4, 'a parameter problem', 12, false],
+    [6, 'an echo reply', 129, true],
+    [6, 'an unreachable', 1, false],
+    [6, 'an error of no known type', 127, false],
+    [6, 'a redirect', 137, false],
+  ])(
+    'of IPv%i that were %s, type %i, are told: %s (RFC 1122 3.2.2, RFC 4443 2.4 (e))',
+    (version, _what, type, told) => {
+      const peer = new RawPeer()
+      const message = icmp(version, type, 0, 0, ascending(100))
+      peer.inject(cut(version, message, [48], 3, version === 4 ? 1 : 58)[0]!)
+      peer.pass(70_000_000)
+      expect(dropsByCause(peer.stack.counters)).toEqual({ fragmentTimeout: 1 })
+      expect(peer.others.length).toBe(told ? 1 : 0)
+      expect(peer.stack.counters.icmpErrorsSent).toBe(told ? 1 : 0)
+    },
+  )
+
   it('are bounded per source, over all, and in number', () => {
     const peer = new RawPeer({ ip: { maxDatagrams: 4, maxDatagramsPerSource: 2, maxFragments: 3 } })
     const whole = echo(4, 400)
