@@ -173,7 +173,7 @@ export class Calls {
     else if (command === F_SETFL && call.args[2] !== undefined) {
       descriptor.nonBlocking = (numberValue(call.args[2], 'flags') & O_NONBLOCK) !== 0
       // fcntl(2) is no operation of a ring's: the open file is told.
-      const socket = this.#host.kernel.files.get(descriptor.live)
+      const socket = this.#host.kernel.files.socket(descriptor.live)
       if (socket !== null) socket.nonBlocking = descriptor.nonBlocking
       done({ res: 0, values: null })
     } else throw new UnsupportedError(call.at, 'fcntl but with F_GETFL and F_SETFL')

@@ -44,7 +44,7 @@ export class Client {
 
   /** The port a flow is sent from. */
   localPort(flow: number): number {
-    return this.#engine.host.kernel.files.get(this.#fds[flow]!)!.tcb!.localPort
+    return this.#engine.host.kernel.files.socket(this.#fds[flow]!)!.tcb!.localPort
   }
 
   /** Sends all bytes on one flow; resolves when the last was taken into the send buffer. */

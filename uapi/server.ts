@@ -190,7 +190,7 @@ export class Server implements AsyncIterable<Connection> {
     for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? 128))
-    this.#port = this.#engine.host.kernel.files.get(fd)!.bound!.port
+    this.#port = this.#engine.host.kernel.files.socket(fd)!.bound!.port
     this.#listener = fd
     this.#accept()
   }
@@ -259,7 +259,7 @@ export class Server implements AsyncIterable<Connection> {
       return
     }
     const id = this.#freeIds.pop() ?? this.#connections.length
-    const socket = this.#engine.host.kernel.files.get(res)!
+    const socket = this.#engine.host.kernel.files.socket(res)!
     const tcb = socket.tcb!
     const connection = new Connection(
       {

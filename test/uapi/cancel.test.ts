@@ -69,7 +69,7 @@ describe('IORING_OP_ASYNC_CANCEL', () => {
 
   it('leaves data that was not processed in the socket (oracle 44)', () => {
     const { pair, client, server } = armed()
-    pair.client.tcp.send(pair.kernel.files.get(client)!.tcb!, bytesOf(500), 0, pair.clock.now(), false)
+    pair.client.tcp.send(pair.kernel.files.socket(client)!.tcb!, bytesOf(500), 0, pair.clock.now(), false)
     const seen = cancel(pair, (sqe) => sqe.prepCancel(1))
     expect(seen.slice(0, 2)).toEqual([[9, 0], ...gone(1)])
     const into = new Uint8Array(1000)

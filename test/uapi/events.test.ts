@@ -54,7 +54,7 @@ function copying(options: RingPairOptions, typeMask: number) {
 
 /** Sends without a request on the ring. */
 function sendDirectly(pair: RingPair, fd: number, length: number): void {
-  const { tcb } = pair.kernel.files.get(fd)!
+  const { tcb } = pair.kernel.files.socket(fd)!
   expect(pair.client.tcp.send(tcb!, bytesOf(length), 0, pair.clock.now())).toBe(length)
 }
 

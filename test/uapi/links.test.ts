@@ -216,7 +216,7 @@ describe('IOSQE_IO_DRAIN', () => {
     batch(pair, [(sqe) => sqe.prepRecv(server, into), 0], [nop, DRAIN], [nop, 0])
     expect(results(pair)).toEqual([])
     // Without the ring, where a send would wait too.
-    pair.client.tcp.send(pair.kernel.files.get(client)!.tcb!, bytesOf(10), 0, pair.clock.now(), false)
+    pair.client.tcp.send(pair.kernel.files.socket(client)!.tcb!, bytesOf(10), 0, pair.clock.now(), false)
     expect(results(pair)).toEqual([
       [1, 10],
       [2, 0],

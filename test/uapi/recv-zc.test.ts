@@ -97,7 +97,7 @@ describe('RECV_ZC', () => {
     const data = bytesOf(100 * 1448)
     let rest = data
     // The sender's completions share the queue, so hand the bytes to the stack directly.
-    const socket = pair.kernel.files.get(client)!
+    const socket = pair.kernel.files.socket(client)!
     const pump = (): void => {
       const taken = pair.client.tcp.send(socket.tcb!, rest, 0, pair.clock.now())
       rest = rest.subarray(taken)

@@ -62,7 +62,7 @@ describe('socket options', () => {
     expect(set(listener, abi.TCP_NODELAY)).toBe(0)
     const [, second] = pair.connectTo(listener)
     const options = (fd: number): boolean[] => {
-      const { noDelay, cork } = pair.kernel.files.get(fd)!.tcb!.options
+      const { noDelay, cork } = pair.kernel.files.socket(fd)!.tcb!.options
       return [noDelay, cork]
     }
     expect([options(server), options(second)]).toEqual([

@@ -117,7 +117,7 @@ describe('socket requests', () => {
           const listener = listening(pair)
           const flows = [0, 1].map(() => {
             const [client, server] = pair.connectTo(listener)
-            return { tcb: pair.kernel.files.get(client)!.tcb!, server, sent: 0, got: [] as number[] }
+            return { tcb: pair.kernel.files.socket(client)!.tcb!, server, sent: 0, got: [] as number[] }
           })
           const out: Completion[] = []
           const take = (found: Completion[]): void => {

@@ -33,7 +33,7 @@ export function cancelMatching(context: RingContext, key: CancelKey, answer: (re
     answer(-EINVAL)
     return
   }
-  const socket = byFd ? context.kernel.files.get(key.fd) : null
+  const socket = byFd ? context.kernel.files.socket(key.fd) : null
   if (byFd && socket === null) {
     answer(-EBADF)
     return

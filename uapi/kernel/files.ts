@@ -3,31 +3,45 @@ import type { Socket } from './socket.ts'
 /** Most descriptors, as a process's usual hard limit. */
 const MAX_FILES = 1_048_576
 
+/** What a descriptor can name. */
+export interface OpenFile {
+  /** `foreign`: something that is not this kernel's, known by its number only. */
+  readonly kind: 'socket' | 'ring' | 'zcrx' | 'foreign'
+  /** The descriptor lets go of it. */
+  release(): void
+}
+
 /** Descriptors: the lowest free number is given out, as POSIX has it. */
 export class FileTable {
-  readonly #files: (Socket | null)[] = []
+  readonly #files: (OpenFile | null)[] = []
   #firstFree = 0
 
-  /** The descriptor for `socket`, or -1 when the table is full. */
-  open(socket: Socket): number {
+  /** The descriptor for `file`, or -1 when the table is full. */
+  open(file: OpenFile): number {
     let fd = this.#firstFree
     while (fd < this.#files.length && this.#files[fd] !== null) fd++
     if (fd >= MAX_FILES) return -1
-    this.#files[fd] = socket
+    this.#files[fd] = file
     this.#firstFree = fd + 1
     return fd
   }
 
-  get(fd: number): Socket | null {
+  get(fd: number): OpenFile | null {
     return this.#files[fd] ?? null
   }
 
+  /** The socket that a descriptor names; null when it names none. */
+  socket(fd: number): Socket | null {
+    const file = this.get(fd)
+    return file?.kind === 'socket' ? (file as Socket) : null
+  }
+
   /** Frees the number; returns what it named. */
-  close(fd: number): Socket | null {
-    const socket = this.get(fd)
-    if (socket === null) return null
+  close(fd: number): OpenFile | null {
+    const file = this.get(fd)
+    if (file === null) return null
     this.#files[fd] = null
     if (fd < this.#firstFree) this.#firstFree = fd
-    return socket
+    return file
   }
 }

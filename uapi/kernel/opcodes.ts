@@ -84,8 +84,9 @@ function reply(context: RingContext, sqe: Sqe, res: number): void {
 }
 
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
-  const socket = context.kernel.files.get(sqe.fd)
-  if (socket === null) reply(context, sqe, -errno.EBADF)
+  const { files } = context.kernel
+  const socket = files.socket(sqe.fd)
+  if (socket === null) reply(context, sqe, files.get(sqe.fd) === null ? -errno.EBADF : -errno.ENOTSOCK)
   else serve(socket)
 }
 
@@ -301,14 +302,16 @@ function shutdown(sqe: Sqe, socket: Socket): number {
 }
 
 function close(context: RingContext, sqe: Sqe): void {
-  const socket = context.kernel.files.close(sqe.fd)
-  if (socket === null) {
+  const { files } = context.kernel
+  const socket = files.socket(sqe.fd)
+  const file = files.close(sqe.fd)
+  if (file === null) {
     reply(context, sqe, -errno.EBADF)
     return
   }
   // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
-  for (const acceptor of [...socket.acceptors]) acceptor.finish(-errno.ECANCELED)
-  socket.release()
+  for (const acceptor of [...(socket?.acceptors ?? [])]) acceptor.finish(-errno.ECANCELED)
+  file.release()
   reply(context, sqe, 0)
 }
 

@@ -9,11 +9,13 @@ import {
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
+import type { OpenFile } from './files.ts'
 import type { Kernel } from './kernel.ts'
 import type { Request } from './request.ts'
 
 /** A TCP socket: what a descriptor names. Lives until descriptor and requests have let go. */
-export class Socket {
+export class Socket implements OpenFile {
+  readonly kind = 'socket'
   readonly kernel: Kernel
   stack: Stack | null = null
   tcb: Tcb | null = null

@@ -19,6 +19,7 @@ export interface Mapping {
  */
 export class AddressSpace implements Addresser {
   readonly #bases = new WeakMap<ArrayBufferLike, number>()
+  readonly #readOnly = new WeakSet<ArrayBufferLike>()
   /** Sorted by address. */
   readonly #ranges: { base: number; length: number; buffer: WeakRef<ArrayBufferLike> }[] = []
   #next = BASE
@@ -36,6 +37,17 @@ export class AddressSpace implements Addresser {
     const offset = address - mapping.base
     if (!(length >= 0) || offset + length > mapping.buffer.byteLength) return null
     return new Uint8Array(mapping.buffer, offset, length)
+  }
+
+  /** Like `view`, for what will be written to: null also where the memory was made read-only. */
+  writable(address: number, length: number): Uint8Array | null {
+    const bytes = this.view(address, length)
+    return bytes === null || this.#readOnly.has(bytes.buffer) ? null : bytes
+  }
+
+  /** As mprotect(2) with PROT_READ: what is asked to write to this memory is answered EFAULT. */
+  makeReadOnly(buffer: ArrayBufferLike): void {
+    this.#readOnly.add(buffer)
   }
 
   /** The buffer that an address lies in; null when unmapped. */
