@@ -3,6 +3,7 @@ import type { Nic } from '../driver/nic.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
+import { sockaddrOf } from './abi/sockaddr.ts'
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -14,7 +15,6 @@ import {
   TCP_USER_TIMEOUT,
 } from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { sockaddrOf } from './abi/structs.ts'
 import { Connection } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 

@@ -1,5 +1,5 @@
 import * as abi from './constants.ts'
-import { getU64, putU64 } from './structs.ts'
+import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
 export interface Addresser {

@@ -1,6 +1,6 @@
 import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/constants.ts'
 import { EINVAL } from '../abi/errno.ts'
-import type { ZcrxEventDesc, ZcrxStats } from '../abi/structs.ts'
+import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import type { RingContext } from './context.ts'
 
 /** Bit n: events of type n are served. */

@@ -1,14 +1,8 @@
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
-import {
-  QueryHdr,
-  QueryZcrx,
-  QueryZcrxEvent,
-  RQ_HEADER_ALIGNMENT,
-  RQ_RQES_OFFSET,
-  ZCRX_STATS_ALIGNMENT,
-  ZCRX_STATS_SIZE,
-} from '../abi/structs.ts'
+import { ZCRX_STATS_ALIGNMENT, ZCRX_STATS_SIZE } from '../abi/events.ts'
+import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
+import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
 import { EVENT_TYPES } from './events.ts'
 

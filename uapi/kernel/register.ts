@@ -1,18 +1,17 @@
 import type { NicMemory } from '../../driver/nic.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
+import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import { SyncCancelReg } from '../abi/requests.ts'
 import {
   RegionDesc,
   RQ_HEAD_OFFSET,
   RQ_RQES_OFFSET,
   RQ_TAIL_OFFSET,
   RQE_SIZE,
-  SyncCancelReg,
   ZcrxAreaReg,
   ZcrxCtrl,
-  ZcrxEventDesc,
   ZcrxIfqReg,
-  ZcrxStats,
 } from '../abi/structs.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'

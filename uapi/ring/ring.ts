@@ -1,19 +1,11 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
+import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import { QueryHdr } from '../abi/query.ts'
+import type { SyncCancelReg } from '../abi/requests.ts'
 import { Sqe } from '../abi/sqe.ts'
-import {
-  QueryHdr,
-  RegionDesc,
-  RQ_RQES_OFFSET,
-  RQE_SIZE,
-  type SyncCancelReg,
-  ZcrxAreaReg,
-  ZcrxCtrl,
-  ZcrxEventDesc,
-  ZcrxIfqReg,
-  ZcrxStats,
-} from '../abi/structs.ts'
+import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
 import { RingMemory } from './memory.ts'
 import { RefillQueue } from './refill-queue.ts'
