@@ -8,7 +8,9 @@ import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 import type { Cqe } from '../../uapi/ring/cqe.ts'
-import { type EventRequest, type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
+import type { EventRequest, Ifq } from '../../uapi/ring/ifq.ts'
+import type { IfqStats } from '../../uapi/ring/ifq-info.ts'
+import { Ring, type RingParams } from '../../uapi/ring/ring.ts'
 import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
 export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
@@ -194,11 +196,11 @@ export class RingPair {
   }
 
   census(): ReturnType<Stack['census']> {
-    return this.kernel.ifqs[0]!.census()
+    return [...this.kernel.ifqs][0]!.census()
   }
 
-  stats(): (typeof this.kernel.ifqs)[0]['stats'] {
-    return this.kernel.ifqs[0]!.stats
+  stats(): IfqStats {
+    return [...this.kernel.ifqs][0]!.stats
   }
 
   #passTime(limit = Number.POSITIVE_INFINITY): boolean {
