@@ -16,7 +16,7 @@ export class QueueMemory {
   /** The pool the NIC fills from. */
   pool: PagePool
   /** Most bytes of a frame that one chunk takes. */
-  readonly chunkPayload: number
+  chunkPayload = 0
   readonly ringPackets: number
   /**
    * Niovs that no window promises: room for ACKs, RSTs, ARP and window probes, so that they always find a buffer.
@@ -39,7 +39,6 @@ export class QueueMemory {
 
   constructor(nic: Nic, memory: NicMemory) {
     this.#nic = nic
-    this.chunkPayload = nic.info.chunkPayload
     this.ringPackets = nic.info.ringPackets
     this.pool = this.#begin(memory, null)
     this.fillNic()
@@ -112,6 +111,7 @@ export class QueueMemory {
     const pool = new PagePool(id, memory, owner)
     this.#nic.attach(memory)
     this.pools[id] = pool
+    this.chunkPayload = this.#nic.info.chunkPayload
     this.reserve = Math.min(64, pool.total >>> 2)
     // Above the reserve, so that packing begins before there is nothing left to pack into.
     this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
