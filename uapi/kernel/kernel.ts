@@ -5,7 +5,7 @@ import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
-import { EINVAL, EMFILE } from '../abi/errno.ts'
+import { EINVAL, EMFILE, ENODEV } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
 import type { HeldReport } from '../ring/ifq-info.ts'
 import type { RingMemory } from '../ring/memory.ts'
@@ -15,6 +15,7 @@ import { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
 import { query } from './query.ts'
+import { SocketRequest } from './request.ts'
 import { Socket } from './socket.ts'
 import { KernelTimers } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
@@ -57,6 +58,8 @@ export class Kernel implements RingHost {
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
   readonly options: KernelOptions
+  /** Stacks whose devices went away. */
+  readonly #lost = new Set<Stack>()
   /** Instances whose kept buffers are looked at. */
   readonly #watches = new Map<ZcrxIfq, HeldWatch>()
   readonly #contexts = new Set<RingContext>()
@@ -111,6 +114,7 @@ export class Kernel implements RingHost {
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!
       work += stack.poll()
+      if (stack.nic.gone && !this.#lost.has(stack)) this.#deviceGone(stack)
       this.#dispatch(stack)
     }
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
@@ -199,6 +203,18 @@ export class Kernel implements RingHost {
     if (report === null) return
     ifq.held = new HeldWatch(ifq.areas, afterMs, this.now, report)
     this.#watches.set(ifq, ifq.held)
+  }
+
+  /** Connections of a device that went away end with ENODEV, behind what they had received; nobody is accepted any more. */
+  #deviceGone(stack: Stack): void {
+    this.#lost.add(stack)
+    for (const tcb of [...stack.tcp]) stack.tcp.end(tcb, ENODEV)
+    for (const context of this.#contexts) {
+      for (const request of [...context.active]) {
+        const waits = request instanceof SocketRequest && request.socket.listener !== null
+        if (waits && request.socket.stack === stack) request.finish(-ENODEV)
+      }
+    }
   }
 
   #lookAtHeld(): void {
