@@ -39,6 +39,7 @@ export const IORING_SETUP_TASKRUN_FLAG = 1 << 9
 export const IORING_SETUP_CQE32 = 1 << 11
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13
+export const IORING_SETUP_CQE_MIXED = 1 << 18
 
 // io_uring_enter flags.
 export const IORING_ENTER_GETEVENTS = 1 << 0

@@ -3,6 +3,7 @@ import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import { SyncCancelReg } from '../abi/requests.ts'
+import * as num from '../abi/ring.ts'
 import {
   RegionDesc,
   RQ_HEAD_OFFSET,
@@ -15,6 +16,7 @@ import {
 } from '../abi/structs.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
+import { enableRings } from './enable.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import { nicErrno } from './opcodes.ts'
 import { query } from './query.ts'
@@ -32,6 +34,8 @@ export function register(
   nrArgs: number,
 ): number {
   switch (opcode) {
+    case num.IORING_REGISTER_ENABLE_RINGS:
+      return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:
       return registerIfq(context, arg, nrArgs)
     case abi.IORING_REGISTER_SYNC_CANCEL:
@@ -50,8 +54,8 @@ function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: numbe
   const { kernel } = context
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
   if (!kernel.capable) return -errno.EPERM
-  const needed = abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_CQE32
-  if ((context.flags & needed) !== needed) return -errno.EINVAL
+  const wide = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_CQE_MIXED
+  if (!context.deferred || (context.flags & wide) === 0) return -errno.EINVAL
   if (arg.length < ZcrxIfqReg.SIZE) return -errno.EFAULT
   const reg = new ZcrxIfqReg(arg)
   // Sharing between rings is not served: asking for it is refused, not ignored.
