@@ -66,7 +66,7 @@ function makeRig(shape: Shape, count: number): Rig {
   const kernel = new Kernel({ memoryFor })
   kernel.addStack(stack)
   const ring = Ring.queueInit(256, kernel, {
-    flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN,
+    flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER,
     cqEntries: 8192,
   })
   const area = allocateArea(AREA_BYTES, 0)

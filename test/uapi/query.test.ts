@@ -49,7 +49,7 @@ describe('IORING_REGISTER_QUERY', () => {
     const memory = new Uint8Array(64).fill(0xcc)
     const short = header(abi.IO_URING_QUERY_ZCRX, memory, 8)
     expect([ask(short), short.result, short.size]).toEqual([0, 0, 8])
-    expect([memory[0], memory[7], memory[8]]).toEqual([abi.ZCRX_REG_NODEV, 0, 0xcc])
+    expect([memory[0], memory[7], memory[8]]).toEqual([3, 0, 0xcc])
     const long = header(abi.IO_URING_QUERY_ZCRX, memory.fill(0xcc))
     expect([ask(long), long.result, long.size]).toEqual([0, 0, 40])
     expect(memory.subarray(40).every((byte) => byte === 0)).toBe(true)

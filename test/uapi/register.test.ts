@@ -180,9 +180,9 @@ describe('IORING_REGISTER_ZCRX_IFQ', () => {
 
 describe('Ring.queueInit', () => {
   it.each([
-    ['SQPOLL', abi.IORING_SETUP_SQPOLL],
-    ['IOPOLL', abi.IORING_SETUP_IOPOLL],
-    ['CQE_MIXED', 1 << 18],
+    ['ATTACH_WQ', abi.IORING_SETUP_ATTACH_WQ],
+    ['NO_MMAP', abi.IORING_SETUP_NO_MMAP],
+    ['HYBRID_IOPOLL', abi.IORING_SETUP_HYBRID_IOPOLL],
   ])('refuses %s, which it does not serve, instead of ignoring it', (_name, flag) => {
     const kernel = new Kernel({ memoryFor: () => plainMemory(4) })
     expect(() => Ring.queueInit(4, kernel, { flags: flag })).toThrow(ArgumentError)

@@ -63,6 +63,8 @@ export class Kernel implements RingHost {
   /** Instances whose kept buffers are looked at. */
   readonly #watches = new Map<ZcrxIfq, HeldWatch>()
   readonly #contexts = new Set<RingContext>()
+  /** Rings with SQPOLL. */
+  readonly #polled: RingContext[] = []
   #armed: (() => void) | null = null
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
   #timer: NodeJS.Timeout | null = null
@@ -93,6 +95,7 @@ export class Kernel implements RingHost {
   setup(memory: RingMemory, flags: number): RingContext {
     const context = new RingContext(this, memory, flags)
     this.#contexts.add(context)
+    if (context.sqPoll) this.#polled.push(context)
     return context
   }
 
@@ -103,9 +106,14 @@ export class Kernel implements RingHost {
 
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
+    const at = this.#polled.indexOf(context)
+    if (at >= 0) this.#polled.splice(at, 1)
   }
 
-  /** One burst per stack; hands what happened to the requests that wait for it. Returns the fragments received. */
+  /**
+   * One burst per stack; hands what happened to the requests that wait for it, and takes the entries of rings with SQPOLL.
+   * Returns the fragments received and entries taken.
+   */
   poll(): number {
     // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
     const ifqs = this.deviceIfqs
@@ -120,6 +128,7 @@ export class Kernel implements RingHost {
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
+    for (let i = 0; i < this.#polled.length; i++) work += this.#polled[i]!.pollSubmissions()
     return work
   }
 

@@ -72,6 +72,7 @@ export class RecvZcRequest extends SocketRequest {
     this.#moving = this.#ifq.areas.length > 1
     while (rcv.head >= 0) {
       if (this.#limited && this.#left === 0) return 0
+      if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
         if (!this.context.submitting) return ENOSPC

@@ -38,9 +38,9 @@ export function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs
 }
 
 /** Completions of 32 bytes, and work deferred to the task that enters. */
-function ringServes({ flags }: RingContext): boolean {
+function ringServes(context: RingContext): boolean {
   const wide = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_CQE_MIXED
-  return (flags & abi.IORING_SETUP_DEFER_TASKRUN) !== 0 && (flags & wide) !== 0
+  return context.deferred && (context.flags & wide) !== 0
 }
 
 function importIfq(context: RingContext, reg: ZcrxIfqReg): number {

@@ -1,9 +1,11 @@
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { SyncCancelReg } from '../abi/requests.ts'
+import * as num from '../abi/ring.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { control } from './control.ts'
+import { enableRings } from './enable.ts'
 import { query } from './query.ts'
 import { registerIfq } from './register-ifq.ts'
 
@@ -15,6 +17,8 @@ export function register(
   nrArgs: number,
 ): number {
   switch (opcode) {
+    case num.IORING_REGISTER_ENABLE_RINGS:
+      return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:
       return registerIfq(context, arg, nrArgs)
     case abi.IORING_REGISTER_SYNC_CANCEL:

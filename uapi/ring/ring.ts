@@ -4,35 +4,29 @@ import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
+import {
+  IORING_CQE_F_SKIP,
+  IORING_ENTER_SQ_WAKEUP,
+  IORING_REGISTER_ENABLE_RINGS,
+  IORING_SQ_NEED_WAKEUP,
+} from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { ZcrxCtrl } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
 import { type AreaSource, areaReg, type Ifq, type IfqRequest, importIfq, registerIfq } from './ifq.ts'
 import type { HeldReport, IfqStats } from './ifq-info.ts'
 import { RingMemory } from './memory.ts'
+import { layOut, type RingParams } from './setup.ts'
 
-/** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
-const SERVED_SETUP_FLAGS =
-  abi.IORING_SETUP_CQSIZE |
-  abi.IORING_SETUP_CLAMP |
-  abi.IORING_SETUP_SUBMIT_ALL |
-  abi.IORING_SETUP_COOP_TASKRUN |
-  abi.IORING_SETUP_TASKRUN_FLAG |
-  abi.IORING_SETUP_CQE32 |
-  abi.IORING_SETUP_SINGLE_ISSUER |
-  abi.IORING_SETUP_DEFER_TASKRUN
-
-/** `struct io_uring_params`, the part a caller sets. */
-export interface RingParams {
-  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN and CQE32. */
-  readonly flags?: number
-  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
-  readonly cqEntries?: number
-}
+export type { RingParams } from './setup.ts'
 
 /** The kernel side of one ring: what the system calls of io_uring(7) reach. */
 export interface RingBackend {
   readonly memory: RingMemory
+  /** IORING_SETUP_* */
+  readonly flags: number
+  /** The ring's descriptor; given out when it is first asked for. */
+  readonly ringFd: number
   /**
    * `io_uring_enter(2)`: consumes up to `toSubmit` entries; with IORING_ENTER_GETEVENTS runs what is pending and waits
    * until `minComplete` completions are there. Returns the entries consumed or minus errno.
@@ -68,43 +62,39 @@ export class Ring {
   readonly #cqe: Cqe
   /** Reused: a flush may follow every batch. */
   readonly #ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+  readonly #mixed: boolean
+  readonly #sqPoll: boolean
   #sqTail = 0
-  #submitted = 0
   #open = true
 
   private constructor(backend: RingBackend) {
     this.#backend = backend
     this.#memory = backend.memory
     this.#cqe = new Cqe(this.#memory)
-    for (let i = 0; i < this.#memory.sqEntries; i++) {
-      this.#sqes.push(new Sqe(this.#memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE), backend))
-    }
+    this.#mixed = (backend.flags & abi.IORING_SETUP_CQE_MIXED) !== 0
+    this.#sqPoll = (backend.flags & abi.IORING_SETUP_SQPOLL) !== 0
+    for (const slot of this.#memory.slots()) this.#sqes.push(new Sqe(slot, backend))
   }
 
   /**
-   * `io_uring_queue_init_params(3)`. @param entries submission entries, rounded up to a power of two, 1..32768
-   * @throws ArgumentError
+   * `io_uring_queue_init(3)`. @param entries submission entries, rounded up to a power of two, 1..32768
+   * @throws ArgumentError where `queueInitParams` answers an errno, with its name
    */
   static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
-    const flags = params.flags ?? 0
-    if ((flags & ~SERVED_SETUP_FLAGS) !== 0) {
-      throw new ArgumentError(
-        `set-up flags 0x${((flags & ~SERVED_SETUP_FLAGS) >>> 0).toString(16)} are not served`,
-        'a ring runs on the thread that enters it: leave out SQPOLL, IOPOLL and the like',
-      )
-    }
-    const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
-    const cqEntries = roundEntries(
-      params.cqEntries ?? sqEntries * 2,
-      abi.IORING_MAX_ENTRIES * 2,
-      flags,
-      'cqEntries',
-    )
-    if (cqEntries < sqEntries) {
-      throw new ArgumentError(`cqEntries ${cqEntries} is less than entries ${sqEntries}`)
-    }
-    const words = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
-    return new Ring(host.setup(new RingMemory(sqEntries, cqEntries, words), flags))
+    const memory = layOut(entries, params)
+    if (memory instanceof RingMemory) return new Ring(host.setup(memory, params.flags ?? 0))
+    throw new ArgumentError(`${memory.why} (${errnoName(memory.errno)})`, memory.remedy)
+  }
+
+  /** `io_uring_queue_init_params(3)`: as `queueInit`, but answers minus errno where io_uring_setup(2) does. */
+  static queueInitParams(entries: number, host: RingHost, params: RingParams = {}): Ring | number {
+    const memory = layOut(entries, params)
+    return memory instanceof RingMemory ? new Ring(host.setup(memory, params.flags ?? 0)) : -memory.errno
+  }
+
+  /** The ring's descriptor, for POLL_ADD and MSG_RING. Given out at its first use. */
+  get ringFd(): number {
+    return this.#backend.ringFd
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
@@ -150,13 +140,19 @@ export class Ring {
   /** `io_uring_peek_cqe(3)`: the next completion or null. The object is reused by every call. */
   peekCqe(): Cqe | null {
     const control = this.#memory.control
-    const head = control[RingMemory.CQ_HEAD]!
-    if (head === Atomics.load(control, RingMemory.CQ_TAIL)) {
-      if ((Atomics.load(control, RingMemory.SQ_FLAGS) & abi.IORING_SQ_CQ_OVERFLOW) === 0) return null
+    for (let entered = false; ; ) {
+      const head = control[RingMemory.CQ_HEAD]!
+      if (head !== Atomics.load(control, RingMemory.CQ_TAIL)) {
+        const cqe = this.#cqe.moveTo(head)
+        if (!this.#mixed || (cqe.flags & IORING_CQE_F_SKIP) === 0) return cqe
+        this.cqAdvance(1)
+        continue
+      }
+      const pending = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
+      if (entered || (Atomics.load(control, RingMemory.SQ_FLAGS) & pending) === 0) return null
+      entered = true
       this.getEvents()
-      if (head === Atomics.load(control, RingMemory.CQ_TAIL)) return null
     }
-    return this.#cqe.moveTo(head)
   }
 
   /**
@@ -179,7 +175,7 @@ export class Ring {
     return this.#memory.control[RingMemory.CQ_HEAD]!
   }
 
-  /** `io_uring_cq_ready(3)` */
+  /** `io_uring_cq_ready(3)`: completions that wait; with IORING_SETUP_CQE_MIXED the slots they take. */
   cqReady(): number {
     const control = this.#memory.control
     return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
@@ -187,34 +183,47 @@ export class Ring {
 
   /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
   sqReady(): number {
-    return (this.#sqTail - this.#submitted) | 0
+    return (this.#sqTail - Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)) | 0
   }
 
   /** `io_uring_sq_space_left(3)` */
   sqSpaceLeft(): number {
-    const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
-    return this.#memory.sqEntries - ((this.#sqTail - head) | 0)
+    return this.#memory.sqEntries - this.sqReady()
   }
 
-  /** `io_uring_for_each_cqe(3)`: shows each waiting completion; returns how many. Follow with `cqAdvance`. */
+  /**
+   * `io_uring_for_each_cqe(3)`: shows each waiting completion. Returns what to give to `cqAdvance`: how many, with
+   * IORING_SETUP_CQE_MIXED the slots they take.
+   */
   forEachCqe(visit: (cqe: Cqe) => void): number {
     const control = this.#memory.control
     const tail = Atomics.load(control, RingMemory.CQ_TAIL)
-    let head = control[RingMemory.CQ_HEAD]!
-    let count = 0
-    for (; head !== tail; head = (head + 1) | 0, count++) visit(this.#cqe.moveTo(head))
-    return count
+    const first = control[RingMemory.CQ_HEAD]!
+    if (this.#mixed) {
+      for (let head = first; head !== tail; ) {
+        const cqe = this.#cqe.moveTo(head)
+        head = (head + cqe.nr) | 0
+        if ((cqe.flags & IORING_CQE_F_SKIP) === 0) visit(cqe)
+      }
+    } else for (let head = first; head !== tail; head = (head + 1) | 0) visit(this.#cqe.moveTo(head))
+    return (tail - first) | 0
   }
 
-  /** `io_uring_cq_advance(3)`: gives `count` completions back. */
+  /** `io_uring_cq_advance(3)`: gives `count` completions back; with IORING_SETUP_CQE_MIXED slots, `Cqe.nr` for each. */
   cqAdvance(count: number): void {
     const control = this.#memory.control
     Atomics.store(control, RingMemory.CQ_HEAD, (control[RingMemory.CQ_HEAD]! + count) | 0)
   }
 
   /** `io_uring_cqe_seen(3)` */
-  cqeSeen(_cqe: Cqe): void {
-    this.cqAdvance(1)
+  cqeSeen(cqe: Cqe): void {
+    this.cqAdvance(cqe.nr)
+  }
+
+  /** `io_uring_enable_rings(3)`, of a ring set up with IORING_SETUP_R_DISABLED. 0 or minus errno. */
+  enableRings(): number {
+    this.#checkOpen()
+    return this.#backend.register(IORING_REGISTER_ENABLE_RINGS, null, 0)
   }
 
   /**
@@ -317,9 +326,11 @@ export class Ring {
   #submit(waitNr: number, flags: number, timeoutMs: number): number {
     this.#checkOpen()
     Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
-    const consumed = this.#backend.enter(this.sqReady(), waitNr, flags, timeoutMs)
-    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
-    return consumed
+    const ready = this.sqReady()
+    if (!this.#sqPoll) return this.#backend.enter(ready, waitNr, flags, timeoutMs)
+    const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & IORING_SQ_NEED_WAKEUP
+    if (asleep !== 0) flags |= IORING_ENTER_SQ_WAKEUP
+    return flags === 0 ? ready : this.#backend.enter(ready, waitNr, flags, timeoutMs)
   }
 
   #control(zcrxId: number, op: number): ZcrxCtrl {
@@ -335,16 +346,4 @@ export class Ring {
   #checkOpen(): void {
     if (!this.#open) throw new ArgumentError('the ring is closed', 'make another with Ring.queueInit')
   }
-}
-
-function roundEntries(entries: number, most: number, flags: number, name: string): number {
-  if (!Number.isInteger(entries) || entries < 1)
-    throw new ArgumentError(`${name} ${entries} is not a positive integer`)
-  if (entries > most) {
-    if ((flags & abi.IORING_SETUP_CLAMP) === 0) {
-      throw new ArgumentError(`${name} ${entries} is more than ${most}`, 'or set IORING_SETUP_CLAMP')
-    }
-    return most
-  }
-  return 2 ** Math.ceil(Math.log2(entries))
 }
