@@ -9,6 +9,14 @@ export interface OpenFile {
   readonly kind: 'socket' | 'ring' | 'zcrx' | 'foreign'
   /** The descriptor lets go of it. */
   release(): void
+  /** Another descriptor or slot names it, until `letGo`. What has no such method stays with its first descriptor. */
+  dup?(): void
+}
+
+/** A descriptor or a slot of fixed files lets go of what it named. */
+export function letGo(file: OpenFile): void {
+  if (file.kind === 'socket') (file as Socket).unname()
+  else file.release()
 }
 
 /** Descriptors: the lowest free number is given out, as POSIX has it. */
