@@ -14,6 +14,14 @@ export interface OpenFile {
    * @param bytes,tailBytes whole pages
    */
   map?(bytes: number, tailBytes: number): ArrayBuffer | number
+  /** Another descriptor or slot names it, until `letGo`. What has no such method stays with its first descriptor. */
+  dup?(): void
+}
+
+/** A descriptor or a slot of fixed files lets go of what it named. */
+export function letGo(file: OpenFile): void {
+  if (file.kind === 'socket') (file as Socket).unname()
+  else file.release()
 }
 
 /** Descriptors: the lowest free number is given out, as POSIX has it. */

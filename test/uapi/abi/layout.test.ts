@@ -216,7 +216,7 @@ describe.skipIf(compiled === null)('structures lie as the C compiler lays them o
     expect(structs.io_uring_cqe).toEqual({ sizeof: 16, user_data: [0, 8], res: [8, 4], flags: [12, 4] })
     expect(structs.io_uring_zcrx_cqe).toEqual({ sizeof: 16, off: [0, 8], __pad: [8, 8] })
     expect(structs.io_uring_zcrx_rqe).toEqual({
-      size: abi.RQE_SIZE,
+      sizeof: abi.RQE_SIZE,
       off: [0, 8],
       len: [8, 4],
       __pad: [12, 4],
@@ -224,7 +224,7 @@ describe.skipIf(compiled === null)('structures lie as the C compiler lays them o
     expect(structs.__kernel_timespec).toEqual({ sizeof: 16, tv_sec: [0, 8], tv_nsec: [8, 8] })
     expect(abi.timespecOf(1_500_000).length).toBe(16)
     expect(structs.io_uring_zcrx_offsets).toMatchObject({
-      size: 32,
+      sizeof: 32,
       head: [0, 4],
       tail: [4, 4],
       rqes: [8, 4],
