@@ -96,7 +96,9 @@ function nop(context: RingContext, sqe: Sqe): void {
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
   const file = context.fileOf(sqe)
   if (file?.kind === 'socket') serve(file as Socket)
-  else reply(context, sqe, file === null ? -errno.EBADF : -errno.ENOTSOCK)
+  else if (file === null) reply(context, sqe, -errno.EBADF)
+  // Sockets of other protocols receive nothing here (kernel record point 18).
+  else reply(context, sqe, file.isSocket === true ? -errno.EPROTONOSUPPORT : -errno.ENOTSOCK)
 }
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
