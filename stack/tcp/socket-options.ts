@@ -33,6 +33,11 @@ export class SocketOptions {
   sendBuffer = 0
   /** SO_LINGER: -1 = off; 0 = close resets the connection; more: microseconds that CLOSE waits for what is unsent. */
   lingerUs = -1
+  /**
+   * SO_OOBINLINE: urgent data stays in line, which RFC 6093 section 6 asks for; on by default, unlike Linux's. Off: RECV_ZC stops
+   * in front of the urgent byte for good, RECV steps over it.
+   */
+  oobInline = true
   /** TCP_CONGESTION; '' = `TcpConfig.congestion`. */
   congestion: '' | 'reno' | 'cubic' = ''
   /** TCP_FASTOPEN on a listener: most connections opened by data in a SYN that are not yet acknowledged (RFC 7413); 0 = off. */

@@ -125,6 +125,15 @@ export const TRANSLATIONS: readonly Translation[] = [
     name: /^data\.oob_byte$/,
     hidden: () => [
       {
+        at: 'start',
+        run: (play) =>
+          play.expect(
+            'SO_OOBINLINE',
+            0,
+            play.machine.setOption(play.connection().server, SOL_SOCKET, abi.SO_OOBINLINE, 0),
+          ),
+      },
+      {
         at: ['after', 'submit', 1],
         run: (play) => {
           play.send(1, 10)

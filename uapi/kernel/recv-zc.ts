@@ -26,6 +26,8 @@ export class RecvZcRequest extends SocketRequest {
   /** The fragment that was copied in part, and where its rest begins. */
   #cutNode = -1
   #cutOffset = 0
+  /** Bytes that may be delivered before an urgent byte that is not in line. */
+  #untilUrgent = Number.POSITIVE_INFINITY
   /** The queue has several areas, and data may have to be moved between them. */
   #moving = false
 
@@ -56,7 +58,8 @@ export class RecvZcRequest extends SocketRequest {
       // Having delivered something while it was submitted, a request goes on, or ends, at the next entry: only a limit that is
       // reached ends it here (kernel record points 28, 29).
       if (!done && this.context.submitting && rcv.queuedBytes < before) {
-        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut) this.context.schedule(this)
+        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut)
+          this.context.schedule(this)
         return
       }
       if (error !== 0) {
@@ -65,7 +68,7 @@ export class RecvZcRequest extends SocketRequest {
       }
     }
     if (this.#limited && this.#left === 0) this.finish(0)
-    else if (rcv.head < 0) this.#atEnd(tcb)
+    else if (rcv.head < 0 || this.#untilUrgent === 0) this.#atEnd(tcb)
   }
 
   /** The end of the stream breaks a chain, the limit does not (kernel record point 32). */
@@ -79,8 +82,9 @@ export class RecvZcRequest extends SocketRequest {
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
     this.#moving = this.#ifq.areas.length > 1
+    this.#untilUrgent = this.socket.untilUrgent()
     while (rcv.head >= 0) {
-      if (this.#limited && this.#left === 0) return 0
+      if ((this.#limited && this.#left === 0) || this.#untilUrgent === 0) return 0
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // A copy looks for its buffer first.
@@ -115,7 +119,8 @@ export class RecvZcRequest extends SocketRequest {
     }
     const offset = fragments.offset[node]!
     const length = fragments.length[node]!
-    const bytes = this.#limited && this.#left < length ? this.#left : length
+    const allowed = this.#limited && this.#left < length ? this.#left : length
+    const bytes = allowed < this.#untilUrgent ? allowed : this.#untilUrgent
     this.context.postData(this, bytes, offset, 0)
     const niov = offset >>> pool.shift
     if (bytes === length) {
@@ -146,7 +151,7 @@ export class RecvZcRequest extends SocketRequest {
     if (target === null) return ENOMEM
     const niov = target.take()
     const length = fragments.length[node]!
-    let bytes = Math.min(length, COPY_BYTES)
+    let bytes = Math.min(length, COPY_BYTES, this.#untilUrgent)
     if (this.#limited) bytes = Math.min(bytes, this.#left)
     const offset = fragments.offset[node]!
     const at = niov * target.niovSize
@@ -172,6 +177,7 @@ export class RecvZcRequest extends SocketRequest {
   #count(tcb: Tcb, bytes: number): void {
     tcb.rcv.queuedBytes -= bytes
     if (this.#limited) this.#left -= bytes
+    this.#untilUrgent -= bytes
     this.#ifq.stats.completions++
   }
 

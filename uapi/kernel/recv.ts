@@ -39,6 +39,7 @@ export class RecvRequest extends SocketRequest {
         this.finish(this.#done || -EFAULT)
         return
       }
+      if (this.socket.untilUrgent() === 0) this.#stepOverUrgent(stack, tcb)
       if (peek) this.#done = 0
       this.#done += peek ? this.#peek(stack, tcb) : this.#take(stack, tcb)
     }
@@ -58,13 +59,22 @@ export class RecvRequest extends SocketRequest {
     return memory.pools[fragments.pool[tcb.rcv.head]!]!.owner !== null
   }
 
+  /** An urgent byte that is not in line is none of what is read (SO_OOBINLINE off). */
+  #stepOverUrgent(stack: Stack, tcb: Tcb): void {
+    const { rcv } = tcb
+    rcv.head = stack.fragments.dropFront(rcv.head, 1)
+    if (rcv.head < 0) rcv.tail = -1
+    rcv.queuedBytes--
+  }
+
   /** Copies without consuming; returns the bytes. */
   #peek(stack: Stack, tcb: Tcb): number {
     const { fragments, memory } = stack
+    const most = Math.min(this.#bytes.length, this.socket.untilUrgent())
     let done = 0
-    for (let node = tcb.rcv.head; node >= 0 && done < this.#bytes.length; node = fragments.next[node]!) {
+    for (let node = tcb.rcv.head; node >= 0 && done < most; node = fragments.next[node]!) {
       if (memory.pools[fragments.pool[node]!]!.owner !== null) break
-      const bytes = Math.min(fragments.length[node]!, this.#bytes.length - done)
+      const bytes = Math.min(fragments.length[node]!, most - done)
       const offset = fragments.offset[node]!
       const from = memory.pools[fragments.pool[node]!]!.bytes
       this.#bytes.set(from.subarray(offset, offset + bytes), done)
@@ -77,11 +87,12 @@ export class RecvRequest extends SocketRequest {
   #take(stack: Stack, tcb: Tcb): number {
     const { fragments, memory } = stack
     const { rcv } = tcb
+    const most = Math.min(this.#bytes.length - this.#done, this.socket.untilUrgent())
     let done = 0
-    while (rcv.head >= 0 && this.#done + done < this.#bytes.length) {
+    while (rcv.head >= 0 && done < most) {
       const node = rcv.head
       if (memory.pools[fragments.pool[node]!]!.owner !== null) break
-      const bytes = Math.min(fragments.length[node]!, this.#bytes.length - this.#done - done)
+      const bytes = Math.min(fragments.length[node]!, most - done)
       if ((this.#flags & MSG_TRUNC) === 0) {
         const offset = fragments.offset[node]!
         const from = memory.pools[fragments.pool[node]!]!.bytes

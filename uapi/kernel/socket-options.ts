@@ -25,7 +25,8 @@ const SECOND_US = 1_000_000
 export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): number {
   switch (sqe.cmdOp) {
     case abi.SOCKET_URING_OP_SIOCINQ:
-      return socket.listener === null ? (socket.tcb?.rcv.queuedBytes ?? 0) : -errno.EINVAL
+      if (socket.listener !== null) return -errno.EINVAL
+      return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
     case abi.SOCKET_URING_OP_SIOCOUTQ:
       return socket.listener === null ? unacknowledged(socket) : -errno.EINVAL
     case abi.SOCKET_URING_OP_GETSOCKOPT:
@@ -91,6 +92,8 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
       return socket.reuseAddress ? 1 : 0
     case abi.SO_REUSEPORT:
       return 0
+    case abi.SO_OOBINLINE:
+      return Number(options.oobInline)
     case abi.SO_KEEPALIVE:
       return options.keepAlive ? 1 : 0
     // Linux answers double what was set: half of its buffers is for bookkeeping.
@@ -143,6 +146,8 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
       return 0
     case abi.SO_REUSEPORT:
       return 0
+    case abi.SO_OOBINLINE:
+      return socket.setOptions({ oobInline: number !== 0 })
     case abi.SO_KEEPALIVE:
       return socket.setOptions({ keepAlive: number !== 0 })
     // A negative size is a large unsigned one to Linux, which cuts it to the limit.

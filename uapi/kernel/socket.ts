@@ -72,6 +72,14 @@ export class Socket implements OpenFile {
     return 0
   }
 
+  /** Bytes in front of an urgent byte that is not in line; Infinity when there is none, or urgent data is in line. */
+  untilUrgent(): number {
+    const { tcb } = this
+    if (tcb === null || tcb.options.oobInline) return Number.POSITIVE_INFINITY
+    const bytes = tcb.urgentBytes()
+    return bytes === 0 ? Number.POSITIVE_INFINITY : bytes - 1
+  }
+
   /** The connection's error, a positive errno, the first time it is asked for; 0 from then on. */
   takeError(): number {
     const { tcb } = this
