@@ -15,6 +15,9 @@ const FRAGMENTS_PER_TURN = 512
 /** Most bytes of a copy: a page, however large the buffers are. */
 const COPY_BYTES = 4096
 
+/** More bytes than one run delivers. */
+const FAR = 0x3fff_ffff
+
 /** Not an errno: the request is scheduled and goes on later. */
 const AGAIN = -1
 
@@ -27,7 +30,7 @@ export class RecvZcRequest extends SocketRequest {
   #cutNode = -1
   #cutOffset = 0
   /** Bytes that may be delivered before an urgent byte that is not in line. */
-  #untilUrgent = Number.POSITIVE_INFINITY
+  #untilUrgent = FAR
   /** The queue has several areas, and data may have to be moved between them. */
   #moving = false
 
@@ -82,7 +85,7 @@ export class RecvZcRequest extends SocketRequest {
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
     this.#moving = this.#ifq.areas.length > 1
-    this.#untilUrgent = this.socket.untilUrgent()
+    this.#untilUrgent = Math.min(FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
       if ((this.#limited && this.#left === 0) || this.#untilUrgent === 0) return 0
       if (space <= 0) space = this.context.cqSpace()
@@ -119,8 +122,8 @@ export class RecvZcRequest extends SocketRequest {
     }
     const offset = fragments.offset[node]!
     const length = fragments.length[node]!
-    const allowed = this.#limited && this.#left < length ? this.#left : length
-    const bytes = allowed < this.#untilUrgent ? allowed : this.#untilUrgent
+    let bytes = this.#limited && this.#left < length ? this.#left : length
+    if (bytes > this.#untilUrgent) bytes = this.#untilUrgent
     this.context.postData(this, bytes, offset, 0)
     const niov = offset >>> pool.shift
     if (bytes === length) {
