@@ -37,6 +37,13 @@ export class Sqe {
   get off(): number {
     return getU64(this.#view, 8)
   }
+  /** The halves of `off`: the `user_data` that a message has. */
+  get offLow(): number {
+    return this.#view.getUint32(8, true)
+  }
+  get offHigh(): number {
+    return this.#view.getUint32(12, true)
+  }
   get addr(): number {
     return getU64(this.#view, 16)
   }
@@ -279,6 +286,33 @@ export class Sqe {
     this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, 0)
     this.#view.setUint32(28, flags, true)
     return this
+  }
+
+  /**
+   * `io_uring_prep_msg_ring(3)`: posts a completion on another ring. @param fd a `ringFd` @param len its `res`
+   * @param userData its `user_data`
+   */
+  prepMsgRing(fd: number, len: number, userData: number, flags = 0): this {
+    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_DATA, len, userData)
+    return this.setOpFlags(flags)
+  }
+
+  /** `io_uring_prep_msg_ring_cqe_flags(3)`. @param cqeFlags the `flags` of the completion */
+  prepMsgRingCqeFlags(fd: number, len: number, userData: number, flags: number, cqeFlags: number): this {
+    this.prepMsgRing(fd, len, userData, flags | num.IORING_MSG_RING_FLAGS_PASS)
+    this.#view.setUint32(44, cqeFlags, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_msg_ring_fd(3)`: gives another ring a fixed file of this one. @param source,target slots; with
+   * IORING_FILE_INDEX_ALLOC any free one of the other ring (`io_uring_prep_msg_ring_fd_alloc(3)`)
+   * @param userData of the completion that tells the other ring, unless `flags` has IORING_MSG_RING_CQE_SKIP
+   */
+  prepMsgRingFd(fd: number, source: number, target: number, userData: number, flags = 0): this {
+    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_SEND_FD, 0, userData)
+    putU64(this.#view, 48, source)
+    return this.setTargetFixedFile(target).setOpFlags(flags)
   }
 
   /** `io_uring_sqe_set_data64(3)`. @param userData 0..2^53-1 */

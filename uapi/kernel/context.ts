@@ -1,6 +1,7 @@
 import * as abi from '../abi/constants.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
+import { POLLIN, POLLOUT } from '../abi/socket.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
@@ -156,6 +157,13 @@ export class RingContext implements RingBackend, OpenFile {
   /** Entering the ring would do something: completions that overflowed, or task work. */
   get hasWork(): boolean {
     return this.cq.overflown || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0
+  }
+
+  /** What poll(2) says of the ring's descriptor. */
+  pollEvents(): number {
+    const { control, sqEntries } = this.memory
+    const queued = (Atomics.load(control, RingMemory.SQ_TAIL) - Atomics.load(control, RingMemory.SQ_HEAD)) | 0
+    return (queued < sqEntries ? POLLOUT : 0) | (this.cq.used > 0 || this.hasWork ? POLLIN : 0)
   }
 
   /** Puts a request on the list of those with something to do at the next entry. */

@@ -8,9 +8,10 @@ import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
-import { letGo } from './files.ts'
+import { letGo, type OpenFile } from './files.ts'
 import { install } from './fixed-files.ts'
-import { PollRequest } from './poll.ts'
+import { msgRing } from './msg-ring.ts'
+import { PollRequest, RingPollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
@@ -54,13 +55,16 @@ export function execute(context: RingContext, sqe: Sqe): void {
       withSocket(context, sqe, (socket) => send(context, sqe, socket))
       break
     case abi.IORING_OP_POLL_ADD:
-      withSocket(context, sqe, (socket) => start(new PollRequest(context, sqe, socket), true))
+      withFile(context, sqe, (file) => poll(context, sqe, file))
+      break
+    case num.IORING_OP_MSG_RING:
+      withFile(context, sqe, (file) => reply(context, sqe, msgRing(context, sqe, file)))
       break
     case abi.IORING_OP_RECV:
       withSocket(context, sqe, (socket) => recv(context, sqe, socket))
       break
     case abi.IORING_OP_URING_CMD:
-      withSocket(context, sqe, (socket) => reply(context, sqe, socketCommand(context, sqe, socket)))
+      withFile(context, sqe, (file) => reply(context, sqe, command(context, sqe, file)))
       break
     case abi.IORING_OP_SHUTDOWN:
       withSocket(context, sqe, (socket) => reply(context, sqe, shutdown(sqe, socket)))
@@ -93,10 +97,30 @@ function nop(context: RingContext, sqe: Sqe): void {
   context.complete(new ImmediateRequest(context, sqe), res, 0, extra)
 }
 
+function withFile(context: RingContext, sqe: Sqe, serve: (file: OpenFile) => void): void {
+  const file = context.fileOf(sqe)
+  if (file === null) reply(context, sqe, -errno.EBADF)
+  else serve(file)
+}
+
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
   const file = context.fileOf(sqe)
   if (file?.kind === 'socket') serve(file as Socket)
   else reply(context, sqe, file === null ? -errno.EBADF : -errno.ENOTSOCK)
+}
+
+function poll(context: RingContext, sqe: Sqe, file: OpenFile): void {
+  if (file.kind === 'socket') start(new PollRequest(context, sqe, file as Socket), true)
+  else if (file.kind === 'ring') start(new RingPollRequest(context, sqe, file as RingContext), true)
+  // What has no poll of its own is always ready, as vfs_poll() has it.
+  else reply(context, sqe, sqe.opFlags & (sock.POLLIN | sock.POLLOUT))
+}
+
+function command(context: RingContext, sqe: Sqe, file: OpenFile): number {
+  // No command of a socket can be polled for.
+  const polled = (context.flags & abi.IORING_SETUP_IOPOLL) !== 0
+  if (file.kind !== 'socket' || polled) return -errno.EOPNOTSUPP
+  return socketCommand(context, sqe, file as Socket)
 }
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
