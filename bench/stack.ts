@@ -154,7 +154,7 @@ function makeRig(shape: Shape, count: number): Rig {
     }
     if (stack.counters.rxBytes - before !== packets * payload)
       throw new Error('the stack refused some of the frames')
-    const { lost } = kernel.ifqs[0]!.census()
+    const { lost } = ifq.census()
     if (lost !== 0) throw new Error(`${lost} buffers lost`)
   }
   return { nic, ring, kernel, flows, run }

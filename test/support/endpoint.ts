@@ -173,7 +173,7 @@ export class Endpoint {
   }
 
   census(): ReturnType<Endpoint['engine']['host']['stack']['census']> {
-    return this.engine.host.kernel.ifqs[0]!.census()
+    return this.engine.ifq.census()
   }
 
   close(): void {

@@ -7,7 +7,7 @@ const { IORING_FILE_INDEX_ALLOC: ALLOC, IOSQE_FIXED_FILE: FIXED } = abi
 
 /** A connection whose server's end is slot 2 of eight. */
 function setUp() {
-  const pair = new RingPair()
+  const pair = new RingPair({ nodev: true })
   const ends = pair.connect()
   expect(pair.ring.registerFilesSparse(8)).toBe(0)
   expect(pair.ring.registerFilesUpdate(2, [ends.server])).toBe(1)
@@ -86,7 +86,7 @@ describe('fixed files', () => {
   })
 
   it('stay open while an accept waits that was made through a slot', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { listener } = pair.connect()
     expect(pair.ring.registerFiles([listener])).toBe(0)
     pair.submit((sqe) => sqe.prepAccept(0).setFlags(FIXED), 5)
@@ -167,7 +167,7 @@ describe('fixed files', () => {
   })
 
   it('with a tag tell when nothing uses them any more', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     expect(pair.ring.registerFiles([server, client], [100, 200])).toBe(0)
     pair.submit((sqe) => sqe.prepRecv(0, new Uint8Array(8)).setFlags(FIXED), 5)
@@ -210,14 +210,14 @@ describe('direct descriptors', () => {
   })
 
   it('need slots', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     expect(pair.call(socket(0))).toBe(-abi.ENXIO)
     expect(pair.call(socket(ALLOC))).toBe(-abi.ENFILE)
     expect(pair.call((sqe) => sqe.prepCloseDirect(0))).toBe(-abi.ENXIO)
   })
 
   it('are what ACCEPT gives, once and multishot, and data goes through them', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { listener } = pair.connect()
     pair.ring.registerFilesSparse(3)
     const connectOne = (): number => {

@@ -222,7 +222,7 @@ describe('a ring with SQPOLL', () => {
   })
 
   it('serves sockets, whoever polls', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const polled = Ring.queueInit(8, pair.kernel, { flags: SQPOLL })
     const into = new Uint8Array(100)

@@ -25,8 +25,12 @@ export class RegionDesc extends Struct {
   get id(): number {
     return this.u32(20)
   }
+  /** Where a region of the ring's own is mapped; written by the registration. */
   get mmapOffset(): number {
     return getU64(this.view, 24)
+  }
+  set mmapOffset(value: number) {
+    putU64(this.view, 24, value)
   }
   get reservedZero(): boolean {
     return allZero(this.view, 32, 64)
@@ -72,8 +76,12 @@ export class ZcrxAreaReg extends Struct {
   set flags(value: number) {
     this.setU32(24, value)
   }
+  /** With IORING_ZCRX_AREA_DMABUF. */
   get dmabufFd(): number {
     return this.u32(28)
+  }
+  set dmabufFd(value: number) {
+    this.setU32(28, value)
   }
   get reservedZero(): boolean {
     return allZero(this.view, 32, 48)
@@ -182,6 +190,30 @@ export class ZcrxCtrl extends Struct {
   }
   get armReservedZero(): boolean {
     return allZero(this.view, 28, 72)
+  }
+  /** The descriptor that ZCRX_CTRL_EXPORT has given. */
+  get zcrxFd(): number {
+    return this.u32(24)
+  }
+  set zcrxFd(value: number) {
+    this.setU32(24, value)
+  }
+  /** Address of a `ZcrxAreaReg`, for ZCRX_CTRL_ADD_AREA. */
+  get areaPtr(): number {
+    return getU64(this.view, 24)
+  }
+  set areaPtr(value: number) {
+    putU64(this.view, 24, value)
+  }
+  get areaReservedZero(): boolean {
+    return allZero(this.view, 32, 72)
+  }
+  /** The area to be given back, for ZCRX_CTRL_REMOVE_AREA. */
+  get areaId(): number {
+    return this.u32(24)
+  }
+  set areaId(value: number) {
+    this.setU32(24, value)
   }
 }
 

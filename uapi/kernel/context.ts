@@ -1,8 +1,11 @@
+import { ArgumentError } from '../../driver/errors.ts'
+import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
 import { POLLIN, POLLOUT } from '../abi/socket.ts'
 import { Sqe } from '../abi/sqe.ts'
+import type { HeldReport, IfqStats } from '../ring/ifq-info.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
@@ -12,6 +15,7 @@ import { FixedFiles } from './fixed-files.ts'
 import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
 import { register } from './register.ts'
+import { regionOfOffset } from './register-ifq.ts'
 import type { Request } from './request.ts'
 import { Submission } from './submission.ts'
 import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
@@ -48,6 +52,8 @@ export class RingContext implements RingBackend, OpenFile {
   readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
+  /** Regions that the ring provided, by zcrx id. */
+  readonly #regions = new Map<number, Uint8Array>()
   readonly #slots: Uint8Array[]
   readonly #submission: Submission = new Submission(this)
   /** Links whose turn has come. */
@@ -127,11 +133,46 @@ export class RingContext implements RingBackend, OpenFile {
     return register(this, opcode, arg, nrArgs)
   }
 
+  /** An instance that this ring holds from now on. Returns its id here. */
+  addIfq(ifq: ZcrxIfq): number {
+    return this.ifqs.push(ifq) - 1
+  }
+
+  census(zcrxId: number): Census {
+    return this.#ifq(zcrxId).census()
+  }
+
+  ifqStats(zcrxId: number): IfqStats {
+    return this.#ifq(zcrxId).stats
+  }
+
+  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void {
+    this.kernel.watchHeld(this.#ifq(zcrxId), afterMs, report)
+  }
+
+  #ifq(zcrxId: number): ZcrxIfq {
+    const ifq = this.ifqs[zcrxId]
+    if (ifq === undefined) throw new ArgumentError(`zcrx id ${zcrxId} is none of this ring's`)
+    return ifq
+  }
+
+  /** The region of this id is the ring's own memory, for mmap. */
+  provideRegion(id: number, region: Uint8Array): void {
+    this.#regions.set(id, region)
+  }
+
+  /** mmap(2) of the ring's descriptor: memory of its own, or minus errno. @param length bytes, at most what there is */
+  mmap(offset: number, length: number): Uint8Array | number {
+    const region = this.#regions.get(regionOfOffset(offset))
+    if (region === undefined || length > region.length) return -EINVAL
+    return region.subarray(0, length)
+  }
+
   close(): void {
     for (const request of [...this.active]) request.detach()
     this.active.clear()
     this.files.clear()
-    for (const ifq of this.ifqs) ifq.end()
+    for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
     if (this.#fd >= 0) this.kernel.files.close(this.#fd)
     this.kernel.forgetContext(this)

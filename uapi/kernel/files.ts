@@ -9,6 +9,11 @@ export interface OpenFile {
   readonly kind: 'socket' | 'ring' | 'zcrx' | 'foreign'
   /** The descriptor lets go of it. */
   release(): void
+  /**
+   * Its memory from the start, shared with whoever else maps it, and room of the process's own behind; or minus errno.
+   * @param bytes,tailBytes whole pages
+   */
+  map?(bytes: number, tailBytes: number): ArrayBuffer | number
   /** Another descriptor or slot names it, until `letGo`. What has no such method stays with its first descriptor. */
   dup?(): void
 }

@@ -49,9 +49,10 @@ function ask(space: AddressSpace, header: QueryHdr): boolean {
 
 function zcrx(): Uint8Array {
   const answer = new QueryZcrx(new Uint8Array(QueryZcrx.SIZE))
-  answer.registerFlags = abi.ZCRX_REG_NODEV
-  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ARM_EVENT + 1
-  answer.features = abi.ZCRX_FEATURE_EVENT
+  answer.registerFlags = abi.ZCRX_REG_IMPORT | abi.ZCRX_REG_NODEV
+  answer.areaFlags = abi.IORING_ZCRX_AREA_DMABUF
+  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ADD_AREA + 1
+  answer.features = abi.ZCRX_FEATURE_RX_PAGE_SIZE | abi.ZCRX_FEATURE_EVENT
   answer.rqHdrSize = RQ_RQES_OFFSET
   answer.rqHdrAlignment = RQ_HEADER_ALIGNMENT
   return answer.bytes

@@ -1,16 +1,17 @@
 import { ArgumentError } from '../../driver/errors.ts'
+import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
-import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
 import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
-import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../abi/structs.ts'
+import { ZcrxCtrl } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
+import { type AreaSource, areaReg, type Ifq, type IfqRequest, importIfq, registerIfq } from './ifq.ts'
+import type { HeldReport, IfqStats } from './ifq-info.ts'
 import { RingMemory } from './memory.ts'
-import { RefillQueue } from './refill-queue.ts'
 import { layOut, type RingParams } from './setup.ts'
 
 export type { RingParams } from './setup.ts'
@@ -32,48 +33,18 @@ export interface RingBackend {
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number
   /** Address of memory, for pointers in entries and structures. */
   addressOf(bytes: Uint8Array): number
+  /** mmap(2) of the ring's descriptor: memory that the ring provides, or minus errno. @param length bytes */
+  mmap(offset: number, length: number): Uint8Array | number
+  /** Where the buffers of an instance are, what it has done, and who is to be told what is kept too long. */
+  census(zcrxId: number): Census
+  ifqStats(zcrxId: number): IfqStats
+  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void
   close(): void
 }
 
 /** Hands out kernel sides of rings. */
 export interface RingHost {
   setup(memory: RingMemory, flags: number): RingBackend
-}
-
-/** What `registerIfq` needs. */
-export interface IfqRequest {
-  /** Interface index of the NIC; 0 with ZCRX_REG_NODEV. */
-  readonly ifIdx: number
-  /** Receive queue number. */
-  readonly ifRxq: number
-  /** Refill queue entries; rounded up to a power of two. */
-  readonly rqEntries: number
-  /** The area: page-aligned memory of whole pages that received data will be written to. */
-  readonly area: Uint8Array
-  /** ZCRX_REG_* */
-  readonly flags?: number
-  /** Bytes of a buffer; 0 = a page. */
-  readonly rxBufLen?: number
-  /** Events to be told, and statistics. */
-  readonly events?: EventRequest
-}
-
-/** `struct zcrx_event_desc`, as `registerIfq` takes it. The statistics are always asked for. */
-export interface EventRequest {
-  /** Of the completions that tell events; their `res` is the type. */
-  readonly userData: number
-  /** Bit n: events of type n. 0 = the statistics only. */
-  readonly typeMask: number
-}
-
-/** A registered interface queue, seen from the user. */
-export interface Ifq {
-  readonly zcrxId: number
-  readonly areaId: number
-  readonly area: Uint8Array
-  readonly rq: RefillQueue
-  /** Kept by the kernel's side; null when no events were asked for. */
-  readonly stats: ZcrxStats | null
 }
 
 /**
@@ -256,59 +227,62 @@ export class Ring {
    */
   registerIfq(request: IfqRequest): Ifq | number {
     this.#checkOpen()
-    const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
-    const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
-    const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
-    const regionBytes = Math.ceil((queueBytes + statsBytes) / 4096) * 4096
-    const region = new Uint8Array(new SharedArrayBuffer(regionBytes))
-    const regionDesc = new RegionDesc(new Uint8Array(RegionDesc.SIZE))
-    regionDesc.userAddr = this.#backend.addressOf(region)
-    regionDesc.size = regionBytes
-    regionDesc.flags = abi.IORING_MEM_REGION_TYPE_USER
-    const areaReg = new ZcrxAreaReg(new Uint8Array(ZcrxAreaReg.SIZE))
-    areaReg.addr = this.#backend.addressOf(request.area)
-    areaReg.len = request.area.byteLength
-    const reg = new ZcrxIfqReg(new Uint8Array(ZcrxIfqReg.SIZE))
-    reg.ifIdx = request.ifIdx
-    reg.ifRxq = request.ifRxq
-    reg.rqEntries = request.rqEntries
-    reg.flags = request.flags ?? 0
-    reg.rxBufLen = request.rxBufLen ?? 0
-    reg.areaPtr = this.#backend.addressOf(areaReg.bytes)
-    reg.regionPtr = this.#backend.addressOf(regionDesc.bytes)
-    const desc = new ZcrxEventDesc(new Uint8Array(ZcrxEventDesc.SIZE))
-    if (request.events !== undefined) {
-      desc.userData = request.events.userData
-      desc.typeMask = request.events.typeMask
-      desc.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
-      desc.statsOffset = queueBytes
-      reg.eventDesc = this.#backend.addressOf(desc.bytes)
-    }
-    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
+    return registerIfq(this.#backend, request)
+  }
+
+  /** `ZCRX_CTRL_EXPORT`: a descriptor that stands for the instance and keeps it alive until it is closed; or minus errno. */
+  exportIfq(zcrxId: number): number {
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_EXPORT)
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    return result < 0 ? result : ctrl.zcrxFd
+  }
+
+  /**
+   * `ZCRX_REG_IMPORT`: this ring shares the instance behind an exported descriptor, under an id of its own. Areas and the one
+   * refill queue are those of `of`: whoever pushes to it, pushes for all. Minus errno when it is refused.
+   */
+  importIfq(fd: number, of: Ifq): Ifq | number {
+    this.#checkOpen()
+    return importIfq(this.#backend, fd, of)
+  }
+
+  /**
+   * `ZCRX_CTRL_ADD_AREA`: data may lie in this memory too, from now on. Returns the area's id, by which completions and refill
+   * entries name it, or minus errno. A NIC that can't write to a second area has data moved there by the CPU, counted as
+   * copied, when the first runs short.
+   */
+  addArea(ifq: Ifq, area: AreaSource): number {
+    const reg = areaReg(this.#backend, area)
+    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_ADD_AREA)
+    ctrl.areaPtr = this.#backend.addressOf(reg.bytes)
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     if (result < 0) return result
-    return {
-      zcrxId: reg.zcrxId,
-      areaId: areaReg.view.getUint16(22, true),
-      area: request.area,
-      rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
-      stats: statsBytes === 0 ? null : new ZcrxStats(region.subarray(queueBytes, queueBytes + statsBytes)),
-    }
+    const id = reg.rqAreaToken / 2 ** abi.IORING_ZCRX_AREA_SHIFT
+    ifq.areas[id] = area instanceof Uint8Array ? area : null
+    return id
+  }
+
+  /**
+   * Gives an area back while the queue lives; not in Linux. No buffer is taken from it from the first call on. 0 once all have
+   * come back; EAGAIN while some are out, and the call is to be repeated; EBUSY for the area a NIC writes to; EINVAL for none.
+   */
+  removeArea(ifq: Ifq, areaId: number): number {
+    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_REMOVE_AREA)
+    ctrl.areaId = areaId
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    if (result === 0) ifq.areas[areaId] = null
+    return result
   }
 
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
-    const ctrl = this.#ctrl
-    ctrl.zcrxId = zcrxId
-    ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
-    ctrl.eventType = 0
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_FLUSH_RQ)
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 
   /** `ZCRX_CTRL_ARM_EVENT`: ZCRX_EVENT_* `type`, which was told, is to be told again. 0 or minus errno. */
   armEvent(zcrxId: number, type: number): number {
-    const ctrl = this.#ctrl
-    ctrl.zcrxId = zcrxId
-    ctrl.op = abi.ZCRX_CTRL_ARM_EVENT
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_ARM_EVENT)
     ctrl.eventType = type
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
@@ -403,6 +377,16 @@ export class Ring {
     const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & num.IORING_SQ_NEED_WAKEUP
     if (asleep !== 0) flags |= num.IORING_ENTER_SQ_WAKEUP
     return flags === 0 ? ready : this.#backend.enter(ready, waitNr, flags, timeoutMs)
+  }
+
+  #control(zcrxId: number, op: number): ZcrxCtrl {
+    this.#checkOpen()
+    const ctrl = this.#ctrl
+    ctrl.zcrxId = zcrxId
+    ctrl.op = op
+    // The payload of whatever was asked before: one field of eight bytes at the most.
+    ctrl.areaPtr = 0
+    return ctrl
   }
 
   #register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
