@@ -191,7 +191,7 @@ describe('MSG_RING', () => {
 
 describe('MSG_RING with a fixed file', () => {
   function setUp() {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const to = Ring.queueInit(8, pair.kernel)
     pair.ring.registerFiles([server, -1])

@@ -8,6 +8,7 @@ import { Sqe } from '../abi/sqe.ts'
 import type { HeldReport, IfqStats } from '../ring/ifq-info.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
+import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
@@ -37,6 +38,7 @@ export class RingContext implements RingBackend, OpenFile {
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
   readonly files: FixedFiles = new FixedFiles(this)
+  readonly buffers: BufferGroups = new BufferGroups(this)
   /** Credentials that were registered: all are the process's, so a number is all there is to them. */
   readonly personalities: Set<number> = new Set()
   /** Timeouts that count completions. */
@@ -163,7 +165,8 @@ export class RingContext implements RingBackend, OpenFile {
 
   /** mmap(2) of the ring's descriptor: memory of its own, or minus errno. @param length bytes, at most what there is */
   mmap(offset: number, length: number): Uint8Array | number {
-    const region = this.#regions.get(regionOfOffset(offset))
+    const buffers = (offset - num.IORING_OFF_PBUF_RING) / 2 ** num.IORING_OFF_PBUF_SHIFT
+    const region = this.buffers.region(buffers) ?? this.#regions.get(regionOfOffset(offset))
     if (region === undefined || length > region.length) return -EINVAL
     return region.subarray(0, length)
   }
@@ -354,8 +357,8 @@ export class RingContext implements RingBackend, OpenFile {
     this.#late.length = 0
     // Task work: where it is deferred, links go on at the next wait.
     if (!this.deferred) {
-      this.#postEvents()
       this.#runReady()
+      this.#postEvents()
     }
     this.#countTimeouts()
     return taken
@@ -372,7 +375,7 @@ export class RingContext implements RingBackend, OpenFile {
       this.#countTimeouts()
       // Polled I/O is looked for once: nothing can wake who waits for it.
       if (this.cq.used >= minComplete || (this.flags & abi.IORING_SETUP_IOPOLL) !== 0) break
-      if (work > 0 || this.#work.length > 0 || this.#ready.length > 0) continue
+      if (work > 0 || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
       if (now >= deadline) return -ETIME

@@ -8,17 +8,20 @@ import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
+import { atEnd } from './copy-out.ts'
 import { letGo, type OpenFile } from './files.ts'
 import { install } from './fixed-files.ts'
 import { msgRing } from './msg-ring.ts'
 import { PollRequest, RingPollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
+import { RecvSelectRequest } from './recv-select.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
+import { noticeOf, SendRequest, SendSelectRequest, SendZcRequest } from './send.ts'
 import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 import { socketCommand } from './socket-options.ts'
-import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
+import { AcceptRequest, ConnectRequest } from './socket-requests.ts'
 import { removeTimeout, TimeoutRequest, timeoutOf } from './timeout.ts'
 
 /** A request that is complete when it has been looked at. */
@@ -56,6 +59,15 @@ export function execute(context: RingContext, sqe: Sqe): void {
       break
     case abi.IORING_OP_POLL_ADD:
       withFile(context, sqe, (file) => poll(context, sqe, file))
+      break
+    case num.IORING_OP_SEND_ZC:
+      sendZc(context, sqe)
+      break
+    case num.IORING_OP_PROVIDE_BUFFERS:
+      reply(context, sqe, context.buffers.provide(sqe))
+      break
+    case num.IORING_OP_REMOVE_BUFFERS:
+      reply(context, sqe, context.buffers.remove(sqe))
       break
     case num.IORING_OP_MSG_RING:
       withFile(context, sqe, (file) => reply(context, sqe, msgRing(context, sqe, file)))
@@ -265,14 +277,38 @@ function recvZc(context: RingContext, sqe: Sqe, socket: Socket): void {
 }
 
 function send(context: RingContext, sqe: Sqe, socket: Socket): void {
-  // No bytes are read, so no address is needed.
-  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
-  if (bytes === null) {
-    reply(context, sqe, -errno.EFAULT)
+  const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    start(new SendSelectRequest(context, sqe, socket), !dontWait)
     return
   }
-  const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
-  start(new SendRequest(context, sqe, socket, bytes), !dontWait)
+  const bytes = bytesOf(context, sqe)
+  if (bytes === null) reply(context, sqe, -errno.EFAULT)
+  else start(new SendRequest(context, sqe, socket, bytes), !dontWait)
+}
+
+/** Errors, too, are followed by the notification. */
+function sendZc(context: RingContext, sqe: Sqe): void {
+  const file = context.fileOf(sqe)
+  // There are no registered buffers.
+  const fixed = (sqe.ioprio & num.IORING_RECVSEND_FIXED_BUF) !== 0
+  const bytes = fixed ? null : bytesOf(context, sqe)
+  if (file?.kind === 'socket' && bytes !== null) {
+    const socket = file as Socket
+    const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
+    start(new SendZcRequest(context, sqe, socket, bytes), !dontWait)
+    return
+  }
+  let error = errno.EFAULT
+  if (file?.kind !== 'socket') error = file === null ? errno.EBADF : errno.ENOTSOCK
+  const request = new ImmediateRequest(context, sqe)
+  context.complete(request, -error, abi.IORING_CQE_F_MORE)
+  context.postLater(request, noticeOf(sqe), num.IORING_CQE_F_NOTIF)
+}
+
+/** What an entry sends. No bytes are read where there are none, so no address is needed. */
+function bytesOf(context: RingContext, sqe: Sqe): Uint8Array | null {
+  return sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
 }
 
 function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
@@ -281,12 +317,27 @@ function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -errno.EOPNOTSUPP)
     return
   }
-  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
-  if (bytes === null) {
-    reply(context, sqe, -errno.EFAULT)
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    startReceive(new RecvSelectRequest(context, sqe, socket), sqe)
     return
   }
-  start(new RecvRequest(context, sqe, socket, bytes), true)
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.writable(sqe.addr, sqe.len)
+  if (bytes === null) reply(context, sqe, -errno.EFAULT)
+  else startReceive(new RecvRequest(context, sqe, socket, bytes), sqe)
+}
+
+/** With POLL_FIRST the socket is not looked at before there is something to be read. */
+function startReceive(request: RecvRequest | RecvSelectRequest, sqe: Sqe): void {
+  const { context, socket } = request
+  const { tcb } = socket
+  if ((sqe.ioprio & abi.IORING_RECVSEND_POLL_FIRST) === 0 || tcb === null) {
+    start(request, true)
+    return
+  }
+  context.track(request)
+  request.wait()
+  if (tcb.rcv.head >= 0 || atEnd(socket, tcb)) context.schedule(request)
+  else if (socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0) request.finish(-errno.EAGAIN)
 }
 
 function shutdown(sqe: Sqe, socket: Socket): number {
