@@ -31,7 +31,7 @@ describe('IORING_OP_RECV', () => {
     const first = new Uint8Array(10)
     pair.submit((sqe) => sqe.prepRecv(server, first), 1)
     pair.send(client, bytesOf(30))
-    expect(pair.reap()).toMatchObject([{ userData: 1, res: 10, flags: 0 }])
+    expect(pair.reap()).toMatchObject([{ userData: 1, res: 10, flags: abi.IORING_CQE_F_SOCK_NONEMPTY }])
     pair.submit((sqe) => sqe.prepRecvZc(server, 0), 2)
     const [rest] = pair.drain()
     expect([...first, ...pair.bytes(rest!)]).toEqual([...bytesOf(30)])

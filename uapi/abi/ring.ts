@@ -84,6 +84,9 @@ export const IORING_RSRC_REGISTER_SPARSE = 1 << 0
 // Provided buffers.
 export const IOU_PBUF_RING_MMAP = 1
 export const IOU_PBUF_RING_INC = 2
+/** Where a ring of buffers that the kernel provides is mapped: this, and its group shifted. */
+export const IORING_OFF_PBUF_RING = 0x8000_0000
+export const IORING_OFF_PBUF_SHIFT = 16
 
 /** In the answer to IORING_REGISTER_PROBE. */
 export const IO_URING_OP_SUPPORTED = 1 << 0

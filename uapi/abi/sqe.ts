@@ -37,6 +37,13 @@ export class Sqe {
   get off(): number {
     return getU64(this.#view, 8)
   }
+  /** The halves of `off`: the `user_data` that a message has. */
+  get offLow(): number {
+    return this.#view.getUint32(8, true)
+  }
+  get offHigh(): number {
+    return this.#view.getUint32(12, true)
+  }
   get addr(): number {
     return getU64(this.#view, 16)
   }
@@ -183,6 +190,15 @@ export class Sqe {
   }
 
   /**
+   * `io_uring_prep_send_zc(3)`: as SEND, with a second completion (IORING_CQE_F_NOTIF) when `bytes` may change again.
+   * @param zcFlags IORING_SEND_ZC_REPORT_USAGE: its `res` says whether they were copied
+   */
+  prepSendZc(fd: number, bytes: Uint8Array, flags = 0, zcFlags = 0): this {
+    this.prepRw(num.IORING_OP_SEND_ZC, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    return this.setOpFlags(flags).setIoprio(zcFlags)
+  }
+
+  /**
    * `io_uring_prep_recv(3)`: copies received bytes to `bytes`, which must stay alive until the completion.
    * @param flags MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC
    */
@@ -190,6 +206,31 @@ export class Sqe {
     this.prepRw(abi.IORING_OP_RECV, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
     this.#view.setUint32(28, flags, true)
     return this
+  }
+
+  /**
+   * `io_uring_prep_recv_multishot(3)`: a completion with F_MORE per buffer of group `bgid` that was filled.
+   * @param length most bytes of one, 0 = what the buffer holds @param limit bytes until it ends, 0 = none
+   */
+  prepRecvMultishot(fd: number, bgid: number, length = 0, flags = 0, limit = 0): this {
+    this.prepRw(abi.IORING_OP_RECV, fd, 0, length, 0).setOpFlags(flags)
+    this.setIoprio(abi.IORING_RECV_MULTISHOT).setFlags(abi.IOSQE_BUFFER_SELECT).setBufGroup(bgid)
+    this.#view.setUint32(44, limit, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_provide_buffers(3)`: `count` buffers of `length` bytes, which lie one behind the other in `bytes`.
+   * @param bid id of the first
+   */
+  prepProvideBuffers(bytes: Uint8Array, length: number, count: number, bgid: number, bid: number): this {
+    this.prepRw(num.IORING_OP_PROVIDE_BUFFERS, count, this.#addresser.addressOf(bytes), length, bid)
+    return this.setBufGroup(bgid)
+  }
+
+  /** `io_uring_prep_remove_buffers(3)` */
+  prepRemoveBuffers(count: number, bgid: number): this {
+    return this.prepRw(num.IORING_OP_REMOVE_BUFFERS, count, 0, 0, 0).setBufGroup(bgid)
   }
 
   /**
@@ -279,6 +320,33 @@ export class Sqe {
     this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, 0)
     this.#view.setUint32(28, flags, true)
     return this
+  }
+
+  /**
+   * `io_uring_prep_msg_ring(3)`: posts a completion on another ring. @param fd a `ringFd` @param len its `res`
+   * @param userData its `user_data`
+   */
+  prepMsgRing(fd: number, len: number, userData: number, flags = 0): this {
+    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_DATA, len, userData)
+    return this.setOpFlags(flags)
+  }
+
+  /** `io_uring_prep_msg_ring_cqe_flags(3)`. @param cqeFlags the `flags` of the completion */
+  prepMsgRingCqeFlags(fd: number, len: number, userData: number, flags: number, cqeFlags: number): this {
+    this.prepMsgRing(fd, len, userData, flags | num.IORING_MSG_RING_FLAGS_PASS)
+    this.#view.setUint32(44, cqeFlags, true)
+    return this
+  }
+
+  /**
+   * `io_uring_prep_msg_ring_fd(3)`: gives another ring a fixed file of this one. @param source,target slots; with
+   * IORING_FILE_INDEX_ALLOC any free one of the other ring (`io_uring_prep_msg_ring_fd_alloc(3)`)
+   * @param userData of the completion that tells the other ring, unless `flags` has IORING_MSG_RING_CQE_SKIP
+   */
+  prepMsgRingFd(fd: number, source: number, target: number, userData: number, flags = 0): this {
+    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_SEND_FD, 0, userData)
+    putU64(this.#view, 48, source)
+    return this.setTargetFixedFile(target).setOpFlags(flags)
   }
 
   /** `io_uring_sqe_set_data64(3)`. @param userData 0..2^53-1 */

@@ -3,10 +3,12 @@ import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
+import { POLLIN, POLLOUT } from '../abi/socket.ts'
 import { Sqe } from '../abi/sqe.ts'
 import type { HeldReport, IfqStats } from '../ring/ifq-info.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
+import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
@@ -36,6 +38,7 @@ export class RingContext implements RingBackend, OpenFile {
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
   readonly files: FixedFiles = new FixedFiles(this)
+  readonly buffers: BufferGroups = new BufferGroups(this)
   /** Credentials that were registered: all are the process's, so a number is all there is to them. */
   readonly personalities: Set<number> = new Set()
   /** Timeouts that count completions. */
@@ -162,7 +165,8 @@ export class RingContext implements RingBackend, OpenFile {
 
   /** mmap(2) of the ring's descriptor: memory of its own, or minus errno. @param length bytes, at most what there is */
   mmap(offset: number, length: number): Uint8Array | number {
-    const region = this.#regions.get(regionOfOffset(offset))
+    const buffers = (offset - num.IORING_OFF_PBUF_RING) / 2 ** num.IORING_OFF_PBUF_SHIFT
+    const region = this.buffers.region(buffers) ?? this.#regions.get(regionOfOffset(offset))
     if (region === undefined || length > region.length) return -EINVAL
     return region.subarray(0, length)
   }
@@ -197,6 +201,13 @@ export class RingContext implements RingBackend, OpenFile {
   /** Entering the ring would do something: completions that overflowed, or task work. */
   get hasWork(): boolean {
     return this.cq.overflown || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0
+  }
+
+  /** What poll(2) says of the ring's descriptor. */
+  pollEvents(): number {
+    const { control, sqEntries } = this.memory
+    const queued = (Atomics.load(control, RingMemory.SQ_TAIL) - Atomics.load(control, RingMemory.SQ_HEAD)) | 0
+    return (queued < sqEntries ? POLLOUT : 0) | (this.cq.used > 0 || this.hasWork ? POLLIN : 0)
   }
 
   /** Puts a request on the list of those with something to do at the next entry. */
@@ -348,6 +359,7 @@ export class RingContext implements RingBackend, OpenFile {
     if (!this.deferred) {
       this.#runWork()
       this.#runReady()
+      this.#postEvents()
     }
     this.#countTimeouts()
     return taken
@@ -364,7 +376,7 @@ export class RingContext implements RingBackend, OpenFile {
       this.#countTimeouts()
       // Polled I/O is looked for once: nothing can wake who waits for it.
       if (this.cq.used >= minComplete || (this.flags & abi.IORING_SETUP_IOPOLL) !== 0) break
-      if (work > 0 || this.#work.length > 0 || this.#ready.length > 0) continue
+      if (work > 0 || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
       if (now >= deadline) return -ETIME

@@ -8,16 +8,20 @@ import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
-import { letGo } from './files.ts'
+import { atEnd } from './copy-out.ts'
+import { letGo, type OpenFile } from './files.ts'
 import { install } from './fixed-files.ts'
-import { PollRequest } from './poll.ts'
+import { msgRing } from './msg-ring.ts'
+import { PollRequest, RingPollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
+import { RecvSelectRequest } from './recv-select.ts'
 import { RecvZcRequest } from './recv-zc.ts'
 import { Request } from './request.ts'
+import { noticeOf, SendRequest, SendSelectRequest, SendZcRequest } from './send.ts'
 import { readSockaddr, sockaddrBytes } from './sockaddr.ts'
 import { Socket } from './socket.ts'
 import { socketCommand } from './socket-options.ts'
-import { AcceptRequest, ConnectRequest, SendRequest } from './socket-requests.ts'
+import { AcceptRequest, ConnectRequest } from './socket-requests.ts'
 import { removeTimeout, TimeoutRequest, timeoutOf } from './timeout.ts'
 
 /** A request that is complete when it has been looked at. */
@@ -54,13 +58,25 @@ export function execute(context: RingContext, sqe: Sqe): void {
       withSocket(context, sqe, (socket) => send(context, sqe, socket))
       break
     case abi.IORING_OP_POLL_ADD:
-      withSocket(context, sqe, (socket) => start(new PollRequest(context, sqe, socket), true))
+      withFile(context, sqe, (file) => poll(context, sqe, file))
+      break
+    case num.IORING_OP_SEND_ZC:
+      sendZc(context, sqe)
+      break
+    case num.IORING_OP_PROVIDE_BUFFERS:
+      reply(context, sqe, context.buffers.provide(sqe))
+      break
+    case num.IORING_OP_REMOVE_BUFFERS:
+      reply(context, sqe, context.buffers.remove(sqe))
+      break
+    case num.IORING_OP_MSG_RING:
+      withFile(context, sqe, (file) => reply(context, sqe, msgRing(context, sqe, file)))
       break
     case abi.IORING_OP_RECV:
       withSocket(context, sqe, (socket) => recv(context, sqe, socket))
       break
     case abi.IORING_OP_URING_CMD:
-      withSocket(context, sqe, (socket) => reply(context, sqe, socketCommand(context, sqe, socket)))
+      withFile(context, sqe, (file) => reply(context, sqe, command(context, sqe, file)))
       break
     case abi.IORING_OP_SHUTDOWN:
       withSocket(context, sqe, (socket) => reply(context, sqe, shutdown(sqe, socket)))
@@ -93,12 +109,32 @@ function nop(context: RingContext, sqe: Sqe): void {
   context.complete(new ImmediateRequest(context, sqe), res, 0, extra)
 }
 
+function withFile(context: RingContext, sqe: Sqe, serve: (file: OpenFile) => void): void {
+  const file = context.fileOf(sqe)
+  if (file === null) reply(context, sqe, -errno.EBADF)
+  else serve(file)
+}
+
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
   const file = context.fileOf(sqe)
   if (file?.kind === 'socket') serve(file as Socket)
   else if (file === null) reply(context, sqe, -errno.EBADF)
   // Sockets of other protocols receive nothing here (kernel record point 18).
   else reply(context, sqe, file.isSocket === true ? -errno.EPROTONOSUPPORT : -errno.ENOTSOCK)
+}
+
+function poll(context: RingContext, sqe: Sqe, file: OpenFile): void {
+  if (file.kind === 'socket') start(new PollRequest(context, sqe, file as Socket), true)
+  else if (file.kind === 'ring') start(new RingPollRequest(context, sqe, file as RingContext), true)
+  // What has no poll of its own is always ready, as vfs_poll() has it.
+  else reply(context, sqe, sqe.opFlags & (sock.POLLIN | sock.POLLOUT))
+}
+
+function command(context: RingContext, sqe: Sqe, file: OpenFile): number {
+  // No command of a socket can be polled for.
+  const polled = (context.flags & abi.IORING_SETUP_IOPOLL) !== 0
+  if (file.kind !== 'socket' || polled) return -errno.EOPNOTSUPP
+  return socketCommand(context, sqe, file as Socket)
 }
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
@@ -243,14 +279,38 @@ function recvZc(context: RingContext, sqe: Sqe, socket: Socket): void {
 }
 
 function send(context: RingContext, sqe: Sqe, socket: Socket): void {
-  // No bytes are read, so no address is needed.
-  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
-  if (bytes === null) {
-    reply(context, sqe, -errno.EFAULT)
+  const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    start(new SendSelectRequest(context, sqe, socket), !dontWait)
     return
   }
-  const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
-  start(new SendRequest(context, sqe, socket, bytes), !dontWait)
+  const bytes = bytesOf(context, sqe)
+  if (bytes === null) reply(context, sqe, -errno.EFAULT)
+  else start(new SendRequest(context, sqe, socket, bytes), !dontWait)
+}
+
+/** Errors, too, are followed by the notification. */
+function sendZc(context: RingContext, sqe: Sqe): void {
+  const file = context.fileOf(sqe)
+  // There are no registered buffers.
+  const fixed = (sqe.ioprio & num.IORING_RECVSEND_FIXED_BUF) !== 0
+  const bytes = fixed ? null : bytesOf(context, sqe)
+  if (file?.kind === 'socket' && bytes !== null) {
+    const socket = file as Socket
+    const dontWait = socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0
+    start(new SendZcRequest(context, sqe, socket, bytes), !dontWait)
+    return
+  }
+  let error = errno.EFAULT
+  if (file?.kind !== 'socket') error = file === null ? errno.EBADF : errno.ENOTSOCK
+  const request = new ImmediateRequest(context, sqe)
+  context.complete(request, -error, abi.IORING_CQE_F_MORE)
+  context.postLater(request, noticeOf(sqe), num.IORING_CQE_F_NOTIF)
+}
+
+/** What an entry sends. No bytes are read where there are none, so no address is needed. */
+function bytesOf(context: RingContext, sqe: Sqe): Uint8Array | null {
+  return sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
 }
 
 function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
@@ -259,12 +319,27 @@ function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
     reply(context, sqe, -errno.EOPNOTSUPP)
     return
   }
-  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
-  if (bytes === null) {
-    reply(context, sqe, -errno.EFAULT)
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    startReceive(new RecvSelectRequest(context, sqe, socket), sqe)
     return
   }
-  start(new RecvRequest(context, sqe, socket, bytes), true)
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.writable(sqe.addr, sqe.len)
+  if (bytes === null) reply(context, sqe, -errno.EFAULT)
+  else startReceive(new RecvRequest(context, sqe, socket, bytes), sqe)
+}
+
+/** With POLL_FIRST the socket is not looked at before there is something to be read. */
+function startReceive(request: RecvRequest | RecvSelectRequest, sqe: Sqe): void {
+  const { context, socket } = request
+  const { tcb } = socket
+  if ((sqe.ioprio & abi.IORING_RECVSEND_POLL_FIRST) === 0 || tcb === null) {
+    start(request, true)
+    return
+  }
+  context.track(request)
+  request.wait()
+  if (tcb.rcv.head >= 0 || atEnd(socket, tcb)) context.schedule(request)
+  else if (socket.nonBlocking || (sqe.opFlags & sock.MSG_DONTWAIT) !== 0) request.finish(-errno.EAGAIN)
 }
 
 function shutdown(sqe: Sqe, socket: Socket): number {

@@ -3,7 +3,8 @@ import { IORING_POLL_ADD_MULTI } from '../abi/constants.ts'
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
-import { type Request, SocketRequest } from './request.ts'
+import type { OpenFile } from './files.ts'
+import { Request, SocketRequest } from './request.ts'
 import type { Socket } from './socket.ts'
 
 /** IORING_OP_POLL_ADD, once or multishot: completes with the events that are true, as poll(2) would give them. */
@@ -26,6 +27,43 @@ export class PollRequest extends SocketRequest {
     if (events === 0) return
     const ends = !this.#multishot || (events & (POLLERR | POLLHUP)) !== 0
     if (ends || !this.context.postMore(this, events, 0)) this.finish(events)
+  }
+}
+
+/** POLL_ADD on a ring's descriptor: completions are there, or entering that ring would bring some. */
+export class RingPollRequest extends Request {
+  readonly #ring: RingContext
+  readonly #events: number
+  /** It may go on once: what a ring wakes ends, or two that watch each other would never rest (EPOLL_URING_WAKE). */
+  #goesOn: boolean
+
+  constructor(context: RingContext, sqe: Sqe, ring: RingContext) {
+    super(context, sqe)
+    this.#ring = ring
+    this.#events = sqe.opFlags
+    this.#goesOn = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
+  }
+
+  override get file(): OpenFile {
+    return this.#ring
+  }
+
+  wait(): void {
+    this.#ring.cq.pollers.push(this)
+  }
+
+  override run(): void {
+    const events = this.#ring.pollEvents() & this.#events
+    const goesOn = this.#goesOn
+    this.#goesOn = false
+    if (events === 0) return
+    if (!goesOn || !this.context.postMore(this, events, 0)) this.finish(events)
+  }
+
+  override detach(): void {
+    const { pollers } = this.#ring.cq
+    const at = pollers.indexOf(this)
+    if (at >= 0) pollers.splice(at, 1)
   }
 }
 

@@ -176,7 +176,7 @@ const OPCODES: readonly (Opcode | undefined)[] = tabulate([
   [abi.IORING_OP_LINK_TIMEOUT, { prepare: timeout }],
   [abi.IORING_OP_CONNECT, { prepare: sockaddr }],
   [abi.IORING_OP_CLOSE, { prepare: close }],
-  [abi.IORING_OP_SEND, { ioprio: true, prepare: send }],
+  [abi.IORING_OP_SEND, { ioprio: true, bufferSelect: true, prepare: send }],
   [abi.IORING_OP_RECV, { ioprio: true, bufferSelect: true, prepare: recv }],
   [num.IORING_OP_PROVIDE_BUFFERS, { iopoll: true, prepare: provideBuffers }],
   [num.IORING_OP_REMOVE_BUFFERS, { iopoll: true, prepare: removeBuffers }],

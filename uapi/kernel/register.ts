@@ -37,6 +37,12 @@ export function register(
       return updateFiles2(context, arg, nrArgs)
     case num.IORING_REGISTER_FILE_ALLOC_RANGE:
       return fileAllocRange(context, arg, nrArgs)
+    case num.IORING_REGISTER_PBUF_RING:
+      return context.buffers.register(arg, nrArgs)
+    case num.IORING_UNREGISTER_PBUF_RING:
+      return context.buffers.unregister(arg, nrArgs)
+    case num.IORING_REGISTER_PBUF_STATUS:
+      return context.buffers.status(arg, nrArgs)
     case num.IORING_REGISTER_ENABLE_RINGS:
       return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:

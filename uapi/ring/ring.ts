@@ -1,5 +1,6 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import type { Census } from '../../stack/memory/page-pool.ts'
+import { BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
 import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
@@ -8,6 +9,7 @@ import type { SyncCancelReg } from '../abi/requests.ts'
 import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { ZcrxCtrl } from '../abi/structs.ts'
+import { BufRing } from './buf-ring.ts'
 import { Cqe } from './cqe.ts'
 import { type AreaSource, areaReg, type Ifq, type IfqRequest, importIfq, registerIfq } from './ifq.ts'
 import type { HeldReport, IfqStats } from './ifq-info.ts'
@@ -360,6 +362,41 @@ export class Ring {
     range.off = offset
     range.len = length
     return this.#register(num.IORING_REGISTER_FILE_ALLOC_RANGE, range.bytes, 0)
+  }
+
+  /**
+   * `io_uring_setup_buf_ring(3)`: a ring of provided buffers, in memory of its own. Minus errno when it is refused.
+   * @param entries a power of two below 65536 @param bgid group, for `Sqe.setBufGroup` @param flags IOU_PBUF_RING_*
+   */
+  setupBufRing(entries: number, bgid: number, flags = 0): BufRing | number {
+    const reg = new BufReg(new Uint8Array(BufReg.SIZE))
+    const bytes = Math.max(1, Math.min(entries, 65_536)) * BUF_SIZE
+    let memory: Uint8Array | number = new Uint8Array(new SharedArrayBuffer(bytes))
+    reg.ringEntries = entries
+    reg.bgid = bgid
+    reg.flags = flags
+    const maps = (flags & num.IOU_PBUF_RING_MMAP) !== 0
+    if (!maps) reg.ringAddr = this.#backend.addressOf(memory)
+    const result = this.#register(num.IORING_REGISTER_PBUF_RING, reg.bytes, 1)
+    if (result < 0) return result
+    const offset = num.IORING_OFF_PBUF_RING + bgid * 2 ** num.IORING_OFF_PBUF_SHIFT
+    if (maps) memory = this.#backend.mmap(offset, bytes)
+    return typeof memory === 'number' ? memory : new BufRing(this.#backend, memory, entries, bgid)
+  }
+
+  /** `io_uring_free_buf_ring(3)`: 0 or minus errno. */
+  freeBufRing(bufRing: BufRing): number {
+    const reg = new BufReg(new Uint8Array(BufReg.SIZE))
+    reg.bgid = bufRing.bgid
+    return this.#register(num.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)
+  }
+
+  /** `io_uring_buf_ring_head(3)`: how many buffers the kernel has taken, modulo 65536, or minus errno. */
+  bufRingHead(bgid: number): number {
+    const status = new BufStatus(new Uint8Array(BufStatus.SIZE))
+    status.bufGroup = bgid
+    const result = this.#register(num.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)
+    return result < 0 ? result : status.head
   }
 
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */

@@ -1,0 +1,140 @@
+import type { Stack } from '../../stack/stack.ts'
+import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
+import type { Tcb } from '../../stack/tcp/tcb.ts'
+import { IORING_CQE_F_MORE } from '../abi/constants.ts'
+import { EFAULT, ENOBUFS, ENOTCONN, EPIPE } from '../abi/errno.ts'
+import {
+  IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUF_MORE,
+  IORING_CQE_F_BUFFER,
+  IORING_CQE_F_NOTIF,
+  IORING_NOTIF_USAGE_ZC_COPIED,
+  IORING_SEND_ZC_REPORT_USAGE,
+} from '../abi/ring.ts'
+import { MSG_OOB, MSG_WAITALL } from '../abi/socket.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import type { RingContext } from './context.ts'
+import { type Request, SocketRequest } from './request.ts'
+import type { Socket } from './socket.ts'
+
+/** What sends wait for in common: their turn, and a connection that takes bytes. */
+abstract class Sending extends SocketRequest {
+  protected readonly urgent: boolean
+  /** MSG_WAITALL: it goes on until all bytes are taken. */
+  protected readonly all: boolean
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+    super(context, sqe, socket)
+    this.urgent = (sqe.opFlags & MSG_OOB) !== 0
+    this.all = (sqe.opFlags & MSG_WAITALL) !== 0
+  }
+
+  protected override queue(): Request[] {
+    return this.socket.writers
+  }
+
+  /** The connection takes bytes, and it is this request's turn. */
+  protected abstract send(stack: Stack, tcb: Tcb): void
+
+  override run(): void {
+    const { tcb, stack, writeShut } = this.socket
+    if (tcb === null || stack === null) {
+      this.finish(-ENOTCONN)
+      return
+    }
+    if (tcb.state === CLOSED) {
+      // The error that ended the connection once, as sk_stream_error() has it.
+      this.finish(-(this.socket.takeError() || EPIPE))
+      return
+    }
+    if (writeShut) {
+      this.finish(-EPIPE)
+      return
+    }
+    const opening = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
+    if (opening && !tcb.fastOpened) return
+    if (!opening && tcb.state !== ESTABLISHED && tcb.state !== CLOSE_WAIT) {
+      this.finish(-EPIPE)
+      return
+    }
+    // Sends of one socket complete in the order they were submitted in.
+    if (this.socket.writers[0] === this) this.send(stack, tcb)
+  }
+
+  override detach(): void {
+    super.detach()
+    const next = this.socket.writers[0]
+    if (next !== undefined) next.context.schedule(next)
+  }
+}
+
+/** IORING_OP_SEND: completes with the bytes the send buffer took; waits while it takes none. */
+export class SendRequest extends Sending {
+  readonly #bytes: Uint8Array
+  #done = 0
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+    super(context, sqe, socket)
+    this.#bytes = bytes
+  }
+
+  override failedWith(res: number): boolean {
+    return res < 0 || (this.all && res < this.#bytes.length)
+  }
+
+  protected override send(stack: Stack, tcb: Tcb): void {
+    this.#done += stack.tcp.send(tcb, this.#bytes, this.#done, stack.clock.now(), this.urgent)
+    if (this.#done === this.#bytes.length || (this.#done > 0 && !this.all)) this.finish(this.#done)
+  }
+
+  /** What was taken is told, whatever keeps the rest from it. */
+  override finish(res: number, flags = 0): void {
+    super.finish(res < 0 && this.#done > 0 ? this.#done : res, flags)
+  }
+}
+
+/** IORING_OP_SEND with IOSQE_BUFFER_SELECT: what it sends is the next buffer of a group when it is its turn. */
+export class SendSelectRequest extends Sending {
+  readonly #groupId: number
+  readonly #most: number
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+    super(context, sqe, socket)
+    this.#groupId = sqe.bufGroup
+    this.#most = sqe.len
+  }
+
+  protected override send(stack: Stack, tcb: Tcb): void {
+    const group = this.context.buffers.get(this.#groupId)
+    const selection = group?.peek(this.#most) ?? null
+    if (group === null || selection === null) this.finish(-ENOBUFS)
+    else if (selection.bytes === null) this.finish(-EFAULT)
+    else {
+      const taken = stack.tcp.send(tcb, selection.bytes, 0, stack.clock.now(), this.urgent)
+      if (taken === 0 && selection.bytes.length > 0) return
+      const id = (selection.id << IORING_CQE_BUFFER_SHIFT) | IORING_CQE_F_BUFFER
+      this.finish(taken, group.commit(taken) ? id | IORING_CQE_F_BUF_MORE : id)
+    }
+  }
+}
+
+/** IORING_OP_SEND_ZC: a SEND, and a notification when its bytes are not needed any more. They were copied: that is at once. */
+export class SendZcRequest extends SendRequest {
+  readonly #notice: number
+
+  constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+    super(context, sqe, socket, bytes)
+    this.#notice = noticeOf(sqe)
+  }
+
+  override finish(res: number): void {
+    if (this.finished) return
+    super.finish(res, IORING_CQE_F_MORE)
+    this.context.postLater(this, this.#notice, IORING_CQE_F_NOTIF)
+  }
+}
+
+/** `res` of a SEND_ZC's notification. */
+export function noticeOf(sqe: Sqe): number {
+  return (sqe.ioprio & IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : IORING_NOTIF_USAGE_ZC_COPIED
+}
