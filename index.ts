@@ -17,10 +17,11 @@ export type { Chunk, Connection } from './uapi/connection.ts'
 export { type DeviceSpec, openDevice, parseDevice } from './uapi/device.ts'
 export { Host, type HostOptions } from './uapi/host.ts'
 export { Kernel, type KernelOptions } from './uapi/kernel/kernel.ts'
-export type { IfqStats } from './uapi/kernel/zcrx.ts'
 export { Cqe } from './uapi/ring/cqe.ts'
+export type { AreaSource, EventRequest, Ifq, IfqRequest } from './uapi/ring/ifq.ts'
+export type { HeldReport, Holder, IfqStats } from './uapi/ring/ifq-info.ts'
 export { RefillQueue } from './uapi/ring/refill-queue.ts'
-export { type EventRequest, type Ifq, type IfqRequest, Ring, type RingParams } from './uapi/ring/ring.ts'
+export { Ring, type RingParams } from './uapi/ring/ring.ts'
 export {
   type ConnectionHandler,
   createServer,

@@ -34,6 +34,7 @@ export class ReplayNic implements Nic {
   readonly sideMemory = null
   readonly txMemory = new Uint8Array(64 * 256)
   readonly txSlotBytes = 256
+  readonly gone = false
   readonly info: NicInfo = {
     driver: 'replay',
     mode: 'replay',

@@ -108,6 +108,8 @@ export class NicStats {
 
 export interface Nic {
   readonly info: NicInfo
+  /** The device went away (an interface was deleted): nothing comes or goes any more, whatever is asked for. */
+  readonly gone: boolean
   /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place payloads. */
   readonly sideMemory: Uint8Array | null
   /** Memory the transmit slots lie in. Valid between `attach` and `detach`. */

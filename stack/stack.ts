@@ -145,9 +145,12 @@ export class Stack {
     return this.#wheel.nextDeadline()
   }
 
-  /** Restarts the queue over an application's area. Data received before stays readable. @throws NicError */
-  provide(memory: NicMemory): PagePool {
-    return this.memory.restart(memory)
+  /**
+   * Restarts the queue over an application's area. Data received before stays readable.
+   * @param owner whoever registered the area; null for the stack's own memory @throws NicError
+   */
+  provide(memory: NicMemory, owner: object | null = null): PagePool {
+    return this.memory.restart(memory, owner)
   }
 
   /** Where the niovs of a pool (the current one) are. */

@@ -4,17 +4,33 @@ import { allocatePages } from '../driver/native/memory.ts'
 import type { NicMemory } from '../driver/nic.ts'
 
 const PAGE = 4096
+/** Bytes of a huge page. */
+export const HUGE_PAGE = 2 << 20
 /** Offsets in an area fit 32 bits. */
 const MAX_AREA = 2 ** 32 - PAGE
 /** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
 export const AREA_TAIL_BYTES = 1 << 20
+
+const huge = new WeakSet<ArrayBufferLike>()
+
+export interface AreaOptions {
+  /**
+   * Huge pages, which buffers larger than a page need (`rxBufLen`): reserved ones (`vm.nr_hugepages`) with the addon. Without it
+   * memory that is huge in name: no driver then cares.
+   */
+  readonly huge?: boolean
+}
 
 /**
  * Page-aligned memory for an area, zeroed, with room behind it (in the same buffer) for the frames a driver sends. From
  * the addon where it is built, else a shared `WebAssembly.Memory`.
  * @param bytes rounded up to whole pages @throws ArgumentError, NicError
  */
-export function allocateArea(bytes: number, tailBytes: number = AREA_TAIL_BYTES): Uint8Array {
+export function allocateArea(
+  bytes: number,
+  tailBytes: number = AREA_TAIL_BYTES,
+  options: AreaOptions = {},
+): Uint8Array {
   if (!Number.isInteger(bytes) || bytes < PAGE || bytes > MAX_AREA) {
     throw new ArgumentError(
       `an area of ${bytes} bytes is not possible`,
@@ -23,11 +39,22 @@ export function allocateArea(bytes: number, tailBytes: number = AREA_TAIL_BYTES)
   }
   const area = Math.ceil(bytes / PAGE) * PAGE
   const total = area + Math.ceil(tailBytes / PAGE) * PAGE
-  return new Uint8Array(allocate(total), 0, area)
+  const buffer = allocate(total, options.huge ?? false)
+  if (options.huge === true) markHuge(buffer)
+  return new Uint8Array(buffer, 0, area)
 }
 
-function allocate(total: number): ArrayBuffer | SharedArrayBuffer {
-  if (nativeOrNull() !== null) return allocatePages(total).buffer
+/** The memory consists of huge pages, or counts as if it did. */
+export function markHuge(buffer: ArrayBufferLike): void {
+  huge.add(buffer)
+}
+
+export function isHuge(buffer: ArrayBufferLike): boolean {
+  return huge.has(buffer)
+}
+
+function allocate(total: number, huge: boolean): ArrayBuffer | SharedArrayBuffer {
+  if (nativeOrNull() !== null) return allocatePages(total, { huge }).buffer
   const pages = Math.ceil(total / 65_536)
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     .buffer as unknown as SharedArrayBuffer

@@ -2,8 +2,8 @@ import { ZcrxError } from '../driver/errors.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
+import { sockaddrOf } from './abi/sockaddr.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { sockaddrOf } from './abi/structs.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 
 export interface ConnectOptions extends EngineOptions {

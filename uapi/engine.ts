@@ -8,7 +8,8 @@ import { errnoName } from './abi/errno.ts'
 import { allocateArea } from './area.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
-import { type Ifq, Ring } from './ring/ring.ts'
+import type { Ifq } from './ring/ifq.ts'
+import { Ring } from './ring/ring.ts'
 
 /** Of an engine that was not told. */
 const DEFAULT_AREA_BYTES = 64 << 20

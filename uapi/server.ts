@@ -3,6 +3,7 @@ import type { Nic } from '../driver/nic.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
+import { sockaddrOf } from './abi/sockaddr.ts'
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -14,9 +15,9 @@ import {
   TCP_USER_TIMEOUT,
 } from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { sockaddrOf } from './abi/structs.ts'
 import { Connection } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
+import type { IfqStats } from './ring/ifq-info.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id. */
 const SETUP = 1
@@ -129,24 +130,24 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   stats(): ServerStats {
-    const { stack, kernel } = this.#engine.host
-    const ifq = kernel.ifqs[0]?.stats ?? this.#finalStats
+    const { stack } = this.#engine.host
+    const ifq = this.#finalStats ?? this.#engine.ifq.stats()
     return {
       connections: this.#accepted,
-      zeroCopiedBytes: ifq?.zeroCopiedBytes ?? 0,
-      copiedBytes: (ifq?.copiedBytes ?? 0) + stack.counters.copiedBytes + stack.counters.packedBytes,
-      completions: ifq?.completions ?? 0,
+      zeroCopiedBytes: ifq.zeroCopiedBytes,
+      copiedBytes: ifq.copiedBytes + stack.counters.copiedBytes + stack.counters.packedBytes,
+      completions: ifq.completions,
       frames: stack.counters.rxFrames,
       drops: stack.drops(),
       tcp: { ...stack.counters },
     }
   }
-  #finalStats: { zeroCopiedBytes: number; copiedBytes: number; completions: number } | null = null
+  #finalStats: IfqStats | null = null
 
   /** Where the area's buffers are. */
   census(): Census {
-    const ifq = this.#engine.host.kernel.ifqs[0]
-    return ifq?.census() ?? { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+    if (!this.#engine.closed) return this.#engine.ifq.census()
+    return { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
   }
 
   /** Closes every connection and gives queue and memory back. Statistics stay readable. */
@@ -158,10 +159,9 @@ export class Server implements AsyncIterable<Connection> {
     this.#engine.turnNow()
     this.#engine.turnNow()
     // Nobody will send the rest of their data: the NIC goes away. A reset says so.
-    const { kernel, stack } = this.#engine.host
+    const { stack } = this.#engine.host
     for (const tcb of [...stack.tcp]) if (tcb.snd.buffered > 0) stack.tcp.abort(tcb)
-    const ifq = kernel.ifqs[0]
-    this.#finalStats = ifq === undefined ? null : { ...ifq.stats }
+    this.#finalStats = { ...this.#engine.ifq.stats() }
     this.#engine.close()
     for (const connection of this.#connections) connection?.ended(ECANCELED)
     for (const resolve of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })

@@ -20,6 +20,8 @@ let nextIfIndex = 1
 /** One end of a `MemoryLink`: writes arriving frames into the chunks it was given, as a NIC's DMA would. */
 export class MemoryNic implements Nic {
   readonly info: NicInfo
+  /** Set it to take the device away. */
+  gone = false
   readonly sideMemory: Uint8Array | null
   readonly txMemory: Uint8Array
   readonly txSlotBytes: number

@@ -1,6 +1,7 @@
 // Page-aligned memory as ArrayBuffers: anonymous, huge pages, memfd, and the kernel's rings.
 #include "addon.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -61,11 +62,36 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
   return MappedBuffer(info.Env(), address, length);
 }
 
+// One mapping of both, so that a queue can be given frames of either.
+Napi::Value MapDescriptor(const Napi::CallbackInfo& info) {
+  const int fd = static_cast<int>(Integer(info, 0, "fd", 0, 2147483647.0));
+  const size_t bytes = static_cast<size_t>(Integer(info, 1, "bytes", 1, kLargest));
+  const size_t tail = static_cast<size_t>(Integer(info, 2, "tailBytes", 0, kLargest));
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  // A file cut short under a mapping kills who touches it.
+  const int seals = fcntl(fd, F_GET_SEALS);
+  const bool sealed = seals < 0 || (seals & F_SEAL_SHRINK) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0;
+  const off_t size = lseek(fd, 0, SEEK_END);
+  if (!sealed || bytes % page != 0 || tail % page != 0 || size < static_cast<off_t>(bytes)) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
+  void* whole = mmap(nullptr, bytes + tail, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (whole == MAP_FAILED) return Result(info.Env(), -1);
+  if (mmap(whole, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    const int why = errno;
+    munmap(whole, bytes + tail);
+    errno = why;
+    return Result(info.Env(), -1);
+  }
+  return MappedBuffer(info.Env(), whole, bytes + tail);
+}
+
 Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
   const std::string name = Text(info, 0, "name", 249);
   const size_t length = static_cast<size_t>(Integer(info, 1, "bytes", 1, kLargest));
   const bool huge = Flag(info, 2, "huge");
-  const int fd = memfd_create(name.c_str(), MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0u));
+  const int fd = memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0u));
   if (fd >= 0 && ftruncate(fd, static_cast<off_t>(length)) < 0) {
     const int why = errno;
     ::close(fd);
@@ -115,6 +141,7 @@ Napi::Value MappedBuffer(Napi::Env env, void* address, size_t length) {
 
 void InitMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("mapMemory", Napi::Function::New(env, MapMemory, "mapMemory"));
+  exports.Set("mapDescriptor", Napi::Function::New(env, MapDescriptor, "mapDescriptor"));
   exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd, "createMemfd"));
   exports.Set("release", Napi::Function::New(env, Release, "release"));
   exports.Set("addressOf", Napi::Function::New(env, AddressOf, "addressOf"));

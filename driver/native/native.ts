@@ -23,6 +23,13 @@ export interface Native {
   /** A memfd of `bytes`, which another process can map (memfd_create(2)). Returns the descriptor. */
   createMemfd(name: string, bytes: number, huge: boolean): number
   /**
+   * A descriptor's memory from its start, shared, with private zeroed memory behind it, in one mapping. A memfd is sealed
+   * against shrinking first: what is mapped must not vanish. `-EINVAL` when the file is shorter than `bytes` or can't be kept from
+   * shrinking.
+   * @param bytes,tailBytes whole pages; `bytes` at least one
+   */
+  mapDescriptor(fd: number, bytes: number, tailBytes: number): ArrayBuffer | number
+  /**
    * Puts private zero pages in the place of a mapping made by `mapMemory` or `xskMapRing`: what was mapped is let go at
    * once (a mapped ring keeps its socket, and the socket its queue), and views that are still about stay valid.
    * `-EINVAL` unless `mapping` covers exactly one such mapping.

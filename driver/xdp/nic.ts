@@ -4,7 +4,7 @@ import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '
 import { XdpHook, type XdpHookHandle, type XdpMode } from './hook.ts'
 import { ReceivePath } from './receive.ts'
 import { type BindMode, openSocket, type RingSizes, XskSocket } from './socket.ts'
-import { inNamespace, interfaceDown, linkInfo } from './system.ts'
+import { ERRNO, inNamespace, interfaceDown, linkInfo } from './system.ts'
 import { TransmitPath } from './transmit.ts'
 
 export interface XdpNicOptions {
@@ -80,10 +80,12 @@ export class XdpNic implements Nic {
   /** Outlives a restart of the queue: who waits for frames waits for those of the next memory too. */
   #armed: (() => void) | null = null
   readonly #fire = (): void => {
+    this.#askWhyWoken()
     const callback = this.#armed
     this.#armed = null
     callback?.()
   }
+  #gone = false
 
   /**
    * Takes the XDP hook of the interface. Nothing is redirected before `attach` and `steer` or `claim`.
@@ -122,6 +124,10 @@ export class XdpNic implements Nic {
     return this.#info
   }
 
+  get gone(): boolean {
+    return this.#gone
+  }
+
   get txMemory(): Uint8Array {
     return this.#txMemory
   }
@@ -143,7 +149,7 @@ export class XdpNic implements Nic {
     const start = (): XskSocket => this.#start(hook, umem, chunkSize)
     const socket = this.#socket === null ? start() : hook.restarting(start)
     this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
-    const kick = (): number => socket.kickTx()
+    const kick = (): number => this.#notice(socket.kickTx())
     this.#transmit = new TransmitPath(
       socket.tx,
       socket.completion,
@@ -230,17 +236,19 @@ export class XdpNic implements Nic {
 
   wait(timeoutMs: number): boolean {
     const receive = this.#receive
-    if (receive === null || this.#socket === null) {
+    // The descriptor of a deleted interface is ready for ever.
+    if (receive === null || this.#socket === null || this.#gone) {
       if (Number.isFinite(timeoutMs)) this.#native.poll(-1, 0, timeoutMs)
       return false
     }
     if (!receive.pending()) this.#socket.wait(timeoutMs)
+    this.#askWhyWoken()
     return receive.pending()
   }
 
   arm(callback: (() => void) | null): void {
     this.#armed = callback
-    this.#socket?.arm(callback === null ? null : this.#fire)
+    this.#socket?.arm(callback === null || this.#gone ? null : this.#fire)
   }
 
   stats(): NicStats {
@@ -263,6 +271,16 @@ export class XdpNic implements Nic {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** A descriptor that is ready without a frame has an error to tell: of a deleted interface, that its socket is unbound. */
+  #askWhyWoken(): void {
+    if (this.#receive?.pending() === false && this.#socket !== null) this.#notice(this.#socket.kickRx())
+  }
+
+  #notice(status: number): number {
+    if (status === -ERRNO.ENXIO) this.#gone = true
+    return status
   }
 
   /** Those since the last attach; `#counters` has what was before. */

@@ -104,9 +104,9 @@ export class XskSocket {
     return this.#native.xskKickTx(this.fd)
   }
 
-  /** The kernel looks at the fill ring. */
-  kickRx(): void {
-    this.#native.xskKickRx(this.fd)
+  /** The kernel looks at the fill ring. 0 or a negative errno. */
+  kickRx(): number {
+    return this.#native.xskKickRx(this.fd)
   }
 
   /** Blocks until a frame waits or the time is over; may return early. */

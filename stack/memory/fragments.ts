@@ -9,7 +9,7 @@ export class Fragments {
   offset: Uint32Array
   length: Uint32Array
   /** Id of the pool. */
-  pool: Uint8Array
+  pool: Uint16Array
   next: Int32Array
   /** Nodes in use. */
   used = 0
@@ -22,7 +22,7 @@ export class Fragments {
     this.pools = pools
     this.offset = new Uint32Array(capacity)
     this.length = new Uint32Array(capacity)
-    this.pool = new Uint8Array(capacity)
+    this.pool = new Uint16Array(capacity)
     this.next = new Int32Array(capacity)
   }
 
@@ -123,7 +123,7 @@ export class Fragments {
     const capacity = this.next.length * 2
     const offset = new Uint32Array(capacity)
     const length = new Uint32Array(capacity)
-    const pool = new Uint8Array(capacity)
+    const pool = new Uint16Array(capacity)
     const next = new Int32Array(capacity)
     offset.set(this.offset)
     length.set(this.length)

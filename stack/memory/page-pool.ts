@@ -32,9 +32,15 @@ export class PagePool {
   userOut = 0
   /** No NIC fills from this pool any more; it ends when its last niov is free. */
   retired = false
+  /** Whoever registered the area: its data is for nobody else. Null for the stack's own memory. */
+  readonly owner: object | null
+  /** The area's number among those of its owner. */
+  readonly areaId: number
 
-  constructor(id: number, memory: NicMemory) {
+  constructor(id: number, memory: NicMemory, owner: object | null = null, areaId = 0) {
     this.id = id
+    this.owner = owner
+    this.areaId = areaId
     this.memory = memory
     this.bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.words = new Uint32Array(memory.buffer, memory.areaOffset, memory.areaLength >>> 2)

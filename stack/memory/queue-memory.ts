@@ -4,7 +4,7 @@ import { type Census, PagePool, takeCensus } from './page-pool.ts'
 /** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
 export const FILL_MARGIN = 512
 /** Most pools alive at once: the current one and those that wait for their last niov. */
-const MAX_POOLS = 255
+const MAX_POOLS = 65_535
 
 /**
  * The memory behind one receive queue: the pool it is filled from now, and earlier pools whose niovs are still referenced.
@@ -16,7 +16,7 @@ export class QueueMemory {
   /** The pool the NIC fills from. */
   pool: PagePool
   /** Most bytes of a frame that one chunk takes. */
-  readonly chunkPayload: number
+  chunkPayload = 0
   readonly ringPackets: number
   /**
    * Niovs that no window promises: room for ACKs, RSTs, ARP and window probes, so that they always find a buffer.
@@ -39,18 +39,17 @@ export class QueueMemory {
 
   constructor(nic: Nic, memory: NicMemory) {
     this.#nic = nic
-    this.chunkPayload = nic.info.chunkPayload
     this.ringPackets = nic.info.ringPackets
-    this.pool = this.#begin(memory)
+    this.pool = this.#begin(memory, null)
     this.fillNic()
   }
 
   /** Restarts the queue over other memory. Returns the new pool. @throws NicError and goes on with the old memory */
-  restart(memory: NicMemory): PagePool {
+  restart(memory: NicMemory, owner: object | null = null): PagePool {
     const old = this.pool
     const held = this.#heldChunks(old)
     try {
-      this.pool = this.#begin(memory)
+      this.pool = this.#begin(memory, owner)
       old.retired = true
     } catch (error) {
       // A refused restart may have stopped the queue.
@@ -107,11 +106,12 @@ export class QueueMemory {
     return takeCensus(pool, pool === this.pool ? this.#nic.chunksHeld() : 0)
   }
 
-  #begin(memory: NicMemory): PagePool {
+  #begin(memory: NicMemory, owner: object | null): PagePool {
     const id = this.#freeId()
-    const pool = new PagePool(id, memory)
+    const pool = new PagePool(id, memory, owner)
     this.#nic.attach(memory)
     this.pools[id] = pool
+    this.chunkPayload = this.#nic.info.chunkPayload
     this.reserve = Math.min(64, pool.total >>> 2)
     // Above the reserve, so that packing begins before there is nothing left to pack into.
     this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)

@@ -175,12 +175,8 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   const { setup } = scenario
   const name = scenario.name.replace(/^[^.]*\./, '')
   const found = CASES.map((one) => ({ one, match: one.name.exec(name) })).find(({ match }) => match !== null)
-  for (const [text, { index, dma }] of Object.entries(INTERFACES)) {
-    if (text !== '')
-      (play.machine.kernel as unknown as { interfaces?: Map<number, { dma: boolean }> }).interfaces?.set(
-        index,
-        { dma },
-      )
+  for (const { index, dma } of Object.values(INTERFACES)) {
+    play.machine.kernel.interfaces.set(index, { dma })
   }
   const ring = TestRing.create(play.machine, numberOf(setup, 'ring_flags', ZC_RING_FLAGS))
   Object.assign(play.result, errnoOf('io_uring_setup_ret', typeof ring === 'number' ? ring : 0))
@@ -256,7 +252,7 @@ function withoutCapability(r: Registration, play: Play, match: RegExpExecArray):
 }
 
 function limitMemory(play: Play, bytes: number): void {
-  ;(play.machine.kernel as unknown as { memlockLimit: number }).memlockLimit = bytes
+  play.machine.kernel.memlockLimit = bytes
 }
 
 /** Cases of `register` that are more than one call, by name. Their result is all there is. */

@@ -59,6 +59,8 @@ export class Machine {
       memoryFor: (stack) => this.#memoryFor(stack),
       idle: (until) => this.#idle(until),
     })
+    // Standard input, output and error: 0 is no descriptor that a program gets.
+    for (let fd = 0; fd < 3; fd++) this.kernel.files.open({ kind: 'foreign', release: () => {} })
     this.lo = this.network(
       { mtu: LOOPBACK_MTU, headroom: 0 },
       ADDRESSES.lo.concat(ADDRESSES.lo6).map((text, i) => [text, i % 2 === 0 ? 'client' : 'server'] as const),
@@ -226,6 +228,20 @@ export class Machine {
   /** FIONREAD. */
   fionread(fd: number): number {
     return this.call((sqe) => sqe.prepCmdSock(abi.SOCKET_URING_OP_SIOCINQ, fd))
+  }
+
+  /** poll(2) that does not wait. */
+  poll(fd: number, events: number): number {
+    const id = this.#call++
+    this.calls.getSqe()!.prepPollAdd(fd, events).setData(id)
+    this.calls.submitAndGetEvents()
+    const cqe = this.calls.peekCqe()
+    const res = cqe === null ? 0 : cqe.res
+    if (cqe === null) {
+      this.call((sqe) => sqe.prepCancel(id))
+      this.#result(id)
+    } else this.calls.cqeSeen(cqe)
+    return res
   }
 
   shutdown(fd: number, how: number): number {

@@ -3,7 +3,7 @@ import type { LogEntry } from './derived.ts'
 import { CTRL_OP, control, ctrl, type Handle, Instance } from './instance.ts'
 import { Machine, type MachineOptions, type Route } from './machine.ts'
 import { UserMemory } from './memory.ts'
-import type { Json, Scenario } from './record.ts'
+import type { Json, JsonObject, Scenario } from './record.ts'
 import { Registration, type RegistrationOptions } from './registration.ts'
 import { hex } from './structs.ts'
 import { type Completion, FIRST_OTHER_UD, isData, TestRing } from './test-ring.ts'
@@ -76,6 +76,8 @@ export class Play {
   route: Route = 'lo'
   /** Buffers the user holds: `area:niov` to completions not returned. */
   readonly held = new Map<string, number>()
+  /** What the latest import wrote back, as the record tells it. */
+  imported: JsonObject = {}
   /** Acts done so far, of each kind. */
   readonly done = new Map<string, number>()
   readonly log: LogEntry[] = []

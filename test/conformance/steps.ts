@@ -318,6 +318,21 @@ export class Stepper {
     play.expect(`${where}, ret`, step.ret, ret)
     play.expect(`${where}, zcrx_id`, step.zcrx_id, reg.get('zcrx_id'))
     play.marks.set('imported', ret)
+    play.imported = {
+      two_exports_give_two_fds: new Set(this.#exported).size === 2,
+      ret,
+      reg: {
+        if_idx_unchanged: reg.big('if_idx') === reg.was('if_idx'),
+        if_rxq: reg.get('if_rxq'),
+        rq_entries: reg.get('rq_entries'),
+        flags: reg.get('flags'),
+        area_ptr: reg.get('area_ptr'),
+        region_ptr: reg.get('region_ptr'),
+        offsets: [reg.get('offsets.head'), reg.get('offsets.tail'), reg.get('offsets.rqes')],
+        zcrx_id: reg.get('zcrx_id'),
+        rx_buf_len: reg.get('rx_buf_len'),
+      },
+    }
   }
 
   /** Pages of the next area, as prose says: `area 1 of 3 pages`, `areas of 2 and 3 pages`. */

@@ -6,7 +6,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
 import type { Play } from './play.ts'
 import type { Scenario } from './record.ts'
-import type { RegistrationOptions } from './registration.ts'
+import { errnoOf, type RegistrationOptions } from './registration.ts'
 import type { Hints } from './steps.ts'
 
 /** Where between the acts something happens: at the ends, or at the nth act of a kind, from 1. */
@@ -32,6 +32,8 @@ export interface Translation {
 
 const SOL_SOCKET = 1
 const SO_RCVLOWAT = 18
+/** Where the refill region of zcrx id 0 would be mapped. */
+const REGION_MMAP_OFFSET = 0x3000_0000
 
 /** The buffers of an area, highest first: the order in which a fresh area is handed out. */
 function buffer(play: Play, nth: number): number {
@@ -364,6 +366,37 @@ export const TRANSLATIONS: readonly Translation[] = [
     name: /^import\.import_twice_one_ring$/,
     hints: () => ({ ringFor: () => 2, handleFor: (play, ud) => play.handle(2, ud - 1) }),
     hidden: () => [{ at: 'end', run: imports }],
+  },
+  {
+    name: /^import\.no_caps?$/,
+    hidden: () => [
+      {
+        at: ['before', 'IMPORT', 1],
+        run: (play) => {
+          play.machine.kernel.capable = false
+        },
+      },
+      {
+        at: 'end',
+        run: (play) => void Object.assign(play.result, errnoOf('ret', play.marks.get('imported') ?? 0)),
+      },
+    ],
+  },
+  {
+    name: /^import\.ok$/,
+    hidden: () => [{ at: 'end', run: (play) => void Object.assign(play.result, play.imported) }],
+  },
+  {
+    name: /^import\.(user|kernel)_region_mmap$/,
+    hidden: () => [
+      {
+        at: 'end',
+        run: (play) => {
+          const memory = play.ring(1).backend.mmap(REGION_MMAP_OFFSET, 4096)
+          Object.assign(play.result, errnoOf('mmap', typeof memory === 'number' ? memory : 0))
+        },
+      },
+    ],
   },
   { name: /^import\.other_process$/, hints: () => ({ ringFor: (_play, ud) => 3 - ud }) },
   {

@@ -3,8 +3,8 @@ import { IpAddress } from '../../stack/ip/address.ts'
 import { stateName } from '../../stack/tcp/state.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from '../../uapi/abi/constants.ts'
 import { ENOMEM, ENOSPC } from '../../uapi/abi/errno.ts'
+import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
-import { sockaddrOf } from '../../uapi/abi/structs.ts'
 import { Engine, type EngineOptions } from '../../uapi/engine.ts'
 
 /** Length of the pattern that `Stream.send` repeats: byte i of what is sent is i mod 241. */
@@ -173,7 +173,7 @@ export class Endpoint {
   }
 
   census(): ReturnType<Endpoint['engine']['host']['stack']['census']> {
-    return this.engine.host.kernel.ifqs[0]!.census()
+    return this.engine.ifq.census()
   }
 
   close(): void {

@@ -56,6 +56,10 @@ export class ImpairedNic implements Nic {
   get sent(): ImpairmentCounts {
     return this.#transmit.counts
   }
+  get gone(): boolean {
+    return this.#inner.gone
+  }
+
   get info(): NicInfo {
     return this.#inner.info
   }

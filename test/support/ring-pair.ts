@@ -6,14 +6,21 @@ import type { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
+import type { RingContext } from '../../uapi/kernel/context.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 import type { Cqe } from '../../uapi/ring/cqe.ts'
-import { type EventRequest, type Ifq, Ring, type RingParams } from '../../uapi/ring/ring.ts'
+import type { EventRequest, Ifq } from '../../uapi/ring/ifq.ts'
+import type { IfqStats } from '../../uapi/ring/ifq-info.ts'
+import type { RingMemory } from '../../uapi/ring/memory.ts'
+import { Ring, type RingParams } from '../../uapi/ring/ring.ts'
 import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
 export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   /** Buffers of the registered area; 0 registers none. */
   niovs?: number
+  /** The area, instead of `niovs` pages. */
+  area?: Uint8Array
+  rxBufLen?: number
   rqEntries?: number
   /** ZCRX_REG_NODEV: everything is copied. */
   nodev?: boolean
@@ -48,6 +55,8 @@ export class RingPair {
   readonly server: Stack
   readonly kernel: Kernel
   readonly ring: Ring
+  /** The kernel's side of the ring, for what its methods would not say. */
+  context!: RingContext
   readonly area: Uint8Array
   readonly ifq: Ifq
   readonly clientAddress: IpAddress
@@ -74,15 +83,22 @@ export class RingPair {
     this.kernel = new Kernel({ memoryFor, idle: () => this.#passTime() })
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)
-    this.ring = Ring.queueInit(64, this.kernel, { flags: ZC_FLAGS, cqEntries: 4096, ...options.params })
+    const host = {
+      setup: (memory: RingMemory, flags: number) => {
+        this.context = this.kernel.setup(memory, flags)
+        return this.context
+      },
+    }
+    this.ring = Ring.queueInit(64, host, { flags: ZC_FLAGS, cqEntries: 4096, ...options.params })
     const niovs = options.niovs ?? 256
-    this.area = new Uint8Array(new ArrayBuffer(niovs * 4096))
+    this.area = options.area ?? new Uint8Array(new ArrayBuffer(niovs * 4096))
     const ifq = this.ring.registerIfq({
       ifIdx: options.nodev ? 0 : this.server.nic.info.ifIndex,
       ifRxq: 0,
       rqEntries: options.rqEntries ?? 256,
       area: this.area,
       flags: options.nodev ? abi.ZCRX_REG_NODEV : 0,
+      rxBufLen: options.rxBufLen ?? 0,
       ...(options.events === undefined ? {} : { events: options.events }),
     })
     if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
@@ -194,11 +210,11 @@ export class RingPair {
   }
 
   census(): ReturnType<Stack['census']> {
-    return this.kernel.ifqs[0]!.census()
+    return [...this.kernel.ifqs][0]!.census()
   }
 
-  stats(): (typeof this.kernel.ifqs)[0]['stats'] {
-    return this.kernel.ifqs[0]!.stats
+  stats(): IfqStats {
+    return [...this.kernel.ifqs][0]!.stats
   }
 
   #passTime(limit = Number.POSITIVE_INFINITY): boolean {

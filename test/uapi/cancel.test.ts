@@ -8,7 +8,7 @@ const USERDATA = abi.IORING_ASYNC_CANCEL_USERDATA
 
 /** Requests 1 (RECV_ZC) and 2 (POLL_ADD) on one end, 3 (POLL_ADD) on the other, and 4, a timeout. */
 function armed() {
-  const pair = new RingPair()
+  const pair = new RingPair({ nodev: true })
   const { client, server } = pair.connect()
   const time = abi.timespecOf(60_000_000)
   pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), 1)

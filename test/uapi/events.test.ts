@@ -48,7 +48,7 @@ function copying(options: RingPairOptions, typeMask: number) {
   const { client, server } = pair.connect()
   const receive = () => pair.submit((sqe) => sqe.prepRecvZc(server, 0), RECV)
   const send = (length: number) => pair.send(client, bytesOf(length))
-  const stats = () => [pair.ifq.stats!.copyCount, pair.ifq.stats!.copyBytes]
+  const stats = () => [pair.ifq.copyStats!.copyCount, pair.ifq.copyStats!.copyBytes]
   return { pair, client, receive, send, stats }
 }
 
@@ -246,7 +246,7 @@ describe('ZCRX_CTRL_ARM_EVENT', () => {
     ctrl.view.setUint32(28, 1, true)
     expect(s.backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)).toBe(-abi.EINVAL)
     const without = new RingPair({ nodev: true, niovs: 4 })
-    expect(without.ifq.stats).toBe(null)
+    expect(without.ifq.copyStats).toBe(null)
     for (const type of [0, 1]) expect(without.ring.armEvent(0, type)).toBe(-abi.EINVAL)
     expect(without.ring.armEvent(9, 0)).toBe(-abi.ENXIO)
   })

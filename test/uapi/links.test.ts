@@ -29,7 +29,7 @@ const bad: Prepare = (sqe) => sqe.prepClose(999)
 
 describe('linked requests', () => {
   it('run one after the other', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const data = bytesOf(10)
     const into = new Uint8Array(10)
@@ -51,7 +51,7 @@ describe('linked requests', () => {
   })
 
   it('are cancelled behind one that fails, unless the link is hard', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     batch(pair, [bad, LINK], [nop, LINK], [nop, 0], [nop, 0])
     expect(results(pair)).toEqual([
       [1, -abi.EBADF],
@@ -69,7 +69,7 @@ describe('linked requests', () => {
   })
 
   it('a chain ends with its batch', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { server } = pair.connect()
     const into = new Uint8Array(10)
     batch(pair, [(sqe) => sqe.prepRecv(server, into), LINK])
@@ -78,7 +78,7 @@ describe('linked requests', () => {
   })
 
   it('none runs when one is refused at submission', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     batch(pair, [nop, HARD], [nop, HARD | abi.IOSQE_BUFFER_SELECT], [nop, 0])
     expect(results(pair)).toEqual([
       [1, -abi.ECANCELED],
@@ -100,7 +100,7 @@ describe('linked requests', () => {
       [0, 0],
       [abi.MSG_WAITALL, -abi.ECANCELED],
     ] as const) {
-      const pair = new RingPair()
+      const pair = new RingPair({ nodev: true })
       const { client, server } = pair.connect()
       const into = new Uint8Array(100)
       pair.send(client, bytesOf(10))
@@ -115,7 +115,7 @@ describe('linked requests', () => {
   })
 
   it('behind RECV_ZC run after its limit, and are cancelled after the end of the stream (oracle 32)', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const { zcrxId } = pair.ifq
     pair.send(client, bytesOf(200))
@@ -135,7 +135,7 @@ describe('linked requests', () => {
   })
 
   it('a timeout that fired breaks the chain, unless that is its success', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const time = abi.timespecOf(1000)
     batch(pair, [(sqe) => sqe.prepTimeout(time), LINK], [nop, 0])
     expect(results(pair)[1]).toEqual([2, -abi.ECANCELED])
@@ -152,7 +152,7 @@ describe('IORING_OP_LINK_TIMEOUT', () => {
   const linkTimeout: Prepare = (sqe) => sqe.prepLinkTimeout(limit)
 
   it('cancels a request that waits too long, even one that has delivered data (oracle 32)', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     batch(pair, [(sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), LINK], [linkTimeout, 0])
     pair.send(client, bytesOf(100))
@@ -166,7 +166,7 @@ describe('IORING_OP_LINK_TIMEOUT', () => {
   })
 
   it('is cancelled by the completion of its request; what follows goes on', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const into = new Uint8Array(10)
     batch(pair, [(sqe) => sqe.prepRecv(server, into), LINK], [linkTimeout, LINK], [nop, 0])
@@ -185,7 +185,7 @@ describe('IORING_OP_LINK_TIMEOUT', () => {
   })
 
   it('cancels the rest of the chain with its request', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { server } = pair.connect()
     const into = new Uint8Array(10)
     batch(pair, [(sqe) => sqe.prepRecv(server, into), LINK], [linkTimeout, LINK], [nop, 0])
@@ -197,7 +197,7 @@ describe('IORING_OP_LINK_TIMEOUT', () => {
   })
 
   it('belongs to a request', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     expect(pair.call(linkTimeout)).toBe(-abi.EINVAL)
     batch(pair, [nop, LINK], [linkTimeout, LINK], [linkTimeout, 0])
     expect(results(pair)).toEqual([
@@ -210,7 +210,7 @@ describe('IORING_OP_LINK_TIMEOUT', () => {
 
 describe('IOSQE_IO_DRAIN', () => {
   it('waits for all before it, and all behind it wait', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     const into = new Uint8Array(10)
     batch(pair, [(sqe) => sqe.prepRecv(server, into), 0], [nop, DRAIN], [nop, 0])
@@ -227,7 +227,7 @@ describe('IOSQE_IO_DRAIN', () => {
   })
 
   it('inside a chain holds for the whole chain and what follows it', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const time = abi.timespecOf(1000)
     const wait: Prepare = (sqe) => sqe.prepTimeout(time, 0, abi.IORING_TIMEOUT_ETIME_SUCCESS)
     batch(pair, [wait, 0], [nop, LINK], [wait, DRAIN], [nop, 0])
@@ -242,7 +242,7 @@ describe('IOSQE_IO_DRAIN', () => {
 
 describe('IOSQE_CQE_SKIP_SUCCESS', () => {
   it('is silent about success, not about failure; RECV_ZC is never silent (oracle 19)', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     batch(pair, [nop, SKIP], [bad, SKIP])
     expect(results(pair)).toEqual([[2, -abi.EBADF]])
@@ -255,13 +255,13 @@ describe('IOSQE_CQE_SKIP_SUCCESS', () => {
   })
 
   it('in a chain leaves only the failure', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     batch(pair, [nop, LINK | SKIP], [bad, LINK | SKIP], [nop, LINK], [nop, 0])
     expect(results(pair)).toEqual([[2, -abi.EBADF]])
   })
 
   it('and IO_DRAIN exclude each other', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     batch(pair, [nop, SKIP])
     batch(pair, [nop, DRAIN])
     expect(results(pair)).toEqual([[1, -abi.EOPNOTSUPP]])

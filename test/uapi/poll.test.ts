@@ -4,7 +4,7 @@ import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
 describe('IORING_OP_POLL_ADD', () => {
   it('waits for data, once', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     pair.submit((sqe) => sqe.prepPollAdd(server, abi.POLLIN), 7)
     expect(pair.reap()).toEqual([])
@@ -15,13 +15,13 @@ describe('IORING_OP_POLL_ADD', () => {
   })
 
   it('says at once what is already true', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client } = pair.connect()
     expect(pair.call((sqe) => sqe.prepPollAdd(client, abi.POLLOUT | abi.POLLIN))).toBe(abi.POLLOUT)
   })
 
   it('multishot goes on until the connection ends', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     pair.submit((sqe) => sqe.prepPollAdd(server, abi.POLLIN, true), 7)
     pair.send(client, bytesOf(10))
@@ -36,7 +36,7 @@ describe('IORING_OP_POLL_ADD', () => {
   })
 
   it('a listener is readable when somebody waits', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { listener } = pair.connect()
     pair.submit((sqe) => sqe.prepPollAdd(listener, abi.POLLIN), 9)
     expect(pair.reap()).toEqual([])
@@ -47,7 +47,7 @@ describe('IORING_OP_POLL_ADD', () => {
   })
 
   it('urgent data is announced by POLLPRI until it is read, and stays in line (RFC 9293 3.8.5)', () => {
-    const pair = new RingPair()
+    const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     pair.submit((sqe) => sqe.prepPollAdd(server, abi.POLLPRI), 5)
     pair.send(client, bytesOf(10))

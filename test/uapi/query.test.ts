@@ -24,13 +24,14 @@ describe('IORING_REGISTER_QUERY', () => {
     const zcrx = new abi.QueryZcrx(new Uint8Array(40).fill(0xcc))
     const first = header(abi.IO_URING_QUERY_ZCRX, zcrx.bytes)
     expect([ask(first), first.result, first.size]).toEqual([0, 0, 40])
-    expect([zcrx.registerFlags, zcrx.areaFlags]).toEqual([abi.ZCRX_REG_NODEV, 0])
+    expect([zcrx.registerFlags, zcrx.areaFlags]).toEqual([3, 1])
+    expect([zcrx.nrCtrlOpcodes, zcrx.features]).toEqual([4, 3])
     expect([zcrx.rqHdrSize, zcrx.rqHdrAlignment]).toEqual([128, 64])
     const again = new Uint8Array(40)
     expect(Ring.queueInit(4, kernel).query(abi.IO_URING_QUERY_ZCRX, again)).toBe(40)
     expect(again).toEqual(zcrx.bytes)
     expect(Buffer.from(again).toString('hex')).toBe(
-      '02000000000000000000000000000000030000000200000080000000400000000000000000000000',
+      '03000000000000000100000000000000040000000300000080000000400000000000000000000000',
     )
   })
 
@@ -48,7 +49,7 @@ describe('IORING_REGISTER_QUERY', () => {
     const memory = new Uint8Array(64).fill(0xcc)
     const short = header(abi.IO_URING_QUERY_ZCRX, memory, 8)
     expect([ask(short), short.result, short.size]).toEqual([0, 0, 8])
-    expect([memory[0], memory[7], memory[8]]).toEqual([abi.ZCRX_REG_NODEV, 0, 0xcc])
+    expect([memory[0], memory[7], memory[8]]).toEqual([3, 0, 0xcc])
     const long = header(abi.IO_URING_QUERY_ZCRX, memory.fill(0xcc))
     expect([ask(long), long.result, long.size]).toEqual([0, 0, 40])
     expect(memory.subarray(40).every((byte) => byte === 0)).toBe(true)

@@ -152,7 +152,7 @@ describe('the refill queue', () => {
           const census = pair.census()
           expect(census.lost).toBe(0)
           expect(census.user).toBeLessThanOrEqual(out.length)
-          expect(pair.kernel.ifqs[0]!.pool.userOut).toBe(out.length - pair.stats().refilled)
+          expect([...pair.kernel.ifqs][0]!.pool.userOut).toBe(out.length - pair.stats().refilled)
         }
       }),
       { numRuns: 60 },

@@ -39,6 +39,7 @@ export const IORING_SETUP_TASKRUN_FLAG = 1 << 9
 export const IORING_SETUP_CQE32 = 1 << 11
 export const IORING_SETUP_SINGLE_ISSUER = 1 << 12
 export const IORING_SETUP_DEFER_TASKRUN = 1 << 13
+export const IORING_SETUP_CQE_MIXED = 1 << 18
 
 // io_uring_enter flags.
 export const IORING_ENTER_GETEVENTS = 1 << 0
@@ -94,6 +95,9 @@ export const ZCRX_REG_NODEV = 2
 export const ZCRX_CTRL_FLUSH_RQ = 0
 export const ZCRX_CTRL_EXPORT = 1
 export const ZCRX_CTRL_ARM_EVENT = 2
+export const ZCRX_CTRL_ADD_AREA = 3
+/** Not Linux's: gives an area back while the queue lives. Far from where the kernel's numbers grow. */
+export const ZCRX_CTRL_REMOVE_AREA = 0x5a43_0000
 export const ZCRX_FEATURE_RX_PAGE_SIZE = 1 << 0
 export const ZCRX_FEATURE_EVENT = 1 << 1
 /** Event types: `res` of the completion, and the number of the bit in masks. */

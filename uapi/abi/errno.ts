@@ -3,6 +3,7 @@ export const EPERM = 1
 export const ENOENT = 2
 export const EINTR = 4
 export const ENXIO = 6
+export const E2BIG = 7
 export const EBADF = 9
 export const EAGAIN = 11
 export const ENOMEM = 12
@@ -11,11 +12,13 @@ export const EBUSY = 16
 export const EEXIST = 17
 export const ENODEV = 19
 export const EINVAL = 22
+export const ENFILE = 23
 export const EMFILE = 24
 export const ENOSPC = 28
 export const EPIPE = 32
 export const ERANGE = 34
 export const ETIME = 62
+export const EBADFD = 77
 export const ENOTSOCK = 88
 export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
@@ -26,6 +29,7 @@ export const EADDRNOTAVAIL = 99
 export const ENETUNREACH = 101
 export const ECONNABORTED = 103
 export const ECONNRESET = 104
+export const ENOBUFS = 105
 export const EISCONN = 106
 export const ENOTCONN = 107
 export const ETIMEDOUT = 110
@@ -41,6 +45,7 @@ const names: Record<number, string> = {
   2: 'ENOENT',
   4: 'EINTR',
   6: 'ENXIO',
+  7: 'E2BIG',
   9: 'EBADF',
   11: 'EAGAIN',
   12: 'ENOMEM',
@@ -49,12 +54,14 @@ const names: Record<number, string> = {
   17: 'EEXIST',
   19: 'ENODEV',
   22: 'EINVAL',
+  23: 'ENFILE',
   24: 'EMFILE',
   28: 'ENOSPC',
   32: 'EPIPE',
   34: 'ERANGE',
   62: 'ETIME',
   75: 'EOVERFLOW',
+  77: 'EBADFD',
   88: 'ENOTSOCK',
   92: 'ENOPROTOOPT',
   93: 'EPROTONOSUPPORT',
@@ -65,6 +72,7 @@ const names: Record<number, string> = {
   101: 'ENETUNREACH',
   103: 'ECONNABORTED',
   104: 'ECONNRESET',
+  105: 'ENOBUFS',
   106: 'EISCONN',
   107: 'ENOTCONN',
   110: 'ETIMEDOUT',

@@ -1,5 +1,5 @@
 import * as abi from './constants.ts'
-import { getU64, putU64 } from './structs.ts'
+import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
 export interface Addresser {
@@ -62,6 +62,25 @@ export class Sqe {
   /** `file_index` or `zcrx_ifq_idx`. */
   get zcrxIfqIdx(): number {
     return this.#view.getUint32(44, true)
+  }
+  /** `file_index`: a slot of the fixed files plus one, IORING_FILE_INDEX_ALLOC, or 0. */
+  get fileIndex(): number {
+    return this.zcrxIfqIdx
+  }
+  /** `buf_index` or `buf_group`. */
+  get bufGroup(): number {
+    return this.#view.getUint16(40, true)
+  }
+  get personality(): number {
+    return this.#view.getUint16(42, true)
+  }
+  /** `__pad2[0]`, the last 8 bytes. */
+  get pad2(): number {
+    return getU64(this.#view, 56)
+  }
+  /** What a NOP with IORING_NOP_CQE32 puts in the words behind its completion: `off` and `addr`. */
+  extra(): number[] {
+    return [8, 12, 16, 20].map((at) => this.#view.getInt32(at, true))
   }
   /** `level` and `optname` of a socket command: the halves of `addr`. */
   get level(): number {
@@ -253,6 +272,24 @@ export class Sqe {
   /** Overwrites `ioprio`: the per-opcode bits that liburing sets there. */
   setIoprio(bits: number): this {
     this.#view.setUint16(2, bits, true)
+    return this
+  }
+
+  /** Overwrites the union of per-opcode flags: `msg_flags`, `nop_flags`, `cancel_flags`, … */
+  setOpFlags(flags: number): this {
+    this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `io_uring_sqe_set_buf_group(3)`: where IOSQE_BUFFER_SELECT takes buffers from. */
+  setBufGroup(bgid: number): this {
+    this.#view.setUint16(40, bgid, true)
+    return this
+  }
+
+  /** Credentials that were registered: `Ring.registerPersonality`. 0 = the ring's. */
+  setPersonality(id: number): this {
+    this.#view.setUint16(42, id, true)
     return this
   }
 

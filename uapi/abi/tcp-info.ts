@@ -1,4 +1,4 @@
-import { getU64, putU64 } from './structs.ts'
+import { getU64, putU64 } from './struct.ts'
 
 /** Byte offsets in `struct tcp_info` (`linux/tcp.h`) of what is served. */
 const offsets = {

@@ -1,26 +1,32 @@
+import { ArgumentError } from '../../driver/errors.ts'
+import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
-import { ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
+import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
+import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
+import type { HeldReport, IfqStats } from '../ring/ifq-info.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
+import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { Entry } from './entry.ts'
+import type { OpenFile } from './files.ts'
 import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
 import { register } from './register.ts'
+import { regionOfOffset } from './register-ifq.ts'
 import type { Request } from './request.ts'
 import { Submission } from './submission.ts'
 import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
-interface Completion {
-  readonly userDataLow: number
-  readonly userDataHigh: number
-  readonly res: number
-  readonly flags: number
-}
+/** EXT_ARG is how a timeout comes in; here it is a parameter. */
+const SERVED_ENTER_FLAGS = abi.IORING_ENTER_GETEVENTS | num.IORING_ENTER_SQ_WAKEUP | num.IORING_ENTER_SQ_WAIT
+
+type UserData = Pick<Completion, 'userDataLow' | 'userDataHigh'>
 
 /** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
-export class RingContext implements RingBackend {
+export class RingContext implements RingBackend, OpenFile {
+  readonly kind = 'ring'
   readonly kernel: Kernel
   readonly memory: RingMemory
   readonly flags: number
@@ -28,35 +34,60 @@ export class RingContext implements RingBackend {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  /** Credentials that were registered: all are the process's, so a number is all there is to them. */
+  readonly personalities: Set<number> = new Set()
   /** Timeouts that count completions. */
   readonly counting: Set<TimeoutRequest> = new Set()
   /** Completions of timeouts that fired: they are not counted. */
   timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
+  readonly cq: CompletionQueue
   readonly #sqes: Sqe[] = []
-  readonly #overflow: Completion[] = []
   readonly #late: Completion[] = []
-  /** Events that happened and were not posted yet. */
+  /** Completions that come by task work: events, messages, notifications. */
   readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
-  #cqTail = 0
-  readonly #slots: Uint8Array[] = []
+  /** Regions that the ring provided, by zcrx id. */
+  readonly #regions = new Map<number, Uint8Array>()
+  readonly #slots: Uint8Array[]
   readonly #submission: Submission = new Submission(this)
   /** Links whose turn has come. */
   readonly #ready: Entry[] = []
   #entered = false
+  /** Set up with R_DISABLED and not enabled yet. */
+  disabled: boolean
+  #fd = -1
 
   constructor(kernel: Kernel, memory: RingMemory, flags: number) {
     this.kernel = kernel
     this.memory = memory
     this.flags = flags
-    for (let i = 0; i < memory.sqEntries; i++) {
-      const slot = memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE)
-      this.#slots.push(slot)
-      this.#sqes.push(new Sqe(slot, this))
-    }
+    this.disabled = (flags & num.IORING_SETUP_R_DISABLED) !== 0
+    this.cq = new CompletionQueue(memory, flags)
+    this.#slots = memory.slots()
+    for (const slot of this.#slots) this.#sqes.push(new Sqe(slot, this))
+    if (this.sqPoll) Atomics.or(memory.control, RingMemory.SQ_FLAGS, num.IORING_SQ_NEED_WAKEUP)
+  }
+
+  get sqPoll(): boolean {
+    return (this.flags & abi.IORING_SETUP_SQPOLL) !== 0
+  }
+
+  /** Task work waits for the application to ask for events. */
+  get deferred(): boolean {
+    return (this.flags & abi.IORING_SETUP_DEFER_TASKRUN) !== 0
+  }
+
+  get ringFd(): number {
+    if (this.#fd < 0) this.#fd = this.kernel.files.open(this)
+    return this.#fd
+  }
+
+  /** The descriptor alone does not keep a ring: `close` ends it. */
+  release(): void {
+    this.#fd = -1
   }
 
   addressOf(bytes: Uint8Array): number {
@@ -64,12 +95,15 @@ export class RingContext implements RingBackend {
   }
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
+    if ((flags & ~SERVED_ENTER_FLAGS) !== 0) return -EINVAL
+    if (this.disabled) return -EBADFD
     // An application's callback must not enter the ring it is called from.
     if (this.#entered) return -EEXIST
     this.#entered = true
     try {
-      this.#flushOverflow()
-      const consumed = this.#submit(toSubmit)
+      this.cq.flushOverflow()
+      if (this.sqPoll && (flags & num.IORING_ENTER_SQ_WAKEUP) !== 0) this.pollSubmissions()
+      const consumed = this.sqPoll ? toSubmit : this.#submit(toSubmit)
       if ((flags & abi.IORING_ENTER_GETEVENTS) === 0) {
         this.kernel.flush()
         return consumed
@@ -81,29 +115,79 @@ export class RingContext implements RingBackend {
     }
   }
 
+  /** What the thread of a ring with SQPOLL would do: takes every entry and runs what is due. Returns how much that was. */
+  pollSubmissions(): number {
+    if (this.submitting || this.disabled) return 0
+    let taken = 0
+    for (let count = -1; count !== 0; taken += count) count = this.#submit(this.memory.sqEntries)
+    const work = this.#work.length + this.#ready.length
+    this.#runWork()
+    this.#runReady()
+    return taken + work
+  }
+
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
     return register(this, opcode, arg, nrArgs)
+  }
+
+  /** An instance that this ring holds from now on. Returns its id here. */
+  addIfq(ifq: ZcrxIfq): number {
+    return this.ifqs.push(ifq) - 1
+  }
+
+  census(zcrxId: number): Census {
+    return this.#ifq(zcrxId).census()
+  }
+
+  ifqStats(zcrxId: number): IfqStats {
+    return this.#ifq(zcrxId).stats
+  }
+
+  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void {
+    this.kernel.watchHeld(this.#ifq(zcrxId), afterMs, report)
+  }
+
+  #ifq(zcrxId: number): ZcrxIfq {
+    const ifq = this.ifqs[zcrxId]
+    if (ifq === undefined) throw new ArgumentError(`zcrx id ${zcrxId} is none of this ring's`)
+    return ifq
+  }
+
+  /** The region of this id is the ring's own memory, for mmap. */
+  provideRegion(id: number, region: Uint8Array): void {
+    this.#regions.set(id, region)
+  }
+
+  /** mmap(2) of the ring's descriptor: memory of its own, or minus errno. @param length bytes, at most what there is */
+  mmap(offset: number, length: number): Uint8Array | number {
+    const region = this.#regions.get(regionOfOffset(offset))
+    if (region === undefined || length > region.length) return -EINVAL
+    return region.subarray(0, length)
   }
 
   close(): void {
     for (const request of [...this.active]) request.detach()
     this.active.clear()
-    for (const ifq of this.ifqs) ifq.end()
+    for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
+    if (this.#fd >= 0) this.kernel.files.close(this.#fd)
     this.kernel.forgetContext(this)
     this.kernel.flush()
   }
 
-  /** Completions that fit now; less than none when the user has moved the head backwards. */
+  /** Data completions that fit now. */
   cqSpace(): number {
-    return (
-      this.memory.cqEntries - ((this.#cqTail - Atomics.load(this.memory.control, RingMemory.CQ_HEAD)) | 0)
-    )
+    return this.cq.dataSpace()
   }
 
-  /** Completions in the queue so far, those of timeouts that fired aside. */
+  /** Slots of completions in the queue so far, timeouts that fired aside. */
   get completions(): number {
-    return (this.#cqTail - this.timeoutCompletions) | 0
+    return (this.cq.tail - this.timeoutCompletions) | 0
+  }
+
+  /** Entering the ring would do something: completions that overflowed, or task work. */
+  get hasWork(): boolean {
+    return this.cq.overflown || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0
   }
 
   /** Puts a request on the list of those with something to do at the next entry. */
@@ -115,6 +199,7 @@ export class RingContext implements RingBackend {
   }
 
   #showWork(): void {
+    if (this.cq.pollers.length > 0) this.cq.wakePollers()
     if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) === 0) return
     Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
   }
@@ -124,15 +209,28 @@ export class RingContext implements RingBackend {
     Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
   }
 
-  /** Posts a completion; to the overflow list when the queue is full, so that none is lost. */
-  complete(request: Request, res: number, flags: number): void {
-    const last = (flags & abi.IORING_CQE_F_MORE) === 0
-    const failed = last && request.failedWith(res)
+  /** Posts the last completion of a request; to the overflow list when the queue is full, so that none is lost. */
+  complete(request: Request, res: number, flags: number, extra: readonly number[] | null = null): void {
+    const failed = request.failedWith(res)
     const skips = (request.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
     // RECV_ZC has its completions whatever it asks for (kernel record point 19).
-    if (!last || failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC)
-      this.#queue(request, res, flags)
-    if (last) this.#completed(request, failed, skips)
+    if (failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC) this.#queue(request, res, flags, extra)
+    this.#completed(request, failed, skips)
+  }
+
+  /** Posts a completion with MORE at once. False when there is no room: the request ends with it instead. */
+  postMore(request: Request, res: number, flags: number): boolean {
+    for (const completion of this.#late) this.cq.post(completion)
+    this.#late.length = 0
+    if (!this.submitting) this.#postEvents()
+    const { userDataLow, userDataHigh } = request
+    return this.cq.tryPost({
+      userDataLow,
+      userDataHigh,
+      res,
+      flags: flags | abi.IORING_CQE_F_MORE,
+      extra: null,
+    })
   }
 
   /** A request that waits: it can be cancelled, and the time behind it runs. */
@@ -162,20 +260,35 @@ export class RingContext implements RingBackend {
     }
   }
 
-  #queue(of: Pick<Request, 'userDataLow' | 'userDataHigh'>, res: number, flags: number): void {
-    const completion = { userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags }
+  #queue(of: UserData, res: number, flags: number, extra: readonly number[] | null = null): void {
+    const completion = { userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags, extra }
     // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
     if (this.submitting) this.#late.push(completion)
     else {
       this.#postEvents()
-      this.#post(completion)
+      this.cq.post(completion)
     }
   }
 
   /** Tells an event behind the data that caused it, and ahead of what ends that request (kernel record point 55). */
   postEvent(userDataLow: number, userDataHigh: number, type: number): void {
-    this.#events.push({ userDataLow, userDataHigh, res: type, flags: 0 })
+    this.postLater({ userDataLow, userDataHigh }, type, 0)
+  }
+
+  /** A completion of no request that comes by task work. */
+  postLater(of: UserData, res: number, flags: number): void {
+    const { userDataLow, userDataHigh } = of
+    this.#events.push({ userDataLow, userDataHigh, res, flags, extra: null })
     this.#showWork()
+  }
+
+  /** A completion of no request, from elsewhere: at once, unless task work is deferred. */
+  postAux(of: UserData, res: number, flags: number): void {
+    if (this.deferred) this.postLater(of, res, flags)
+    else {
+      const { userDataLow, userDataHigh } = of
+      this.cq.post({ userDataLow, userDataHigh, res, flags, extra: null })
+    }
   }
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
@@ -193,58 +306,14 @@ export class RingContext implements RingBackend {
     }
   }
 
-  /**
-   * Posts a zero-copy data completion. The caller has checked `cqSpace`: data completions never go to the overflow list.
-   * No object is made. Follow a batch with `publish`. @param offLow,offHigh halves of `off`
-   */
+  /** Posts a zero-copy data completion: `CompletionQueue.postData`. */
   postData(request: Request, res: number, offLow: number, offHigh: number): void {
-    const { cqes, cqEntries, cqeWords } = this.memory
-    const at = (this.#cqTail & (cqEntries - 1)) * cqeWords
-    cqes[at] = request.userDataLow
-    cqes[at + 1] = request.userDataHigh
-    cqes[at + 2] = res
-    cqes[at + 3] = abi.IORING_CQE_F_MORE
-    cqes[at + 4] = offLow
-    cqes[at + 5] = offHigh
-    cqes[at + 6] = 0
-    cqes[at + 7] = 0
-    this.#cqTail = (this.#cqTail + 1) | 0
+    this.cq.postData(request.userDataLow, request.userDataHigh, res, offLow, offHigh)
   }
 
-  /** Shows the user what `postData` wrote (store-release of the tail): once per batch, as it costs a bus lock. */
+  /** Shows the user what `postData` wrote. */
   publish(): void {
-    Atomics.store(this.memory.control, RingMemory.CQ_TAIL, this.#cqTail)
-  }
-
-  #post(completion: Completion): void {
-    if (this.#overflow.length > 0 || this.cqSpace() <= 0) {
-      this.#overflow.push(completion)
-      Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
-      return
-    }
-    this.#write(completion)
-  }
-
-  #write(completion: Completion): void {
-    const { cqes, cqEntries, cqeWords } = this.memory
-    const at = (this.#cqTail & (cqEntries - 1)) * cqeWords
-    cqes[at] = completion.userDataLow
-    cqes[at + 1] = completion.userDataHigh
-    cqes[at + 2] = completion.res
-    cqes[at + 3] = completion.flags
-    for (let i = 4; i < cqeWords; i++) cqes[at + i] = 0
-    this.#cqTail = (this.#cqTail + 1) | 0
-    Atomics.store(this.memory.control, RingMemory.CQ_TAIL, this.#cqTail)
-  }
-
-  #flushOverflow(): void {
-    if (this.#overflow.length === 0) return
-    const count = Math.max(0, Math.min(this.#overflow.length, this.cqSpace()))
-    for (let i = 0; i < count; i++) this.#write(this.#overflow[i]!)
-    this.#overflow.splice(0, count)
-    if (this.#overflow.length === 0) {
-      Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_CQ_OVERFLOW)
-    }
+    this.cq.publish()
   }
 
   #submit(toSubmit: number): number {
@@ -253,20 +322,25 @@ export class RingContext implements RingBackend {
     const ready = (Atomics.load(control, RingMemory.SQ_TAIL) - head) | 0
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
     if (count === 0) return 0
+    const stops = (this.flags & abi.IORING_SETUP_SUBMIT_ALL) === 0
+    let taken = 0
     this.submitting = true
-    for (let i = 0; i < count; i++) {
-      const at = (head + i) & (sqEntries - 1)
-      this.#submission.add(this.#sqes[at]!, this.#slots[at]!)
+    for (let good = true; taken < count && (good || !stops); taken++) {
+      const at = (head + taken) & (sqEntries - 1)
+      good = this.#submission.add(this.#sqes[at]!, this.#slots[at]!)
     }
     this.#submission.end()
     this.submitting = false
-    Atomics.store(control, RingMemory.SQ_HEAD, (head + count) | 0)
-    for (const completion of this.#late) this.#post(completion)
+    Atomics.store(control, RingMemory.SQ_HEAD, (head + taken) | 0)
+    for (const completion of this.#late) this.cq.post(completion)
     this.#late.length = 0
     // Task work: where it is deferred, links go on at the next wait.
-    if ((this.flags & abi.IORING_SETUP_DEFER_TASKRUN) === 0) this.#runReady()
+    if (!this.deferred) {
+      this.#postEvents()
+      this.#runReady()
+    }
     this.#countTimeouts()
-    return count
+    return taken
   }
 
   #getEvents(minComplete: number, timeoutMs: number): number {
@@ -276,9 +350,10 @@ export class RingContext implements RingBackend {
       const work = this.kernel.poll()
       this.#runWork()
       this.#runReady()
-      this.#flushOverflow()
+      this.cq.flushOverflow()
       this.#countTimeouts()
-      if (this.memory.cqEntries - this.cqSpace() >= minComplete) break
+      // Polled I/O is looked for once: nothing can wake who waits for it.
+      if (this.cq.used >= minComplete || (this.flags & abi.IORING_SETUP_IOPOLL) !== 0) break
       if (work > 0 || this.#work.length > 0 || this.#ready.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
@@ -292,7 +367,7 @@ export class RingContext implements RingBackend {
 
   #postEvents(): void {
     if (this.#events.length === 0) return
-    for (const event of this.#events) this.#post(event)
+    for (const event of this.#events) this.cq.post(event)
     this.#events.length = 0
     if (this.#work.length === 0 && this.#ready.length === 0) this.#hideWork()
   }

@@ -1,6 +1,6 @@
 import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/constants.ts'
 import { EINVAL } from '../abi/errno.ts'
-import type { ZcrxEventDesc, ZcrxStats } from '../abi/structs.ts'
+import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import type { RingContext } from './context.ts'
 
 /** Bit n: events of type n are served. */
@@ -8,7 +8,8 @@ export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)
 
 /** What a registration with an event descriptor is told of: each type once, until it is armed again. */
 export class ZcrxEvents {
-  readonly #context: RingContext
+  /** The ring that registered; null once it is closed (kernel record point 58). */
+  #context: RingContext | null
   readonly #userDataLow: number
   readonly #userDataHigh: number
   readonly #mask: number
@@ -32,14 +33,27 @@ export class ZcrxEvents {
   fire(type: number): void {
     if (!this.armed(type)) return
     this.#armed &= ~(1 << type)
-    this.#context.postEvent(this.#userDataLow, this.#userDataHigh, type)
+    this.#context?.postEvent(this.#userDataLow, this.#userDataHigh, type)
   }
 
   /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (kernel record point 56). */
   arm(type: number): number {
-    if (type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type)) return -EINVAL
+    if (
+      this.#context === null ||
+      type > ZCRX_EVENT_COPY ||
+      (this.#mask & (1 << type)) === 0 ||
+      this.armed(type)
+    )
+      return -EINVAL
     this.#armed |= 1 << type
     return 0
+  }
+
+  /** A ring is closed. If events go there, none are told any more; the statistics go on. */
+  leave(context: RingContext): void {
+    if (this.#context !== context) return
+    this.#context = null
+    this.#armed = 0
   }
 
   /** Data was copied; the totals since the registration. Counted whether the event is wanted or not. */

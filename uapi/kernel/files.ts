@@ -9,6 +9,11 @@ export interface OpenFile {
   readonly kind: 'socket' | 'ring' | 'zcrx' | 'foreign'
   /** The descriptor lets go of it. */
   release(): void
+  /**
+   * Its memory from the start, shared with whoever else maps it, and room of the process's own behind; or minus errno.
+   * @param bytes,tailBytes whole pages
+   */
+  map?(bytes: number, tailBytes: number): ArrayBuffer | number
 }
 
 /** Descriptors: the lowest free number is given out, as POSIX has it. */

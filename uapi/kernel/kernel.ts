@@ -5,13 +5,17 @@ import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
-import { EBADF, EINVAL, EOPNOTSUPP } from '../abi/errno.ts'
+import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
+import type { HeldReport } from '../ring/ifq-info.ts'
 import type { RingMemory } from '../ring/memory.ts'
 import type { RingHost } from '../ring/ring.ts'
 import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
+import { ForeignFile } from './foreign-file.ts'
+import { HeldWatch } from './held.ts'
 import { query } from './query.ts'
+import { SocketRequest } from './request.ts'
 import { Socket } from './socket.ts'
 import { KernelTimers } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
@@ -34,7 +38,19 @@ export class Kernel implements RingHost {
   readonly space: AddressSpace = new AddressSpace()
   readonly files: FileTable = new FileTable()
   readonly stacks: Stack[] = []
-  readonly ifqs: ZcrxIfq[] = []
+  /** Every registered instance. */
+  readonly ifqs: Set<ZcrxIfq> = new Set()
+  /** Those with a queue of a NIC. */
+  readonly deviceIfqs: ZcrxIfq[] = []
+  /**
+   * Interfaces that exist and have no NIC opened here, by index: no queue of theirs can be taken over. `dma`: the device moves
+   * data by itself (the order of errors depends on it).
+   */
+  readonly interfaces: Map<number, { dma: boolean }> = new Map()
+  /** RLIMIT_MEMLOCK of a user without CAP_IPC_LOCK, bytes: areas beyond it are ENOMEM. */
+  memlockLimit: number = Number.POSITIVE_INFINITY
+  /** Bytes of all areas. */
+  lockedBytes = 0
   /** Requests that wait for a time. */
   readonly timers: KernelTimers = new KernelTimers()
   /** CAP_NET_ADMIN: without it registrations answer EPERM. */
@@ -42,7 +58,13 @@ export class Kernel implements RingHost {
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
   readonly options: KernelOptions
+  /** Stacks whose devices went away. */
+  readonly #lost = new Set<Stack>()
+  /** Instances whose kept buffers are looked at. */
+  readonly #watches = new Map<ZcrxIfq, HeldWatch>()
   readonly #contexts = new Set<RingContext>()
+  /** Rings with SQPOLL. */
+  readonly #polled: RingContext[] = []
   #armed: (() => void) | null = null
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
   #timer: NodeJS.Timeout | null = null
@@ -73,6 +95,7 @@ export class Kernel implements RingHost {
   setup(memory: RingMemory, flags: number): RingContext {
     const context = new RingContext(this, memory, flags)
     this.#contexts.add(context)
+    if (context.sqPoll) this.#polled.push(context)
     return context
   }
 
@@ -87,23 +110,29 @@ export class Kernel implements RingHost {
 
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
+    const at = this.#polled.indexOf(context)
+    if (at >= 0) this.#polled.splice(at, 1)
   }
 
-  /** One burst per stack; hands what happened to the requests that wait for it. Returns the fragments received. */
+  /**
+   * One burst per stack; hands what happened to the requests that wait for it, and takes the entries of rings with SQPOLL.
+   * Returns the fragments received and entries taken.
+   */
   poll(): number {
-    const ifqs = this.ifqs
-    for (let i = 0; i < ifqs.length; i++) {
-      // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
-      if (ifqs[i]!.stack !== null) ifqs[i]!.takeRefills()
-    }
+    // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
+    const ifqs = this.deviceIfqs
+    for (let i = 0; i < ifqs.length; i++) ifqs[i]!.takeRefills()
     let work = 0
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!
       work += stack.poll()
+      if (stack.nic.gone && !this.#lost.has(stack)) this.#deviceGone(stack)
       this.#dispatch(stack)
     }
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
+    if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
+    for (let i = 0; i < this.#polled.length; i++) work += this.#polled[i]!.pollSubmissions()
     return work
   }
 
@@ -120,6 +149,7 @@ export class Kernel implements RingHost {
   /** Microseconds of the stacks' clock at which the next timer, of a stack or a request, is due. */
   nextDeadline(): number {
     let deadline = this.timers.nextDeadline()
+    for (const watch of this.#watches.values()) deadline = Math.min(deadline, watch.due)
     for (const stack of this.stacks) deadline = Math.min(deadline, stack.nextDeadline())
     return deadline
   }
@@ -167,8 +197,71 @@ export class Kernel implements RingHost {
     return null
   }
 
-  stackByIfIndex(ifIndex: number): Stack | null {
-    return this.stacks.find((stack) => stack.nic.info.ifIndex === ifIndex) ?? null
+  addIfq(ifq: ZcrxIfq): void {
+    this.ifqs.add(ifq)
+    if (ifq.stack !== null) this.deviceIfqs.push(ifq)
+  }
+
+  removeIfq(ifq: ZcrxIfq): void {
+    this.watchHeld(ifq, 0, null)
+    this.ifqs.delete(ifq)
+    const at = this.deviceIfqs.indexOf(ifq)
+    if (at >= 0) this.deviceIfqs.splice(at, 1)
+  }
+
+  /** Tells what the application keeps for longer than `afterMs`; null ends it. */
+  watchHeld(ifq: ZcrxIfq, afterMs: number, report: ((report: HeldReport) => void) | null): void {
+    this.#watches.delete(ifq)
+    ifq.held = null
+    if (report === null) return
+    ifq.held = new HeldWatch(ifq.areas, afterMs, this.now, report)
+    this.#watches.set(ifq, ifq.held)
+  }
+
+  /** Connections of a device that went away end with ENODEV, behind what they had received; nobody is accepted any more. */
+  #deviceGone(stack: Stack): void {
+    this.#lost.add(stack)
+    for (const tcb of [...stack.tcp]) stack.tcp.end(tcb, ENODEV)
+    for (const context of this.#contexts) {
+      for (const request of [...context.active]) {
+        const waits = request instanceof SocketRequest && request.socket.listener !== null
+        if (waits && request.socket.stack === stack) request.finish(-ENODEV)
+      }
+    }
+  }
+
+  #lookAtHeld(): void {
+    const { now } = this
+    for (const watch of this.#watches.values()) {
+      if (now >= watch.due) watch.look(now)
+      else watch.tick(now)
+    }
+  }
+
+  /** Who holds an instance, for people: the rings by their ids for it, or a descriptor. */
+  holdersOf(ifq: ZcrxIfq): string {
+    const holders: string[] = []
+    let number = 0
+    for (const context of this.#contexts) {
+      number++
+      for (const [id, held] of context.ifqs.entries()) {
+        if (held === ifq) holders.push(`ring ${number} of this process as zcrx id ${id}`)
+      }
+    }
+    return holders.length === 0 ? 'an exported descriptor' : holders.join(', ')
+  }
+
+  /**
+   * A descriptor here for one of the process's, such as a memfd or a dma-buf, whose memory an area can be
+   * (IORING_ZCRX_AREA_DMABUF). The process's own is duplicated and may be closed. Minus errno when it is none.
+   */
+  adoptFd(fd: number): number {
+    const file = ForeignFile.open(fd)
+    if (typeof file === 'number') return file
+    const number = this.files.open(file)
+    if (number >= 0) return number
+    file.release()
+    return -EMFILE
   }
 
   /** Frames to this address and port come to the stack from now on. @param v6Only see `SocketOptions` @throws NicError */

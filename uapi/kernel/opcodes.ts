@@ -3,6 +3,7 @@ import { IpAddress } from '../../stack/ip/address.ts'
 import { SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
+import * as num from '../abi/ring.ts'
 import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { cancelMatching } from './cancel.ts'
@@ -27,7 +28,7 @@ class ImmediateRequest extends Request {
 export function execute(context: RingContext, sqe: Sqe): void {
   switch (sqe.opcode) {
     case abi.IORING_OP_NOP:
-      reply(context, sqe, 0)
+      nop(context, sqe)
       break
     case abi.IORING_OP_SOCKET:
       reply(context, sqe, openSocket(context, sqe))
@@ -45,7 +46,7 @@ export function execute(context: RingContext, sqe: Sqe): void {
       withSocket(context, sqe, (socket) => connect(context, sqe, socket))
       break
     case abi.IORING_OP_RECV_ZC:
-      recvZc(context, sqe)
+      withSocket(context, sqe, (socket) => recvZc(context, sqe, socket))
       break
     case abi.IORING_OP_SEND:
       withSocket(context, sqe, (socket) => send(context, sqe, socket))
@@ -81,6 +82,13 @@ export function execute(context: RingContext, sqe: Sqe): void {
 
 function reply(context: RingContext, sqe: Sqe, res: number): void {
   context.complete(new ImmediateRequest(context, sqe), res, 0)
+}
+
+function nop(context: RingContext, sqe: Sqe): void {
+  const { opFlags } = sqe
+  const res = (opFlags & num.IORING_NOP_INJECT_RESULT) !== 0 ? sqe.len | 0 : 0
+  const extra = (opFlags & num.IORING_NOP_CQE32) !== 0 ? sqe.extra() : null
+  context.complete(new ImmediateRequest(context, sqe), res, 0, extra)
 }
 
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
@@ -147,8 +155,7 @@ function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
 }
 
 function accept(context: RingContext, sqe: Sqe, socket: Socket): void {
-  const known = abi.IORING_ACCEPT_MULTISHOT | abi.IORING_ACCEPT_DONTWAIT
-  if (socket.listener === null || (sqe.ioprio & ~known) !== 0) {
+  if (socket.listener === null) {
     reply(context, sqe, -errno.EINVAL)
     return
   }
@@ -220,35 +227,17 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
   start(new ConnectRequest(context, sqe, socket), !socket.nonBlocking, -errno.EINPROGRESS)
 }
 
-/** Checks in the kernel's order: the id before the descriptor (kernel record point 18). */
-function recvZc(context: RingContext, sqe: Sqe): void {
-  const known = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST
-  const ifq = context.ifqs[sqe.zcrxIfqIdx]
-  const { ioprio } = sqe
-  if (
-    ifq === undefined ||
-    sqe.off !== 0 ||
-    sqe.addr !== 0 ||
-    sqe.addr3 !== 0 ||
-    sqe.opFlags !== 0 ||
-    (ioprio & ~known) !== 0 ||
-    (ioprio & abi.IORING_RECV_MULTISHOT) === 0
-  ) {
-    reply(context, sqe, -errno.EINVAL)
+function recvZc(context: RingContext, sqe: Sqe, socket: Socket): void {
+  const { tcb } = socket
+  if (tcb === null || (tcb.state !== 0 && tcb.state < SYN_RECEIVED)) {
+    reply(context, sqe, -errno.ENOTCONN)
     return
   }
-  withSocket(context, sqe, (socket) => {
-    const { tcb } = socket
-    if (tcb === null || (tcb.state !== 0 && tcb.state < SYN_RECEIVED)) {
-      reply(context, sqe, -errno.ENOTCONN)
-      return
-    }
-    const request = new RecvZcRequest(context, sqe, socket, ifq)
-    context.track(request)
-    request.wait()
-    if ((ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) context.schedule(request)
-    else request.run()
-  })
+  const request = new RecvZcRequest(context, sqe, socket, context.ifqs[sqe.zcrxIfqIdx]!)
+  context.track(request)
+  request.wait()
+  if ((sqe.ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) context.schedule(request)
+  else request.run()
 }
 
 function send(context: RingContext, sqe: Sqe, socket: Socket): void {
@@ -264,10 +253,6 @@ function send(context: RingContext, sqe: Sqe, socket: Socket): void {
 
 function recv(context: RingContext, sqe: Sqe, socket: Socket): void {
   const known = sock.MSG_DONTWAIT | sock.MSG_PEEK | sock.MSG_WAITALL | sock.MSG_TRUNC | sock.MSG_NOSIGNAL
-  if ((sqe.ioprio & ~abi.IORING_RECVSEND_POLL_FIRST) !== 0 || sqe.off !== 0) {
-    reply(context, sqe, -errno.EINVAL)
-    return
-  }
   if ((sqe.opFlags & ~known) !== 0) {
     reply(context, sqe, -errno.EOPNOTSUPP)
     return
@@ -323,10 +308,6 @@ function timeout(context: RingContext, sqe: Sqe): void {
 
 /** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
 function cancel(context: RingContext, sqe: Sqe): void {
-  if (sqe.off !== 0 || sqe.zcrxIfqIdx !== 0) {
-    reply(context, sqe, -errno.EINVAL)
-    return
-  }
   const { fd, addrLow, addrHigh, len: opcode } = sqe
   cancelMatching(context, { flags: sqe.opFlags, fd, addrLow, addrHigh, opcode }, (res) =>
     reply(context, sqe, res),

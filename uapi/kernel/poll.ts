@@ -1,5 +1,5 @@
 import { CLOSED, ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED } from '../../stack/tcp/state.ts'
-import { IORING_CQE_F_MORE, IORING_POLL_ADD_MULTI } from '../abi/constants.ts'
+import { IORING_POLL_ADD_MULTI } from '../abi/constants.ts'
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
@@ -24,9 +24,8 @@ export class PollRequest extends SocketRequest {
   override run(): void {
     const events = pollEvents(this.socket) & this.#events
     if (events === 0) return
-    if (this.#multishot && (events & (POLLERR | POLLHUP)) === 0) {
-      this.context.complete(this, events, IORING_CQE_F_MORE)
-    } else this.finish(events)
+    const ends = !this.#multishot || (events & (POLLERR | POLLHUP)) !== 0
+    if (ends || !this.context.postMore(this, events, 0)) this.finish(events)
   }
 }
 
@@ -45,7 +44,7 @@ function pollEvents(socket: Socket): number {
   }
   if (ended && (socket.writeShut || state >= FIN_WAIT_1) && snd.finQueued) events |= POLLHUP
   if (ended) events |= POLLIN | POLLRDHUP
-  if (rcv.queuedBytes > 0) events |= POLLIN
+  if (socket.readable) events |= POLLIN
   if (rcv.queuedBytes > 0 && tcb.urgentBytes() > 0) events |= POLLPRI
   const open = state >= ESTABLISHED || (state === SYN_RECEIVED && tcb.fastOpened)
   if (open && (snd.room() > 0 || socket.writeShut)) events |= POLLOUT

@@ -1,14 +1,8 @@
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
-import {
-  QueryHdr,
-  QueryZcrx,
-  QueryZcrxEvent,
-  RQ_HEADER_ALIGNMENT,
-  RQ_RQES_OFFSET,
-  ZCRX_STATS_ALIGNMENT,
-  ZCRX_STATS_SIZE,
-} from '../abi/structs.ts'
+import { ZCRX_STATS_ALIGNMENT, ZCRX_STATS_SIZE } from '../abi/events.ts'
+import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
+import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
 import { EVENT_TYPES } from './events.ts'
 
@@ -55,9 +49,10 @@ function ask(space: AddressSpace, header: QueryHdr): boolean {
 
 function zcrx(): Uint8Array {
   const answer = new QueryZcrx(new Uint8Array(QueryZcrx.SIZE))
-  answer.registerFlags = abi.ZCRX_REG_NODEV
-  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ARM_EVENT + 1
-  answer.features = abi.ZCRX_FEATURE_EVENT
+  answer.registerFlags = abi.ZCRX_REG_IMPORT | abi.ZCRX_REG_NODEV
+  answer.areaFlags = abi.IORING_ZCRX_AREA_DMABUF
+  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ADD_AREA + 1
+  answer.features = abi.ZCRX_FEATURE_RX_PAGE_SIZE | abi.ZCRX_FEATURE_EVENT
   answer.rqHdrSize = RQ_RQES_OFFSET
   answer.rqHdrAlignment = RQ_HEADER_ALIGNMENT
   return answer.bytes

@@ -12,6 +12,9 @@ import type { ZcrxIfq } from './zcrx.ts'
 /** Fragments one request may deliver before others get their turn: the kernel stops after 20 packets. */
 const FRAGMENTS_PER_TURN = 512
 
+/** Most bytes of a copy: a page, however large the buffers are. */
+const COPY_BYTES = 4096
+
 /** Not an errno: the request is scheduled and goes on later. */
 const AGAIN = -1
 
@@ -23,6 +26,8 @@ export class RecvZcRequest extends SocketRequest {
   /** The fragment that was copied in part, and where its rest begins. */
   #cutNode = -1
   #cutOffset = 0
+  /** The queue has several areas, and data may have to be moved between them. */
+  #moving = false
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, ifq: ZcrxIfq) {
     super(context, sqe, socket)
@@ -64,8 +69,10 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
+    this.#moving = this.#ifq.areas.length > 1
     while (rcv.head >= 0) {
       if (this.#limited && this.#left === 0) return 0
+      if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
         if (!this.context.submitting) return ENOSPC
@@ -89,7 +96,11 @@ export class RecvZcRequest extends SocketRequest {
     const ifq = this.#ifq
     const node = rcv.head
     const pool = memory.pools[fragments.pool[node]!]!
-    if (pool !== ifq.pool) return this.#copy(stack, tcb, pool)
+    if (pool.owner !== ifq) return this.#copy(stack, tcb, pool, ifq.poolWithFree())
+    if (this.#moving) {
+      const target = ifq.overflowPool()
+      if (target !== null) return this.#copy(stack, tcb, pool, target)
+    }
     const offset = fragments.offset[node]!
     const length = fragments.length[node]!
     const bytes = this.#limited && this.#left < length ? this.#left : length
@@ -106,29 +117,31 @@ export class RecvZcRequest extends SocketRequest {
       fragments.length[node] = length - bytes
       pool.shareWithUser(niov)
     }
+    ifq.held?.handed(pool, niov, this)
     this.#count(tcb, bytes)
     ifq.stats.zeroCopiedBytes += bytes
     return 0
   }
 
   /** Copy fallback: the bytes were received into other memory. One buffer per completion, as the kernel's copy mode. */
-  #copy(stack: Stack, tcb: Tcb, from: PagePool): number {
+  #copy(stack: Stack, tcb: Tcb, from: PagePool, target: PagePool | null): number {
     const { fragments } = stack
     const rcv = tcb.rcv
     const ifq = this.#ifq
     const node = rcv.head
     // Bytes in another application's area are not ours to read (kernel record point 70).
-    if (this.socket.kernel.ifqs.some((other) => other.pool === from)) return EFAULT
-    const niov = ifq.pool.take()
-    if (niov < 0) return ENOMEM
+    if (from.owner !== null && from.owner !== ifq) return EFAULT
+    if (target === null) return ENOMEM
+    const niov = target.take()
     const length = fragments.length[node]!
-    let bytes = Math.min(length, ifq.pool.niovSize)
+    let bytes = Math.min(length, COPY_BYTES)
     if (this.#limited) bytes = Math.min(bytes, this.#left)
     const offset = fragments.offset[node]!
-    const target = niov * ifq.pool.niovSize
-    ifq.pool.bytes.set(from.bytes.subarray(offset, offset + bytes), target)
-    ifq.pool.shareWithUser(niov)
-    this.context.postData(this, bytes, target, 0)
+    const at = niov * target.niovSize
+    target.bytes.set(from.bytes.subarray(offset, offset + bytes), at)
+    target.shareWithUser(niov)
+    ifq.held?.handed(target, niov, this)
+    this.context.postData(this, bytes, at, target.areaId << 16)
     if (bytes === length) {
       rcv.head = fragments.next[node]!
       if (rcv.head < 0) rcv.tail = -1

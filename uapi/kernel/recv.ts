@@ -1,7 +1,7 @@
 import type { Stack } from '../../stack/stack.ts'
 import { CLOSED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { EAGAIN, ENOTCONN } from '../abi/errno.ts'
+import { EAGAIN, EFAULT, ENOTCONN } from '../abi/errno.ts'
 import { MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
@@ -35,6 +35,10 @@ export class RecvRequest extends SocketRequest {
     }
     const peek = (this.#flags & MSG_PEEK) !== 0
     if (tcb.rcv.head >= 0) {
+      if (this.#unreadable(stack, tcb)) {
+        this.finish(this.#done || -EFAULT)
+        return
+      }
       if (peek) this.#done = 0
       this.#done += peek ? this.#peek(stack, tcb) : this.#take(stack, tcb)
     }
@@ -48,11 +52,18 @@ export class RecvRequest extends SocketRequest {
     return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < this.#bytes.length)
   }
 
+  /** Data in an area is for RECV_ZC alone: the kernel's CPU can't be counted on to see it (kernel record point 70). */
+  #unreadable(stack: Stack, tcb: Tcb): boolean {
+    const { fragments, memory } = stack
+    return memory.pools[fragments.pool[tcb.rcv.head]!]!.owner !== null
+  }
+
   /** Copies without consuming; returns the bytes. */
   #peek(stack: Stack, tcb: Tcb): number {
     const { fragments, memory } = stack
     let done = 0
     for (let node = tcb.rcv.head; node >= 0 && done < this.#bytes.length; node = fragments.next[node]!) {
+      if (memory.pools[fragments.pool[node]!]!.owner !== null) break
       const bytes = Math.min(fragments.length[node]!, this.#bytes.length - done)
       const offset = fragments.offset[node]!
       const from = memory.pools[fragments.pool[node]!]!.bytes
@@ -69,6 +80,7 @@ export class RecvRequest extends SocketRequest {
     let done = 0
     while (rcv.head >= 0 && this.#done + done < this.#bytes.length) {
       const node = rcv.head
+      if (memory.pools[fragments.pool[node]!]!.owner !== null) break
       const bytes = Math.min(fragments.length[node]!, this.#bytes.length - this.#done - done)
       if ((this.#flags & MSG_TRUNC) === 0) {
         const offset = fragments.offset[node]!

@@ -48,12 +48,12 @@ export abstract class Request {
     return res < 0
   }
 
-  /** Posts the last completion. */
-  finish(res: number): void {
+  /** Posts the last completion. @param flags IORING_CQE_F_* */
+  finish(res: number, flags = 0): void {
     if (this.finished) return
     this.finished = true
     this.detach()
-    this.context.complete(this, res, 0)
+    this.context.complete(this, res, flags)
   }
 }
 

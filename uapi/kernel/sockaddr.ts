@@ -1,7 +1,7 @@
 import { IpAddress } from '../../stack/ip/address.ts'
 import { AF_INET6 } from '../abi/constants.ts'
 import { EAFNOSUPPORT, EFAULT, EINVAL } from '../abi/errno.ts'
-import { SockaddrIn, SockaddrIn6 } from '../abi/structs.ts'
+import { SockaddrIn, SockaddrIn6 } from '../abi/sockaddr.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
 
 /** An address and port as BIND and CONNECT give them. */

@@ -1,6 +1,7 @@
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
-import { IORING_ACCEPT_MULTISHOT, IORING_CQE_F_MORE } from '../abi/constants.ts'
+import { IORING_ACCEPT_MULTISHOT } from '../abi/constants.ts'
 import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
+import { IORING_CQE_F_SOCK_NONEMPTY } from '../abi/ring.ts'
 import { MSG_OOB, MSG_WAITALL, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
@@ -52,11 +53,11 @@ export class AcceptRequest extends SocketRequest {
         return
       }
       if (this.#sockaddr !== null) writeSockaddr(this.#sockaddr, socket.family, tcb.remote, tcb.remotePort)
-      if (!this.#multishot) {
-        this.finish(fd)
+      const flags = listener.ready.length > 0 ? IORING_CQE_F_SOCK_NONEMPTY : 0
+      if (!this.#multishot || !this.context.postMore(this, fd, flags)) {
+        this.finish(fd, flags)
         return
       }
-      this.context.complete(this, fd, IORING_CQE_F_MORE)
     }
   }
 }

@@ -3,10 +3,10 @@ import { EINVAL, EOPNOTSUPP } from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { Entry } from './entry.ts'
+import { prepare } from './prepare.ts'
 import { timeoutOf } from './timeout.ts'
 
 const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
-const SERVED_FLAGS = LINKS | abi.IOSQE_IO_DRAIN | abi.IOSQE_ASYNC | abi.IOSQE_CQE_SKIP_SUCCESS
 
 /** Entries of the submission queue in the order and groups that their flags ask for (IOSQE_IO_LINK, IO_DRAIN). */
 export class Submission {
@@ -31,19 +31,20 @@ export class Submission {
     return this.#deferred.length === 0
   }
 
-  /** @param bytes the slot that `sqe` looks at */
-  add(sqe: Sqe, bytes: Uint8Array): void {
+  /** False when the entry is wrong and ends what it is in. @param bytes the slot that `sqe` looks at */
+  add(sqe: Sqe, bytes: Uint8Array): boolean {
     const { flags } = sqe
-    const plain = (flags & ~(abi.IOSQE_ASYNC | abi.IOSQE_CQE_SKIP_SUCCESS)) === 0
+    const error = prepare(this.#context, sqe)
+    const plain = (flags & (LINKS | abi.IOSQE_IO_DRAIN)) === 0 && error === 0
     if (plain && this.#head === null && !this.#drainNext && this.idle) {
       if ((flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0) this.#skipUsed = true
       if (sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT) {
         this.#context.start(sqe)
-        return
+        return true
       }
     }
     const entry = new Entry(bytes, this.#context)
-    entry.refused = this.#check(entry)
+    entry.refused = error === 0 ? this.#check(entry) : error
     if ((flags & abi.IOSQE_IO_DRAIN) !== 0 && entry.refused === 0) {
       this.#draining = true
       this.#drainNext = this.#head !== null
@@ -54,7 +55,9 @@ export class Submission {
     if (this.#last === null) this.#head = entry
     else this.#last.next = entry
     this.#last = entry
-    if ((flags & LINKS) === 0) this.end()
+    if ((flags & LINKS) !== 0) return true
+    this.end()
+    return entry.refused === 0
   }
 
   /** The chain is complete, by its last entry or by the end of the batch. */
@@ -88,14 +91,12 @@ export class Submission {
 
   #check(entry: Entry): number {
     const { flags, opcode } = entry
-    if ((flags & abi.IOSQE_BUFFER_SELECT) !== 0) return -EOPNOTSUPP
-    if ((flags & ~SERVED_FLAGS) !== 0) return -EINVAL
     if ((flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0) this.#skipUsed = true
     // Requests are counted by their completions: Linux has no drain either where some have none.
     if ((flags & abi.IOSQE_IO_DRAIN) !== 0 && this.#skipUsed) return -EOPNOTSUPP
     if (opcode !== abi.IORING_OP_LINK_TIMEOUT) return 0
     const afterNone = this.#last === null || this.#last.opcode === abi.IORING_OP_LINK_TIMEOUT
-    if (afterNone || entry.off !== 0 || (entry.opFlags & abi.IORING_TIMEOUT_MULTISHOT) !== 0) return -EINVAL
+    if (afterNone || (entry.opFlags & abi.IORING_TIMEOUT_MULTISHOT) !== 0) return -EINVAL
     const timespec = timeoutOf(this.#context, entry)
     if (typeof timespec === 'number') return timespec
     entry.timespec = timespec

@@ -125,10 +125,9 @@ export class TimeoutRequest extends TimedRequest {
   override run(): void {
     if (!this.expired) return
     this.context.timeoutCompletions++
-    if (this.#multishot && (this.#count === 0 || --this.#count > 0)) {
-      this.context.complete(this, -ETIME, abi.IORING_CQE_F_MORE)
-      this.arm(this.#timespec)
-    } else this.finish(-ETIME)
+    const goesOn = this.#multishot && (this.#count === 0 || --this.#count > 0)
+    if (goesOn && this.context.postMore(this, -ETIME, 0)) this.arm(this.#timespec)
+    else this.finish(-ETIME)
   }
 
   override detach(): void {

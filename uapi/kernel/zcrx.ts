@@ -1,28 +1,17 @@
 import { NicError } from '../../driver/errors.ts'
-import type { NicMemory } from '../../driver/nic.ts'
 import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
+import { EAGAIN, EBUSY, EINVAL } from '../abi/errno.ts'
+import type { IfqStats } from '../ring/ifq-info.ts'
+import type { AreaMemory } from './area-memory.ts'
+import type { RingContext } from './context.ts'
 import type { ZcrxEvents } from './events.ts'
+import type { HeldWatch } from './held.ts'
 import type { Kernel } from './kernel.ts'
 
-/** What an interface queue has done, cumulative. */
-export interface IfqStats {
-  /** Data completions. */
-  completions: number
-  /** Bytes that lie where the NIC put them. */
-  zeroCopiedBytes: number
-  /** Bytes copied into the area because they were received into other memory. */
-  copiedBytes: number
-  /** Contiguous pieces of received data that were copied, each maybe by several completions. */
-  copyCount: number
-  /** Refill entries that named no buffer: unknown area, offset beyond it, or padding not zero. */
-  refillInvalid: number
-  /** Refill entries for a buffer that the user did not hold. */
-  refillNotHeld: number
-  /** Refill entries that gave a buffer back. */
-  refilled: number
-}
+/** Most areas an instance can have had (kernel record point 49). */
+export const MAX_AREAS = 1024
 
 /** Parts of the refill queue in the shared region. */
 export interface RefillLayout {
@@ -32,14 +21,26 @@ export interface RefillLayout {
   readonly count: number
 }
 
+/** What an instance is made of. */
+export interface IfqParts {
+  /** The queue whose NIC writes into the first area; null with ZCRX_REG_NODEV. */
+  readonly stack: Stack | null
+  readonly area: AreaMemory
+  /** The whole region, which the queue is a part of. */
+  readonly region: Uint8Array
+  readonly queue: RefillLayout
+  readonly events: ZcrxEvents | null
+}
+
 /**
- * The kernel side of a registered interface queue: its area's pool and the refill queue. With a stack the queue of that
- * stack's NIC is filled from the pool; without one (ZCRX_REG_NODEV) everything is copied into it.
+ * The kernel side of a registered interface queue: its areas' pools and the refill queue. With a stack the queue of that
+ * stack's NIC is filled from the first area; without one (ZCRX_REG_NODEV) everything is copied. It lives as long as a ring or
+ * an exported descriptor holds it.
  */
 export class ZcrxIfq {
-  readonly id: number
   readonly stack: Stack | null
-  readonly pool: PagePool
+  /** Pools by area id; null where an area was given back. */
+  readonly areas: (PagePool | null)[] = []
   readonly stats: IfqStats = {
     completions: 0,
     zeroCopiedBytes: 0,
@@ -50,27 +51,93 @@ export class ZcrxIfq {
     refilled: 0,
   }
   readonly events: ZcrxEvents | null
+  /** Looks for buffers that stay out too long, when somebody asked. */
+  held: HeldWatch | null = null
+  /** Of a ring-provided region, for mmap; null when the user brought the memory. */
+  readonly region: Uint8Array
+  readonly dmabuf: boolean
+  readonly niovSize: number
+  /** The NIC can't write into the area: the queue keeps the stack's own memory, and everything is copied. */
+  readonly copies: boolean
   readonly #kernel: Kernel
   readonly #queue: RefillLayout
+  readonly #locked: number[] = []
+  #holders = 1
   /** Our own copy: what the user writes to the shared head changes nothing. */
   #head = 0
+  /** Areas that buffers may be taken from, in order of their ids. */
+  #open: PagePool[] = []
 
-  /** Restarts the NIC's queue over `memory`. @throws NicError and then nothing is changed */
-  constructor(
-    kernel: Kernel,
-    id: number,
-    stack: Stack | null,
-    memory: NicMemory,
-    queue: RefillLayout,
-    events: ZcrxEvents | null = null,
-  ) {
+  /** Restarts the NIC's queue over the area. @throws NicError and then nothing is changed */
+  constructor(kernel: Kernel, parts: IfqParts) {
+    const { stack, area } = parts
     this.#kernel = kernel
-    this.events = events
-    this.id = id
+    this.events = parts.events
     this.stack = stack
-    this.#queue = queue
-    this.pool = stack === null ? new PagePool(0, memory) : stack.provide(memory)
-    kernel.ifqs.push(this)
+    this.region = parts.region
+    this.#queue = parts.queue
+    this.dmabuf = area.dmabuf
+    this.niovSize = area.memory.chunkSize
+    const pool = stack === null ? null : this.#provide(stack, area)
+    this.copies = stack !== null && pool === null
+    this.#add(pool ?? new PagePool(0, area.memory, this, 0), area.lockedBytes)
+    kernel.addIfq(this)
+  }
+
+  /** The first area's pool: what a device queue is filled from. */
+  get pool(): PagePool {
+    return this.areas[0]!
+  }
+
+  hold(): void {
+    this.#holders++
+  }
+
+  /** The last one to let go ends the instance. */
+  release(): void {
+    if (--this.#holders === 0) this.#end()
+  }
+
+  /** ZCRX_CTRL_ADD_AREA: buffers come from it too, at once. Returns its id. */
+  addArea(area: AreaMemory): number {
+    const id = this.areas.length
+    this.#add(new PagePool(0, area.memory, this, id), area.lockedBytes)
+    return id
+  }
+
+  /**
+   * Gives an area back while the queue lives. No buffer is taken from it any more; EAGAIN while some are still out, and the
+   * call is to be repeated when they came back. EBUSY for the area that the NIC writes to, EINVAL for none.
+   */
+  removeArea(id: number): number {
+    const pool = this.areas[id]
+    if (pool === null || pool === undefined) return -EINVAL
+    if (this.stack !== null && !this.copies && id === 0) return -EBUSY
+    this.#open = this.#open.filter((other) => other !== pool)
+    this.takeRefills()
+    if (pool.freeCount < pool.total) return -EAGAIN
+    this.areas[id] = null
+    this.#kernel.lockedBytes -= this.#locked[id]!
+    this.#locked[id] = 0
+    return 0
+  }
+
+  /** The pool that a copy's buffer comes from: of the lowest area that has one (kernel record point 49). Null when none has. */
+  poolWithFree(): PagePool | null {
+    for (const pool of this.#open) if (pool.freeCount > 0) return pool
+    return null
+  }
+
+  /**
+   * Where received data is moved to because the area that the NIC writes to runs short; null when it does not, or when nothing
+   * else is free. Only a device queue with further areas has such a place: its NIC can't write to them.
+   */
+  overflowPool(): PagePool | null {
+    const { stack } = this
+    if (this.#open.length < 2 || stack === null || this.copies) return null
+    if (stack.memory.available() * 2 >= this.pool.total) return null
+    for (const pool of this.#open) if (pool !== this.pool && pool.freeCount > 0) return pool
+    return null
   }
 
   /**
@@ -83,13 +150,15 @@ export class ZcrxIfq {
     const waiting = (Atomics.load(tail, 0) - this.#head) >>> 0
     if (waiting === 0) return 0
     let taken = Math.min(waiting, count)
-    const pool = this.pool
+    const first = this.areas[0]!
     const mask = count - 1
     for (let i = 0; i < taken; i++) {
       const at = ((this.#head + i) & mask) * 4
       const low = entries[at]!
-      // Area id above, offset bits 32..47 below: areas end before 4 GiB, so both are 0 in a good entry.
-      if (entries[at + 1] !== 0 || entries[at + 3] !== 0 || low >>> pool.shift >= pool.total) {
+      const high = entries[at + 1]!
+      // Area id above, offset bits 32..47 below: areas end before 4 GiB, so these are 0 in a good entry.
+      const pool = high === 0 ? first : (high & 0xffff) === 0 ? this.areas[high >>> 16] : null
+      if (pool == null || entries[at + 3] !== 0 || low >>> pool.shift >= pool.total) {
         this.stats.refillInvalid++
         taken = i + 1
       } else if (pool.returnFromUser(low >>> pool.shift)) this.stats.refilled++
@@ -100,7 +169,7 @@ export class ZcrxIfq {
     return taken
   }
 
-  /** `bytes` were copied into the area. @param first of a contiguous piece, not the rest of one */
+  /** `bytes` were copied into an area. @param first of a contiguous piece, not the rest of one */
   countCopy(bytes: number, first: boolean): void {
     const { stats } = this
     stats.copiedBytes += bytes
@@ -114,19 +183,52 @@ export class ZcrxIfq {
     if (this.stack.memory.starved()) this.events.fire(ZCRX_EVENT_ALLOC_FAIL)
   }
 
+  /** A ring is closed: events, if they go there, end. */
+  leave(context: RingContext): void {
+    this.events?.leave(context)
+    this.release()
+  }
+
+  /** Where the buffers of all areas are. */
   census(): Census {
-    if (this.stack === null) return takeCensus(this.pool, 0)
-    return this.stack.census(this.pool)
+    const sum: Census = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+    for (const pool of this.areas) {
+      if (pool === null) continue
+      const one = this.#owns(pool) ? this.stack!.census(pool) : takeCensus(pool, 0)
+      for (const key of Object.keys(sum) as (keyof Census)[]) sum[key] += one[key]
+    }
+    return sum
+  }
+
+  /** The NIC fills from this pool. */
+  #owns(pool: PagePool): boolean {
+    return this.stack !== null && !this.copies && pool === this.areas[0]
+  }
+
+  #add(pool: PagePool, lockedBytes: number): void {
+    this.areas.push(pool)
+    this.#open.push(pool)
+    this.#locked.push(lockedBytes)
+    this.#kernel.lockedBytes += lockedBytes
+  }
+
+  /** The queue's pool, or null where the device can't write into a mapped descriptor's memory. */
+  #provide(stack: Stack, area: AreaMemory): PagePool | null {
+    try {
+      return stack.provide(area.memory, this)
+    } catch (error) {
+      if (area.dmabuf && error instanceof NicError && error.code === 'ZCRX_NIC_MEMORY') return null
+      throw error
+    }
   }
 
   /** Gives the NIC's queue back to the stack's own memory and takes back what the user held. */
-  end(): void {
-    const at = this.#kernel.ifqs.indexOf(this)
-    if (at < 0) return
-    this.#kernel.ifqs.splice(at, 1)
+  #end(): void {
+    this.#kernel.removeIfq(this)
     this.takeRefills()
-    this.pool.scrub()
-    if (this.stack === null) return
+    for (const pool of this.areas) pool?.scrub()
+    for (const bytes of this.#locked) this.#kernel.lockedBytes -= bytes
+    if (this.stack === null || this.copies) return
     try {
       this.stack.provide(this.#kernel.options.memoryFor(this.stack))
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Addresser } from '../abi/sqe.ts'
+import { HUGE_PAGE, isHuge, markHuge } from '../area.ts'
 
 const PAGE = 4096
 /** First address handed out: page 0 stays unmapped, so that NULL is never valid. */
@@ -45,9 +46,24 @@ export class AddressSpace implements Addresser {
     return bytes === null || this.#readOnly.has(bytes.buffer) ? null : bytes
   }
 
+  /** Whether what lies in this memory may be written; all may that was not made read-only. */
+  isWritable(bytes: Uint8Array): boolean {
+    return !this.#readOnly.has(bytes.buffer)
+  }
+
   /** As mprotect(2) with PROT_READ: what is asked to write to this memory is answered EFAULT. */
   makeReadOnly(buffer: ArrayBufferLike): void {
     this.#readOnly.add(buffer)
+  }
+
+  /** The memory counts as physically contiguous in runs of 2 MiB: huge pages. */
+  makeHuge(buffer: ArrayBufferLike): void {
+    markHuge(buffer)
+  }
+
+  /** Bytes that lie together in physical memory, as far as is known. */
+  contiguousBytes(buffer: ArrayBufferLike): number {
+    return isHuge(buffer) ? HUGE_PAGE : PAGE
   }
 
   /** The buffer that an address lies in; null when unmapped. */

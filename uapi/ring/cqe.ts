@@ -1,10 +1,11 @@
+import { IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_32 } from '../abi/ring.ts'
 import type { RingMemory } from './memory.ts'
 
 const HIGH = 4_294_967_296
 
 /**
- * `struct io_uring_cqe`, with the 16 further bytes of IORING_SETUP_CQE32 read as `struct io_uring_zcrx_cqe`. One object
- * shows whichever completion it was moved to: copy what you keep before the next call on the ring.
+ * `struct io_uring_cqe`, with the 16 further bytes of a wide one read as `struct io_uring_zcrx_cqe`. One object shows
+ * whichever completion it was moved to: copy what you keep before the next call on the ring.
  */
 export class Cqe {
   readonly #memory: RingMemory
@@ -41,13 +42,26 @@ export class Cqe {
   get flags(): number {
     return this.#memory.cqes[this.#at + 3]! >>> 0
   }
-  /** zcrx: byte offset of the data in its area (the low 48 bits of `off`). */
+  /** It has 32 bytes. */
+  get wide(): boolean {
+    return this.#memory.cqeWords === 8 || (this.#memory.cqes[this.#at + 3]! & IORING_CQE_F_32) !== 0
+  }
+  /** `io_uring_cqe_nr(3)`: slots it takes, what `cqAdvance` counts. 2 where one of 32 bytes lies in slots of 16. */
+  get nr(): number {
+    return this.wide && this.#memory.cqeWords === 4 ? 2 : 1
+  }
+  /** Id of the provided buffer, with IORING_CQE_F_BUFFER. */
+  get bufferId(): number {
+    return this.#memory.cqes[this.#at + 3]! >>> IORING_CQE_BUFFER_SHIFT
+  }
+  /** zcrx: byte offset of the data in its area (the low 48 bits of `off`). 0 in one of 16 bytes. */
   get offset(): number {
+    if (!this.wide) return 0
     const cqes = this.#memory.cqes
     return (cqes[this.#at + 5]! & 0xffff) * HIGH + (cqes[this.#at + 4]! >>> 0)
   }
-  /** zcrx: id of the area (the high 16 bits of `off`). */
+  /** zcrx: id of the area (the high 16 bits of `off`). 0 in one of 16 bytes. */
   get areaId(): number {
-    return this.#memory.cqes[this.#at + 5]! >>> 16
+    return this.wide ? this.#memory.cqes[this.#at + 5]! >>> 16 : 0
   }
 }

@@ -1,45 +1,32 @@
 import { ArgumentError } from '../../driver/errors.ts'
+import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
-import { Sqe } from '../abi/sqe.ts'
+import { QueryHdr } from '../abi/query.ts'
+import type { SyncCancelReg } from '../abi/requests.ts'
 import {
-  QueryHdr,
-  RegionDesc,
-  RQ_RQES_OFFSET,
-  RQE_SIZE,
-  type SyncCancelReg,
-  ZcrxAreaReg,
-  ZcrxCtrl,
-  ZcrxEventDesc,
-  ZcrxIfqReg,
-  ZcrxStats,
-} from '../abi/structs.ts'
+  IORING_CQE_F_SKIP,
+  IORING_ENTER_SQ_WAKEUP,
+  IORING_REGISTER_ENABLE_RINGS,
+  IORING_SQ_NEED_WAKEUP,
+} from '../abi/ring.ts'
+import { Sqe } from '../abi/sqe.ts'
+import { ZcrxCtrl } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
+import { type AreaSource, areaReg, type Ifq, type IfqRequest, importIfq, registerIfq } from './ifq.ts'
+import type { HeldReport, IfqStats } from './ifq-info.ts'
 import { RingMemory } from './memory.ts'
-import { RefillQueue } from './refill-queue.ts'
+import { layOut, type RingParams } from './setup.ts'
 
-/** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
-const SERVED_SETUP_FLAGS =
-  abi.IORING_SETUP_CQSIZE |
-  abi.IORING_SETUP_CLAMP |
-  abi.IORING_SETUP_SUBMIT_ALL |
-  abi.IORING_SETUP_COOP_TASKRUN |
-  abi.IORING_SETUP_TASKRUN_FLAG |
-  abi.IORING_SETUP_CQE32 |
-  abi.IORING_SETUP_SINGLE_ISSUER |
-  abi.IORING_SETUP_DEFER_TASKRUN
-
-/** `struct io_uring_params`, the part a caller sets. */
-export interface RingParams {
-  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN and CQE32. */
-  readonly flags?: number
-  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
-  readonly cqEntries?: number
-}
+export type { RingParams } from './setup.ts'
 
 /** The kernel side of one ring: what the system calls of io_uring(7) reach. */
 export interface RingBackend {
   readonly memory: RingMemory
+  /** IORING_SETUP_* */
+  readonly flags: number
+  /** The ring's descriptor; given out when it is first asked for. */
+  readonly ringFd: number
   /**
    * `io_uring_enter(2)`: consumes up to `toSubmit` entries; with IORING_ENTER_GETEVENTS runs what is pending and waits
    * until `minComplete` completions are there. Returns the entries consumed or minus errno.
@@ -50,48 +37,18 @@ export interface RingBackend {
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number
   /** Address of memory, for pointers in entries and structures. */
   addressOf(bytes: Uint8Array): number
+  /** mmap(2) of the ring's descriptor: memory that the ring provides, or minus errno. @param length bytes */
+  mmap(offset: number, length: number): Uint8Array | number
+  /** Where the buffers of an instance are, what it has done, and who is to be told what is kept too long. */
+  census(zcrxId: number): Census
+  ifqStats(zcrxId: number): IfqStats
+  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void
   close(): void
 }
 
 /** Hands out kernel sides of rings. */
 export interface RingHost {
   setup(memory: RingMemory, flags: number): RingBackend
-}
-
-/** What `registerIfq` needs. */
-export interface IfqRequest {
-  /** Interface index of the NIC; 0 with ZCRX_REG_NODEV. */
-  readonly ifIdx: number
-  /** Receive queue number. */
-  readonly ifRxq: number
-  /** Refill queue entries; rounded up to a power of two. */
-  readonly rqEntries: number
-  /** The area: page-aligned memory of whole pages that received data will be written to. */
-  readonly area: Uint8Array
-  /** ZCRX_REG_* */
-  readonly flags?: number
-  /** Bytes of a buffer; 0 = a page. */
-  readonly rxBufLen?: number
-  /** Events to be told, and statistics. */
-  readonly events?: EventRequest
-}
-
-/** `struct zcrx_event_desc`, as `registerIfq` takes it. The statistics are always asked for. */
-export interface EventRequest {
-  /** Of the completions that tell events; their `res` is the type. */
-  readonly userData: number
-  /** Bit n: events of type n. 0 = the statistics only. */
-  readonly typeMask: number
-}
-
-/** A registered interface queue, seen from the user. */
-export interface Ifq {
-  readonly zcrxId: number
-  readonly areaId: number
-  readonly area: Uint8Array
-  readonly rq: RefillQueue
-  /** Kept by the kernel's side; null when no events were asked for. */
-  readonly stats: ZcrxStats | null
 }
 
 /**
@@ -105,43 +62,39 @@ export class Ring {
   readonly #cqe: Cqe
   /** Reused: a flush may follow every batch. */
   readonly #ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+  readonly #mixed: boolean
+  readonly #sqPoll: boolean
   #sqTail = 0
-  #submitted = 0
   #open = true
 
   private constructor(backend: RingBackend) {
     this.#backend = backend
     this.#memory = backend.memory
     this.#cqe = new Cqe(this.#memory)
-    for (let i = 0; i < this.#memory.sqEntries; i++) {
-      this.#sqes.push(new Sqe(this.#memory.sqes.subarray(i * Sqe.SIZE, (i + 1) * Sqe.SIZE), backend))
-    }
+    this.#mixed = (backend.flags & abi.IORING_SETUP_CQE_MIXED) !== 0
+    this.#sqPoll = (backend.flags & abi.IORING_SETUP_SQPOLL) !== 0
+    for (const slot of this.#memory.slots()) this.#sqes.push(new Sqe(slot, backend))
   }
 
   /**
-   * `io_uring_queue_init_params(3)`. @param entries submission entries, rounded up to a power of two, 1..32768
-   * @throws ArgumentError
+   * `io_uring_queue_init(3)`. @param entries submission entries, rounded up to a power of two, 1..32768
+   * @throws ArgumentError where `queueInitParams` answers an errno, with its name
    */
   static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
-    const flags = params.flags ?? 0
-    if ((flags & ~SERVED_SETUP_FLAGS) !== 0) {
-      throw new ArgumentError(
-        `set-up flags 0x${((flags & ~SERVED_SETUP_FLAGS) >>> 0).toString(16)} are not served`,
-        'a ring runs on the thread that enters it: leave out SQPOLL, IOPOLL and the like',
-      )
-    }
-    const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
-    const cqEntries = roundEntries(
-      params.cqEntries ?? sqEntries * 2,
-      abi.IORING_MAX_ENTRIES * 2,
-      flags,
-      'cqEntries',
-    )
-    if (cqEntries < sqEntries) {
-      throw new ArgumentError(`cqEntries ${cqEntries} is less than entries ${sqEntries}`)
-    }
-    const words = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
-    return new Ring(host.setup(new RingMemory(sqEntries, cqEntries, words), flags))
+    const memory = layOut(entries, params)
+    if (memory instanceof RingMemory) return new Ring(host.setup(memory, params.flags ?? 0))
+    throw new ArgumentError(`${memory.why} (${errnoName(memory.errno)})`, memory.remedy)
+  }
+
+  /** `io_uring_queue_init_params(3)`: as `queueInit`, but answers minus errno where io_uring_setup(2) does. */
+  static queueInitParams(entries: number, host: RingHost, params: RingParams = {}): Ring | number {
+    const memory = layOut(entries, params)
+    return memory instanceof RingMemory ? new Ring(host.setup(memory, params.flags ?? 0)) : -memory.errno
+  }
+
+  /** The ring's descriptor, for POLL_ADD and MSG_RING. Given out at its first use. */
+  get ringFd(): number {
+    return this.#backend.ringFd
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
@@ -187,13 +140,19 @@ export class Ring {
   /** `io_uring_peek_cqe(3)`: the next completion or null. The object is reused by every call. */
   peekCqe(): Cqe | null {
     const control = this.#memory.control
-    const head = control[RingMemory.CQ_HEAD]!
-    if (head === Atomics.load(control, RingMemory.CQ_TAIL)) {
-      if ((Atomics.load(control, RingMemory.SQ_FLAGS) & abi.IORING_SQ_CQ_OVERFLOW) === 0) return null
+    for (let entered = false; ; ) {
+      const head = control[RingMemory.CQ_HEAD]!
+      if (head !== Atomics.load(control, RingMemory.CQ_TAIL)) {
+        const cqe = this.#cqe.moveTo(head)
+        if (!this.#mixed || (cqe.flags & IORING_CQE_F_SKIP) === 0) return cqe
+        this.cqAdvance(1)
+        continue
+      }
+      const pending = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
+      if (entered || (Atomics.load(control, RingMemory.SQ_FLAGS) & pending) === 0) return null
+      entered = true
       this.getEvents()
-      if (head === Atomics.load(control, RingMemory.CQ_TAIL)) return null
     }
-    return this.#cqe.moveTo(head)
   }
 
   /**
@@ -216,7 +175,7 @@ export class Ring {
     return this.#memory.control[RingMemory.CQ_HEAD]!
   }
 
-  /** `io_uring_cq_ready(3)` */
+  /** `io_uring_cq_ready(3)`: completions that wait; with IORING_SETUP_CQE_MIXED the slots they take. */
   cqReady(): number {
     const control = this.#memory.control
     return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
@@ -224,34 +183,47 @@ export class Ring {
 
   /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
   sqReady(): number {
-    return (this.#sqTail - this.#submitted) | 0
+    return (this.#sqTail - Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)) | 0
   }
 
   /** `io_uring_sq_space_left(3)` */
   sqSpaceLeft(): number {
-    const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
-    return this.#memory.sqEntries - ((this.#sqTail - head) | 0)
+    return this.#memory.sqEntries - this.sqReady()
   }
 
-  /** `io_uring_for_each_cqe(3)`: shows each waiting completion; returns how many. Follow with `cqAdvance`. */
+  /**
+   * `io_uring_for_each_cqe(3)`: shows each waiting completion. Returns what to give to `cqAdvance`: how many, with
+   * IORING_SETUP_CQE_MIXED the slots they take.
+   */
   forEachCqe(visit: (cqe: Cqe) => void): number {
     const control = this.#memory.control
     const tail = Atomics.load(control, RingMemory.CQ_TAIL)
-    let head = control[RingMemory.CQ_HEAD]!
-    let count = 0
-    for (; head !== tail; head = (head + 1) | 0, count++) visit(this.#cqe.moveTo(head))
-    return count
+    const first = control[RingMemory.CQ_HEAD]!
+    if (this.#mixed) {
+      for (let head = first; head !== tail; ) {
+        const cqe = this.#cqe.moveTo(head)
+        head = (head + cqe.nr) | 0
+        if ((cqe.flags & IORING_CQE_F_SKIP) === 0) visit(cqe)
+      }
+    } else for (let head = first; head !== tail; head = (head + 1) | 0) visit(this.#cqe.moveTo(head))
+    return (tail - first) | 0
   }
 
-  /** `io_uring_cq_advance(3)`: gives `count` completions back. */
+  /** `io_uring_cq_advance(3)`: gives `count` completions back; with IORING_SETUP_CQE_MIXED slots, `Cqe.nr` for each. */
   cqAdvance(count: number): void {
     const control = this.#memory.control
     Atomics.store(control, RingMemory.CQ_HEAD, (control[RingMemory.CQ_HEAD]! + count) | 0)
   }
 
   /** `io_uring_cqe_seen(3)` */
-  cqeSeen(_cqe: Cqe): void {
-    this.cqAdvance(1)
+  cqeSeen(cqe: Cqe): void {
+    this.cqAdvance(cqe.nr)
+  }
+
+  /** `io_uring_enable_rings(3)`, of a ring set up with IORING_SETUP_R_DISABLED. 0 or minus errno. */
+  enableRings(): number {
+    this.#checkOpen()
+    return this.#backend.register(IORING_REGISTER_ENABLE_RINGS, null, 0)
   }
 
   /**
@@ -260,59 +232,62 @@ export class Ring {
    */
   registerIfq(request: IfqRequest): Ifq | number {
     this.#checkOpen()
-    const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
-    const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
-    const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
-    const regionBytes = Math.ceil((queueBytes + statsBytes) / 4096) * 4096
-    const region = new Uint8Array(new SharedArrayBuffer(regionBytes))
-    const regionDesc = new RegionDesc(new Uint8Array(RegionDesc.SIZE))
-    regionDesc.userAddr = this.#backend.addressOf(region)
-    regionDesc.size = regionBytes
-    regionDesc.flags = abi.IORING_MEM_REGION_TYPE_USER
-    const areaReg = new ZcrxAreaReg(new Uint8Array(ZcrxAreaReg.SIZE))
-    areaReg.addr = this.#backend.addressOf(request.area)
-    areaReg.len = request.area.byteLength
-    const reg = new ZcrxIfqReg(new Uint8Array(ZcrxIfqReg.SIZE))
-    reg.ifIdx = request.ifIdx
-    reg.ifRxq = request.ifRxq
-    reg.rqEntries = request.rqEntries
-    reg.flags = request.flags ?? 0
-    reg.rxBufLen = request.rxBufLen ?? 0
-    reg.areaPtr = this.#backend.addressOf(areaReg.bytes)
-    reg.regionPtr = this.#backend.addressOf(regionDesc.bytes)
-    const desc = new ZcrxEventDesc(new Uint8Array(ZcrxEventDesc.SIZE))
-    if (request.events !== undefined) {
-      desc.userData = request.events.userData
-      desc.typeMask = request.events.typeMask
-      desc.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
-      desc.statsOffset = queueBytes
-      reg.eventDesc = this.#backend.addressOf(desc.bytes)
-    }
-    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
+    return registerIfq(this.#backend, request)
+  }
+
+  /** `ZCRX_CTRL_EXPORT`: a descriptor that stands for the instance and keeps it alive until it is closed; or minus errno. */
+  exportIfq(zcrxId: number): number {
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_EXPORT)
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    return result < 0 ? result : ctrl.zcrxFd
+  }
+
+  /**
+   * `ZCRX_REG_IMPORT`: this ring shares the instance behind an exported descriptor, under an id of its own. Areas and the one
+   * refill queue are those of `of`: whoever pushes to it, pushes for all. Minus errno when it is refused.
+   */
+  importIfq(fd: number, of: Ifq): Ifq | number {
+    this.#checkOpen()
+    return importIfq(this.#backend, fd, of)
+  }
+
+  /**
+   * `ZCRX_CTRL_ADD_AREA`: data may lie in this memory too, from now on. Returns the area's id, by which completions and refill
+   * entries name it, or minus errno. A NIC that can't write to a second area has data moved there by the CPU, counted as
+   * copied, when the first runs short.
+   */
+  addArea(ifq: Ifq, area: AreaSource): number {
+    const reg = areaReg(this.#backend, area)
+    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_ADD_AREA)
+    ctrl.areaPtr = this.#backend.addressOf(reg.bytes)
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     if (result < 0) return result
-    return {
-      zcrxId: reg.zcrxId,
-      areaId: areaReg.view.getUint16(22, true),
-      area: request.area,
-      rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
-      stats: statsBytes === 0 ? null : new ZcrxStats(region.subarray(queueBytes, queueBytes + statsBytes)),
-    }
+    const id = reg.rqAreaToken / 2 ** abi.IORING_ZCRX_AREA_SHIFT
+    ifq.areas[id] = area instanceof Uint8Array ? area : null
+    return id
+  }
+
+  /**
+   * Gives an area back while the queue lives; not in Linux. No buffer is taken from it from the first call on. 0 once all have
+   * come back; EAGAIN while some are out, and the call is to be repeated; EBUSY for the area a NIC writes to; EINVAL for none.
+   */
+  removeArea(ifq: Ifq, areaId: number): number {
+    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_REMOVE_AREA)
+    ctrl.areaId = areaId
+    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    if (result === 0) ifq.areas[areaId] = null
+    return result
   }
 
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
-    const ctrl = this.#ctrl
-    ctrl.zcrxId = zcrxId
-    ctrl.op = abi.ZCRX_CTRL_FLUSH_RQ
-    ctrl.eventType = 0
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_FLUSH_RQ)
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 
   /** `ZCRX_CTRL_ARM_EVENT`: ZCRX_EVENT_* `type`, which was told, is to be told again. 0 or minus errno. */
   armEvent(zcrxId: number, type: number): number {
-    const ctrl = this.#ctrl
-    ctrl.zcrxId = zcrxId
-    ctrl.op = abi.ZCRX_CTRL_ARM_EVENT
+    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_ARM_EVENT)
     ctrl.eventType = type
     return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
@@ -351,24 +326,24 @@ export class Ring {
   #submit(waitNr: number, flags: number, timeoutMs: number): number {
     this.#checkOpen()
     Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
-    const consumed = this.#backend.enter(this.sqReady(), waitNr, flags, timeoutMs)
-    if (consumed > 0) this.#submitted = (this.#submitted + consumed) | 0
-    return consumed
+    const ready = this.sqReady()
+    if (!this.#sqPoll) return this.#backend.enter(ready, waitNr, flags, timeoutMs)
+    const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & IORING_SQ_NEED_WAKEUP
+    if (asleep !== 0) flags |= IORING_ENTER_SQ_WAKEUP
+    return flags === 0 ? ready : this.#backend.enter(ready, waitNr, flags, timeoutMs)
+  }
+
+  #control(zcrxId: number, op: number): ZcrxCtrl {
+    this.#checkOpen()
+    const ctrl = this.#ctrl
+    ctrl.zcrxId = zcrxId
+    ctrl.op = op
+    // The payload of whatever was asked before: one field of eight bytes at the most.
+    ctrl.areaPtr = 0
+    return ctrl
   }
 
   #checkOpen(): void {
     if (!this.#open) throw new ArgumentError('the ring is closed', 'make another with Ring.queueInit')
   }
-}
-
-function roundEntries(entries: number, most: number, flags: number, name: string): number {
-  if (!Number.isInteger(entries) || entries < 1)
-    throw new ArgumentError(`${name} ${entries} is not a positive integer`)
-  if (entries > most) {
-    if ((flags & abi.IORING_SETUP_CLAMP) === 0) {
-      throw new ArgumentError(`${name} ${entries} is more than ${most}`, 'or set IORING_SETUP_CLAMP')
-    }
-    return most
-  }
-  return 2 ** Math.ceil(Math.log2(entries))
 }

@@ -1,0 +1,89 @@
+/** Numbers of `linux/io_uring.h` about rings, their entries and their registrations, under the kernel's names. */
+
+// Opcodes.
+export const IORING_OP_PROVIDE_BUFFERS = 31
+export const IORING_OP_REMOVE_BUFFERS = 32
+export const IORING_OP_MSG_RING = 40
+export const IORING_OP_SEND_ZC = 47
+
+// io_uring_setup flags.
+export const IORING_SETUP_SQ_AFF = 1 << 2
+export const IORING_SETUP_ATTACH_WQ = 1 << 5
+export const IORING_SETUP_R_DISABLED = 1 << 6
+export const IORING_SETUP_SQE128 = 1 << 10
+export const IORING_SETUP_NO_MMAP = 1 << 14
+export const IORING_SETUP_REGISTERED_FD_ONLY = 1 << 15
+export const IORING_SETUP_NO_SQARRAY = 1 << 16
+export const IORING_SETUP_HYBRID_IOPOLL = 1 << 17
+
+// io_uring_enter flags.
+export const IORING_ENTER_SQ_WAKEUP = 1 << 1
+export const IORING_ENTER_SQ_WAIT = 1 << 2
+
+// SQ ring flags.
+export const IORING_SQ_NEED_WAKEUP = 1 << 0
+
+// SQE flags.
+export const IOSQE_FIXED_FILE = 1 << 0
+
+// CQE flags.
+export const IORING_CQE_F_BUFFER = 1 << 0
+export const IORING_CQE_F_SOCK_NONEMPTY = 1 << 2
+export const IORING_CQE_F_NOTIF = 1 << 3
+export const IORING_CQE_F_BUF_MORE = 1 << 4
+export const IORING_CQE_F_SKIP = 1 << 5
+export const IORING_CQE_F_32 = 1 << 15
+/** Where the id of a provided buffer begins in the flags. */
+export const IORING_CQE_BUFFER_SHIFT = 16
+
+// NOP, in `nop_flags`.
+export const IORING_NOP_INJECT_RESULT = 1 << 0
+export const IORING_NOP_CQE32 = 1 << 5
+
+// Accept, send and receive, in `ioprio`.
+export const IORING_ACCEPT_POLL_FIRST = 1 << 2
+export const IORING_RECVSEND_FIXED_BUF = 1 << 2
+export const IORING_SEND_ZC_REPORT_USAGE = 1 << 3
+export const IORING_RECVSEND_BUNDLE = 1 << 4
+
+/** In `res` of a SEND_ZC's notification: the bytes were copied. */
+export const IORING_NOTIF_USAGE_ZC_COPIED: number = 1 << 31
+
+// ASYNC_CANCEL, in `cancel_flags`.
+export const IORING_ASYNC_CANCEL_FD_FIXED = 1 << 3
+
+// MSG_RING: its commands in `addr`, its flags in `msg_ring_flags`.
+export const IORING_MSG_DATA = 0
+export const IORING_MSG_SEND_FD = 1
+export const IORING_MSG_RING_CQE_SKIP = 1 << 0
+export const IORING_MSG_RING_FLAGS_PASS = 1 << 1
+
+// io_uring_register opcodes.
+export const IORING_REGISTER_FILES = 2
+export const IORING_UNREGISTER_FILES = 3
+export const IORING_REGISTER_FILES_UPDATE = 6
+export const IORING_REGISTER_PROBE = 8
+export const IORING_REGISTER_PERSONALITY = 9
+export const IORING_UNREGISTER_PERSONALITY = 10
+export const IORING_REGISTER_ENABLE_RINGS = 12
+export const IORING_REGISTER_FILES2 = 13
+export const IORING_REGISTER_FILES_UPDATE2 = 14
+export const IORING_REGISTER_PBUF_RING = 22
+export const IORING_UNREGISTER_PBUF_RING = 23
+export const IORING_REGISTER_FILE_ALLOC_RANGE = 25
+export const IORING_REGISTER_PBUF_STATUS = 26
+
+/** In an array of descriptors: leave the slot as it is. */
+export const IORING_REGISTER_FILES_SKIP = -2
+/** As `file_index`: any free slot of the fixed files. */
+export const IORING_FILE_INDEX_ALLOC = 0xffff_ffff
+/** Most fixed files. */
+export const IORING_MAX_FIXED_FILES: number = 1 << 20
+export const IORING_RSRC_REGISTER_SPARSE = 1 << 0
+
+// Provided buffers.
+export const IOU_PBUF_RING_MMAP = 1
+export const IOU_PBUF_RING_INC = 2
+
+/** In the answer to IORING_REGISTER_PROBE. */
+export const IO_URING_OP_SUPPORTED = 1 << 0

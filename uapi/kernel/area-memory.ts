@@ -1,0 +1,70 @@
+import type { NicMemory } from '../../driver/nic.ts'
+import * as abi from '../abi/constants.ts'
+import * as errno from '../abi/errno.ts'
+import type { ZcrxAreaReg } from '../abi/structs.ts'
+import type { Kernel } from './kernel.ts'
+
+export const PAGE = 4096
+/** Offsets in an area fit 32 bits (`NicMemory.areaLength`). */
+const MAX_AREA = 2 ** 32 - PAGE
+/** Reserved behind a mapped descriptor, for the frames a driver sends. */
+const TAIL_BYTES = 1 << 20
+
+/** The memory of an area that passed every check. */
+export interface AreaMemory {
+  readonly memory: NicMemory
+  /** It was given as a descriptor. */
+  readonly dmabuf: boolean
+  /** Counted against `Kernel.memlockLimit`. */
+  readonly lockedBytes: number
+}
+
+/** What an area is for. */
+export interface AreaUse {
+  /** No device: everything is copied by the CPU. */
+  readonly nodev: boolean
+  /** Bytes of a buffer: a power of two, at least a page. */
+  readonly chunkSize: number
+}
+
+/** Looks an area's memory up, with the kernel's errors (kernel record points 10, 11, 61). Its token was checked before. */
+export function mapArea(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
+  if ((area.flags & ~abi.IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
+  const memory =
+    (area.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+      ? descriptorMemory(kernel, area, use)
+      : userMemory(kernel, area, use)
+  if (typeof memory === 'number') return memory
+  if (memory.areaLength % use.chunkSize !== 0) return -errno.ERANGE
+  const dmabuf = (area.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+  const lockedBytes = dmabuf ? 0 : memory.areaLength
+  if (kernel.lockedBytes + lockedBytes > kernel.memlockLimit) return -errno.ENOMEM
+  return { memory, dmabuf, lockedBytes }
+}
+
+function userMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+  if (area.dmabufFd !== 0) return -errno.EINVAL
+  if (area.addr === 0 || area.len === 0) return -errno.EFAULT
+  if (area.wraps) return -errno.EOVERFLOW
+  if (area.addr % PAGE !== 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
+  const mapping = kernel.space.find(area.addr)
+  if (mapping === null || kernel.space.writable(area.addr, area.len) === null) return -errno.EFAULT
+  if (use.chunkSize > kernel.space.contiguousBytes(mapping.buffer)) return -errno.ERANGE
+  return {
+    buffer: mapping.buffer as ArrayBuffer | SharedArrayBuffer,
+    areaOffset: area.addr - mapping.base,
+    areaLength: area.len,
+    chunkSize: use.chunkSize,
+  }
+}
+
+/** IORING_ZCRX_AREA_DMABUF: any descriptor that can be mapped (`Kernel.adoptFd`). The CPU is to copy into none of them. */
+function descriptorMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+  if (use.nodev || area.addr !== 0) return -errno.EINVAL
+  if (area.len === 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
+  const file = kernel.files.get(area.dmabufFd)
+  if (file === null) return -errno.EBADF
+  const buffer = file.map?.(area.len, TAIL_BYTES) ?? -errno.EINVAL
+  if (typeof buffer === 'number') return buffer
+  return { buffer, areaOffset: 0, areaLength: area.len, chunkSize: use.chunkSize }
+}

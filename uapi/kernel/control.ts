@@ -1,0 +1,74 @@
+import * as abi from '../abi/constants.ts'
+import * as errno from '../abi/errno.ts'
+import { ZcrxAreaReg, ZcrxCtrl } from '../abi/structs.ts'
+import { mapArea } from './area-memory.ts'
+import type { RingContext } from './context.ts'
+import { MAX_AREAS, type ZcrxIfq } from './zcrx.ts'
+import { ZcrxFile } from './zcrx-file.ts'
+
+/** IORING_REGISTER_ZCRX_CTRL (kernel record points 48 to 50, 56): 0 or minus errno. */
+export function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+  if (nrArgs !== 0) return -errno.EINVAL
+  if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
+  const ctrl = new ZcrxCtrl(arg)
+  if (!ctrl.reservedZero) return -errno.EFAULT
+  const ifq = context.ifqs[ctrl.zcrxId]
+  if (ifq === undefined) return -errno.ENXIO
+  switch (ctrl.op) {
+    case abi.ZCRX_CTRL_FLUSH_RQ:
+      return flush(ifq, ctrl)
+    case abi.ZCRX_CTRL_EXPORT:
+      return exportIfq(context, ifq, ctrl)
+    case abi.ZCRX_CTRL_ARM_EVENT:
+      if (!ctrl.armReservedZero || ifq.events === null) return -errno.EINVAL
+      return ifq.events.arm(ctrl.eventType)
+    case abi.ZCRX_CTRL_ADD_AREA:
+      return addArea(context, ifq, ctrl)
+    case abi.ZCRX_CTRL_REMOVE_AREA:
+      return ctrl.armReservedZero ? ifq.removeArea(ctrl.areaId) : -errno.EINVAL
+    default:
+      return -errno.EOPNOTSUPP
+  }
+}
+
+function flush(ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+  if (!ctrl.payloadZero) return -errno.EINVAL
+  ifq.takeRefills()
+  // Windows that waited for these buffers open now, without waiting for a frame that may never come.
+  ifq.stack?.kick()
+  return 0
+}
+
+function exportIfq({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+  if (!ctrl.payloadZero) return -errno.EINVAL
+  if (!kernel.space.isWritable(ctrl.bytes)) return -errno.EFAULT
+  const file = new ZcrxFile(ifq)
+  const fd = kernel.files.open(file)
+  if (fd < 0) {
+    file.release()
+    return -errno.EMFILE
+  }
+  ctrl.zcrxFd = fd
+  return 0
+}
+
+/** The token that the area would have is written before most of the checks, as Linux does (kernel record point 49). */
+function addArea({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+  if (!ctrl.areaReservedZero) return -errno.EINVAL
+  const bytes = kernel.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)
+  if (bytes === null) return -errno.EFAULT
+  const reg = new ZcrxAreaReg(bytes)
+  if (!reg.tokenZero) return -errno.EINVAL
+  const id = ifq.areas.length
+  if (id >= MAX_AREAS) return -errno.EINVAL
+  reg.setRqAreaId(id)
+  // Areas of one instance are of one kind.
+  const dmabuf = (reg.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+  if (dmabuf !== ifq.dmabuf) return -errno.EINVAL
+  const area = mapArea(kernel, reg, { nodev: ifq.stack === null, chunkSize: ifq.niovSize })
+  if (typeof area === 'number') return area
+  ifq.addArea(area)
+  // What waited for buffers goes on.
+  ifq.stack?.kick()
+  return 0
+}

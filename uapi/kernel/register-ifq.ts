@@ -1,0 +1,206 @@
+import { NicError } from '../../driver/errors.ts'
+import type { Stack } from '../../stack/stack.ts'
+import * as abi from '../abi/constants.ts'
+import * as errno from '../abi/errno.ts'
+import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import {
+  RegionDesc,
+  RQ_HEAD_OFFSET,
+  RQ_RQES_OFFSET,
+  RQ_TAIL_OFFSET,
+  RQE_SIZE,
+  ZcrxAreaReg,
+  ZcrxIfqReg,
+} from '../abi/structs.ts'
+import { mapArea, PAGE } from './area-memory.ts'
+import type { RingContext } from './context.ts'
+import { EVENT_TYPES, ZcrxEvents } from './events.ts'
+import { nicErrno } from './opcodes.ts'
+import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
+import { ZcrxFile } from './zcrx-file.ts'
+
+/** Where a ring-provided region of zcrx id 0 is mapped; those of other ids lie 64 KiB apart (kernel record point 8). */
+const MMAP_OFFSET = 0x3000_0000
+const MMAP_SHIFT = 0x1_0000
+/** Most bytes of a region: what a queue of most entries needs, and room for what the user adds. */
+const MAX_REGION = 1 << 30
+
+/** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (kernel record points 4 to 15, 51). */
+export function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+  if (nrArgs !== 1 || arg === null) return -errno.EINVAL
+  if (!context.kernel.capable) return -errno.EPERM
+  if (!ringServes(context)) return -errno.EINVAL
+  if (arg.length < ZcrxIfqReg.SIZE) return -errno.EFAULT
+  const reg = new ZcrxIfqReg(arg)
+  if ((reg.flags & ~(abi.ZCRX_REG_IMPORT | abi.ZCRX_REG_NODEV)) !== 0) return -errno.EINVAL
+  if (!reg.reservedZero || reg.zcrxId !== 0) return -errno.EINVAL
+  return (reg.flags & abi.ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg) : createIfq(context, reg)
+}
+
+/** Completions of 32 bytes, and work deferred to the task that enters. */
+function ringServes(context: RingContext): boolean {
+  const wide = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_CQE_MIXED
+  return context.deferred && (context.flags & wide) !== 0
+}
+
+function importIfq(context: RingContext, reg: ZcrxIfqReg): number {
+  const { kernel } = context
+  if (reg.flags !== abi.ZCRX_REG_IMPORT) return -errno.EINVAL
+  const empty = reg.ifRxq === 0 && reg.rqEntries === 0 && reg.areaPtr === 0
+  if (!empty || reg.regionPtr !== 0 || reg.eventDesc !== 0) return -errno.EINVAL
+  const file = kernel.files.get(reg.ifIdx)
+  if (!(file instanceof ZcrxFile)) return -errno.EBADF
+  if (!kernel.space.isWritable(reg.bytes)) return -errno.EFAULT
+  file.ifq.hold()
+  reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
+  reg.zcrxId = context.addIfq(file.ifq)
+  return 0
+}
+
+function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
+  const { kernel } = context
+  const nodev = (reg.flags & abi.ZCRX_REG_NODEV) !== 0
+  if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
+  if (reg.ifRxq === 0xffff_ffff || reg.rqEntries === 0) return -errno.EINVAL
+  const entries = roundEntries(context, reg.rqEntries)
+  if (entries < 0) return entries
+  const chunkSize = reg.rxBufLen || PAGE
+  if (chunkSize < PAGE || chunkSize % PAGE !== 0 || 2 ** Math.floor(Math.log2(chunkSize)) !== chunkSize)
+    return -errno.EINVAL
+
+  const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
+  const desc = regionDesc(context, reg.regionPtr)
+  if (typeof desc === 'number') return desc
+  const region = mapRegion(context, desc, queueBytes)
+  if (typeof region === 'number') return region
+  const events = reg.eventDesc === 0 ? null : checkEvents(context, reg.eventDesc, region, queueBytes)
+  if (typeof events === 'number') return events
+  const areaBytes = kernel.space.view(reg.areaPtr, ZcrxAreaReg.SIZE)
+  if (areaBytes === null) return -errno.EFAULT
+  const areaReg = new ZcrxAreaReg(areaBytes)
+  if (!areaReg.tokenZero) return -errno.EINVAL
+
+  // Larger buffers need a device that can fill them.
+  if (nodev && chunkSize > PAGE) return -errno.EOPNOTSUPP
+  const known = nodev ? 0 : lookUp(context, reg.ifIdx)
+  if (known < 0 && known !== NO_QUEUE_API) return known
+  const area = mapArea(kernel, areaReg, { nodev, chunkSize })
+  if (typeof area === 'number') return area
+  if (known === NO_QUEUE_API) return -errno.EOPNOTSUPP
+  const stack = nodev ? null : pickQueue(context, reg.ifIdx, reg.ifRxq)
+  if (typeof stack === 'number') return stack
+  // What can't be told must not stay: the structures are written last.
+  const told = [reg.bytes, areaBytes, desc.bytes].every((bytes) => kernel.space.isWritable(bytes))
+  if (!told) return -errno.EFAULT
+
+  const queue: RefillLayout = {
+    head: new Int32Array(region.buffer, region.byteOffset + RQ_HEAD_OFFSET, 1),
+    tail: new Int32Array(region.buffer, region.byteOffset + RQ_TAIL_OFFSET, 1),
+    entries: new Uint32Array(region.buffer, region.byteOffset + RQ_RQES_OFFSET, (entries * RQE_SIZE) / 4),
+    count: entries,
+  }
+  let ifq: ZcrxIfq
+  try {
+    ifq = new ZcrxIfq(kernel, { stack, area, region, queue, events: events?.events ?? null })
+  } catch (error) {
+    return nicErrno(context, error)
+  }
+  const id = context.addIfq(ifq)
+  region.fill(0, 0, RQ_RQES_OFFSET)
+  events?.stats?.set(0, 0)
+  if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
+    desc.mmapOffset = MMAP_OFFSET + id * MMAP_SHIFT
+    context.provideRegion(id, region)
+  }
+  reg.rqEntries = entries
+  reg.rxBufLen = chunkSize
+  reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
+  reg.zcrxId = id
+  areaReg.setRqAreaId(0)
+  return 0
+}
+
+/** Memory that the ring provides for zcrx regions: the id that an mmap offset names, -1 for none. */
+export function regionOfOffset(offset: number): number {
+  const id = (offset - MMAP_OFFSET) / MMAP_SHIFT
+  return Number.isInteger(id) && id >= 0 ? id : -1
+}
+
+/** The next power of two, or minus errno. */
+function roundEntries(context: RingContext, asked: number): number {
+  if (asked > abi.IO_RQ_MAX_ENTRIES) {
+    return (context.flags & abi.IORING_SETUP_CLAMP) === 0 ? -errno.EINVAL : abi.IO_RQ_MAX_ENTRIES
+  }
+  return 2 ** Math.ceil(Math.log2(asked))
+}
+
+function regionDesc(context: RingContext, pointer: number): RegionDesc | number {
+  const bytes = context.kernel.space.view(pointer, RegionDesc.SIZE)
+  if (bytes === null) return -errno.EFAULT
+  const desc = new RegionDesc(bytes)
+  if ((desc.flags & ~abi.IORING_MEM_REGION_TYPE_USER) !== 0) return -errno.EINVAL
+  if (!desc.reservedZero || desc.id !== 0 || desc.mmapOffset !== 0) return -errno.EINVAL
+  return desc.size === 0 || desc.size % PAGE !== 0 ? -errno.EINVAL : desc
+}
+
+function mapRegion(context: RingContext, desc: RegionDesc, needed: number): Uint8Array | number {
+  const { space } = context.kernel
+  if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
+    if (desc.userAddr !== 0) return -errno.EFAULT
+    if (desc.size > MAX_REGION) return -errno.ENOMEM
+    return desc.size < needed ? -errno.EINVAL : new Uint8Array(new SharedArrayBuffer(desc.size))
+  }
+  if (desc.userAddr === 0) return -errno.EFAULT
+  if (desc.userAddr % PAGE !== 0) return -errno.EINVAL
+  const region = space.writable(desc.userAddr, desc.size)
+  if (region === null) return -errno.EFAULT
+  return desc.size < needed ? -errno.EINVAL : region
+}
+
+/** Reads the event descriptor, with the kernel's errors (kernel record point 53). Nothing is written yet. */
+function checkEvents(
+  context: RingContext,
+  pointer: number,
+  region: Uint8Array,
+  queueBytes: number,
+): { events: ZcrxEvents; stats: ZcrxStats | null } | number {
+  const bytes = context.kernel.space.view(pointer, ZcrxEventDesc.SIZE)
+  if (bytes === null) return -errno.EFAULT
+  const desc = new ZcrxEventDesc(bytes)
+  if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~abi.ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
+    return -errno.EINVAL
+  if (!desc.reservedZero || !desc.statsAligned) return -errno.EINVAL
+  const at = desc.statsOffset
+  if ((desc.flags & abi.ZCRX_EVENT_DESC_FLAG_STATS) === 0) {
+    return at === 0 ? { events: new ZcrxEvents(context, desc, null), stats: null } : -errno.EINVAL
+  }
+  if (at < queueBytes || at + ZcrxStats.SIZE > region.length) return -errno.ERANGE
+  const stats = new ZcrxStats(region.subarray(at, at + ZcrxStats.SIZE))
+  return { events: new ZcrxEvents(context, desc, stats), stats }
+}
+
+/** Not an errno: the interface exists and can move data by itself, but has no queue to take over. */
+const NO_QUEUE_API = -0x1_0000
+
+/** Whether an interface can be given memory: 0, NO_QUEUE_API or minus errno. */
+function lookUp({ kernel }: RingContext, ifIndex: number): number {
+  if (kernel.stacks.some((stack) => stack.nic.info.ifIndex === ifIndex)) return 0
+  const other = kernel.interfaces.get(ifIndex)
+  if (other === undefined) return -errno.ENODEV
+  return other.dma ? NO_QUEUE_API : -errno.EOPNOTSUPP
+}
+
+/** The queue of an interface, when nobody has it yet; or minus errno. */
+function pickQueue(context: RingContext, ifIndex: number, queue: number): Stack | number {
+  const { kernel } = context
+  const stack = kernel.stacks.find(({ nic }) => nic.info.ifIndex === ifIndex && nic.info.queue === queue)
+  if (stack === undefined) return -errno.ERANGE
+  const holder = kernel.deviceIfqs.find((other) => other.stack === stack)
+  if (holder === undefined) return stack
+  kernel.nicError = new NicError(
+    'ZCRX_NIC_BUSY',
+    `queue ${queue} of ${stack.nic.info.name} is held by ${kernel.holdersOf(holder)}`,
+    'close that ring, or register another queue',
+  )
+  return -errno.EEXIST
+}

@@ -1,0 +1,34 @@
+/** What an interface queue has done, cumulative. */
+export interface IfqStats {
+  /** Data completions. */
+  completions: number
+  /** Bytes that lie where the NIC put them. */
+  zeroCopiedBytes: number
+  /** Bytes copied into the area because they were received into other memory. */
+  copiedBytes: number
+  /** Contiguous pieces of received data that were copied, each maybe by several completions. */
+  copyCount: number
+  /** Refill entries that named no buffer: unknown area, offset beyond it, or padding not zero. */
+  refillInvalid: number
+  /** Refill entries for a buffer that the user did not hold. */
+  refillNotHeld: number
+  /** Refill entries that gave a buffer back. */
+  refilled: number
+}
+
+/** Buffers that one request delivered and that have been out for too long. */
+export interface Holder {
+  /** `user_data` and descriptor of the request that delivered them. */
+  readonly userData: number
+  readonly fd: number
+  readonly buffers: number
+  /** Milliseconds since the oldest of them was handed out. */
+  readonly oldestMs: number
+}
+
+/** What the application has held for too long, those who hold most first. */
+export interface HeldReport {
+  readonly buffers: number
+  readonly oldestMs: number
+  readonly holders: readonly Holder[]
+}

@@ -1,0 +1,96 @@
+import * as abi from '../abi/constants.ts'
+import { EINVAL, EOVERFLOW } from '../abi/errno.ts'
+import * as num from '../abi/ring.ts'
+import { RingMemory } from './memory.ts'
+
+/** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
+export const SERVED_SETUP_FLAGS: number =
+  abi.IORING_SETUP_IOPOLL |
+  abi.IORING_SETUP_SQPOLL |
+  abi.IORING_SETUP_CQSIZE |
+  abi.IORING_SETUP_CLAMP |
+  num.IORING_SETUP_R_DISABLED |
+  abi.IORING_SETUP_SUBMIT_ALL |
+  abi.IORING_SETUP_COOP_TASKRUN |
+  abi.IORING_SETUP_TASKRUN_FLAG |
+  num.IORING_SETUP_SQE128 |
+  abi.IORING_SETUP_CQE32 |
+  abi.IORING_SETUP_SINGLE_ISSUER |
+  abi.IORING_SETUP_DEFER_TASKRUN |
+  num.IORING_SETUP_NO_SQARRAY |
+  abi.IORING_SETUP_CQE_MIXED
+
+/** `struct io_uring_params`, the part a caller sets. */
+export interface RingParams {
+  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN, SINGLE_ISSUER, and CQE32 or CQE_MIXED. */
+  readonly flags?: number
+  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
+  readonly cqEntries?: number
+}
+
+/** Why a ring can't be had. */
+export interface Refusal {
+  readonly errno: number
+  readonly why: string
+  readonly remedy?: string
+}
+
+/** The memory of the ring that is asked for, by the rules of io_uring_setup(2). */
+export function layOut(entries: number, params: RingParams): RingMemory | Refusal {
+  const flags = params.flags ?? 0
+  const against = checkFlags(flags)
+  if (against !== null) return { errno: EINVAL, ...against }
+  const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
+  if (typeof sqEntries !== 'number') return sqEntries
+  const asked = params.cqEntries ?? ((flags & abi.IORING_SETUP_CQSIZE) !== 0 ? 0 : sqEntries * 2)
+  const cqEntries = roundEntries(asked, abi.IORING_MAX_ENTRIES * 2, flags, 'cqEntries')
+  if (typeof cqEntries !== 'number') return cqEntries
+  if (cqEntries < sqEntries) {
+    return { errno: EINVAL, why: `cqEntries ${cqEntries} is less than entries ${sqEntries}` }
+  }
+  if ((flags & abi.IORING_SETUP_CQE_MIXED) !== 0 && cqEntries < 2) {
+    return { errno: EOVERFLOW, why: 'completions of mixed sizes need two slots at least' }
+  }
+  const cqeWords = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
+  return new RingMemory(sqEntries, cqEntries, cqeWords, (flags & num.IORING_SETUP_SQE128) !== 0 ? 128 : 64)
+}
+
+function checkFlags(flags: number): Omit<Refusal, 'errno'> | null {
+  const set = (some: number): boolean => (flags & some) !== 0
+  const unserved = (flags & ~SERVED_SETUP_FLAGS) >>> 0
+  if (unserved !== 0) {
+    return {
+      why: `set-up flags 0x${unserved.toString(16)} are not served`,
+      remedy: 'leave them out; docs/api/ring.md has those that are served',
+    }
+  }
+  const { IORING_SETUP_COOP_TASKRUN: COOP, IORING_SETUP_DEFER_TASKRUN: DEFER } = abi
+  if (set(abi.IORING_SETUP_SQPOLL) && set(COOP | abi.IORING_SETUP_TASKRUN_FLAG | DEFER)) {
+    return { why: 'SQPOLL with COOP_TASKRUN, TASKRUN_FLAG or DEFER_TASKRUN' }
+  }
+  if (set(abi.IORING_SETUP_TASKRUN_FLAG) && !set(COOP | DEFER)) {
+    return { why: 'TASKRUN_FLAG without COOP_TASKRUN or DEFER_TASKRUN' }
+  }
+  if (set(DEFER) && !set(abi.IORING_SETUP_SINGLE_ISSUER)) {
+    return { why: 'DEFER_TASKRUN without SINGLE_ISSUER', remedy: 'set IORING_SETUP_SINGLE_ISSUER as well' }
+  }
+  if (set(abi.IORING_SETUP_CQE32) && set(abi.IORING_SETUP_CQE_MIXED)) {
+    return { why: 'CQE32 with CQE_MIXED', remedy: 'choose one of them' }
+  }
+  return null
+}
+
+function roundEntries(entries: number, most: number, flags: number, name: string): number | Refusal {
+  if (!Number.isInteger(entries) || entries < 1) {
+    return { errno: EINVAL, why: `${name} ${entries} is not a positive integer` }
+  }
+  if (entries > most) {
+    if ((flags & abi.IORING_SETUP_CLAMP) !== 0) return most
+    return {
+      errno: EINVAL,
+      why: `${name} ${entries} is more than ${most}`,
+      remedy: 'or set IORING_SETUP_CLAMP',
+    }
+  }
+  return 2 ** Math.ceil(Math.log2(entries))
+}
