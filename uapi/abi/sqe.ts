@@ -1,4 +1,5 @@
 import * as abi from './constants.ts'
+import * as num from './ring.ts'
 import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
@@ -111,6 +112,14 @@ export class Sqe {
     return this.prepRw(abi.IORING_OP_SOCKET, domain, 0, protocol, type)
   }
 
+  /**
+   * `io_uring_prep_socket_direct(3)`: the socket has a slot of the fixed files instead of a descriptor; completes with 0.
+   * @param slot with IORING_FILE_INDEX_ALLOC any free one, which it completes with (`io_uring_prep_socket_direct_alloc(3)`)
+   */
+  prepSocketDirect(domain: number, type: number, protocol: number, slot: number): this {
+    return this.prepSocket(domain, type, protocol).setTargetFixedFile(slot)
+  }
+
   /** `io_uring_prep_bind(3)`. @param sockaddr bytes of a `sockaddr_in`, read when the entry is submitted */
   prepBind(fd: number, sockaddr: Uint8Array): this {
     return this.prepRw(abi.IORING_OP_BIND, fd, this.#addresser.addressOf(sockaddr), 0, sockaddr.length)
@@ -142,6 +151,16 @@ export class Sqe {
     this.prepRw(abi.IORING_OP_ACCEPT, fd, 0, 0, 0)
     this.#view.setUint16(2, abi.IORING_ACCEPT_MULTISHOT, true)
     return this
+  }
+
+  /** `io_uring_prep_accept_direct(3)`: into a slot of the fixed files, as `prepSocketDirect`. */
+  prepAcceptDirect(fd: number, slot: number, sockaddr: Uint8Array | null = null): this {
+    return this.prepAccept(fd, sockaddr).setTargetFixedFile(slot)
+  }
+
+  /** `io_uring_prep_multishot_accept_direct(3)`: each into any free slot of the fixed files. */
+  prepMultishotAcceptDirect(fd: number): this {
+    return this.prepMultishotAccept(fd).setTargetFixedFile(num.IORING_FILE_INDEX_ALLOC)
   }
 
   /**
@@ -206,6 +225,11 @@ export class Sqe {
   /** `io_uring_prep_close(3)` */
   prepClose(fd: number): this {
     return this.prepRw(abi.IORING_OP_CLOSE, fd, 0, 0, 0)
+  }
+
+  /** `io_uring_prep_close_direct(3)`: empties a slot of the fixed files. */
+  prepCloseDirect(slot: number): this {
+    return this.prepClose(0).setTargetFixedFile(slot)
   }
 
   /** `io_uring_prep_cancel64(3)`: by user_data. @param opcode with IORING_ASYNC_CANCEL_OP */
@@ -278,6 +302,12 @@ export class Sqe {
   /** Overwrites the union of per-opcode flags: `msg_flags`, `nop_flags`, `cancel_flags`, … */
   setOpFlags(flags: number): this {
     this.#view.setUint32(28, flags, true)
+    return this
+  }
+
+  /** `file_index`: a slot of the fixed files, or IORING_FILE_INDEX_ALLOC for any free one. */
+  setTargetFixedFile(slot: number): this {
+    this.#view.setUint32(44, slot === num.IORING_FILE_INDEX_ALLOC ? slot : slot + 1, true)
     return this
   }
 

@@ -1,5 +1,6 @@
 import * as abi from '../abi/constants.ts'
-import { EBADF, ECANCELED, EINVAL, ENOENT } from '../abi/errno.ts'
+import { EBADF, EINVAL, ENOENT } from '../abi/errno.ts'
+import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/ring.ts'
 import type { RingContext } from './context.ts'
 import type { Request } from './request.ts'
 
@@ -17,6 +18,7 @@ const KNOWN =
   abi.IORING_ASYNC_CANCEL_ALL |
   abi.IORING_ASYNC_CANCEL_FD |
   abi.IORING_ASYNC_CANCEL_ANY |
+  IORING_ASYNC_CANCEL_FD_FIXED |
   abi.IORING_ASYNC_CANCEL_USERDATA |
   abi.IORING_ASYNC_CANCEL_OP
 
@@ -33,15 +35,17 @@ export function cancelMatching(context: RingContext, key: CancelKey, answer: (re
     answer(-EINVAL)
     return
   }
-  const socket = byFd ? context.kernel.files.socket(key.fd) : null
-  if (byFd && socket === null) {
+  const fixed = (flags & IORING_ASYNC_CANCEL_FD_FIXED) !== 0
+  const named = fixed ? context.files.get(key.fd)?.file : context.kernel.files.get(key.fd)
+  const file = byFd ? (named ?? null) : null
+  if (byFd && file === null) {
     answer(-EBADF)
     return
   }
   const byUserData = (flags & abi.IORING_ASYNC_CANCEL_USERDATA) !== 0 || !(byFd || byOpcode)
   const fits = (request: Request): boolean => {
     if (any) return true
-    if (byFd && !('socket' in request && request.socket === socket)) return false
+    if (byFd && request.file !== file) return false
     if (byOpcode && request.opcode !== key.opcode) return false
     return !byUserData || (request.userDataLow === key.addrLow && request.userDataHigh === key.addrHigh)
   }
@@ -49,11 +53,11 @@ export function cancelMatching(context: RingContext, key: CancelKey, answer: (re
   const found: Request[] = []
   for (const request of context.active) {
     // A LINK_TIMEOUT ends with the request it belongs to.
-    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || !fits(request)) continue
+    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || request.cancelled || !fits(request)) continue
     found.push(request)
     if (!all) break
   }
   if (all) answer(found.length)
   else answer(found.length === 0 ? -ENOENT : 0)
-  for (const request of found) request.finish(-ECANCELED)
+  for (const request of found) request.cancel()
 }

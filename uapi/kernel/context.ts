@@ -10,6 +10,7 @@ import type { RingBackend } from '../ring/ring.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
+import { FixedFiles } from './fixed-files.ts'
 import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
 import { register } from './register.ts'
@@ -34,6 +35,7 @@ export class RingContext implements RingBackend, OpenFile {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  readonly files: FixedFiles = new FixedFiles(this)
   /** Credentials that were registered: all are the process's, so a number is all there is to them. */
   readonly personalities: Set<number> = new Set()
   /** Timeouts that count completions. */
@@ -166,13 +168,20 @@ export class RingContext implements RingBackend, OpenFile {
   }
 
   close(): void {
-    for (const request of [...this.active]) request.detach()
+    for (const request of [...this.active]) if (!request.cancelled) request.detach()
     this.active.clear()
+    this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
     if (this.#fd >= 0) this.kernel.files.close(this.#fd)
     this.kernel.forgetContext(this)
     this.kernel.flush()
+  }
+
+  /** What an entry works on: its `fd` is a descriptor, or a slot with IOSQE_FIXED_FILE. Null when that names nothing. */
+  fileOf(sqe: Sqe): OpenFile | null {
+    if ((sqe.flags & num.IOSQE_FIXED_FILE) === 0) return this.kernel.files.get(sqe.fd)
+    return this.files.get(sqe.fd)?.file ?? null
   }
 
   /** Data completions that fit now. */
@@ -293,6 +302,7 @@ export class RingContext implements RingBackend, OpenFile {
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
     this.active.delete(request)
+    request.fixed?.drop()
     const { limit, limitEntry, next } = request
     if (limit !== null) {
       request.limit = null
@@ -336,7 +346,7 @@ export class RingContext implements RingBackend, OpenFile {
     this.#late.length = 0
     // Task work: where it is deferred, links go on at the next wait.
     if (!this.deferred) {
-      this.#postEvents()
+      this.#runWork()
       this.#runReady()
     }
     this.#countTimeouts()
@@ -402,7 +412,8 @@ export class RingContext implements RingBackend, OpenFile {
     for (let i = 0; i < running.length; i++) {
       const request = running[i]!
       request.scheduled = false
-      if (!request.finished) request.run()
+      if (request.cancelled) request.finish(-ECANCELED)
+      else if (!request.finished) request.run()
     }
     running.length = 0
     this.#postEvents()

@@ -8,6 +8,8 @@ import * as sock from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
+import { letGo } from './files.ts'
+import { install } from './fixed-files.ts'
 import { PollRequest } from './poll.ts'
 import { RecvRequest } from './recv.ts'
 import { RecvZcRequest } from './recv-zc.ts'
@@ -64,7 +66,7 @@ export function execute(context: RingContext, sqe: Sqe): void {
       withSocket(context, sqe, (socket) => reply(context, sqe, shutdown(sqe, socket)))
       break
     case abi.IORING_OP_CLOSE:
-      close(context, sqe)
+      reply(context, sqe, close(context, sqe))
       break
     case abi.IORING_OP_TIMEOUT:
       timeout(context, sqe)
@@ -92,10 +94,11 @@ function nop(context: RingContext, sqe: Sqe): void {
 }
 
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
-  const { files } = context.kernel
-  const socket = files.socket(sqe.fd)
-  if (socket === null) reply(context, sqe, files.get(sqe.fd) === null ? -errno.EBADF : -errno.ENOTSOCK)
-  else serve(socket)
+  const file = context.fileOf(sqe)
+  if (file?.kind === 'socket') serve(file as Socket)
+  else if (file === null) reply(context, sqe, -errno.EBADF)
+  // Sockets of other protocols receive nothing here (kernel record point 18).
+  else reply(context, sqe, file.isSocket === true ? -errno.EPROTONOSUPPORT : -errno.ENOTSOCK)
 }
 
 /** Starts a request that may have to wait; one that may not is answered `instead`. */
@@ -113,8 +116,7 @@ function openSocket(context: RingContext, sqe: Sqe): number {
   if (sqe.len !== 0 && sqe.len !== 6) return -errno.EPROTONOSUPPORT
   const socket = new Socket(context.kernel, sqe.fd)
   socket.nonBlocking = (sqe.off & sock.SOCK_NONBLOCK) !== 0
-  const fd = context.kernel.files.open(socket)
-  return fd < 0 ? -errno.EMFILE : fd
+  return install(context, socket, sqe.fileIndex)
 }
 
 function bind(context: RingContext, sqe: Sqe, socket: Socket): number {
@@ -286,18 +288,15 @@ function shutdown(sqe: Sqe, socket: Socket): number {
   return 0
 }
 
-function close(context: RingContext, sqe: Sqe): void {
+function close(context: RingContext, sqe: Sqe): number {
+  if (sqe.fileIndex !== 0) return context.files.remove(sqe.fileIndex - 1)
   const { files } = context.kernel
-  const socket = files.socket(sqe.fd)
+  // A ring ends with `queueExit`, from outside.
+  if (files.get(sqe.fd)?.kind === 'ring') return -errno.EBADF
   const file = files.close(sqe.fd)
-  if (file === null) {
-    reply(context, sqe, -errno.EBADF)
-    return
-  }
-  // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
-  for (const acceptor of [...(socket?.acceptors ?? [])]) acceptor.finish(-errno.ECANCELED)
-  file.release()
-  reply(context, sqe, 0)
+  if (file === null) return -errno.EBADF
+  letGo(file)
+  return 0
 }
 
 function timeout(context: RingContext, sqe: Sqe): void {
@@ -309,7 +308,8 @@ function timeout(context: RingContext, sqe: Sqe): void {
 /** The cancel's own completion comes before those of what it cancels (kernel record point 44). */
 function cancel(context: RingContext, sqe: Sqe): void {
   const { fd, addrLow, addrHigh, len: opcode } = sqe
-  cancelMatching(context, { flags: sqe.opFlags, fd, addrLow, addrHigh, opcode }, (res) =>
+  const fixed = (sqe.flags & num.IOSQE_FIXED_FILE) !== 0 ? num.IORING_ASYNC_CANCEL_FD_FIXED : 0
+  cancelMatching(context, { flags: sqe.opFlags | fixed, fd, addrLow, addrHigh, opcode }, (res) =>
     reply(context, sqe, res),
   )
 }

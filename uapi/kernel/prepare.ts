@@ -1,5 +1,5 @@
 import * as abi from '../abi/constants.ts'
-import { E2BIG, EFAULT, EINVAL, EOPNOTSUPP, EOVERFLOW } from '../abi/errno.ts'
+import { E2BIG, EBADF, EFAULT, EINVAL, EOPNOTSUPP, EOVERFLOW } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
 import { MSG_WAITALL, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
@@ -115,6 +115,7 @@ function close(sqe: Sqe): number {
   if (sqe.off !== 0 || sqe.addr !== 0 || sqe.len !== 0 || sqe.opFlags !== 0 || sqe.bufGroup !== 0) {
     return -EINVAL
   }
+  if ((sqe.flags & num.IOSQE_FIXED_FILE) !== 0) return -EBADF
   return sqe.fileIndex !== 0 && sqe.fd !== 0 ? -EINVAL : 0
 }
 
@@ -156,6 +157,7 @@ function cancel(sqe: Sqe): number {
 }
 
 function removeTimeout(sqe: Sqe): number {
+  if ((sqe.flags & num.IOSQE_FIXED_FILE) !== 0) return -EINVAL
   return sqe.bufGroup !== 0 || sqe.len !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
 }
 

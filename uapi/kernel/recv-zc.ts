@@ -48,10 +48,19 @@ export class RecvZcRequest extends SocketRequest {
     }
     const rcv = tcb.rcv
     if (rcv.head >= 0) {
+      const before = rcv.queuedBytes
       const error = this.#drain(stack, tcb)
       this.context.publish()
+      if (error === AGAIN) return
+      const done = this.#limited && this.#left === 0
+      // Having delivered something while it was submitted, a request goes on, or ends, at the next entry: only a limit that is
+      // reached ends it here (kernel record points 28, 29).
+      if (!done && this.context.submitting && rcv.queuedBytes < before) {
+        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut) this.context.schedule(this)
+        return
+      }
       if (error !== 0) {
-        if (error !== AGAIN) this.finish(-error)
+        this.finish(-error)
         return
       }
     }
@@ -74,6 +83,9 @@ export class RecvZcRequest extends SocketRequest {
       if (this.#limited && this.#left === 0) return 0
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
+        // A copy looks for its buffer first.
+        const from = stack.memory.pools[stack.fragments.pool[rcv.head]!]!
+        if (from.owner !== this.#ifq && this.#ifq.poolWithFree() === null) return ENOMEM
         // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
         if (!this.context.submitting) return ENOSPC
         this.context.schedule(this)

@@ -7,6 +7,14 @@ import type { RingContext } from './context.ts'
 import { control } from './control.ts'
 import { enableRings } from './enable.ts'
 import { query } from './query.ts'
+import {
+  fileAllocRange,
+  registerFiles,
+  registerFiles2,
+  unregisterFiles,
+  updateFiles,
+  updateFiles2,
+} from './register-files.ts'
 import { registerIfq } from './register-ifq.ts'
 
 /** `io_uring_register(2)`: 0 or minus errno. */
@@ -17,6 +25,18 @@ export function register(
   nrArgs: number,
 ): number {
   switch (opcode) {
+    case num.IORING_REGISTER_FILES:
+      return registerFiles(context, arg, nrArgs)
+    case num.IORING_UNREGISTER_FILES:
+      return unregisterFiles(context, arg, nrArgs)
+    case num.IORING_REGISTER_FILES_UPDATE:
+      return updateFiles(context, arg, nrArgs)
+    case num.IORING_REGISTER_FILES2:
+      return registerFiles2(context, arg, nrArgs)
+    case num.IORING_REGISTER_FILES_UPDATE2:
+      return updateFiles2(context, arg, nrArgs)
+    case num.IORING_REGISTER_FILE_ALLOC_RANGE:
+      return fileAllocRange(context, arg, nrArgs)
     case num.IORING_REGISTER_ENABLE_RINGS:
       return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:

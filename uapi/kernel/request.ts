@@ -1,7 +1,10 @@
 import * as abi from '../abi/constants.ts'
+import { IOSQE_FIXED_FILE } from '../abi/ring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { Entry } from './entry.ts'
+import type { OpenFile } from './files.ts'
+import type { FixedFile } from './fixed-files.ts'
 import type { Socket } from './socket.ts'
 
 /** One submitted entry on its way to its last completion. */
@@ -18,9 +21,13 @@ export abstract class Request {
   /** The LINK_TIMEOUT behind this request: its entry, or a request while this one waits; neither once it has fired. */
   limitEntry: Entry | null = null
   limit: Request | null = null
+  /** The slot of fixed files that names what it works on, kept until it has completed. */
+  readonly fixed: FixedFile | null
   /** On the context's list of requests with something to do. */
   scheduled = false
   finished = false
+  /** Nothing is done for it any more; its completion is still to come. */
+  cancelled = false
 
   constructor(context: RingContext, sqe: Sqe) {
     this.context = context
@@ -29,6 +36,7 @@ export abstract class Request {
     this.userDataLow = sqe.userDataLow
     this.userDataHigh = sqe.userDataHigh
     this.flags = sqe.flags
+    this.fixed = (sqe.flags & IOSQE_FIXED_FILE) === 0 ? null : (context.files.get(sqe.fd)?.hold() ?? null)
     // A LINK_TIMEOUT belongs to the request before it, and so does what follows both.
     let next = sqe instanceof Entry && sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT ? sqe.next : null
     if (next !== null && next.opcode === abi.IORING_OP_LINK_TIMEOUT) {
@@ -36,6 +44,11 @@ export abstract class Request {
       next = next.next
     }
     this.next = next
+  }
+
+  /** What it waits on, for cancelling by descriptor. */
+  get file(): OpenFile | null {
+    return null
   }
 
   /** Goes on: something the request waits for has happened. Runs inside `io_uring_enter`. */
@@ -48,11 +61,19 @@ export abstract class Request {
     return res < 0
   }
 
+  /** Stops it at once; its completion is task work (kernel record point 44). */
+  cancel(): void {
+    if (this.finished || this.cancelled) return
+    this.cancelled = true
+    this.detach()
+    this.context.schedule(this)
+  }
+
   /** Posts the last completion. @param flags IORING_CQE_F_* */
   finish(res: number, flags = 0): void {
     if (this.finished) return
     this.finished = true
-    this.detach()
+    if (!this.cancelled) this.detach()
     this.context.complete(this, res, flags)
   }
 }
@@ -65,6 +86,10 @@ export abstract class SocketRequest extends Request {
     super(context, sqe)
     this.socket = socket
     socket.hold()
+  }
+
+  override get file(): OpenFile {
+    return this.socket
   }
 
   protected abstract queue(): Request[]

@@ -1,10 +1,11 @@
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import { IORING_ACCEPT_MULTISHOT } from '../abi/constants.ts'
-import { ECONNRESET, EFAULT, EINVAL, EMFILE, ENOTCONN, EPIPE } from '../abi/errno.ts'
+import { ECONNRESET, EFAULT, EINVAL, ENOTCONN, EPIPE } from '../abi/errno.ts'
 import { IORING_CQE_F_SOCK_NONEMPTY } from '../abi/ring.ts'
 import { MSG_OOB, MSG_WAITALL, SOCK_NONBLOCK } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
+import { install } from './fixed-files.ts'
 import { type Request, SocketRequest } from './request.ts'
 import { writeSockaddr } from './sockaddr.ts'
 import { Socket } from './socket.ts'
@@ -14,9 +15,11 @@ export class AcceptRequest extends SocketRequest {
   readonly #multishot: boolean
   readonly #nonBlocking: boolean
   readonly #sockaddr: Uint8Array | null
+  readonly #fileIndex: number
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, sockaddr: Uint8Array | null) {
     super(context, sqe, socket)
+    this.#fileIndex = sqe.fileIndex
     this.#multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) !== 0
     this.#sockaddr = sockaddr
     this.#nonBlocking = (sqe.opFlags & SOCK_NONBLOCK) !== 0
@@ -46,10 +49,9 @@ export class AcceptRequest extends SocketRequest {
       const socket = new Socket(kernel, this.socket.family)
       socket.adopt(stack, tcb)
       socket.nonBlocking = this.#nonBlocking
-      const fd = kernel.files.open(socket)
+      const fd = install(this.context, socket, this.#fileIndex)
       if (fd < 0) {
-        socket.release()
-        this.finish(-EMFILE)
+        this.finish(fd)
         return
       }
       if (this.#sockaddr !== null) writeSockaddr(this.#sockaddr, socket.family, tcb.remote, tcb.remotePort)

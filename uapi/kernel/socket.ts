@@ -9,6 +9,7 @@ import {
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
+import { ECANCELED } from '../abi/errno.ts'
 import type { OpenFile } from './files.ts'
 import type { Kernel } from './kernel.ts'
 import type { Request } from './request.ts'
@@ -44,6 +45,8 @@ export class Socket implements OpenFile {
   readonly connectors: Request[] = []
   readonly pollers: Request[] = []
   #references = 1
+  /** Descriptors and slots of fixed files that name it. */
+  #names = 1
 
   constructor(kernel: Kernel, family: number) {
     this.kernel = kernel
@@ -79,6 +82,18 @@ export class Socket implements OpenFile {
 
   hold(): void {
     this.#references++
+  }
+
+  dup(): void {
+    this.#names++
+    this.hold()
+  }
+
+  /** A descriptor lets go. */
+  unname(): void {
+    // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
+    if (--this.#names === 0) for (const acceptor of [...this.acceptors]) acceptor.finish(-ECANCELED)
+    this.release()
   }
 
   /** The last reference closes the connection or the listener. */

@@ -2,14 +2,10 @@ import { ArgumentError } from '../../driver/errors.ts'
 import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
+import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
-import {
-  IORING_CQE_F_SKIP,
-  IORING_ENTER_SQ_WAKEUP,
-  IORING_REGISTER_ENABLE_RINGS,
-  IORING_SQ_NEED_WAKEUP,
-} from '../abi/ring.ts'
+import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { ZcrxCtrl } from '../abi/structs.ts'
 import { Cqe } from './cqe.ts'
@@ -144,7 +140,7 @@ export class Ring {
       const head = control[RingMemory.CQ_HEAD]!
       if (head !== Atomics.load(control, RingMemory.CQ_TAIL)) {
         const cqe = this.#cqe.moveTo(head)
-        if (!this.#mixed || (cqe.flags & IORING_CQE_F_SKIP) === 0) return cqe
+        if (!this.#mixed || (cqe.flags & num.IORING_CQE_F_SKIP) === 0) return cqe
         this.cqAdvance(1)
         continue
       }
@@ -203,7 +199,7 @@ export class Ring {
       for (let head = first; head !== tail; ) {
         const cqe = this.#cqe.moveTo(head)
         head = (head + cqe.nr) | 0
-        if ((cqe.flags & IORING_CQE_F_SKIP) === 0) visit(cqe)
+        if ((cqe.flags & num.IORING_CQE_F_SKIP) === 0) visit(cqe)
       }
     } else for (let head = first; head !== tail; head = (head + 1) | 0) visit(this.#cqe.moveTo(head))
     return (tail - first) | 0
@@ -222,8 +218,7 @@ export class Ring {
 
   /** `io_uring_enable_rings(3)`, of a ring set up with IORING_SETUP_R_DISABLED. 0 or minus errno. */
   enableRings(): number {
-    this.#checkOpen()
-    return this.#backend.register(IORING_REGISTER_ENABLE_RINGS, null, 0)
+    return this.#register(num.IORING_REGISTER_ENABLE_RINGS, null, 0)
   }
 
   /**
@@ -316,6 +311,57 @@ export class Ring {
     return this.#backend.register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
   }
 
+  /**
+   * `io_uring_register_files(3)`: slots that IOSQE_FIXED_FILE counts in; -1 leaves one free. 0 or minus errno.
+   * @param tags of each: `user_data` of a completion when nothing uses the file any more, 0 = none
+   */
+  registerFiles(fds: readonly number[], tags: readonly number[] = []): number {
+    const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
+    if (tags.length === 0) return this.#register(num.IORING_REGISTER_FILES, fdWords, fds.length)
+    const reg = new RsrcRegister(new Uint8Array(RsrcRegister.SIZE))
+    const tagWords = tagBytes(tags)
+    reg.nr = fds.length
+    reg.data = this.#backend.addressOf(fdWords)
+    reg.tags = this.#backend.addressOf(tagWords)
+    return this.#register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+  }
+
+  /** `io_uring_register_files_sparse(3)`: as many free slots. 0 or minus errno. */
+  registerFilesSparse(count: number): number {
+    const reg = new RsrcRegister(new Uint8Array(RsrcRegister.SIZE))
+    reg.nr = count
+    reg.flags = num.IORING_RSRC_REGISTER_SPARSE
+    return this.#register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+  }
+
+  /** `io_uring_unregister_files(3)`: 0 or minus errno. */
+  unregisterFiles(): number {
+    return this.#register(num.IORING_UNREGISTER_FILES, null, 0)
+  }
+
+  /**
+   * `io_uring_register_files_update(3)`: new descriptors for the slots from `offset` on; -1 frees one,
+   * IORING_REGISTER_FILES_SKIP leaves it. How many slots it came to, or minus errno. @param tags as for `registerFiles`
+   */
+  registerFilesUpdate(offset: number, fds: readonly number[], tags: readonly number[] = []): number {
+    const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
+    const tagWords = tagBytes(tags)
+    const update = new RsrcUpdate2(new Uint8Array(RsrcUpdate2.SIZE))
+    update.offset = offset
+    update.nr = fds.length
+    update.data = this.#backend.addressOf(fdWords)
+    update.tags = tags.length === 0 ? 0 : this.#backend.addressOf(tagWords)
+    return this.#register(num.IORING_REGISTER_FILES_UPDATE2, update.bytes, RsrcUpdate2.SIZE)
+  }
+
+  /** `io_uring_register_file_alloc_range(3)`: the slots that IORING_FILE_INDEX_ALLOC may take. 0 or minus errno. */
+  registerFileAllocRange(offset: number, length: number): number {
+    const range = new FileIndexRange(new Uint8Array(FileIndexRange.SIZE))
+    range.off = offset
+    range.len = length
+    return this.#register(num.IORING_REGISTER_FILE_ALLOC_RANGE, range.bytes, 0)
+  }
+
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */
   queueExit(): void {
     if (!this.#open) return
@@ -328,8 +374,8 @@ export class Ring {
     Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
     const ready = this.sqReady()
     if (!this.#sqPoll) return this.#backend.enter(ready, waitNr, flags, timeoutMs)
-    const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & IORING_SQ_NEED_WAKEUP
-    if (asleep !== 0) flags |= IORING_ENTER_SQ_WAKEUP
+    const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & num.IORING_SQ_NEED_WAKEUP
+    if (asleep !== 0) flags |= num.IORING_ENTER_SQ_WAKEUP
     return flags === 0 ? ready : this.#backend.enter(ready, waitNr, flags, timeoutMs)
   }
 
@@ -343,7 +389,17 @@ export class Ring {
     return ctrl
   }
 
+  #register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
+    this.#checkOpen()
+    return this.#backend.register(opcode, arg, nrArgs)
+  }
+
   #checkOpen(): void {
     if (!this.#open) throw new ArgumentError('the ring is closed', 'make another with Ring.queueInit')
   }
+}
+
+/** 64-bit words. */
+function tagBytes(tags: readonly number[]): Uint8Array {
+  return new Uint8Array(BigUint64Array.from(tags, BigInt).buffer)
 }
