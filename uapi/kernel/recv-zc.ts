@@ -56,7 +56,8 @@ export class RecvZcRequest extends SocketRequest {
       // Having delivered something while it was submitted, a request goes on, or ends, at the next entry: only a limit that is
       // reached ends it here (kernel record points 28, 29).
       if (!done && this.context.submitting && rcv.queuedBytes < before) {
-        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut) this.context.schedule(this)
+        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut)
+          this.context.schedule(this)
         return
       }
       if (error !== 0) {
