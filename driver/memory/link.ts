@@ -60,6 +60,8 @@ export interface EndOptions {
   ifIndex?: number
   /** Receive queue number; default 0. */
   queue?: number
+  /** Largest chunk that the NIC takes, bytes; default any. */
+  maxChunk?: number
 }
 
 /** What happened to the frames of one direction. */
@@ -224,6 +226,7 @@ export class MemoryLink {
       cache: end.cache ?? options.cache ?? 0,
       ifIndex: end.ifIndex ?? 0,
       queue: end.queue ?? 0,
+      maxChunk: end.maxChunk ?? Number.POSITIVE_INFINITY,
       partialChecksums: options.partialChecksums ?? false,
       now,
     })

@@ -15,6 +15,7 @@ export interface MemoryNicShape {
   /** Interface index and queue; 0 = an index of its own. */
   readonly ifIndex: number
   readonly queue: number
+  readonly maxChunk: number
   readonly partialChecksums: boolean
   readonly now: () => number
 }
@@ -85,6 +86,13 @@ export class MemoryNic implements Nic {
         'ZCRX_NIC_MEMORY',
         `chunks of ${memory.chunkSize} bytes leave no room behind ${this.#shape.headroom} bytes of headroom`,
         'use larger chunks or less headroom',
+      )
+    }
+    if (memory.chunkSize > this.#shape.maxChunk) {
+      throw new NicError(
+        'ZCRX_NIC_MEMORY',
+        `chunks of ${memory.chunkSize} bytes are larger than ${this.#shape.maxChunk}, the most this NIC takes`,
+        'use smaller chunks',
       )
     }
     this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)

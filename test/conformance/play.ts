@@ -1,7 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import type { LogEntry } from './derived.ts'
 import { CTRL_OP, control, ctrl, type Handle, Instance } from './instance.ts'
-import { Machine, type MachineOptions, type Route } from './machine.ts'
+import { Machine, type Route } from './machine.ts'
 import { UserMemory } from './memory.ts'
 import type { Json, JsonObject, Scenario } from './record.ts'
 import { Registration, type RegistrationOptions } from './registration.ts'
@@ -84,9 +84,9 @@ export class Play {
   /** How many of `seen` had come when something asked to count from there. */
   readonly marks = new Map<string, number>()
 
-  constructor(scenario: Scenario, options: MachineOptions = {}) {
+  constructor(scenario: Scenario) {
     this.scenario = scenario
-    this.machine = new Machine(options)
+    this.machine = new Machine()
     this.memory = new UserMemory(this.machine.kernel.space)
   }
 

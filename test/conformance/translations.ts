@@ -4,10 +4,12 @@
  */
 import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
+import type { Route } from './machine.ts'
 import type { Play } from './play.ts'
 import type { Scenario } from './record.ts'
 import { errnoOf, type RegistrationOptions } from './registration.ts'
 import type { Hints } from './steps.ts'
+import { DEVICE_TRANSLATIONS } from './translations-dev.ts'
 
 /** Where between the acts something happens: at the ends, or at the nth act of a kind, from 1. */
 export type Place = 'start' | 'end' | readonly ['before' | 'after', kind: string, nth?: number]
@@ -24,6 +26,10 @@ export interface Translation {
   readonly registration?: (match: RegExpExecArray) => Partial<RegistrationOptions>
   readonly ringFlags?: number
   readonly cqEntries?: number
+  /** Makes instances and connections, instead of what is usual. */
+  readonly opening?: (play: Play) => void
+  /** Where connections go, if not over what the group is about. */
+  readonly route?: Route
   /** Instances on ring 1; default 1. */
   readonly instances?: number
   /** Ends of streams are all told here: none is to be inferred from the completions. */
@@ -71,11 +77,6 @@ const closeRing =
   (number: number): Hidden['run'] =>
   (play) =>
     play.ring(number).close()
-const sends =
-  (count: number, length: number, stream = 1): Hidden['run'] =>
-  (play) => {
-    for (let i = 0; i < count; i++) play.send(stream, length)
-  }
 const nops =
   (...uds: number[]): Hidden['run'] =>
   (play) => {
@@ -118,8 +119,6 @@ function entries(count: number, bad: number): Hidden['run'] {
     }
   }
 }
-
-const RING_OF_IMPORT: Hints = { ringFor: () => 2 }
 
 export const TRANSLATIONS: readonly Translation[] = [
   // data
@@ -467,7 +466,7 @@ function stream(count: number, unit: string): Hidden['run'] {
 export function translationOf(
   scenario: Scenario,
 ): { translation: Translation; match: RegExpExecArray } | null {
-  for (const translation of TRANSLATIONS) {
+  for (const translation of [...TRANSLATIONS, ...DEVICE_TRANSLATIONS]) {
     const match = translation.name.exec(scenario.name)
     if (match !== null) return { translation, match }
   }
@@ -486,5 +485,3 @@ export function indexOf(acts: readonly Act[], place: Place): number {
   }
   return -1
 }
-
-export { RING_OF_IMPORT, sends }
