@@ -29,6 +29,8 @@ export class SocketOptions {
   hopLimit = 0
   /** SO_RCVBUF: largest receive window, bytes; 0 = `TcpConfig.maxWindow`. */
   receiveBuffer = 0
+  /** SO_RCVLOWAT: bytes that wake a reader; with less, only the end of the stream or a window about to close does. */
+  receiveLowWater = 1
   /** SO_SNDBUF: half of the send buffer, bytes; 0 = `TcpConfig.sendBuffer`. */
   sendBuffer = 0
   /** SO_LINGER: -1 = off; 0 = close resets the connection; more: microseconds that CLOSE waits for what is unsent. */

@@ -35,6 +35,17 @@ export function actsOf(scenario: Scenario): Act[] {
     const kind = step === undefined ? '' : kindOf(step)
     if (kind === 'drain' || kind === 'reap') {
       const quiet = /(\d+) ms/.exec(String(step!.do))
+      // More are listed than this one has brought: the others came before, in rounds that no step tells of.
+      const earlier = listed.includes('gap') ? 0 : listed.length - Number(step!.cqes ?? listed.length)
+      if (earlier > 0) {
+        acts.push({
+          kind: 'collect',
+          step: {},
+          listed: listed.splice(0, earlier),
+          only: false,
+          quietMs: QUIET_MS,
+        })
+      }
       acts.push({
         kind: 'collect',
         step: step!,

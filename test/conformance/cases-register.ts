@@ -1,6 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { changeByWords } from './field-words.ts'
 import { foreignFile } from './foreign.ts'
+import { DEVICE_INDEX } from './machine.ts'
 import { BAD_POINTER, HUGE_PAGE, PAGE, UNMAPPED } from './memory.ts'
 import { NoTranslation, type Play } from './play.ts'
 import { type JsonObject, numberOf, type Scenario } from './record.ts'
@@ -121,26 +122,33 @@ const CASES: readonly Case[] = [
     }),
   },
   {
-    name: /^rx_buf_len_(\d+)(_hugepage_area)?$/,
-    options: ([, n, huge]) => ({ rxBufLen: Number(n), huge: huge !== undefined, areaPages: 512 }),
+    name: /^rx_buf_len_(\d+)(?:_(hugepage_area|huge|small_pages))?$/,
+    options: ([, n, pages], { name, setup }) => {
+      const huge = pages?.startsWith('huge') === true
+      const usual =
+        name.startsWith('dev_reg.') && !huge ? {} : { areaPages: numberOf(setup, 'area_pages', 512) }
+      return { rxBufLen: Number(n), huge, ...usual }
+    },
   },
   {
     name: /^rx_buf_len_(\d+)_area_(\d+)_pages(_huge)?$/,
-    options: ([, n, pages, huge]) => ({
+    options: ([, n, pages, huge], scenario) => ({
       rxBufLen: Number(n),
       areaPages: Number(pages),
-      huge: huge !== undefined,
+      huge: huge !== undefined || isHuge(scenario),
     }),
   },
   {
     name: /^rx_buf_len_(\d+)_(?:addr_)?off_page(_huge)?$/,
-    options: ([, n, huge], { setup }) => ({
+    options: ([, n, huge], scenario) => ({
       rxBufLen: Number(n),
       areaAt: 1,
-      areaPages: numberOf(setup, 'area_pages', 4),
-      huge: huge !== undefined,
+      areaPages: numberOf(scenario.setup, 'area_pages', 4),
+      huge: huge !== undefined || isHuge(scenario),
     }),
   },
+  { name: /^rxq_(\d+)$/, options: ([, n]) => ({ ifRxq: Number(n) }) },
+  { name: /^rxq_max$/, options: () => ({ ifRxq: 0xffff_ffff }) },
   { name: /^ring_/ },
   { name: /^nr_args_(\d+)$/, change: (r, _p, [, n]) => r.setNrArgs(Number(n)) },
   { name: /^arg_null$/, change: (r) => r.setArg(null) },
@@ -175,12 +183,8 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   const { setup } = scenario
   const name = scenario.name.replace(/^[^.]*\./, '')
   const found = CASES.map((one) => ({ one, match: one.name.exec(name) })).find(({ match }) => match !== null)
-  for (const [text, { index, dma }] of Object.entries(INTERFACES)) {
-    if (text !== '')
-      (play.machine.kernel as unknown as { interfaces?: Map<number, { dma: boolean }> }).interfaces?.set(
-        index,
-        { dma },
-      )
+  for (const { index, dma } of Object.values(INTERFACES)) {
+    play.machine.kernel.interfaces.set(index, { dma })
   }
   const ring = TestRing.create(play.machine, numberOf(setup, 'ring_flags', ZC_RING_FLAGS))
   Object.assign(play.result, errnoOf('io_uring_setup_ret', typeof ring === 'number' ? ring : 0))
@@ -208,6 +212,10 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
     throw new NoTranslation(name)
   const ret = registration.perform(ring)
   Object.assign(play.result, registration.outcome(ret))
+}
+
+function isHuge({ what }: Scenario): boolean {
+  return /huge[- ]page/.test(what)
 }
 
 function definedOptions(setup: JsonObject): Partial<RegistrationOptions> {
@@ -256,7 +264,7 @@ function withoutCapability(r: Registration, play: Play, match: RegExpExecArray):
 }
 
 function limitMemory(play: Play, bytes: number): void {
-  ;(play.machine.kernel as unknown as { memlockLimit: number }).memlockLimit = bytes
+  play.machine.kernel.memlockLimit = bytes
 }
 
 /** Cases of `register` that are more than one call, by name. Their result is all there is. */
@@ -276,6 +284,7 @@ export const REGISTER_SEQUENCES: readonly [RegExp, (play: Play, match: RegExpExe
     },
   ],
   [/^register\.second_ifq_same_ring$/, threeInstances],
+  [/^dev_reg\.same_queue_twice$/, sameQueueTwice],
   [
     /^register\.limit_of_instances(_kernel_region)?$/,
     (play, match) => limitOfInstances(play, match[1] !== undefined),
@@ -310,6 +319,31 @@ function readOnlyStruct(play: Play, which: 'ifq' | 'area' | 'region'): void {
   const proper = new Registration(play.memory, { rqEntries: 128, areaPages: 16 })
   Object.assign(play.result, errnoOf('second_ret', proper.perform(ring)))
   play.result.second_zcrx_id = proper.reg.get('zcrx_id')
+}
+
+function sameQueueTwice(play: Play): void {
+  const { machine, result } = play
+  machine.queue(1)
+  machine.queue(2)
+  const attempt = (key: string, ring: TestRing, queue: number): Registration => {
+    const registration = new Registration(play.memory, {
+      rqEntries: 64,
+      areaPages: 64,
+      flags: 0,
+      ifIdx: DEVICE_INDEX,
+      ifRxq: queue,
+    })
+    Object.assign(result, errnoOf(key, registration.perform(ring)))
+    return registration
+  }
+  const ring = play.addRing(1)
+  const other = play.addRing(2)
+  attempt('first', ring, 1)
+  attempt('same_ring', ring, 1)
+  attempt('other_ring', other, 1)
+  result.queue_2_id = attempt('queue_2_same_ring', ring, 2).reg.get('zcrx_id')
+  ring.close()
+  attempt('other_ring_after_exit', other, 1)
 }
 
 function threeInstances(play: Play): void {

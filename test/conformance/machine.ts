@@ -1,4 +1,9 @@
-import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import {
+  type EndOptions,
+  MemoryLink,
+  type MemoryLinkOptions,
+  type MemoryNic,
+} from '../../driver/memory/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
@@ -19,6 +24,10 @@ const LOOPBACK_BUFFERS = 2048
 /** Time of the virtual clock at which a machine begins, microseconds. */
 const START_US = 1_000_000
 
+/** The device's queue that instances are registered on. */
+export const DEVICE_QUEUE = 1
+export const DEVICE_INDEX = 7
+
 /** Two hosts on a wire. */
 export interface Network {
   readonly link: MemoryLink
@@ -27,19 +36,18 @@ export interface Network {
 }
 
 /** Where a connection goes: over which network, and by which version of IP. */
-export type Route = 'lo' | 'lo6' | 'dev'
+export type Route = 'lo' | 'lo6' | 'dev' | 'dev6'
 
-export interface MachineOptions {
-  /** The device network; without it there is only loopback. */
-  readonly device?: Omit<MemoryLinkOptions, 'now'>
-  /** Of the device network's stacks. */
-  readonly tcp?: Partial<TcpConfig>
-}
+/** The interface of the recording's driver: queues, and the largest buffer that it took. */
+const DEVICE = { ifIndex: DEVICE_INDEX, maxChunk: 65_536 }
+/** Linux's page pool asks for so many buffers at once (kernel record point 66). */
+const CACHE = 64
 
 const ADDRESSES: Readonly<Record<Route, readonly [client: string, server: string]>> = {
   lo: ['192.0.2.1', '192.0.2.2'],
   lo6: ['2001:db8::1', '2001:db8::2'],
   dev: ['198.51.100.1', '198.51.100.2'],
+  dev6: ['2001:db8:1::1', '2001:db8:1::2'],
 }
 
 /** A kernel of ours with its networks under a virtual clock. */
@@ -48,34 +56,52 @@ export class Machine {
   readonly kernel: Kernel
   readonly networks: Network[] = []
   readonly lo: Network
-  readonly dev: Network | null
   /** Socket calls are made through it, as system calls beside the ring that is looked at. */
   readonly calls: Ring
   #port = 9000
   #call = 1
 
-  constructor(options: MachineOptions = {}) {
+  constructor() {
     this.kernel = new Kernel({
       memoryFor: (stack) => this.#memoryFor(stack),
       idle: (until) => this.#idle(until),
     })
+    // Standard input, output and error: 0 is no descriptor that a program gets.
+    for (let fd = 0; fd < 3; fd++) this.kernel.files.open({ kind: 'foreign', release: () => {} })
     this.lo = this.network(
       { mtu: LOOPBACK_MTU, headroom: 0 },
-      ADDRESSES.lo.concat(ADDRESSES.lo6).map((text, i) => [text, i % 2 === 0 ? 'client' : 'server'] as const),
+      endsOf(ADDRESSES.lo).concat(endsOf(ADDRESSES.lo6)),
       { sendBuffer: 16 << 20 },
     )
-    this.dev =
-      options.device === undefined
-        ? null
-        : this.network(
-            options.device,
-            [
-              [ADDRESSES.dev[0], 'client'],
-              [ADDRESSES.dev[1], 'server'],
-            ],
-            options.tcp,
-          )
     this.calls = Ring.queueInit(8, this.kernel)
+  }
+
+  /** A queue of the device: made when it is first spoken of. Its other end is a host of its own. */
+  queue(number: number): Network {
+    let network = this.#queues.get(number)
+    if (network === undefined) {
+      const end: EndOptions = { placement: 'split', cache: CACHE, queue: number, ...DEVICE }
+      const first = this.#queues.size === 0
+      const addresses = first ? endsOf(ADDRESSES.dev).concat(endsOf(ADDRESSES.dev6)) : []
+      network = this.network({ mtu: 1500, headroom: 0, ends: { b: end } }, addresses, {
+        backpressure: 'drop',
+      })
+      this.#queues.set(number, network)
+    }
+    return network
+  }
+  readonly #queues = new Map<number, Network>()
+
+  /** The device's NIC that connections go over. */
+  get nic(): MemoryNic {
+    return this.queue(DEVICE_QUEUE).link.b
+  }
+
+  /** Nothing passes while the interface is down. */
+  setUp(up: boolean): void {
+    const { aToB, bToA } = this.queue(DEVICE_QUEUE).link
+    aToB.impairments = { loss: up ? 0 : 1 }
+    bToA.impairments = { loss: up ? 0 : 1 }
   }
 
   /** Adds a wire with a host at each end. */
@@ -138,6 +164,7 @@ export class Machine {
 
   /** A connection: the descriptors of both ends. */
   connect(route: Route): { client: number; server: number } {
+    if (route.startsWith('dev')) this.queue(DEVICE_QUEUE)
     const [clientText, serverText] = ADDRESSES[route]
     const clientAddress = IpAddress.parse(clientText)!
     const serverAddress = IpAddress.parse(serverText)!
@@ -228,6 +255,20 @@ export class Machine {
     return this.call((sqe) => sqe.prepCmdSock(abi.SOCKET_URING_OP_SIOCINQ, fd))
   }
 
+  /** poll(2) that does not wait. */
+  poll(fd: number, events: number): number {
+    const id = this.#call++
+    this.calls.getSqe()!.prepPollAdd(fd, events).setData(id)
+    this.calls.submitAndGetEvents()
+    const cqe = this.calls.peekCqe()
+    const res = cqe === null ? 0 : cqe.res
+    if (cqe === null) {
+      this.call((sqe) => sqe.prepCancel(id))
+      this.#result(id)
+    } else this.calls.cqeSeen(cqe)
+    return res
+  }
+
   shutdown(fd: number, how: number): number {
     const res = this.call((sqe) => sqe.prepShutdown(fd, how))
     this.settle()
@@ -282,6 +323,13 @@ function plainMemory(mtu: number): NicMemory {
   const chunkSize = mtu > 4096 ? LOOPBACK_BUFFER : 4096
   const areaLength = LOOPBACK_BUFFERS * chunkSize
   return { buffer: new ArrayBuffer(areaLength), areaOffset: 0, areaLength, chunkSize }
+}
+
+function endsOf(addresses: readonly [string, string]): (readonly [string, 'client' | 'server'])[] {
+  return [
+    [addresses[0], 'client'],
+    [addresses[1], 'server'],
+  ]
 }
 
 function expectZero(what: string, res: number): void {

@@ -27,10 +27,9 @@ export class UserMemory {
     return bytes
   }
 
-  /** Says that a mapping is made of 2 MiB pages, where the address space knows of such. */
+  /** Says that a mapping is made of 2 MiB pages. */
   makeHuge(buffer: ArrayBuffer): void {
-    const space = this.space as AddressSpace & { makeHuge?(buffer: ArrayBufferLike): void }
-    space.makeHuge?.(buffer)
+    this.space.makeHuge(buffer)
   }
 
   address(bytes: Uint8Array): number {

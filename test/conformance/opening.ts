@@ -1,8 +1,9 @@
 import * as abi from '../../uapi/abi/index.ts'
+import { DEVICE_INDEX, DEVICE_QUEUE, type Route } from './machine.ts'
 import type { Play } from './play.ts'
 import { isObject, type Json, numberOf, type Scenario } from './record.ts'
 import type { EventOptions, RegistrationOptions } from './registration.ts'
-import { SETUP_CQE_MIXED, TestRing, ZC_RING_FLAGS } from './test-ring.ts'
+import { SETUP_CQE_MIXED, ZC_RING_FLAGS } from './test-ring.ts'
 import type { translationOf } from './translations.ts'
 
 /** Pages of the area and entries of the refill queue where a scenario's set-up says neither, by group. */
@@ -12,6 +13,8 @@ const DEFAULTS: Readonly<Record<string, readonly [pages: number, entries: number
   cancel: [8, 16],
   import: [4, 16],
   recvzc_bad: [32, 128],
+  dev: [16, 64],
+  dev_reg: [64, 64],
 }
 
 /** Makes the rings, the instances and the connections that a scenario begins with. @throws SetUpFailed */
@@ -24,13 +27,29 @@ export function open(play: Play, translated: ReturnType<typeof translationOf>): 
     translation?.cqEntries ?? cqEntries(scenario),
   )
   if (translation?.endsTold === true) play.marks.set('ends are told', 1)
+  if (onDevice(scenario)) {
+    play.route = 'dev'
+    play.machine.queue(DEVICE_QUEUE)
+    if (scenario.setup.nic_mode === 1 || /NIC packs/.test(scenario.what))
+      play.machine.nic.place({ pack: true })
+  }
+  if (translation?.opening !== undefined) {
+    translation.opening(play)
+    return
+  }
   const named = translation?.registration?.(match!) ?? {}
   if (!/without zcrx|no zcrx/.test(scenario.what)) {
     for (let i = 0; i < (translation?.instances ?? 1); i++)
       play.register(1, { ...registrationOf(scenario), ...named })
   }
-  for (const stream of streams(scenario))
-    play.connection(stream, /tcp6|ipv6/i.test(scenario.name) ? 'lo6' : 'lo')
+  const route =
+    translation?.route ?? (/tcp6|ipv6/i.test(scenario.name) ? (`${play.route}6` as Route) : play.route)
+  for (const stream of streams(scenario)) play.connection(stream, route)
+}
+
+/** The groups that need a NIC's queue. */
+export function onDevice({ name }: Scenario): boolean {
+  return /^dev(_reg)?\./.test(name)
 }
 
 /** Ring set-up flags: as given, or as the words have it. */
@@ -60,6 +79,7 @@ export function registrationOf(scenario: Scenario): RegistrationOptions {
   return {
     rqEntries: numberOf(setup, 'rq_entries', entries),
     areaPages: numberOf(setup, 'area_pages', pages),
+    ...(onDevice(scenario) ? { flags: 0, ifIdx: DEVICE_INDEX, ifRxq: DEVICE_QUEUE } : {}),
     ...(events === undefined ? {} : { events }),
   }
 }
@@ -81,9 +101,4 @@ function streams(scenario: Scenario): number[] {
     if (isObject(step.cqe as Json | undefined)) continue
   }
   return [...named].sort((a, b) => a - b)
-}
-
-/** A ring that is not looked at by the scenario's own number. */
-export function spareRing(play: Play, flags: number): TestRing {
-  return TestRing.of(play.machine, flags)
 }

@@ -1,9 +1,9 @@
 import * as abi from '../../uapi/abi/index.ts'
 import type { LogEntry } from './derived.ts'
 import { CTRL_OP, control, ctrl, type Handle, Instance } from './instance.ts'
-import { Machine, type MachineOptions, type Route } from './machine.ts'
+import { Machine, type Route } from './machine.ts'
 import { UserMemory } from './memory.ts'
-import type { Json, Scenario } from './record.ts'
+import type { Json, JsonObject, Scenario } from './record.ts'
 import { Registration, type RegistrationOptions } from './registration.ts'
 import { hex } from './structs.ts'
 import { type Completion, FIRST_OTHER_UD, isData, TestRing } from './test-ring.ts'
@@ -76,15 +76,17 @@ export class Play {
   route: Route = 'lo'
   /** Buffers the user holds: `area:niov` to completions not returned. */
   readonly held = new Map<string, number>()
+  /** What the latest import wrote back, as the record tells it. */
+  imported: JsonObject = {}
   /** Acts done so far, of each kind. */
   readonly done = new Map<string, number>()
   readonly log: LogEntry[] = []
   /** How many of `seen` had come when something asked to count from there. */
   readonly marks = new Map<string, number>()
 
-  constructor(scenario: Scenario, options: MachineOptions = {}) {
+  constructor(scenario: Scenario) {
     this.scenario = scenario
-    this.machine = new Machine(options)
+    this.machine = new Machine()
     this.memory = new UserMemory(this.machine.kernel.space)
   }
 

@@ -6,7 +6,8 @@ import { REGISTER_SEQUENCES, registerCase } from './cases-register.ts'
 import { compareResult, isUndetermined } from './compare.ts'
 import { derivedResult } from './derived.ts'
 import { intendedDifference } from './intended.ts'
-import { open } from './opening.ts'
+import { DEVICE_QUEUE } from './machine.ts'
+import { open, registrationOf } from './opening.ts'
 import { NoTranslation, Play, SetUpFailed } from './play.ts'
 import type { Scenario } from './record.ts'
 import { errnoOf } from './registration.ts'
@@ -85,6 +86,13 @@ function perform(play: Play, undetermined: boolean): void {
     case 'event_reg':
       eventCase(play)
       return
+    case 'dev_reg':
+      if (scenario.steps.length === 0) {
+        play.machine.queue(DEVICE_QUEUE)
+        registerCase(play, registrationOf(scenario))
+        return
+      }
+      break
     case 'add_area':
       if (scenario.steps.length === 0) {
         addAreaCase(play)

@@ -2,7 +2,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
 import { compareCompletions } from './compare.ts'
 import { CTRL_OP, control, ctrl, type Handle } from './instance.ts'
-import { NoTranslation, type Play, type Request } from './play.ts'
+import { NoTranslation, type Play, type Request, type Seen } from './play.ts'
 import { isObject, type Json, type JsonObject, numberOf } from './record.ts'
 import { addArea, importInstance } from './sharing.ts'
 import { hex } from './structs.ts'
@@ -19,8 +19,8 @@ export interface Hints {
   ringFor?(play: Play, ud: number): number
   /** Instance that it names. */
   handleFor?(play: Play, ud: number): Handle | null
-  /** Another way of doing an act; true when it was done. */
-  instead?(play: Play, act: Act, nth: number): boolean
+  /** Completions of the nth collection, from 1, where they come in rounds that no step tells of; null for a plain one. */
+  collect?(play: Play, nth: number): Seen[] | null
 }
 
 /** Does one act and compares what comes back. */
@@ -75,8 +75,12 @@ export class Stepper {
       case 'SYNC_CANCEL':
         play.expect(where, step.ret, this.#syncCancel())
         break
+      case 'nic':
+        this.#nic(step, where)
+        break
       case 'refill': {
         const handle = this.#refillHandle(step)
+        play.marks.set('later', play.seen.length)
         play.refill(
           numberOf(step, 'niov', 0),
           numberOf(step, 'len', handle.instance.bufferBytes),
@@ -256,7 +260,23 @@ export class Stepper {
     play.expect(`${where}, rq_tail`, step.rq_tail, instance.sharedTail)
   }
 
+  /** What the NIC has counted. Where it dropped, or a segment came twice, how often is TCP's. */
+  #nic(step: JsonObject, where: string): void {
+    const play = this.#play
+    const { nic } = play.machine
+    play.expect(`${where}, drops_positive`, step.drops_positive, nic.stats().rxFillEmpty > 0)
+    const expected = numberOf(step, 'packets_with_netmem', -1)
+    const again =
+      step.drops_positive === true || expected > numberOf(play.scenario.result, 'data_cqes', expected)
+    const data = play.seen.filter((one) => one.data).length
+    if (expected < 0) return
+    if (!again) play.expect(`${where}, packets_with_netmem`, expected, nic.splitFrames)
+    else if (nic.splitFrames < data && play.scenario.setup.nic_mode !== 1)
+      play.differs(`${where}, packets_with_netmem`, `at least ${data}`, nic.splitFrames)
+  }
+
   #rq(step: JsonObject, where: string): void {
+    if (/after refill/.test(String(step.rq))) this.#play.marks.set('later', this.#play.seen.length)
     const { instance } = this.#play.handle(this.#ring())
     this.#play.expect(`${where} (${String(step.rq)}), head`, step.head, instance.head)
     this.#play.expect(`${where} (${String(step.rq)}), tail`, step.tail, instance.sharedTail)
@@ -278,6 +298,7 @@ export class Stepper {
   }
 
   #note(note: string): void {
+    if (/without netmem/.test(note)) this.#play.machine.nic.place({ whole: true })
     const ring = /\bring (\d)\b(?! got)/.exec(note.replace(/ring \d got/g, ''))
     if (ring !== null) this.#noted = Number(ring[1])
   }
@@ -318,6 +339,21 @@ export class Stepper {
     play.expect(`${where}, ret`, step.ret, ret)
     play.expect(`${where}, zcrx_id`, step.zcrx_id, reg.get('zcrx_id'))
     play.marks.set('imported', ret)
+    play.imported = {
+      two_exports_give_two_fds: new Set(this.#exported).size === 2,
+      ret,
+      reg: {
+        if_idx_unchanged: reg.big('if_idx') === reg.was('if_idx'),
+        if_rxq: reg.get('if_rxq'),
+        rq_entries: reg.get('rq_entries'),
+        flags: reg.get('flags'),
+        area_ptr: reg.get('area_ptr'),
+        region_ptr: reg.get('region_ptr'),
+        offsets: [reg.get('offsets.head'), reg.get('offsets.tail'), reg.get('offsets.rqes')],
+        zcrx_id: reg.get('zcrx_id'),
+        rx_buf_len: reg.get('rx_buf_len'),
+      },
+    }
   }
 
   /** Pages of the next area, as prose says: `area 1 of 3 pages`, `areas of 2 and 3 pages`. */
@@ -332,7 +368,9 @@ export class Stepper {
     const ring = this.#collectRing(act)
     this.#inferEnds(act)
     const target = play.ring(ring)
-    const seen = play.note(ring, act.only ? target.reap() : target.drain(act.quietMs))
+    const seen =
+      this.#hints.collect?.(play, (play.done.get('collect') ?? 0) + 1) ??
+      play.note(ring, act.only ? target.reap() : target.drain(act.quietMs))
     compareCompletions(play, where, act.listed, seen, this.#undetermined)
     const { cqes } = act.step
     if (typeof cqes === 'number' && !this.#undetermined) play.expect(`${where}, cqes`, cqes, seen.length)

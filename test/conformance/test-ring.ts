@@ -1,4 +1,3 @@
-import { ArgumentError } from '../../driver/errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { RingMemory } from '../../uapi/ring/memory.ts'
 import { Ring, type RingBackend } from '../../uapi/ring/ring.ts'
@@ -65,13 +64,8 @@ export class TestRing {
         return backend
       },
     }
-    try {
-      const ring = Ring.queueInit(sqEntries, host, { flags, cqEntries })
-      return new TestRing(machine, ring, backend!, flags)
-    } catch (error) {
-      if (error instanceof ArgumentError) return -abi.EINVAL
-      throw error
-    }
+    const ring = Ring.queueInitParams(sqEntries, host, { flags, cqEntries })
+    return typeof ring === 'number' ? ring : new TestRing(machine, ring, backend!, flags)
   }
 
   /** A ring that must come to be. */
@@ -172,15 +166,13 @@ export class TestRing {
     }
   }
 
-  /** What poll(2) of the ring's descriptor reports: POLLIN when a completion waits, or work whose running may bring one. */
+  /** poll(2) of the ring's descriptor for POLLIN: the events that are true. */
   poll(): number {
-    const { cq_ready, sq_flag_TASKRUN } = this.state()
-    return cq_ready !== 0 || sq_flag_TASKRUN === true ? abi.POLLIN : 0
+    return this.machine.poll(this.descriptor(), abi.POLLIN)
   }
 
-  /** A descriptor that names a ring. */
   descriptor(): number {
-    return this.machine.kernel.files.open({ kind: 'ring', release: () => {} })
+    return this.ring.ringFd
   }
 
   close(): void {

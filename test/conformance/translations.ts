@@ -4,10 +4,12 @@
  */
 import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
+import type { Route } from './machine.ts'
 import type { Play } from './play.ts'
 import type { Scenario } from './record.ts'
-import type { RegistrationOptions } from './registration.ts'
+import { errnoOf, type RegistrationOptions } from './registration.ts'
 import type { Hints } from './steps.ts'
+import { DEVICE_TRANSLATIONS } from './translations-dev.ts'
 
 /** Where between the acts something happens: at the ends, or at the nth act of a kind, from 1. */
 export type Place = 'start' | 'end' | readonly ['before' | 'after', kind: string, nth?: number]
@@ -24,6 +26,10 @@ export interface Translation {
   readonly registration?: (match: RegExpExecArray) => Partial<RegistrationOptions>
   readonly ringFlags?: number
   readonly cqEntries?: number
+  /** Makes instances and connections, instead of what is usual. */
+  readonly opening?: (play: Play) => void
+  /** Where connections go, if not over what the group is about. */
+  readonly route?: Route
   /** Instances on ring 1; default 1. */
   readonly instances?: number
   /** Ends of streams are all told here: none is to be inferred from the completions. */
@@ -32,6 +38,8 @@ export interface Translation {
 
 const SOL_SOCKET = 1
 const SO_RCVLOWAT = 18
+/** Where the refill region of zcrx id 0 would be mapped. */
+const REGION_MMAP_OFFSET = 0x3000_0000
 
 /** The buffers of an area, highest first: the order in which a fresh area is handed out. */
 function buffer(play: Play, nth: number): number {
@@ -69,11 +77,6 @@ const closeRing =
   (number: number): Hidden['run'] =>
   (play) =>
     play.ring(number).close()
-const sends =
-  (count: number, length: number, stream = 1): Hidden['run'] =>
-  (play) => {
-    for (let i = 0; i < count; i++) play.send(stream, length)
-  }
 const nops =
   (...uds: number[]): Hidden['run'] =>
   (play) => {
@@ -116,8 +119,6 @@ function entries(count: number, bad: number): Hidden['run'] {
     }
   }
 }
-
-const RING_OF_IMPORT: Hints = { ringFor: () => 2 }
 
 export const TRANSLATIONS: readonly Translation[] = [
   // data
@@ -374,6 +375,37 @@ export const TRANSLATIONS: readonly Translation[] = [
     hints: () => ({ ringFor: () => 2, handleFor: (play, ud) => play.handle(2, ud - 1) }),
     hidden: () => [{ at: 'end', run: imports }],
   },
+  {
+    name: /^import\.no_caps?$/,
+    hidden: () => [
+      {
+        at: ['before', 'IMPORT', 1],
+        run: (play) => {
+          play.machine.kernel.capable = false
+        },
+      },
+      {
+        at: 'end',
+        run: (play) => void Object.assign(play.result, errnoOf('ret', play.marks.get('imported') ?? 0)),
+      },
+    ],
+  },
+  {
+    name: /^import\.ok$/,
+    hidden: () => [{ at: 'end', run: (play) => void Object.assign(play.result, play.imported) }],
+  },
+  {
+    name: /^import\.(user|kernel)_region_mmap$/,
+    hidden: () => [
+      {
+        at: 'end',
+        run: (play) => {
+          const memory = play.ring(1).backend.mmap(REGION_MMAP_OFFSET, 4096)
+          Object.assign(play.result, errnoOf('mmap', typeof memory === 'number' ? memory : 0))
+        },
+      },
+    ],
+  },
   { name: /^import\.other_process$/, hints: () => ({ ringFor: (_play, ud) => 3 - ud }) },
   {
     name: /^import\.fd_outlives_rings$/,
@@ -443,7 +475,7 @@ function stream(count: number, unit: string): Hidden['run'] {
 export function translationOf(
   scenario: Scenario,
 ): { translation: Translation; match: RegExpExecArray } | null {
-  for (const translation of TRANSLATIONS) {
+  for (const translation of [...TRANSLATIONS, ...DEVICE_TRANSLATIONS]) {
     const match = translation.name.exec(scenario.name)
     if (match !== null) return { translation, match }
   }
@@ -462,5 +494,3 @@ export function indexOf(acts: readonly Act[], place: Place): number {
   }
   return -1
 }
-
-export { RING_OF_IMPORT, sends }

@@ -121,7 +121,9 @@ export class Kernel implements RingHost {
   poll(): number {
     // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
     const ifqs = this.deviceIfqs
-    for (let i = 0; i < ifqs.length; i++) ifqs[i]!.takeRefills()
+    for (let i = 0; i < ifqs.length; i++) {
+      if (ifqs[i]!.stack?.nic.info.pulls !== true) ifqs[i]!.takeRefills()
+    }
     let work = 0
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!

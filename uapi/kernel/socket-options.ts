@@ -99,6 +99,8 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
     // Linux answers double what was set: half of its buffers is for bookkeeping.
     case abi.SO_RCVBUF:
       return 2 * (options.receiveBuffer || defaults.maxWindow)
+    case abi.SO_RCVLOWAT:
+      return options.receiveLowWater
     case abi.SO_SNDBUF:
       return 2 * (options.sendBuffer || defaults.sendBuffer)
     default:
@@ -153,6 +155,8 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
     // A negative size is a large unsigned one to Linux, which cuts it to the limit.
     case abi.SO_RCVBUF:
       return socket.setOptions({ receiveBuffer: clampBuffer(number) })
+    case abi.SO_RCVLOWAT:
+      return socket.setOptions({ receiveLowWater: number < 0 ? MAX_LOW_WATER : Math.max(1, number) })
     case abi.SO_SNDBUF:
       return socket.setOptions({ sendBuffer: clampBuffer(number) })
     case abi.SO_LINGER: {
@@ -178,6 +182,7 @@ function ipLevel(socket: Socket, command: number, level: number, optname: number
 
 const MIN_BUFFER = 1152
 const MAX_BUFFER = 1 << 29
+const MAX_LOW_WATER = 0x7fff_ffff
 
 function clampBuffer(bytes: number): number {
   return bytes < 0 ? MAX_BUFFER : Math.min(MAX_BUFFER, Math.max(MIN_BUFFER, bytes))
