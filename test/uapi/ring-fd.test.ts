@@ -35,9 +35,9 @@ describe("a ring's descriptor", () => {
     const { kernel, rings: all } = rings(0, 0)
     const [one, two] = all as [Ring, Ring]
     expect([two.ringFd, one.ringFd, two.ringFd]).toEqual([3, 4, 3])
-    expect(kernel.files.get(0)?.kind).toBe('ring')
+    expect(kernel.files.get(3)?.kind).toBe('ring')
     two.queueExit()
-    expect(kernel.files.get(0)).toBeNull()
+    expect(kernel.files.get(3)).toBeNull()
     one.queueExit()
   })
 
