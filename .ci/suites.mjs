@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
 const report = JSON.parse(readFileSync(process.argv[2], 'utf8'))
-const SUITES = ['test/driver/xdp/', 'test/driver/native/', 'test/daemon/', 'test/e2e/', 'test/e2e/matrix']
+const SUITES = [
+  'test/driver/xdp/',
+  'test/driver/native/',
+  'test/daemon/',
+  'test/e2e/',
+  'test/e2e/matrix',
+  'test/examples/',
+]
 let failed = false
 for (const suite of SUITES) {
   const tests = report.testResults

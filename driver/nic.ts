@@ -81,8 +81,13 @@ export interface NicInfo {
   readonly ringPackets: number
   /** Frames with an unfinished transport checksum (the pseudo-header sum only) are to be expected and may be accepted. */
   readonly partialChecksums: boolean
-  /** Where a fragment's bytes land: in the attached memory, or in `sideMemory` (and the stack must copy). */
-  readonly placement: 'area' | 'side'
+  /**
+   * Where a fragment's bytes land: in the attached memory; in `sideMemory` (and the stack must copy); or headers in
+   * `sideMemory` and the payload of TCP in the attached memory, other frames wholly beside it.
+   */
+  readonly placement: 'area' | 'side' | 'split'
+  /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
+  readonly pulls?: boolean
 }
 
 /** Cumulative counters; every frame that does not reach the stack is in one of them. */
@@ -130,8 +135,15 @@ export interface Nic {
   fillSpace(): number
   /** Gives `count` free chunks, `chunks[from..from+count)`, to the fill ring. Returns how many it took. */
   fill(chunks: Uint32Array, from: number, count: number): number
-  /** Chunks the driver holds now: given by `fill`, not yet returned by `receive`. For the census. */
+  /** Chunks the driver holds now: given by `fill` or `demand`, not yet returned by `receive`. For the census. */
   chunksHeld(): number
+  /**
+   * Where a NIC that pulls asks for chunks when it has none left: it gets their numbers into `chunks`, as many as there are,
+   * and how many. Set by the stack.
+   */
+  demand?: ((chunks: Uint32Array) => number) | null
+  /** Only of a `split` NIC that puts several payloads into a chunk: the one it goes on writing to, -1 for none. */
+  openChunk?(): number
   /** Fills `burst.sum` for every entry. */
   sumFragments(burst: RxBurst): void
 

@@ -20,7 +20,17 @@ import { fileURLToPath } from 'node:url'
 const MIN_NODE = 20
 /** A set-up that has held the lock for so long is thought to be stuck. */
 const LOCK_PATIENCE_MS = 10 * 60_000
-const SOURCES = ['index.ts', 'driver', 'stack', 'uapi', 'daemon', 'bench', 'examples', 'packetdrill']
+const SOURCES = [
+  'index.ts',
+  'driver',
+  'stack',
+  'uapi',
+  'daemon',
+  'bench',
+  'examples',
+  'packetdrill',
+  join('test', 'conformance'),
+]
 const TOOLS = { make: 'make', 'g++': 'g++', python3: 'python3' }
 
 /** What can't be mended here; the message is all that is shown. */

@@ -42,12 +42,15 @@ export class Stack {
   readonly #burst: RxBurst
   readonly #input: EthernetInput
   #slackBefore = 0
+  readonly #drop: boolean
 
   constructor(options: StackOptions) {
     const { nic, clock, entropy } = options
     this.nic = nic
     this.clock = clock
-    this.memory = new QueueMemory(nic, options.memory)
+    const tcpConfig = { ...defaultTcpConfig, ...options.tcp }
+    this.#drop = tcpConfig.backpressure === 'drop'
+    this.memory = new QueueMemory(nic, options.memory, this.#drop)
     this.fragments = new Fragments(this.memory.pools)
     this.#wheel = new TimerWheel(clock.now())
     const ipConfig = { ...defaultIpConfig, ...options.ip }
@@ -61,7 +64,7 @@ export class Stack {
       fragments: this.fragments,
       wheel: this.#wheel,
       counters: this.counters,
-      config: { ...defaultTcpConfig, ...options.tcp },
+      config: tcpConfig,
       ipConfig,
       entropy,
       burst: this.#burst,
@@ -121,6 +124,7 @@ export class Stack {
    */
   poll(): number {
     const now = this.clock.now()
+    this.memory.denied = false
     const count = this.nic.receive(this.#burst)
     if (count > 0) {
       this.#input.burst(now)
@@ -170,10 +174,10 @@ export class Stack {
   }
 
   #refill(now: number): void {
-    this.memory.fillTarget = this.tcp.window.promised + FILL_MARGIN
+    this.memory.fillTarget = this.#drop ? this.memory.pool.total : this.tcp.window.promised + FILL_MARGIN
     this.memory.fillNic()
     const { window } = this.tcp
-    if (window.slack() > this.#slackBefore) this.tcp.relieve(now)
+    if (this.#drop || window.slack() > this.#slackBefore) this.tcp.relieve(now)
     this.#slackBefore = window.slack()
   }
 }

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../driver/errors.ts'
+import { ArgumentError, NicError } from '../driver/errors.ts'
 import { nativeOrNull } from '../driver/native/index.ts'
 import { allocatePages } from '../driver/native/memory.ts'
 import type { NicMemory } from '../driver/nic.ts'
@@ -15,8 +15,8 @@ const huge = new WeakSet<ArrayBufferLike>()
 
 export interface AreaOptions {
   /**
-   * Huge pages, which buffers larger than a page need (`rxBufLen`): reserved ones (`vm.nr_hugepages`) with the addon. Without it
-   * memory that is huge in name: no driver then cares.
+   * Huge pages, which buffers larger than a page need (`rxBufLen`): reserved ones (`vm.nr_hugepages`). Where there are none,
+   * memory on a boundary of 2 MiB: enough for drivers that copy, while AF_XDP refuses it at the registration.
    */
   readonly huge?: boolean
 }
@@ -54,7 +54,15 @@ export function isHuge(buffer: ArrayBufferLike): boolean {
 }
 
 function allocate(total: number, huge: boolean): ArrayBuffer | SharedArrayBuffer {
-  if (nativeOrNull() !== null) return allocatePages(total, { huge }).buffer
+  if (nativeOrNull() !== null) {
+    if (!huge) return allocatePages(total).buffer
+    try {
+      return allocatePages(total, { huge }).buffer
+    } catch (error) {
+      if (!(error instanceof NicError)) throw error
+      return allocatePages(Math.max(total, HUGE_PAGE)).buffer
+    }
+  }
   const pages = Math.ceil(total / 65_536)
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     .buffer as unknown as SharedArrayBuffer

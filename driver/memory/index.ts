@@ -1,4 +1,5 @@
 export {
+  type EndOptions,
   type Impairments,
   type LinkCounts,
   LinkDirection,
@@ -7,3 +8,4 @@ export {
 } from './link.ts'
 export { MemoryNic } from './nic.ts'
 export { freshSeed, seededRandom } from './random.ts'
+export type { SplitSettings } from './split.ts'

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../errors.ts'
-import { MemoryNic } from './nic.ts'
+import { MemoryNic, type MemoryNicShape } from './nic.ts'
 import { freshSeed, seededRandom } from './random.ts'
+import type { SplitSettings } from './split.ts'
 
 /** What a link does to frames. Probabilities 0..1, each decided per frame on its own. */
 export interface Impairments {
@@ -37,8 +38,30 @@ export interface MemoryLinkOptions {
   headroom?: number
   /** The NICs say that unfinished transport checksums are to be expected, as a veth's does; default false. */
   partialChecksums?: boolean
-  /** Where payload lands: in the attached area, or beside it so that the stack must copy; default `area`. */
-  placement?: 'area' | 'side'
+  /**
+   * Where payload lands: in the attached area; beside it, so that the stack must copy; or in the area with its headers
+   * beside it. Default `area`.
+   */
+  placement?: 'area' | 'side' | 'split'
+  /** How `split` places payload; `MemoryNic.place` changes it. */
+  split?: SplitSettings
+  /** Chunks that a NIC asks for at once when it has none left, as Linux's page pool does with 64; 0 = it is filled. Default 0. */
+  cache?: number
+  /** What one end has of its own: placement, and which queue of which interface it is. */
+  ends?: { a?: EndOptions; b?: EndOptions }
+}
+
+/** Options of one end of a link; what is missing is as the link's. */
+export interface EndOptions {
+  placement?: 'area' | 'side' | 'split'
+  split?: SplitSettings
+  cache?: number
+  /** Default: an index of its own. Ends of several links that have the same are queues of one interface. */
+  ifIndex?: number
+  /** Receive queue number; default 0. */
+  queue?: number
+  /** Largest chunk that the NIC takes, bytes; default any. */
+  maxChunk?: number
 }
 
 /** What happened to the frames of one direction. */
@@ -194,16 +217,21 @@ export class MemoryLink {
     const slotBytes = (Math.max(mtu + 14, options.frameBytes ?? 0) + 63) & ~63
     this.aToB = new LinkDirection(aToB, random, now, limit, slotBytes)
     this.bToA = new LinkDirection(bToA, random, now, limit, slotBytes)
-    const shape = {
+    const shape = (end: EndOptions = {}): MemoryNicShape => ({
       mtu,
       slotBytes,
       headroom: options.headroom ?? 256,
-      placement: options.placement ?? 'area',
+      placement: end.placement ?? options.placement ?? 'area',
+      split: end.split ?? options.split ?? {},
+      cache: end.cache ?? options.cache ?? 0,
+      ifIndex: end.ifIndex ?? 0,
+      queue: end.queue ?? 0,
+      maxChunk: end.maxChunk ?? Number.POSITIVE_INFINITY,
       partialChecksums: options.partialChecksums ?? false,
       now,
-    } as const
-    this.a = new MemoryNic('memory-a', 1, this.bToA, this.aToB, shape)
-    this.b = new MemoryNic('memory-b', 2, this.aToB, this.bToA, shape)
+    })
+    this.a = new MemoryNic('memory-a', 1, this.bToA, this.aToB, shape(options.ends?.a))
+    this.b = new MemoryNic('memory-b', 2, this.aToB, this.bToA, shape(options.ends?.b))
   }
 
   /** Time (microseconds) at which the next frame arrives at either end, Infinity when the link is empty. */

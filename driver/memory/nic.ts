@@ -1,18 +1,27 @@
 import { NicError } from '../errors.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
+import { ChunkStore } from './chunks.ts'
 import type { LinkDirection } from './link.ts'
+import { SplitPlacement, type SplitSettings } from './split.ts'
 
 export interface MemoryNicShape {
   readonly mtu: number
   readonly slotBytes: number
   readonly headroom: number
-  readonly placement: 'area' | 'side'
+  readonly placement: 'area' | 'side' | 'split'
+  readonly split: SplitSettings
+  /** Chunks asked for at once; 0 = the NIC is filled. */
+  readonly cache: number
+  /** Interface index and queue; 0 = an index of its own. */
+  readonly ifIndex: number
+  readonly queue: number
+  readonly maxChunk: number
   readonly partialChecksums: boolean
   readonly now: () => number
 }
 
 const TX_SLOTS = 64
-/** Frames that a `side` NIC can show at a time. */
+/** Frames that a `side` or `split` NIC can show at a time. */
 const SIDE_SLOTS = 64
 
 let nextIfIndex = 1
@@ -31,9 +40,8 @@ export class MemoryNic implements Nic {
   readonly #stats = new NicStats()
   #area: Uint8Array | null = null
   #chunkSize = 4096
-  #fill = new Uint32Array(0)
-  #fillHead = 0
-  #fillCount = 0
+  readonly #chunks: ChunkStore
+  readonly #split: SplitPlacement
   #nextSlot = 0
   #armed: (() => void) | null = null
   #wake: NodeJS.Timeout | NodeJS.Immediate | null = null
@@ -50,13 +58,15 @@ export class MemoryNic implements Nic {
     this.#shape = shape
     this.txSlotBytes = shape.slotBytes
     this.txMemory = new Uint8Array(TX_SLOTS * shape.slotBytes)
-    this.sideMemory = shape.placement === 'side' ? new Uint8Array(SIDE_SLOTS * shape.slotBytes) : null
+    this.sideMemory = shape.placement === 'area' ? null : new Uint8Array(SIDE_SLOTS * shape.slotBytes)
+    this.#chunks = new ChunkStore(shape.cache)
+    this.#split = new SplitPlacement(this.#chunks, shape.split)
     this.info = {
       driver: 'memory',
       mode: 'memory',
       name,
-      ifIndex: nextIfIndex++,
-      queue: 0,
+      ifIndex: shape.ifIndex || nextIfIndex++,
+      queue: shape.queue,
       mac: Uint8Array.of(2, 0, 0, 0, 0, macByte),
       mtu: shape.mtu,
       chunkPayload: 4096 - shape.headroom,
@@ -65,6 +75,7 @@ export class MemoryNic implements Nic {
       ringPackets: 0,
       partialChecksums: shape.partialChecksums,
       placement: shape.placement,
+      pulls: shape.cache > 0,
     }
     incoming.onFrame = (due) => this.#schedule(due)
   }
@@ -77,16 +88,23 @@ export class MemoryNic implements Nic {
         'use larger chunks or less headroom',
       )
     }
+    if (memory.chunkSize > this.#shape.maxChunk) {
+      throw new NicError(
+        'ZCRX_NIC_MEMORY',
+        `chunks of ${memory.chunkSize} bytes are larger than ${this.#shape.maxChunk}, the most this NIC takes`,
+        'use smaller chunks',
+      )
+    }
     this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.#chunkSize = memory.chunkSize
-    this.#fill = new Uint32Array(memory.areaLength / memory.chunkSize)
-    this.#fillHead = 0
-    this.#fillCount = 0
+    this.#chunks.reset(memory.areaLength / memory.chunkSize)
+    this.#split.reset(memory.chunkSize)
   }
 
   detach(): void {
     this.#area = null
-    this.#fillCount = 0
+    this.#chunks.reset(0)
+    this.#split.reset(this.#chunkSize)
   }
 
   receive(burst: RxBurst): number {
@@ -97,14 +115,16 @@ export class MemoryNic implements Nic {
       const length = this.#in.peek()
       if (length < 0) break
       if (this.sideMemory !== null) {
-        if (sideSlot === SIDE_SLOTS || burst.count === burst.capacity) break
-        this.#receiveSide(burst, length, sideSlot++)
+        // A payload has at most as many pieces as chunks that the largest frame fills.
+        if (sideSlot === SIDE_SLOTS || burst.count + this.#mostPieces() > burst.capacity) break
+        if (this.#shape.placement === 'side') this.#receiveSide(burst, length, sideSlot++)
+        else if (this.#receiveSplit(burst, length, sideSlot)) sideSlot++
         continue
       }
       const room = this.#chunkSize - this.#shape.headroom
       const chunks = Math.ceil(length / room)
       if (burst.count + chunks > burst.capacity) break
-      if (chunks > this.#fillCount) {
+      if (chunks > this.#chunks.held) {
         this.#stats.rxFillEmpty++
         this.#in.drop()
         continue
@@ -119,9 +139,7 @@ export class MemoryNic implements Nic {
     const area = this.#area!
     for (let from = 0; from < length; from += room) {
       const part = Math.min(room, length - from)
-      const chunk = this.#fill[this.#fillHead]!
-      this.#fillHead = (this.#fillHead + 1) % this.#fill.length
-      this.#fillCount--
+      const chunk = this.#chunks.take()
       const offset = chunk * this.#chunkSize + this.#shape.headroom
       area.set(frame.subarray(from, from + part), offset)
       const at = burst.count++
@@ -147,21 +165,80 @@ export class MemoryNic implements Nic {
     this.#stats.rxBytes += length
   }
 
+  /** Headers beside the area, payload in chunks of it. False when the frame was dropped for want of chunks. */
+  #receiveSplit(burst: RxBurst, length: number, slot: number): boolean {
+    const frame = this.#in.frame()
+    const headers = this.#split.sideBytes(frame, length)
+    if (headers === length) {
+      this.#receiveSide(burst, length, slot)
+      return true
+    }
+    if (!this.#split.place(length - headers)) {
+      this.#stats.rxFillEmpty++
+      this.#in.drop()
+      return false
+    }
+    const { offsets, lengths } = this.#split
+    const beside = slot * this.#shape.slotBytes
+    this.sideMemory!.set(frame.subarray(0, headers), beside)
+    this.#put(burst, beside, headers, RX_SIDE | RX_MORE)
+    let from = headers
+    for (let i = 0; i < offsets.length; i++) {
+      const bytes = lengths[i]!
+      this.#area!.set(frame.subarray(from, from + bytes), offsets[i]!)
+      this.#put(burst, offsets[i]!, bytes, i + 1 < offsets.length ? RX_MORE : 0)
+      from += bytes
+    }
+    this.#in.drop()
+    this.#split.frames++
+    this.#stats.rxFrames++
+    this.#stats.rxBytes += length
+    return true
+  }
+
+  #put(burst: RxBurst, offset: number, length: number, flags: number): void {
+    const at = burst.count++
+    burst.offset[at] = offset
+    burst.length[at] = length
+    burst.flags[at] = flags
+    this.#stats.rxFragments++
+  }
+
+  #mostPieces(): number {
+    return this.#shape.placement === 'side' ? 1 : 2 + Math.ceil(this.#shape.slotBytes / this.#chunkSize)
+  }
+
+  /** How a `split` NIC places payload from now on. */
+  place(settings: SplitSettings): void {
+    this.#split.change(settings)
+  }
+
+  /** Frames whose payload was put into the area apart from its headers. */
+  get splitFrames(): number {
+    return this.#split.frames
+  }
+
+  openChunk(): number {
+    return this.#split.open
+  }
+
+  get demand(): ((chunks: Uint32Array) => number) | null {
+    return this.#chunks.demand
+  }
+  set demand(demand: ((chunks: Uint32Array) => number) | null) {
+    this.#chunks.demand = demand
+  }
+
   fillSpace(): number {
-    return this.sideMemory === null ? this.#fill.length - this.#fillCount : 0
+    return this.#shape.placement === 'side' ? 0 : this.#chunks.space()
   }
 
   fill(chunks: Uint32Array, from: number, count: number): number {
-    const taken = Math.min(count, this.fillSpace())
-    for (let i = 0; i < taken; i++) {
-      this.#fill[(this.#fillHead + this.#fillCount + i) % this.#fill.length] = chunks[from + i]!
-    }
-    this.#fillCount += taken
-    return taken
+    return this.#shape.placement === 'side' ? 0 : this.#chunks.fill(chunks, from, count)
   }
 
   chunksHeld(): number {
-    return this.#fillCount
+    return this.#chunks.held
   }
 
   sumFragments(burst: RxBurst): void {

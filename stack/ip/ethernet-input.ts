@@ -119,7 +119,9 @@ export class EthernetInput {
     this.#sums.reset()
     const memory = this.#memory
     memory.measure()
-    memory.arriving = this.#nic.info.placement === 'area' ? count : 0
+    const { placement } = this.#nic.info
+    memory.arriving = placement === 'area' ? count : 0
+    if (placement === 'split') memory.holdBurst(burst)
     let first = 0
     while (first < count) {
       let last = first
@@ -133,6 +135,7 @@ export class EthernetInput {
       }
       first = last
     }
+    if (placement === 'split') memory.dropBurst(burst)
   }
 
   /** Frees the niovs of burst entries: nobody wants their bytes. */

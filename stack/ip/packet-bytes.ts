@@ -24,10 +24,11 @@ export class PacketBytes {
   /** The frame in burst entries `[first, last)`: position 0 is its first byte. */
   setFrame(first: number, last: number): void {
     const burst = this.#burst
-    const side = (burst.flags[first]! & RX_SIDE) !== 0
-    const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
     this.#count = 0
-    for (let i = first; i < last; i++) this.#add(bytes, burst.offset[i]!, burst.length[i]!)
+    for (let i = first; i < last; i++) {
+      const side = (burst.flags[i]! & RX_SIDE) !== 0
+      this.#add(side ? this.#nic.sideMemory! : this.#memory.pool.bytes, burst.offset[i]!, burst.length[i]!)
+    }
   }
 
   /** `headerBytes` of `header`, then a list of fragments. */

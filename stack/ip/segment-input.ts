@@ -143,16 +143,16 @@ export class SegmentInput {
 
   #sumHere(first: number, last: number, tcp: number, tcpTotal: number): number {
     const burst = this.#burst
-    const side = (burst.flags[first]! & RX_SIDE) !== 0
-    const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
-    const words = side ? this.#sideWords : this.#memory.pool.words
+    const { pool } = this.#memory
     let sum = 0
     let left = tcpTotal
     let skip = tcp
     let odd = 0
     for (let i = first; i < last && left > 0; i++) {
       const length = Math.min(left, burst.length[i]! - skip)
-      const part = sumWords(bytes, words, burst.offset[i]! + skip, length)
+      const side = (burst.flags[i]! & RX_SIDE) !== 0
+      const bytes = side ? this.#nic.sideMemory! : pool.bytes
+      const part = sumWords(bytes, side ? this.#sideWords : pool.words, burst.offset[i]! + skip, length)
       sum = addSums(sum, odd !== 0 ? swapSum(part) : part)
       odd ^= length & 1
       left -= length

@@ -1,8 +1,10 @@
-import type { Nic, NicMemory } from '../../driver/nic.ts'
+import { type Nic, type NicMemory, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import { type Census, PagePool, takeCensus } from './page-pool.ts'
 
 /** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
 export const FILL_MARGIN = 512
+/** Niovs for payload that comes beside the area of a NIC that puts it there otherwise. */
+const LINEAR_NIOVS = 1024
 /** Most pools alive at once: the current one and those that wait for their last niov. */
 const MAX_POOLS = 65_535
 
@@ -33,23 +35,44 @@ export class QueueMemory {
   fillTarget = FILL_MARGIN
   /** Niovs of the burst being processed that nobody has looked at yet: they hold what was promised, or come back. */
   arriving = 0
+  /**
+   * Where payload that came beside the area is kept, if the NIC puts it into the area otherwise: it is copied into an area when
+   * it is delivered. Null where it is copied into the area at once.
+   */
+  readonly linear: PagePool | null
+  /** Called before a NIC that pulls is given free niovs: whoever is called returns some to the pool, if there are any. */
+  beforeSupply: (() => void) | null = null
+  /** A NIC that pulls has asked for niovs since the poll began, and there were none. */
+  denied = false
+  /** The niov that a NIC packs payloads into; a stack reference keeps it from being free. */
+  #open = -1
+  /** Frames without a buffer are dropped, and no window waits for buffers. */
+  readonly #drop: boolean
   /** Niovs kept from the NIC, so that the copy fallback finds some; fewer than `reserve`, or the NIC would starve. */
   #keepForCopies = 0
   readonly #nic: Nic
 
-  constructor(nic: Nic, memory: NicMemory) {
+  /** @param drop `TcpConfig.backpressure` is `drop` */
+  constructor(nic: Nic, memory: NicMemory, drop = false) {
     this.#nic = nic
+    this.#drop = drop
     this.ringPackets = nic.info.ringPackets
     this.pool = this.#begin(memory, null)
+    this.linear = nic.info.placement === 'split' ? this.#beginLinear() : null
+    if (nic.info.pulls === true) nic.demand = (chunks) => this.#supply(chunks)
     this.fillNic()
   }
 
   /** Restarts the queue over other memory. Returns the new pool. @throws NicError and goes on with the old memory */
   restart(memory: NicMemory, owner: object | null = null): PagePool {
     const old = this.pool
+    // The NIC lets go of what it packed payloads into; only now may it be free.
+    if (this.#open >= 0) old.drop(this.#open)
+    this.#open = -1
     const held = this.#heldChunks(old)
     try {
       this.pool = this.#begin(memory, owner)
+      this.beforeSupply = null
       old.retired = true
     } catch (error) {
       // A refused restart may have stopped the queue.
@@ -82,6 +105,8 @@ export class QueueMemory {
    * ring is first in, first out, so every niov in it is one more that goes cold before it is used again.
    */
   fillNic(): void {
+    if (this.linear !== null) this.#followOpen()
+    if (this.#nic.info.pulls === true) return
     const pool = this.pool
     const wanted = this.fillTarget - this.#nic.chunksHeld()
     if (wanted <= 0) return
@@ -98,8 +123,26 @@ export class QueueMemory {
 
   /** The NIC has no buffer left after it was given what there is: a frame that comes now is dropped. */
   starved(): boolean {
-    if (this.#nic.sideMemory !== null) return this.pool.freeCount === 0
+    if (this.#nic.info.pulls === true) return this.denied
+    if (this.#nic.info.placement === 'side') return this.pool.freeCount === 0
     return this.#nic.chunksHeld() === 0
+  }
+
+  /** Before a `split` NIC's burst is looked at: each payload keeps its niov until all are. */
+  holdBurst(burst: RxBurst): void {
+    const { pool } = this
+    for (let i = 0; i < burst.count; i++) {
+      if ((burst.flags[i]! & RX_SIDE) === 0) pool.hold(burst.offset[i]! >>> pool.shift)
+    }
+  }
+
+  /** After it: niovs that nobody has taken payload from are free, unless the NIC goes on writing to them. */
+  dropBurst(burst: RxBurst): void {
+    const { pool } = this
+    this.#followOpen()
+    for (let i = 0; i < burst.count; i++) {
+      if ((burst.flags[i]! & RX_SIDE) === 0) pool.drop(burst.offset[i]! >>> pool.shift)
+    }
   }
 
   census(pool: PagePool = this.pool): Census {
@@ -116,7 +159,48 @@ export class QueueMemory {
     // Above the reserve, so that packing begins before there is nothing left to pack into.
     this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
     this.#keepForCopies = Math.min(16, pool.total >>> 3)
+    if (this.#drop) this.reserve = this.packBelow = this.#keepForCopies = 0
     return pool
+  }
+
+  #beginLinear(): PagePool {
+    const chunkSize = 2 ** Math.ceil(Math.log2(this.#nic.txSlotBytes))
+    const areaLength = LINEAR_NIOVS * chunkSize
+    const id = this.#freeId()
+    const pool = new PagePool(id, {
+      buffer: new ArrayBuffer(areaLength),
+      areaOffset: 0,
+      areaLength,
+      chunkSize,
+    })
+    this.pools[id] = pool
+    return pool
+  }
+
+  /** The NIC has begun to pack payloads into another niov, or stopped. */
+  #followOpen(): void {
+    const open = this.#nic.openChunk?.() ?? -1
+    if (open === this.#open) return
+    if (open >= 0) this.pool.hold(open)
+    if (this.#open >= 0) this.pool.drop(this.#open)
+    this.#open = open
+  }
+
+  /** What a NIC that pulls is given: what was just returned, in that order; or else from the top of the free stack. */
+  #supply(chunks: Uint32Array): number {
+    const { pool } = this
+    const before = pool.freeCount
+    this.beforeSupply?.()
+    const returned = Math.min(chunks.length, pool.freeCount - before)
+    if (returned > 0) {
+      chunks.set(pool.free.subarray(pool.freeCount - returned, pool.freeCount))
+      pool.freeCount -= returned
+      return returned
+    }
+    const count = Math.min(chunks.length, pool.freeCount)
+    for (let i = 0; i < count; i++) chunks[i] = pool.free[--pool.freeCount]!
+    if (count === 0) this.denied = true
+    return count
   }
 
   #freeId(): number {

@@ -4,6 +4,12 @@ import type { EcnMode } from './ecn.ts'
 export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
   maxWindow: number
+  /**
+   * What happens when the area runs short. `window`: windows promise no more than there are niovs for, so that peers wait, and
+   * small payloads are packed together by copying. `drop`, as Linux: windows don't look at the area; the NIC drops frames
+   * it has no niov for (`nicFillEmpty`), and retransmissions bring them later.
+   */
+  backpressure: 'window' | 'drop'
   /** Send buffer of one connection, bytes; allocated as it fills. */
   sendBuffer: number
   /** Longest delay of an ACK (RFC 9293 3.8.6.3 allows 500 ms). */
@@ -55,6 +61,7 @@ export interface TcpConfig {
 
 export const defaultTcpConfig: TcpConfig = {
   maxWindow: 65_535 << 8,
+  backpressure: 'window',
   sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
   timeWaitUs: 60_000_000,

@@ -35,7 +35,10 @@ export class PayloadTaker {
    */
   take(segment: Segment): number {
     if (segment.list >= 0) return this.#assembled(segment)
-    if ((this.#burst.flags[segment.first]! & RX_SIDE) !== 0) return this.#copy(segment)
+    if ((this.#burst.flags[segment.first]! & RX_SIDE) !== 0) {
+      const apart = (this.#burst.flags[segment.last - 1]! & RX_SIDE) === 0
+      return apart ? this.#apart(segment) : this.#copy(segment)
+    }
     const burst = this.#burst
     const fragments = this.#fragments
     const pool = this.#memory.pool
@@ -74,6 +77,7 @@ export class PayloadTaker {
     return (
       segment.length * PACK_FRACTION <= memory.pool.niovSize &&
       segment.last - segment.first === 1 &&
+      memory.linear === null &&
       memory.available() < memory.packBelow
     )
   }
@@ -155,9 +159,54 @@ export class PayloadTaker {
     return head
   }
 
+  /**
+   * Headers beside the area, payload in it: the payload is taken where it lies. Whoever walks the burst holds its niovs, which
+   * other packets may share. What the NIC left behind the headers is copied.
+   */
+  #apart(segment: Segment): number {
+    const burst = this.#burst
+    const fragments = this.#fragments
+    const { pool } = this.#memory
+    const beside = this.#memory.linear ?? pool
+    let left = segment.length
+    let skip = segment.headerBytes
+    let head = -1
+    let tail = -1
+    this.niovs = 0
+    for (let i = segment.first; i < segment.last && left > 0; i++) {
+      const from = burst.offset[i]! + skip
+      const length = Math.min(left, burst.length[i]! - skip)
+      skip = Math.max(0, skip - burst.length[i]!)
+      if (length <= 0) continue
+      let node: number
+      if ((burst.flags[i]! & RX_SIDE) === 0) {
+        pool.hold(from >>> pool.shift)
+        node = fragments.add(pool.id, from, length)
+      } else {
+        const niov = beside.take()
+        if (niov < 0) {
+          fragments.discardList(head)
+          return -1
+        }
+        beside.hold(niov)
+        beside.bytes.set(this.#nic.sideMemory!.subarray(from, from + length), niov * beside.niovSize)
+        this.#counters.copiedBytes += length
+        node = fragments.add(beside.id, niov * beside.niovSize, length)
+      }
+      if (tail < 0) head = node
+      else fragments.next[tail] = node
+      tail = node
+      this.niovs++
+      left -= length
+    }
+    segment.taken = true
+    this.tail = tail
+    return head
+  }
+
   /** Copy fallback: the driver could not place the payload in the area. */
   #copy(segment: Segment): number {
-    const pool = this.#memory.pool
+    const pool = this.#memory.linear ?? this.#memory.pool
     const needed = Math.ceil(segment.length / pool.niovSize)
     if (pool.freeCount < needed) return -1
     const burst = this.#burst

@@ -29,10 +29,17 @@ export class SocketOptions {
   hopLimit = 0
   /** SO_RCVBUF: largest receive window, bytes; 0 = `TcpConfig.maxWindow`. */
   receiveBuffer = 0
+  /** SO_RCVLOWAT: bytes that wake a reader; with less, only the end of the stream or a window about to close does. */
+  receiveLowWater = 1
   /** SO_SNDBUF: half of the send buffer, bytes; 0 = `TcpConfig.sendBuffer`. */
   sendBuffer = 0
   /** SO_LINGER: -1 = off; 0 = close resets the connection; more: microseconds that CLOSE waits for what is unsent. */
   lingerUs = -1
+  /**
+   * SO_OOBINLINE: urgent data stays in line, which RFC 6093 section 6 asks for; on by default, unlike Linux's. Off: RECV_ZC stops
+   * in front of the urgent byte for good, RECV steps over it.
+   */
+  oobInline = true
   /** TCP_CONGESTION; '' = `TcpConfig.congestion`. */
   congestion: '' | 'reno' | 'cubic' = ''
   /** TCP_FASTOPEN on a listener: most connections opened by data in a SYN that are not yet acknowledged (RFC 7413); 0 = off. */

@@ -145,6 +145,7 @@ export class WindowKeeper {
     const rcv = tcb.rcv
     const memory = this.#memory
     this.#learn(tcb)
+    if (this.#config.backpressure === 'drop') return this.#regardless(tcb)
     this.#promise(tcb, current)
     const perNiov = rcv.bytesPerNiov
     const capacity = memory.capacity() - memory.reserve
@@ -169,6 +170,21 @@ export class WindowKeeper {
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
     this.#reachable = Math.min(ceiling, Math.floor(share * perNiov))
     if (allowed < this.#reachable / 2 && !rcv.starved) {
+      rcv.starved = true
+      this.#starved.push(tcb)
+    }
+    return allowed
+  }
+
+  /** What a connection is allowed whatever is free: its buffer less what is unread. */
+  #regardless(tcb: Tcb): number {
+    const { rcv } = tcb
+    const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
+    let ceiling = Math.min(rcv.windowLimit, buffer)
+    if (!rcv.counted) ceiling = Math.min(ceiling, 10 * this.#segment)
+    const allowed = Math.min(ceiling, Math.max(0, buffer - rcv.queuedBytes))
+    this.#reachable = ceiling
+    if (allowed < ceiling / 2 && !rcv.starved) {
       rcv.starved = true
       this.#starved.push(tcb)
     }
@@ -222,6 +238,7 @@ export class WindowKeeper {
   }
 
   #promise(tcb: Tcb, window: number): void {
+    if (this.#config.backpressure === 'drop') return
     const niovs = Math.ceil(window / tcb.rcv.bytesPerNiov)
     this.promised += niovs - tcb.rcv.promised
     tcb.rcv.promised = niovs

@@ -51,6 +51,28 @@ describe('IORING_OP_RECV', () => {
     expect(got.every((byte) => byte === 0)).toBe(true)
   })
 
+  it('steps over an urgent byte that is not in line; RECV_ZC stops in front of it (kernel record point 26)', () => {
+    const pair = new RingPair({ nodev: true })
+    const { client, server } = pair.connect()
+    const off = new Uint8Array(4)
+    const set = abi.SOCKET_URING_OP_SETSOCKOPT
+    expect(pair.call((sqe) => sqe.prepCmdSock(set, server, abi.SOL_SOCKET, abi.SO_OOBINLINE, off))).toBe(0)
+    const queued = (): number => pair.call((sqe) => sqe.prepCmdSock(abi.SOCKET_URING_OP_SIOCINQ, server))
+    pair.submit((sqe) => sqe.prepRecvZc(server, 0), 1)
+    pair.send(client, bytesOf(10))
+    expect(pair.call((sqe) => sqe.prepSend(client, Uint8Array.of(7), abi.MSG_OOB))).toBe(1)
+    pair.send(client, bytesOf(20, 2))
+    expect(pair.drain()).toMatchObject([{ userData: 1, res: 10 }])
+    expect(queued()).toBe(0)
+    pair.call((sqe) => sqe.prepClose(client))
+    expect(pair.drain()).toMatchObject([{ userData: 1, res: 0, flags: 0 }])
+    const got = new Uint8Array(30)
+    expect([recv(pair, server, got, MSG_PEEK), recv(pair, server, got), recv(pair, server, got)]).toEqual([
+      20, 20, 0,
+    ])
+    expect(got.subarray(0, 20)).toEqual(bytesOf(20, 2))
+  })
+
   it('MSG_PEEK leaves everything, MSG_TRUNC throws away', () => {
     const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()

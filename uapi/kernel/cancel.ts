@@ -1,5 +1,5 @@
 import * as abi from '../abi/constants.ts'
-import { EBADF, ECANCELED, EINVAL, ENOENT } from '../abi/errno.ts'
+import { EBADF, EINVAL, ENOENT } from '../abi/errno.ts'
 import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/ring.ts'
 import type { RingContext } from './context.ts'
 import type { Request } from './request.ts'
@@ -53,11 +53,11 @@ export function cancelMatching(context: RingContext, key: CancelKey, answer: (re
   const found: Request[] = []
   for (const request of context.active) {
     // A LINK_TIMEOUT ends with the request it belongs to.
-    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || !fits(request)) continue
+    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || request.cancelled || !fits(request)) continue
     found.push(request)
     if (!all) break
   }
   if (all) answer(found.length)
   else answer(found.length === 0 ? -ENOENT : 0)
-  for (const request of found) request.finish(-ECANCELED)
+  for (const request of found) request.cancel()
 }

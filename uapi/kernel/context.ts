@@ -170,7 +170,7 @@ export class RingContext implements RingBackend, OpenFile {
   }
 
   close(): void {
-    for (const request of [...this.active]) request.detach()
+    for (const request of [...this.active]) if (!request.cancelled) request.detach()
     this.active.clear()
     this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
@@ -355,6 +355,7 @@ export class RingContext implements RingBackend, OpenFile {
     this.#late.length = 0
     // Task work: where it is deferred, links go on at the next wait.
     if (!this.deferred) {
+      this.#runWork()
       this.#runReady()
       this.#postEvents()
     }
@@ -421,7 +422,8 @@ export class RingContext implements RingBackend, OpenFile {
     for (let i = 0; i < running.length; i++) {
       const request = running[i]!
       request.scheduled = false
-      if (!request.finished) request.run()
+      if (request.cancelled) request.finish(-ECANCELED)
+      else if (!request.finished) request.run()
     }
     running.length = 0
     this.#postEvents()

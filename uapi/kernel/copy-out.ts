@@ -12,8 +12,21 @@ export function unreadable(stack: Stack, tcb: Tcb): boolean {
 }
 
 /** Copies and frees what is queued. @param flags with MSG_TRUNC it only frees, with MSG_PEEK it only copies. Returns the bytes. */
-export function copyOut(stack: Stack, tcb: Tcb, into: Uint8Array, flags: number): number {
-  return (flags & MSG_PEEK) !== 0 ? peek(stack, tcb, into) : take(stack, tcb, into, (flags & MSG_TRUNC) !== 0)
+export function copyOut(socket: Socket, stack: Stack, tcb: Tcb, into: Uint8Array, flags: number): number {
+  if (socket.untilUrgent() === 0) stepOverUrgent(stack, tcb)
+  const most = socket.untilUrgent()
+  const bytes = most < into.length ? into.subarray(0, most) : into
+  return (flags & MSG_PEEK) !== 0
+    ? peek(stack, tcb, bytes)
+    : take(stack, tcb, bytes, (flags & MSG_TRUNC) !== 0)
+}
+
+/** An urgent byte that is not in line is none of what is read (SO_OOBINLINE off). */
+function stepOverUrgent(stack: Stack, tcb: Tcb): void {
+  const { rcv } = tcb
+  rcv.head = stack.fragments.dropFront(rcv.head, 1)
+  if (rcv.head < 0) rcv.tail = -1
+  rcv.queuedBytes--
 }
 
 /** The stream has ended and is read. */

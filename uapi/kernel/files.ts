@@ -2,6 +2,8 @@ import type { Socket } from './socket.ts'
 
 /** Most descriptors, as a process's usual hard limit. */
 const MAX_FILES = 1_048_576
+/** The first number given out: a process has standard streams below. */
+const FIRST_FILE = 3
 
 /** What a descriptor can name. */
 export interface OpenFile {
@@ -16,6 +18,8 @@ export interface OpenFile {
   map?(bytes: number, tailBytes: number): ArrayBuffer | number
   /** Another descriptor or slot names it, until `letGo`. What has no such method stays with its first descriptor. */
   dup?(): void
+  /** Of what is foreign: a socket of another protocol. */
+  readonly isSocket?: boolean
 }
 
 /** A descriptor or a slot of fixed files lets go of what it named. */
@@ -26,8 +30,8 @@ export function letGo(file: OpenFile): void {
 
 /** Descriptors: the lowest free number is given out, as POSIX has it. */
 export class FileTable {
-  readonly #files: (OpenFile | null)[] = []
-  #firstFree = 0
+  readonly #files: (OpenFile | null)[] = new Array(FIRST_FILE).fill(null)
+  #firstFree = FIRST_FILE
 
   /** The descriptor for `file`, or -1 when the table is full. */
   open(file: OpenFile): number {

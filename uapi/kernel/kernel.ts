@@ -5,7 +5,7 @@ import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
-import { EINVAL, EMFILE, ENODEV } from '../abi/errno.ts'
+import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
 import type { HeldReport } from '../ring/ifq-info.ts'
 import type { RingMemory } from '../ring/memory.ts'
@@ -99,8 +99,12 @@ export class Kernel implements RingHost {
     return context
   }
 
-  /** `io_uring_register(2)` without a ring, descriptor -1: IORING_REGISTER_QUERY. 0 or minus errno. */
-  register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
+  /**
+   * `io_uring_register(2)` by a descriptor that is no ring: -1, where IORING_REGISTER_QUERY is served, or another. 0 or minus
+   * errno.
+   */
+  register(opcode: number, arg: Uint8Array | null, nrArgs: number, fd = -1): number {
+    if (fd !== -1) return this.files.get(fd) === null ? -EBADF : -EOPNOTSUPP
     return opcode === abi.IORING_REGISTER_QUERY ? query(this.space, arg, nrArgs) : -EINVAL
   }
 
@@ -117,7 +121,9 @@ export class Kernel implements RingHost {
   poll(): number {
     // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
     const ifqs = this.deviceIfqs
-    for (let i = 0; i < ifqs.length; i++) ifqs[i]!.takeRefills()
+    for (let i = 0; i < ifqs.length; i++) {
+      if (ifqs[i]!.stack?.nic.info.pulls !== true) ifqs[i]!.takeRefills()
+    }
     let work = 0
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!

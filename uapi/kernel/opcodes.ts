@@ -118,7 +118,9 @@ function withFile(context: RingContext, sqe: Sqe, serve: (file: OpenFile) => voi
 function withSocket(context: RingContext, sqe: Sqe, serve: (socket: Socket) => void): void {
   const file = context.fileOf(sqe)
   if (file?.kind === 'socket') serve(file as Socket)
-  else reply(context, sqe, file === null ? -errno.EBADF : -errno.ENOTSOCK)
+  else if (file === null) reply(context, sqe, -errno.EBADF)
+  // Sockets of other protocols receive nothing here (kernel record point 18).
+  else reply(context, sqe, file.isSocket === true ? -errno.EPROTONOSUPPORT : -errno.ENOTSOCK)
 }
 
 function poll(context: RingContext, sqe: Sqe, file: OpenFile): void {

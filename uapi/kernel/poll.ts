@@ -82,7 +82,7 @@ function pollEvents(socket: Socket): number {
   }
   if (ended && (socket.writeShut || state >= FIN_WAIT_1) && snd.finQueued) events |= POLLHUP
   if (ended) events |= POLLIN | POLLRDHUP
-  if (rcv.queuedBytes > 0) events |= POLLIN
+  if (socket.readable) events |= POLLIN
   if (rcv.queuedBytes > 0 && tcb.urgentBytes() > 0) events |= POLLPRI
   const open = state >= ESTABLISHED || (state === SYN_RECEIVED && tcb.fastOpened)
   if (open && (snd.room() > 0 || socket.writeShut)) events |= POLLOUT

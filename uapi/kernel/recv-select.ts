@@ -96,7 +96,7 @@ export class RecvSelectRequest extends SocketRequest {
       this.#held = selection
       this.#heldFlags = flagsOf(selection, group.commit(bytes.length))
     }
-    this.#done += copyOut(stack, tcb, bytes.subarray(this.#done), this.#flags)
+    this.#done += copyOut(this.socket, stack, tcb, bytes.subarray(this.#done), this.#flags)
     if (this.#done === bytes.length) this.finish(this.#done, this.#heldFlags | moreToRead(tcb))
     else if (tcb.rcv.head < 0) this.#atNothing(tcb)
   }
@@ -105,7 +105,7 @@ export class RecvSelectRequest extends SocketRequest {
     let total = 0
     let rest = false
     for (let next: Selection | null = first; next !== null && next.bytes !== null; ) {
-      const bytes = copyOut(stack, tcb, next.bytes, this.#flags)
+      const bytes = copyOut(this.socket, stack, tcb, next.bytes, this.#flags)
       total += bytes
       rest = group.commit(bytes)
       const full = bytes === next.bytes.length && total !== this.#most

@@ -15,6 +15,9 @@ const FRAGMENTS_PER_TURN = 512
 /** Most bytes of a copy: a page, however large the buffers are. */
 const COPY_BYTES = 4096
 
+/** More bytes than one run delivers. */
+const FAR = 0x3fff_ffff
+
 /** Not an errno: the request is scheduled and goes on later. */
 const AGAIN = -1
 
@@ -26,6 +29,8 @@ export class RecvZcRequest extends SocketRequest {
   /** The fragment that was copied in part, and where its rest begins. */
   #cutNode = -1
   #cutOffset = 0
+  /** Bytes that may be delivered before an urgent byte that is not in line. */
+  #untilUrgent = FAR
   /** The queue has several areas, and data may have to be moved between them. */
   #moving = false
 
@@ -48,15 +53,25 @@ export class RecvZcRequest extends SocketRequest {
     }
     const rcv = tcb.rcv
     if (rcv.head >= 0) {
+      const before = rcv.queuedBytes
       const error = this.#drain(stack, tcb)
       this.context.publish()
+      if (error === AGAIN) return
+      const done = this.#limited && this.#left === 0
+      // Having delivered something while it was submitted, a request goes on, or ends, at the next entry: only a limit that is
+      // reached ends it here (kernel record points 28, 29).
+      if (!done && this.context.submitting && rcv.queuedBytes < before) {
+        if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut)
+          this.context.schedule(this)
+        return
+      }
       if (error !== 0) {
-        if (error !== AGAIN) this.finish(-error)
+        this.finish(-error)
         return
       }
     }
     if (this.#limited && this.#left === 0) this.finish(0)
-    else if (rcv.head < 0) this.#atEnd(tcb)
+    else if (rcv.head < 0 || this.#untilUrgent === 0) this.#atEnd(tcb)
   }
 
   /** The end of the stream breaks a chain, the limit does not (kernel record point 32). */
@@ -70,10 +85,14 @@ export class RecvZcRequest extends SocketRequest {
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
     this.#moving = this.#ifq.areas.length > 1
+    this.#untilUrgent = Math.min(FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
-      if (this.#limited && this.#left === 0) return 0
+      if ((this.#limited && this.#left === 0) || this.#untilUrgent === 0) return 0
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
+        // A copy looks for its buffer first.
+        const from = stack.memory.pools[stack.fragments.pool[rcv.head]!]!
+        if (from.owner !== this.#ifq && this.#ifq.poolWithFree() === null) return ENOMEM
         // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
         if (!this.context.submitting) return ENOSPC
         this.context.schedule(this)
@@ -103,7 +122,8 @@ export class RecvZcRequest extends SocketRequest {
     }
     const offset = fragments.offset[node]!
     const length = fragments.length[node]!
-    const bytes = this.#limited && this.#left < length ? this.#left : length
+    let bytes = this.#limited && this.#left < length ? this.#left : length
+    if (bytes > this.#untilUrgent) bytes = this.#untilUrgent
     this.context.postData(this, bytes, offset, 0)
     const niov = offset >>> pool.shift
     if (bytes === length) {
@@ -134,7 +154,7 @@ export class RecvZcRequest extends SocketRequest {
     if (target === null) return ENOMEM
     const niov = target.take()
     const length = fragments.length[node]!
-    let bytes = Math.min(length, COPY_BYTES)
+    let bytes = Math.min(length, COPY_BYTES, this.#untilUrgent)
     if (this.#limited) bytes = Math.min(bytes, this.#left)
     const offset = fragments.offset[node]!
     const at = niov * target.niovSize
@@ -160,6 +180,7 @@ export class RecvZcRequest extends SocketRequest {
   #count(tcb: Tcb, bytes: number): void {
     tcb.rcv.queuedBytes -= bytes
     if (this.#limited) this.#left -= bytes
+    this.#untilUrgent -= bytes
     this.#ifq.stats.completions++
   }
 

@@ -37,7 +37,7 @@ export class RecvRequest extends SocketRequest {
         return
       }
       if ((this.#flags & MSG_PEEK) !== 0) this.#done = 0
-      this.#done += copyOut(stack, tcb, this.#bytes.subarray(this.#done), this.#flags)
+      this.#done += copyOut(this.socket, stack, tcb, this.#bytes.subarray(this.#done), this.#flags)
     }
     const enough = (this.#flags & MSG_WAITALL) !== 0 ? this.#bytes.length : Math.min(1, this.#bytes.length)
     if (this.#done >= enough) this.finish(this.#done, moreToRead(tcb))

@@ -26,6 +26,8 @@ export abstract class Request {
   /** On the context's list of requests with something to do. */
   scheduled = false
   finished = false
+  /** Nothing is done for it any more; its completion is still to come. */
+  cancelled = false
 
   constructor(context: RingContext, sqe: Sqe) {
     this.context = context
@@ -59,11 +61,19 @@ export abstract class Request {
     return res < 0
   }
 
+  /** Stops it at once; its completion is task work (kernel record point 44). */
+  cancel(): void {
+    if (this.finished || this.cancelled) return
+    this.cancelled = true
+    this.detach()
+    this.context.schedule(this)
+  }
+
   /** Posts the last completion. @param flags IORING_CQE_F_* */
   finish(res: number, flags = 0): void {
     if (this.finished) return
     this.finished = true
-    this.detach()
+    if (!this.cancelled) this.detach()
     this.context.complete(this, res, flags)
   }
 }

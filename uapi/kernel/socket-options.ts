@@ -25,7 +25,8 @@ const SECOND_US = 1_000_000
 export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): number {
   switch (sqe.cmdOp) {
     case abi.SOCKET_URING_OP_SIOCINQ:
-      return socket.listener === null ? (socket.tcb?.rcv.queuedBytes ?? 0) : -errno.EINVAL
+      if (socket.listener !== null) return -errno.EINVAL
+      return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
     case abi.SOCKET_URING_OP_SIOCOUTQ:
       return socket.listener === null ? unacknowledged(socket) : -errno.EINVAL
     case abi.SOCKET_URING_OP_GETSOCKOPT:
@@ -91,11 +92,15 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
       return socket.reuseAddress ? 1 : 0
     case abi.SO_REUSEPORT:
       return 0
+    case abi.SO_OOBINLINE:
+      return Number(options.oobInline)
     case abi.SO_KEEPALIVE:
       return options.keepAlive ? 1 : 0
     // Linux answers double what was set: half of its buffers is for bookkeeping.
     case abi.SO_RCVBUF:
       return 2 * (options.receiveBuffer || defaults.maxWindow)
+    case abi.SO_RCVLOWAT:
+      return options.receiveLowWater
     case abi.SO_SNDBUF:
       return 2 * (options.sendBuffer || defaults.sendBuffer)
     default:
@@ -143,11 +148,15 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
       return 0
     case abi.SO_REUSEPORT:
       return 0
+    case abi.SO_OOBINLINE:
+      return socket.setOptions({ oobInline: number !== 0 })
     case abi.SO_KEEPALIVE:
       return socket.setOptions({ keepAlive: number !== 0 })
     // A negative size is a large unsigned one to Linux, which cuts it to the limit.
     case abi.SO_RCVBUF:
       return socket.setOptions({ receiveBuffer: clampBuffer(number) })
+    case abi.SO_RCVLOWAT:
+      return socket.setOptions({ receiveLowWater: number < 0 ? MAX_LOW_WATER : Math.max(1, number) })
     case abi.SO_SNDBUF:
       return socket.setOptions({ sendBuffer: clampBuffer(number) })
     case abi.SO_LINGER: {
@@ -173,6 +182,7 @@ function ipLevel(socket: Socket, command: number, level: number, optname: number
 
 const MIN_BUFFER = 1152
 const MAX_BUFFER = 1 << 29
+const MAX_LOW_WATER = 0x7fff_ffff
 
 function clampBuffer(bytes: number): number {
   return bytes < 0 ? MAX_BUFFER : Math.min(MAX_BUFFER, Math.max(MIN_BUFFER, bytes))

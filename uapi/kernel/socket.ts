@@ -72,6 +72,14 @@ export class Socket implements OpenFile {
     return 0
   }
 
+  /** Bytes in front of an urgent byte that is not in line; Infinity when there is none, or urgent data is in line. */
+  untilUrgent(): number {
+    const { tcb } = this
+    if (tcb === null || tcb.options.oobInline) return Number.POSITIVE_INFINITY
+    const bytes = tcb.urgentBytes()
+    return bytes === 0 ? Number.POSITIVE_INFINITY : bytes - 1
+  }
+
   /** The connection's error, a positive errno, the first time it is asked for; 0 from then on. */
   takeError(): number {
     const { tcb } = this
@@ -127,13 +135,20 @@ export class Socket implements OpenFile {
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
       // Of several receivers the one submitted last gets the data; the end of the stream is for all.
       const tcb = this.tcb
-      if (tcb !== null && tcb.rcv.head < 0 && (tcb.rcv.finished || tcb.state === CLOSED))
-        wakeAll(this.readers)
-      else {
+      const ended = tcb === null || tcb.rcv.finished || tcb.state === CLOSED
+      if (tcb !== null && tcb.rcv.head < 0 && ended) wakeAll(this.readers)
+      else if (ended || this.readable) {
         const last = this.readers[this.readers.length - 1]!
         last.context.schedule(last)
       }
     }
+  }
+
+  /** So much waits that a reader is to be woken: SO_RCVLOWAT, but no peer is left standing before a closed window. */
+  get readable(): boolean {
+    const { tcb } = this
+    if (tcb === null || tcb.rcv.queuedBytes === 0) return false
+    return tcb.rcv.queuedBytes >= this.options.receiveLowWater || tcb.rcv.window() <= tcb.snd.mss
   }
 
   /** A connection waits to be accepted: the request submitted first gets it. */

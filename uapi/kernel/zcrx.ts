@@ -13,6 +13,9 @@ import type { Kernel } from './kernel.ts'
 /** Most areas an instance can have had (kernel record point 49). */
 export const MAX_AREAS = 1024
 
+/** Most entries read when a NIC asks for buffers. */
+const SUPPLY = 64
+
 /** Parts of the refill queue in the shared region. */
 export interface RefillLayout {
   readonly head: Int32Array
@@ -145,11 +148,11 @@ export class ZcrxIfq {
    * buffer is counted and ends the run, having been consumed; a buffer the user does not hold is counted and passed over
    * (kernel record points 37 to 40). Returns the entries consumed.
    */
-  takeRefills(): number {
+  takeRefills(most: number = this.#queue.count): number {
     const { tail, head, entries, count } = this.#queue
     const waiting = (Atomics.load(tail, 0) - this.#head) >>> 0
     if (waiting === 0) return 0
-    let taken = Math.min(waiting, count)
+    let taken = Math.min(waiting, most)
     const first = this.areas[0]!
     const mask = count - 1
     for (let i = 0; i < taken; i++) {
@@ -215,7 +218,10 @@ export class ZcrxIfq {
   /** The queue's pool, or null where the device can't write into a mapped descriptor's memory. */
   #provide(stack: Stack, area: AreaMemory): PagePool | null {
     try {
-      return stack.provide(area.memory, this)
+      const pool = stack.provide(area.memory, this)
+      // A NIC that asks for buffers is what reads the queue, besides FLUSH_RQ (kernel record point 65).
+      stack.memory.beforeSupply = () => this.takeRefills(SUPPLY)
+      return pool
     } catch (error) {
       if (area.dmabuf && error instanceof NicError && error.code === 'ZCRX_NIC_MEMORY') return null
       throw error

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FormatError, loadRecord, type Scenario } from './record.ts'
+import { closingLine, details, table } from './report.ts'
+import { type Report, runScenario } from './run.ts'
+
+export const USAGE = `usage: npm run conformance [-- [--verbose] [--only NAME]... [FILE.json]...]
+
+  FILE.json    records to play; default test/conformance/kernel-zcrx.json
+  --only NAME  only scenarios whose name begins so, such as refill. or data.oob_byte
+  --verbose    also those that pass
+`
+
+export interface Output {
+  out(text: string): void
+  err(text: string): void
+}
+
+/** Plays records; returns the exit status: 0, 1 when something failed, 2 when it was called wrongly. */
+export function main(args: readonly string[], output: Output): number {
+  const files: string[] = []
+  const only: string[] = []
+  let verbose = false
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!
+    if (arg === '--help') {
+      output.out(USAGE)
+      return 0
+    }
+    if (arg === '--verbose') verbose = true
+    else if (arg === '--only' && args[i + 1] !== undefined) only.push(args[++i]!)
+    else if (arg.startsWith('-')) {
+      output.err(`conformance: ${arg} is not known\n${USAGE}`)
+      return 2
+    } else files.push(arg)
+  }
+  const scenarios: Scenario[] = []
+  try {
+    for (const file of files.length === 0 ? [ownRecord()] : files) scenarios.push(...loadRecord(file))
+  } catch (error) {
+    const known = error instanceof FormatError || (error as NodeJS.ErrnoException).code !== undefined
+    if (!known) throw error
+    output.err(`conformance: ${(error as Error).message}\n`)
+    return 2
+  }
+  const wanted = scenarios.filter(
+    ({ name }) => only.length === 0 || only.some((front) => name.startsWith(front)),
+  )
+  const reports: Report[] = []
+  for (const scenario of wanted) {
+    const report = runScenario(scenario)
+    reports.push(report)
+    if (report.outcome !== 'pass') output.out(`${details(report)}\n`)
+    else if (verbose) output.out(`pass ${report.name}\n`)
+  }
+  output.out(`${table(reports)}\n${closingLine(reports)}\n`)
+  return reports.some(({ outcome }) => outcome === 'fail') ? 1 : 0
+}
+
+/** The checked-in record, seen from the sources or from what was compiled. */
+export function ownRecord(): string {
+  const path = join('test', 'conformance', 'kernel-zcrx.json')
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    if (existsSync(join(at, path)) || at === dirname(at)) return join(at, path)
+  }
+}

@@ -1,0 +1,313 @@
+import * as abi from '../../uapi/abi/index.ts'
+import type { LogEntry } from './derived.ts'
+import { CTRL_OP, control, ctrl, type Handle, Instance } from './instance.ts'
+import { Machine, type Route } from './machine.ts'
+import { UserMemory } from './memory.ts'
+import type { Json, JsonObject, Scenario } from './record.ts'
+import { Registration, type RegistrationOptions } from './registration.ts'
+import { hex } from './structs.ts'
+import { type Completion, FIRST_OTHER_UD, isData, TestRing } from './test-ring.ts'
+
+/** Both ends of one TCP connection, and how far its stream has come. */
+export interface Connection {
+  readonly stream: number
+  client: number
+  server: number
+  sent: number
+  /** Bytes that completions have named, or recv(2) has taken. */
+  delivered: number
+  /** The peer's side has ended: nothing more is sent. */
+  ended: 'no' | 'fin' | 'reset'
+}
+
+/** A receive request that was submitted. */
+export interface Request {
+  readonly ud: number
+  readonly handle: Handle | null
+  readonly connection: Connection
+  readonly limit: number
+  /** Bytes the record's completions have named so far. */
+  expected: number
+}
+
+/** A completion as it came, with the request it belongs to. */
+export interface Seen {
+  readonly completion: Completion
+  readonly ring: number
+  readonly data: boolean
+  readonly niov: number
+  readonly area: number
+  readonly offset: number
+  readonly inBuffer: number
+  readonly dataOk: boolean
+}
+
+/** A scenario whose set-up or steps nothing translates. */
+export class NoTranslation extends Error {}
+
+/** Set-up that ended the scenario early, as some of the record do. */
+export class SetUpFailed extends Error {
+  readonly ret: number
+  constructor(ret: number) {
+    super(`set-up: ${abi.errnoName(ret)}`)
+    this.ret = ret
+  }
+}
+
+/** Everything a scenario is played on and what has been seen so far. */
+export class Play {
+  readonly scenario: Scenario
+  readonly machine: Machine
+  readonly memory: UserMemory
+  /** Rings by number; the one that is looked at most is 1. */
+  readonly rings = new Map<number, TestRing>()
+  /** Instances by ring and id. */
+  readonly handles = new Map<number, Handle[]>()
+  readonly connections = new Map<number, Connection>()
+  /** The latest request of each user_data. */
+  readonly requests = new Map<number, Request>()
+  /** Completions of receive requests, in order. */
+  readonly seen: Seen[] = []
+  /** What the record calls `result`, as far as only this play knows it. */
+  readonly result: Record<string, Json> = {}
+  /** What came back otherwise than recorded. */
+  readonly differences: string[] = []
+  /** Over which network connections are made. */
+  route: Route = 'lo'
+  /** Buffers the user holds: `area:niov` to completions not returned. */
+  readonly held = new Map<string, number>()
+  /** What the latest import wrote back, as the record tells it. */
+  imported: JsonObject = {}
+  /** Acts done so far, of each kind. */
+  readonly done = new Map<string, number>()
+  readonly log: LogEntry[] = []
+  /** How many of `seen` had come when something asked to count from there. */
+  readonly marks = new Map<string, number>()
+
+  constructor(scenario: Scenario) {
+    this.scenario = scenario
+    this.machine = new Machine()
+    this.memory = new UserMemory(this.machine.kernel.space)
+  }
+
+  differs(where: string, expected: unknown, got: unknown): void {
+    this.differences.push(`${where}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`)
+  }
+
+  expect(where: string, expected: Json | undefined, got: Json | undefined): void {
+    if (expected === undefined) return
+    if (JSON.stringify(expected) !== JSON.stringify(got)) this.differs(where, expected, got ?? null)
+  }
+
+  ring(number = 1): TestRing {
+    const ring = this.rings.get(number)
+    if (ring === undefined) throw new NoTranslation(`no ring ${number}`)
+    return ring
+  }
+
+  /** The first ring that is still open. */
+  get openRing(): number {
+    for (const [number, ring] of this.rings) if (ring.open) return number
+    throw new NoTranslation('no open ring')
+  }
+
+  addRing(number: number, flags?: number, cqEntries?: number): TestRing {
+    const ring = TestRing.of(this.machine, flags, Math.min(64, cqEntries ?? 64), cqEntries)
+    this.rings.set(number, ring)
+    return ring
+  }
+
+  /** Registers an instance that the scenario needs. @throws SetUpFailed */
+  register(ring: number, options: RegistrationOptions): Handle {
+    const registration = new Registration(this.memory, options)
+    const ret = registration.perform(this.ring(ring))
+    if (ret < 0) throw new SetUpFailed(ret)
+    return this.adopt(ring, registration.reg.get('zcrx_id'), new Instance(registration))
+  }
+
+  adopt(ring: number, id: number, instance: Instance): Handle {
+    const handle = { ring: this.ring(ring), id, instance }
+    const list = this.handles.get(ring) ?? []
+    list.push(handle)
+    this.handles.set(ring, list)
+    return handle
+  }
+
+  /** The `nth` instance of a ring. */
+  handle(ring = this.openRing, nth = 0): Handle {
+    const handle = this.handles.get(ring)?.[nth]
+    if (handle === undefined) throw new NoTranslation(`no instance ${nth} on ring ${ring}`)
+    return handle
+  }
+
+  connection(stream = 1, route: Route = this.route): Connection {
+    let connection = this.connections.get(stream)
+    if (connection === undefined) {
+      const { client, server } = this.machine.connect(route)
+      connection = { stream, client, server, sent: 0, delivered: 0, ended: 'no' }
+      this.connections.set(stream, connection)
+    }
+    return connection
+  }
+
+  /** Sends the next bytes of a stream; returns what send(2) would. */
+  send(stream: number, length: number, flags = 0): number {
+    const connection = this.connection(stream)
+    const ret = this.machine.send(connection.client, streamBytes(stream, connection.sent, length), flags)
+    if (ret > 0) connection.sent += ret
+    return ret
+  }
+
+  /** Sends `total` bytes, `each` by each. Returns calls and bytes. */
+  sendMany(stream: number, total: number, each: number): { calls: number; sent: number } {
+    let calls = 0
+    let sent = 0
+    while (sent < total) {
+      const ret = this.send(stream, Math.min(each, total - sent))
+      calls++
+      if (ret <= 0) break
+      sent += ret
+    }
+    return { calls, sent }
+  }
+
+  /** recv(2) on the receiver's descriptor. `ok`: the bytes are the next of the stream. */
+  recv(stream: number, length: number, flags = 0): { ret: number; ok: boolean } {
+    const connection = this.connection(stream)
+    const bytes = new Uint8Array(length)
+    const ret = this.machine.recv(connection.server, bytes, flags)
+    const ok = ret > 0 && matches(stream, connection.delivered, bytes.subarray(0, ret))
+    if (ret > 0 && (flags & abi.MSG_PEEK) === 0) connection.delivered += ret
+    return { ret, ok }
+  }
+
+  end(stream: number, how: 'fin' | 'reset' | 'shutdown'): void {
+    const connection = this.connection(stream)
+    if (how === 'reset') this.machine.reset(connection.client)
+    else if (how === 'fin') this.machine.close(connection.client)
+    else this.machine.shutdown(connection.client, abi.SHUT_WR)
+    connection.ended = how === 'reset' ? 'reset' : 'fin'
+  }
+
+  /** Submits a RECV_ZC. @param change the entry, after it has been prepared */
+  receive(
+    ud: number,
+    options: {
+      connection?: Connection
+      limit?: number
+      handle?: Handle
+      ring?: number
+      change?: (sqe: abi.Sqe, view: DataView) => void
+    } = {},
+  ): number {
+    const { limit = 0, change } = options
+    const ring = options.ring ?? this.ringOf(options.handle) ?? this.openRing
+    const handle = options.handle ?? this.handles.get(ring)?.[0] ?? null
+    const connection = options.connection ?? this.connectionFor(ud)
+    const { sqe, view } = this.ring(ring).sqe()
+    sqe.prepRecvZc(connection.server, handle?.id ?? 0, limit).setData(ud)
+    change?.(sqe, view)
+    this.requests.set(ud, { ud, handle, connection, limit, expected: 0 })
+    return this.ring(ring).submit()
+  }
+
+  ringOf(handle: Handle | undefined): number | undefined {
+    for (const [number, ring] of this.rings) if (ring === handle?.ring) return number
+    return undefined
+  }
+
+  /** The connection a request is for: the one with its number, if the scenario has so many. */
+  connectionFor(ud: number): Connection {
+    return this.connection(this.connections.has(ud) ? ud : 1)
+  }
+
+  nops(ring: number, uds: readonly number[]): void {
+    for (const ud of uds) this.ring(ring).sqe().sqe.prepNop().setData(ud)
+    this.ring(ring).submit()
+  }
+
+  /** Takes note of completions, in the order in which they came. */
+  note(ring: number, completions: readonly Completion[]): Seen[] {
+    const list = completions.map((completion) => this.#seen(ring, completion))
+    for (const seen of list) if (seen.completion.ud < FIRST_OTHER_UD) this.seen.push(seen)
+    return list
+  }
+
+  #seen(ring: number, completion: Completion): Seen {
+    const data = isData(completion)
+    const request = this.requests.get(completion.ud)
+    const handle = request?.handle ?? this.handles.get(ring)?.[0]
+    const area = Number(completion.extra[0] >> 48n)
+    const offset = Number(completion.extra[0] & 0xffff_ffff_ffffn)
+    const size = handle?.instance.bufferBytes ?? 4096
+    const niov = Math.floor(offset / size)
+    let dataOk = false
+    if (data && request !== undefined) {
+      const bytes = handle?.instance.bytes(area, offset, completion.res) ?? null
+      const { connection } = request
+      dataOk = bytes !== null && matches(connection.stream, connection.delivered, bytes)
+      connection.delivered += completion.res
+      const key = `${area}:${niov}`
+      this.held.set(key, (this.held.get(key) ?? 0) + 1)
+    }
+    return { completion, ring, data, niov, area, offset, inBuffer: offset % size, dataOk }
+  }
+
+  /** The user returns a buffer. */
+  refill(niov: number, len?: number, area = 0, handle: Handle = this.handle()): void {
+    handle.instance.refill(niov, area, len)
+    const key = `${area}:${niov}`
+    this.held.set(key, Math.max(0, (this.held.get(key) ?? 0) - 1))
+  }
+
+  /** FLUSH_RQ: 0 or minus errno. */
+  flush(handle: Handle = this.handle()): number {
+    return control(handle.ring, ctrl(handle.id, CTRL_OP.FLUSH_RQ))
+  }
+
+  /** Buffers that completions name and that were not returned. */
+  heldCount(): number {
+    let count = 0
+    for (const refs of this.held.values()) if (refs > 0) count++
+    return count
+  }
+
+  close(): void {
+    for (const ring of this.rings.values()) ring.close()
+  }
+}
+
+/** A completion in the record's words. */
+export function recordOf(seen: Seen): Record<string, Json> {
+  const { completion } = seen
+  const { ud, res, flags, bytes, extra } = completion
+  const out: Record<string, Json> = { ud, res }
+  if (res < 0) out.err = abi.errnoName(res)
+  out.flags = [...flags]
+  if (seen.data) {
+    out.area = seen.area
+    out.off = seen.offset
+    out.niov = seen.niov
+    out.in = seen.inBuffer
+    out.pad = hex(extra[1])
+    out.data_ok = seen.dataOk
+  } else if (bytes === 16) out.bytes = 16
+  else out.extra = [hex(extra[0]), hex(extra[1])]
+  return out
+}
+
+/** Byte `at` of a stream: no two streams are alike, and no power of two is a period. */
+function streamByte(stream: number, at: number): number {
+  return (Math.imul(at, 7) + Math.floor(at / 251) * 13 + stream * 101) & 0xff
+}
+
+export function streamBytes(stream: number, from: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  for (let i = 0; i < length; i++) bytes[i] = streamByte(stream, from + i)
+  return bytes
+}
+
+function matches(stream: number, from: number, bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== streamByte(stream, from + i)) return false
+  return true
+}

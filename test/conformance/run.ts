@@ -1,0 +1,137 @@
+import { actsOf } from './acts.ts'
+import { addAreaCase, ctrlCase, eventCase, importCase } from './cases-ctrl.ts'
+import { queryCase } from './cases-query.ts'
+import { recvZcCase } from './cases-recvzc.ts'
+import { REGISTER_SEQUENCES, registerCase } from './cases-register.ts'
+import { compareResult, isUndetermined } from './compare.ts'
+import { derivedResult } from './derived.ts'
+import { intendedDifference } from './intended.ts'
+import { DEVICE_QUEUE } from './machine.ts'
+import { open, registrationOf } from './opening.ts'
+import { NoTranslation, Play, SetUpFailed } from './play.ts'
+import type { Scenario } from './record.ts'
+import { errnoOf } from './registration.ts'
+import { type Hints, Stepper } from './steps.ts'
+import { indexOf, translationOf } from './translations.ts'
+
+export type Outcome = 'pass' | 'fail' | 'skip'
+
+export interface Report {
+  readonly name: string
+  readonly outcome: Outcome
+  /** Why it was skipped. */
+  readonly reason: string
+  /** What was expected and what came, one line each. */
+  readonly differences: readonly string[]
+}
+
+/** Plays a scenario on a machine of its own and compares. Never throws. */
+export function runScenario(scenario: Scenario): Report {
+  const { name } = scenario
+  const intended = intendedDifference(scenario)
+  if (intended?.whole) return { name, outcome: 'skip', reason: intended.reason, differences: [] }
+  let play: Play | null = null
+  try {
+    play = new Play(scenario)
+    const undetermined = isUndetermined(scenario)
+    perform(play, undetermined)
+    for (const [key, value] of Object.entries(derivedResult(play))) play.result[key] ??= value
+    const unknown = compareResult(play, undetermined, intended?.keys ?? [])
+    const { differences } = play
+    if (differences.length > 0) return { name, outcome: 'fail', reason: '', differences }
+    if (unknown.length > 0)
+      return {
+        name,
+        outcome: 'skip',
+        reason: `no translation of result.${unknown.join(', result.')}`,
+        differences,
+      }
+    return { name, outcome: 'pass', reason: '', differences }
+  } catch (error) {
+    if (error instanceof NoTranslation)
+      return { name, outcome: 'skip', reason: `no translation: ${error.message}`, differences: [] }
+    const { stack = String(error) } = error as Error
+    const where = stack.split('\n').slice(0, 4).join(' | ')
+    return {
+      name,
+      outcome: 'fail',
+      reason: '',
+      differences: [...(play?.differences ?? []), `exception: ${where}`],
+    }
+  } finally {
+    play?.close()
+  }
+}
+
+function perform(play: Play, undetermined: boolean): void {
+  const { scenario } = play
+  const { name } = scenario
+  const group = name.split('.')[0]!
+  for (const [pattern, run] of REGISTER_SEQUENCES) {
+    const match = pattern.exec(name)
+    if (match === null) continue
+    run(play, match)
+    return
+  }
+  switch (group) {
+    case 'query':
+      queryCase(play)
+      return
+    case 'register':
+      registerCase(play)
+      return
+    case 'ctrl':
+      ctrlCase(play)
+      return
+    case 'event_reg':
+      eventCase(play)
+      return
+    case 'dev_reg':
+      if (scenario.steps.length === 0) {
+        play.machine.queue(DEVICE_QUEUE)
+        registerCase(play, registrationOf(scenario))
+        return
+      }
+      break
+    case 'add_area':
+      if (scenario.steps.length === 0) {
+        addAreaCase(play)
+        return
+      }
+      break
+  }
+  const translated = translationOf(scenario)
+  const hints: Hints = translated?.translation.hints?.(translated.match) ?? {}
+  const stepper = new Stepper(play, hints, undetermined)
+  try {
+    open(play, translated)
+  } catch (error) {
+    if (!(error instanceof SetUpFailed)) throw error
+    play.result.setup_failed = 'zcrx'
+    Object.assign(play.result, errnoOf('setup_ret', error.ret))
+    return
+  }
+  if (group === 'recvzc_bad') {
+    recvZcCase(play, stepper)
+    return
+  }
+  walk(play, stepper, translated)
+  if (group === 'import') importCase(play)
+}
+
+/** Does the acts in order, and between them what only the table knows of. */
+function walk(play: Play, stepper: Stepper, translated: ReturnType<typeof translationOf>): void {
+  const acts = actsOf(play.scenario)
+  const hidden = translated?.translation.hidden?.(translated.match, play.scenario) ?? []
+  const placed = hidden.map(({ at, run }) => ({ at: indexOf(acts, at), run }))
+  for (let i = 0; i <= acts.length; i++) {
+    for (const { at, run } of placed) if (at === i) run(play)
+    const act = acts[i]
+    if (act === undefined) break
+    const before = play.seen.length
+    stepper.run(act)
+    play.done.set(act.kind, (play.done.get(act.kind) ?? 0) + 1)
+    const head = act.kind === 'rq' ? (play.handles.get(1)?.[0]?.instance.head ?? 0) : 0
+    play.log.push({ kind: act.kind, seen: play.seen.slice(before), head })
+  }
+}

@@ -1,0 +1,176 @@
+import * as abi from '../../uapi/abi/index.ts'
+import { foreignFile, foreignMemory } from './foreign.ts'
+import { Instance } from './instance.ts'
+import { registrationOf } from './opening.ts'
+import type { Play, Seen } from './play.ts'
+import { errnoOf, Registration } from './registration.ts'
+import type { Translation } from './translations.ts'
+
+/** How long one round of sending and returning waits for completions, milliseconds. */
+const ROUND_MS = 50
+/** What `recv(2)` asks for. */
+const RECV_BYTES = 1 << 16
+
+type Run = (play: Play) => void
+
+const sends =
+  (count: number, length: number, stream = 1): Run =>
+  (play) => {
+    for (let i = 0; i < count; i++) play.send(stream, length)
+  }
+const place =
+  (settings: { pack?: boolean; offset?: number; whole?: boolean }): Run =>
+  (play) =>
+    play.machine.nic.place(settings)
+
+/** Sends one packet at a time; every buffer is returned as soon as its completion is seen, without a flush. */
+function rounds(play: Play, ring: number, count: number, length: number): Seen[] {
+  const all: Seen[] = []
+  for (let i = 0; i < count; i++) {
+    play.send(1, length)
+    const seen = play.note(ring, play.ring(ring).drain(ROUND_MS))
+    for (const one of seen)
+      if (one.data) play.refill(one.niov, one.completion.res, one.area, play.handle(ring))
+    all.push(...seen)
+  }
+  return all
+}
+
+function received(play: Play, stream: number, key: string, flags = 0): void {
+  Object.assign(play.result, errnoOf(key, play.recv(stream, RECV_BYTES, flags).ret))
+}
+
+/** How many packets of how many bytes, as the words have it: `20 sends of 1000 bytes`, `12 packets of 1000`. */
+function packetsOf(what: string, otherwise: readonly [number, number]): readonly [number, number] {
+  const words = /(\d+) (?:sends|packets)(?: of (\d+))?/.exec(what)
+  return words === null ? otherwise : [Number(words[1]), Number(words[2] ?? otherwise[1])]
+}
+
+/** An instance whose area is a descriptor's memory, seen through a mapping of its own. */
+function openDmabuf(play: Play): void {
+  const options = registrationOf(play.scenario)
+  const registration = new Registration(play.memory, options)
+  const fd = foreignFile(play, 'memfd')
+  registration.area.set('flags', abi.IORING_ZCRX_AREA_DMABUF)
+  registration.area.set('dmabuf_fd', fd)
+  registration.area.set('addr', 0)
+  const ret = registration.perform(play.ring(1))
+  Object.assign(play.result, errnoOf('ret', ret))
+  if (ret !== 0) return
+  registration.areaMemory = new Uint8Array(foreignMemory(play, fd)!, 0, registration.area.get('len'))
+  play.adopt(1, registration.reg.get('zcrx_id'), new Instance(registration))
+  play.connection()
+}
+
+function openWhileDown(play: Play): void {
+  const { machine, result } = play
+  machine.setUp(false)
+  const options = registrationOf(play.scenario)
+  const registration = new Registration(play.memory, options)
+  result.set_down = 0
+  Object.assign(result, errnoOf('register_while_down', registration.perform(play.ring(1))))
+  play.adopt(1, registration.reg.get('zcrx_id'), new Instance(registration))
+  machine.setUp(true)
+  result.set_up = 0
+  const other = new Registration(play.memory, options).perform(play.addRing(2))
+  Object.assign(result, errnoOf('register_other_ring_when_up', other))
+  play.connection()
+}
+
+/** The groups `dev` and `dev_reg`. */
+export const DEVICE_TRANSLATIONS: readonly Translation[] = [
+  { name: /^dev_reg\.dmabuf$/, opening: openDmabuf },
+  { name: /^dev_reg\.interface_down$/, opening: openWhileDown },
+  {
+    name: /^dev\.payload_offset_(\d+)$/,
+    hidden: ([, offset]) => [{ at: 'start', run: place({ offset: Number(offset) }) }],
+  },
+  {
+    name: /^dev\.rx_buf_len_(\d+)\w*$/,
+    registration: ([, bytes]) => ({ rxBufLen: Number(bytes), huge: true, areaPages: 512 }),
+    hidden: () => [
+      {
+        at: 'end',
+        run: (play) => {
+          play.result.rx_buf_len_out = play.handle().instance.bufferBytes
+        },
+      },
+    ],
+  },
+  {
+    name: /^dev\.shared_buffer_returned_\d+_of_\d+$/,
+    hidden: () => [{ at: ['after', 'rq', 1], run: place({ pack: false }) }],
+  },
+  {
+    name: /^dev\.exhaust_then_refill(_no)?_flush$/,
+    hidden: (_match, { what }) => [
+      { at: ['after', 'submit', 1], run: sends(...packetsOf(what, [20, 1000])) },
+    ],
+  },
+  {
+    name: /^dev\.steady_refill(_no)?_flush$/,
+    hidden: (_match, { what }) => [
+      {
+        at: ['after', 'submit', 1],
+        run: (play) => {
+          rounds(play, 1, ...packetsOf(what, [200, 1000]))
+          play.result.rq_head_end_positive = play.handle().instance.head > 0
+        },
+      },
+    ],
+  },
+  {
+    name: /^dev\.(fallback_exhausted)$/,
+    hidden: (_match, { setup }) => [
+      { at: ['before', 'send', Number(setup.area_pages ?? 4) + 1], run: place({ whole: true }) },
+    ],
+  },
+  { name: /^dev\.loopback_\w+$/, route: 'lo' },
+  {
+    name: /^dev\.nodev_linear_copy$/,
+    registration: () => ({ flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 }),
+    hidden: () => [{ at: 'start', run: place({ whole: true }) }],
+  },
+  {
+    name: /^dev\.(linear_copy|copy_fallback|fallback)\w*$/,
+    hidden: () => [{ at: 'start', run: place({ whole: true }) }],
+  },
+  {
+    name: /^dev\.plain_recv$/,
+    hidden: () => [
+      { at: ['after', 'fionread', 1], run: (play) => received(play, 1, 'recv') },
+      { at: ['after', 'fionread', 2], run: (play) => received(play, 1, 'peek', abi.MSG_PEEK) },
+    ],
+  },
+  {
+    name: /^dev\.ring_exit_queued$/,
+    hidden: () => [
+      {
+        at: ['after', 'send', 1],
+        run: (play) => {
+          play.ring(1).close()
+          received(play, 1, 'recv_after')
+          play.addRing(2)
+          play.register(2, registrationOf(play.scenario))
+          play.result.register_again = 0
+        },
+      },
+    ],
+  },
+  {
+    name: /^dev\.import$/,
+    hints: () => ({
+      ringFor: () => 2,
+      collect: (play, nth) =>
+        nth === 1 ? rounds(play, 2, ...packetsOf(play.scenario.what, [20, 1000])) : null,
+    }),
+  },
+  {
+    name: /^dev\.cq_full$/,
+    hidden: (_match, { what }) => [{ at: 'start', run: sends(...packetsOf(what, [12, 1000])) }],
+  },
+  {
+    name: /^dev\.other_traffic_on_queue$/,
+    hidden: () => [{ at: 'end', run: (play) => received(play, 2, 'recv_of_other') }],
+  },
+]
