@@ -368,6 +368,7 @@ export class Stepper {
 
   #collect(act: Act, where: string): void {
     const play = this.#play
+    this.#inferRequests(act)
     const ring = this.#collectRing(act)
     this.#inferEnds(act)
     const target = play.ring(ring)
@@ -389,6 +390,29 @@ export class Stepper {
     const request = this.#play.requests.get(ud)
     const ring = request?.handle === null ? undefined : this.#play.ringOf(request?.handle)
     return ud < FIRST_OTHER_UD && ring !== undefined ? ring : this.#ring()
+  }
+
+  /** What the record shows completions of and no step has submitted or sent: a plain request; a packet for each completion. */
+  #inferRequests(act: Act): void {
+    const play = this.#play
+    if (this.#hints.collect !== undefined) return
+    for (const one of act.listed) {
+      if (one === 'gap' || one.niov === undefined) continue
+      const ud = numberOf(one, 'ud', FIRST_OTHER_UD)
+      if (ud < FIRST_OTHER_UD && ud > 0 && !play.requests.has(ud))
+        play.receive(ud, { ring: this.#ringFor(ud) })
+    }
+    if (this.#undetermined) return
+    const missing = new Map<Request, number>()
+    for (const one of act.listed) {
+      const request = one === 'gap' ? undefined : play.requests.get(numberOf(one, 'ud', FIRST_OTHER_UD))
+      if (one === 'gap' || request === undefined || one.niov === undefined) continue
+      const wanted = (missing.get(request) ?? request.connection.delivered) + numberOf(one, 'res', 0)
+      missing.set(request, wanted)
+      const { connection } = request
+      if (wanted > connection.sent && connection.ended === 'no')
+        play.send(connection.stream, wanted - connection.sent)
+    }
   }
 
   /** An end of the stream that the record shows and no step has brought about: the peer closes or resets. */
