@@ -44,6 +44,8 @@ export class QueueMemory {
   beforeSupply: (() => void) | null = null
   /** A NIC that pulls has asked for niovs since the poll began, and there were none. */
   denied = false
+  /** Niovs that were never taken from the free stack's top since a NIC that pulls asked last: what lies above came back since. */
+  #untouched = 0
   /** The niov that a NIC packs payloads into; a stack reference keeps it from being free. */
   #open = -1
   /** Frames without a buffer are dropped, and no window waits for buffers. */
@@ -106,7 +108,10 @@ export class QueueMemory {
    */
   fillNic(): void {
     if (this.linear !== null) this.#followOpen()
-    if (this.#nic.info.pulls === true) return
+    if (this.#nic.info.pulls === true) {
+      this.#untouched = Math.min(this.#untouched, this.pool.freeCount)
+      return
+    }
     const pool = this.pool
     const wanted = this.fillTarget - this.#nic.chunksHeld()
     if (wanted <= 0) return
@@ -155,6 +160,7 @@ export class QueueMemory {
     this.#nic.attach(memory)
     this.pools[id] = pool
     this.chunkPayload = this.#nic.info.chunkPayload
+    this.#untouched = pool.total
     this.reserve = Math.min(64, pool.total >>> 2)
     // Above the reserve, so that packing begins before there is nothing left to pack into.
     this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
@@ -186,19 +192,26 @@ export class QueueMemory {
     this.#open = open
   }
 
-  /** What a NIC that pulls is given: what was just returned, in that order; or else from the top of the free stack. */
+  /**
+   * What a NIC that pulls is given: what came back since it asked last, oldest first; if nothing did, what the user returns
+   * now; or else the top of the free stack.
+   */
   #supply(chunks: Uint32Array): number {
     const { pool } = this
-    const before = pool.freeCount
-    this.beforeSupply?.()
-    const returned = Math.min(chunks.length, pool.freeCount - before)
+    this.#untouched = Math.min(this.#untouched, pool.freeCount)
+    if (pool.freeCount === this.#untouched) this.beforeSupply?.()
+    const { free } = pool
+    const returned = Math.min(chunks.length, pool.freeCount - this.#untouched)
     if (returned > 0) {
-      chunks.set(pool.free.subarray(pool.freeCount - returned, pool.freeCount))
+      const end = this.#untouched + returned
+      chunks.set(free.subarray(this.#untouched, end))
+      free.copyWithin(this.#untouched, end, pool.freeCount)
       pool.freeCount -= returned
       return returned
     }
     const count = Math.min(chunks.length, pool.freeCount)
-    for (let i = 0; i < count; i++) chunks[i] = pool.free[--pool.freeCount]!
+    for (let i = 0; i < count; i++) chunks[i] = free[--pool.freeCount]!
+    this.#untouched = pool.freeCount
     if (count === 0) this.denied = true
     return count
   }

@@ -2,13 +2,13 @@ import * as abi from '../../uapi/abi/index.ts'
 import { changeFields } from './field-words.ts'
 import { foreignFile } from './foreign.ts'
 import { CTRL_OP, ctrl, type Handle } from './instance.ts'
-import { BAD_POINTER } from './memory.ts'
+import { BAD_POINTER, UNMAPPED } from './memory.ts'
 import { NoTranslation, type Play } from './play.ts'
 import { numberOf } from './record.ts'
 import { type EventOptions, errnoOf, Registration } from './registration.ts'
 import { addArea, areaStruct, importInstance, importStruct } from './sharing.ts'
 import { hex, type Struct } from './structs.ts'
-import { SETUP_CQE_MIXED, TestRing, ZC_RING_FLAGS } from './test-ring.ts'
+import { SETUP_CQE_MIXED, SETUP_SQE128, TestRing, ZC_RING_FLAGS } from './test-ring.ts'
 
 /** The instance that a case is about, as its set-up says. */
 function instanceOf(play: Play): Handle {
@@ -31,14 +31,14 @@ export function ctrlCase(play: Play): void {
   let { ring } = handle
   const event = /^arm_.*?(alloc_fail|copy)/.exec(name)
   if (event !== null) struct.set('zc_arm.event_type', event[1] === 'copy' ? 1 : 0)
-  const nr = /^nr_args_(\d+)$/.exec(name)
+  const nr = /^nr_args_(\d+|max)$/.exec(name)
   const op = /^op_(\d+)$|^op_(max)$/.exec(name)
   const reserved = /^resv(\d)$/.exec(name)
   const flush = /^flush_resv(\d?)$/.exec(name)
   const exported = /^export_resv(\d*)$/.exec(name)
   if (/_without_caps$|_no_caps?$/.test(name)) machine.kernel.capable = false
   if (/_ro_struct$/.test(name)) play.memory.makeReadOnly(struct.bytes)
-  if (nr !== null) nrArgs = Number(nr[1])
+  if (nr !== null) nrArgs = nr[1] === 'max' ? 0xffff_ffff : Number(nr[1])
   else if (op !== null) struct.set('op', op[2] === 'max' ? -1 : Number(op[1]))
   else if (name === 'id_1') struct.set('zcrx_id', handle.id + 1)
   else if (name === 'id_max') struct.set('zcrx_id', -1)
@@ -54,21 +54,32 @@ export function ctrlCase(play: Play): void {
   else if (name === 'arg_null') arg = null
   else if (name === 'arg_bad') arg = new Uint8Array(0)
   else if (name === 'no_zcrx_ring') ring = play.addRing(2)
-  else if (/^fd_(not_ring|memfd|minus_1|bad)$/.test(name)) {
+  else if (name.startsWith('fd_')) {
     const { kernel } = machine
-    const fd = name === 'fd_minus_1' ? -1 : name === 'fd_bad' ? 9999 : foreignFile(play, 'memfd')
+    const bad = /bad|closed/.test(name)
+    const fd = name === 'fd_minus_1' ? -1 : bad ? BAD_FD : foreignFile(play, 'memfd')
     struct.remember()
     const ret = kernel.register(abi.IORING_REGISTER_ZCRX_CTRL, struct.bytes, 0, fd)
     Object.assign(play.result, errnoOf('ret', ret), { struct_changed: !struct.unchanged })
     return
-  } else if (!KNOWN.test(name) && !changeFields({ '': struct }, scenario.what)) throw new NoTranslation(name)
+  } else if (!changeFields({ '': struct }, scenario.what, memberOf(name)) && !KNOWN.test(name))
+    throw new NoTranslation(name)
   struct.remember()
   const ret = ring.register(abi.IORING_REGISTER_ZCRX_CTRL, arg, nrArgs)
   Object.assign(play.result, errnoOf('ret', ret), { struct_changed: !struct.unchanged })
 }
 
+/** The part of the structure that an operation uses. */
+function memberOf(name: string): string {
+  if (name.startsWith('export')) return 'zc_export'
+  if (name.startsWith('arm')) return 'zc_arm'
+  return 'zc_flush'
+}
+
+const BAD_FD = 9999
+
 /** Names whose operation alone says everything. */
-const KNOWN = /^(flush|export|arm_no_desc)(_|$)/
+const KNOWN = /^(flush|export)(_ok|_without_caps|_no_caps?|_ro_struct)?$|^arm_no_desc_(alloc_fail|copy)$/
 
 function opOf(name: string): number {
   if (name.startsWith('export')) return CTRL_OP.EXPORT
@@ -116,6 +127,7 @@ export function eventCase(play: Play): void {
     event.set('stats_offset', size - 16)
   } else if (name === 'desc_readonly') play.memory.makeReadOnly(event.bytes)
   else if (/^desc_(bad_ptr|ptr_bad)$/.test(name)) reg.set('event_desc', BAD_POINTER)
+  else if (statsOffset(scenario.what) >= 0) event.set('stats_offset', statsOffset(scenario.what))
   else if (!/^(both|mask|user_data|ok|stats_only)(_|$)/.test(name)) {
     if (!changeFields({ '': event }, scenario.what)) throw new NoTranslation(name)
   }
@@ -131,6 +143,14 @@ export function eventCase(play: Play): void {
       [Number(view.getBigUint64(at, true)), Number(view.getBigUint64(at + 8, true))],
     )
   }
+}
+
+/** `stats_offset 128`, or a sum in parentheses such as `(128 + 15*16)`; -1 for other words. */
+function statsOffset(what: string): number {
+  const sum = /\((\d+) \+ (\d+) ?\* ?(\d+)\)/.exec(what)
+  if (sum !== null) return Number(sum[1]) + Number(sum[2]) * Number(sum[3])
+  const plain = /stats_offset (\d+)/.exec(what)
+  return plain === null ? -1 : Number(plain[1])
 }
 
 /** Group `add_area`, the cases that are one call. */
@@ -208,8 +228,15 @@ function changeArea(play: Play, name: string, area: Struct, struct: Struct, firs
   else if (/^ro_struct$|^readonly_struct$/.test(name)) memory.makeReadOnly(area.bytes)
   else if (/^readonly(_memory)?$|^ro_memory$/.test(name))
     memory.space.makeReadOnly(memory.space.find(addr)!.buffer)
-  else if (name !== 'ok' && !changeFields({ '': area, area, zc_area: struct }, scenario.what))
-    throw new NoTranslation(name)
+  else if (/hugepage|huge_page/.test(name)) area.set('addr', memory.address(memory.map(512, true)))
+  else if (/^one_page$|^(\d+)_pages?$/.test(name)) area.set('len', Number(/\d+/.exec(name)?.[0] ?? 1) * 4096)
+  else if (/unmapped/.test(name)) area.set('addr', UNMAPPED)
+  else if (/wrap|overflow/.test(name)) {
+    area.set('addr', 2n ** 64n - 4096n)
+    area.set('len', 8192)
+  } else if (name !== 'ok' && !changeFields({ '': area, area, zc_area: struct }, scenario.what)) {
+    if (!changeFields({ '': struct }, scenario.what)) throw new NoTranslation(name)
+  }
 }
 
 function callAddArea(handle: Handle, address: number): number {
@@ -243,6 +270,11 @@ function exportFd(handle: Handle): number {
 /** Rings that an import is tried on, by name. */
 const IMPORT_RINGS: readonly [RegExp, number][] = [
   [/^ring_no_cqe32$/, ZC_RING_FLAGS & ~abi.IORING_SETUP_CQE32],
+  [
+    /^ring_no_single_issuer$/,
+    ZC_RING_FLAGS & ~abi.IORING_SETUP_DEFER_TASKRUN & ~abi.IORING_SETUP_SINGLE_ISSUER,
+  ],
+  [/^ring_sqe128$/, ZC_RING_FLAGS | SETUP_SQE128],
   [/^ring_no_defer/, ZC_RING_FLAGS & ~abi.IORING_SETUP_DEFER_TASKRUN],
   [/^ring_(cqe_)?mixed$/, (ZC_RING_FLAGS & ~abi.IORING_SETUP_CQE32) | SETUP_CQE_MIXED],
 ]
@@ -254,6 +286,7 @@ export function importCase(play: Play): boolean {
   const fd = play.marks.get('exported fd') ?? -1
   const reg = importStruct(fd)
   const flags = IMPORT_RINGS.find(([pattern]) => pattern.test(name))?.[1] ?? ZC_RING_FLAGS
+  let number = 2
   const resv = /^resv(?:_set|(\d)(?:_set)?)$/.exec(name)
   if (/^bad_fd$|^fd_minus_1$/.test(name)) reg.set('if_idx', -1)
   else if (/^(fd_)?closed(_fd)?$/.test(name)) reg.set('if_idx', 9999)
@@ -270,14 +303,16 @@ export function importCase(play: Play): boolean {
   else if (/_ptr_set$|^event_desc_set$/.test(name))
     reg.set(name.replace(/_set$/, ''), memory.address(memory.map(1)))
   else if (name === 'with_nodev') reg.set('flags', 3)
-  else if (/^(rx_buf_len|rq_entries|zcrx_id|flags|if_rxq|offsets)_set$/.test(name))
+  else if (/^(rx_buf_len|rq_entries|zcrx_id|flags|if_rxq)_set$/.test(name))
     reg.set(name.replace(/_set$/, ''), name === 'rx_buf_len_set' ? 4096 : name === 'flags_set' ? 5 : 1)
   else if (/^(arg_)?ro_struct$/.test(name)) memory.makeReadOnly(reg.bytes)
+  else if (name === 'offsets_set') reg.set('offsets.head', 1)
+  else if (/^(own_instance|same_ring|own_ring|self)$/.test(name)) number = 1
   else if (!/^ring_/.test(name)) {
     if (!('ret' in scenario.result) || !changeFields({ '': reg }, scenario.what)) return false
   }
-  const ring = TestRing.of(play.machine, flags)
-  play.rings.set(2, ring)
+  const ring = play.rings.get(number) ?? TestRing.of(play.machine, flags)
+  play.rings.set(number, ring)
   reg.remember()
   const ret = ring.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
   Object.assign(play.result, errnoOf('ret', ret), { zcrx_id: reg.get('zcrx_id') })

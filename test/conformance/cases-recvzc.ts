@@ -89,7 +89,8 @@ function changeOf(play: Play, name: string): Change {
   const ioprio = /^ioprio_(\w+)$/.exec(name)
   const bit = /_bit(\d+)$/.exec(name)
   if (messages !== null) {
-    const value = bit === null ? MSG_FLAGS[messages[1]!] : 2 ** Number(bit[1])
+    const named = messages[1] === 'all' ? 0xffff_ffff : MSG_FLAGS[messages[1]!]
+    const value = bit === null ? named : 2 ** Number(bit[1])
     if (value === undefined) throw new NoTranslation(name)
     return (_sqe, view) => view.setUint32(AT.msgFlags, value, true)
   }
@@ -142,58 +143,68 @@ function changeOf(play: Play, name: string): Change {
     case 'len_1':
       return (_sqe, view) => view.setUint32(AT.len, 1, true)
     default:
-      throw new NoTranslation(name)
+      return byWords(play, name)
   }
 }
 
-/** The descriptor that a name speaks of; null when it is the connection's. */
-function descriptorOf(play: Play, name: string): number | null {
-  const plain = name.replace(/^fd_/, '').replace(/_(socket|fd)$/, '')
-  switch (plain) {
-    case 'closed':
-    case 'bad':
-      return BAD_FD
-    case 'minus_1':
-    case 'negative':
-      return -1
-    case 'ring':
-    case 'pipe':
-    case 'file':
-    case 'regular_file':
-    case 'eventfd':
-    case 'memfd':
-    case 'not':
-      return foreignFile(play, 'pipe')
-    case 'udp':
-    case 'udp_unbound':
-    case 'udp_connected':
-    case 'unix_dgram':
-    case 'unix_stream':
-    case 'unix_seqpacket':
-    case 'unix':
-    case 'raw_icmp':
-    case 'raw':
-    case 'packet':
-    case 'netlink':
-    case 'mptcp':
-    case 'mptcp_connected':
-      return foreignFile(play, 'socket')
-    case 'tcp_unconnected':
-    case 'tcp_not_connected':
-    case 'not_connected':
-      return play.machine.socket(abi.AF_INET)
-    case 'tcp6_unconnected':
-      return play.machine.socket(abi.AF_INET6)
-    case 'tcp_listening':
-    case 'listening':
-      return play.machine.listening()
-    case 'tcp_bound': {
-      const fd = play.machine.socket(abi.AF_INET)
-      return fd
-    }
-    default:
-      return null
+/** Fields of an entry by their names in `struct io_uring_sqe`: place and bytes. */
+const FIELDS: Readonly<Record<string, readonly [at: number, bytes: 1 | 2 | 4 | 8]>> = {
+  flags: [1, 1],
+  ioprio: [AT.ioprio, 2],
+  fd: [AT.fd, 4],
+  off: [AT.off, 8],
+  addr2: [AT.off, 8],
+  addr: [AT.addr, 8],
+  len: [AT.len, 4],
+  msg_flags: [AT.msgFlags, 4],
+  buf_group: [AT.bufGroup, 2],
+  buf_index: [AT.bufGroup, 2],
+  personality: [AT.personality, 2],
+  zcrx_ifq_idx: [AT.id, 4],
+  addr3: [AT.addr3, 8],
+  '__pad2[0]': [AT.pad2, 8],
+}
+
+/** `sqe.addr3 = 1`, `fd = -1`, `zcrx_ifq_idx = id + 1`, `msg_flags = MSG_PEEK`, several of them joined by words. */
+function byWords(play: Play, name: string): Change {
+  const changes: Change[] = []
+  const pattern = /(?:sqe\.)?([\w[\]]+)(?: \(\w+\))? = (id \+ \d+|-?[~\w|<]+)/g
+  for (const [, field, text] of play.scenario.what.matchAll(pattern)) {
+    const place = FIELDS[field!]
+    if (place === undefined) continue
+    const id = /^id \+ (\d+)$/.exec(text!)
+    const message = MSG_FLAGS[text!.replace(/^MSG_/, '').toLowerCase()]
+    const words = text!.startsWith('-') ? -BigInt(text!.slice(1)) : numberOfWords(text!)
+    const first = play.handles.get(1)?.[0]?.id ?? 0
+    const plain = message === undefined ? words : BigInt(message)
+    const value = id === null ? plain : BigInt(first + Number(id[1]))
+    if (value === null) throw new NoTranslation(name)
+    changes.push((_sqe, view) => put(view, place, value))
   }
+  if (changes.length === 0) throw new NoTranslation(name)
+  return (sqe, view) => {
+    for (const change of changes) change(sqe, view)
+  }
+}
+
+function put(view: DataView, [at, bytes]: readonly [number, number], value: bigint): void {
+  for (let i = 0; i < bytes; i++) view.setUint8(at + i, Number(BigInt.asUintN(8, value >> BigInt(8 * i))))
+}
+
+/** The descriptor that a name speaks of, or the words `fd = …`; null when it is the connection's. */
+function descriptorOf(play: Play, name: string): number | null {
+  const plain = name.replaceAll('_', ' ')
+  const words = `${plain} ${/^fd = ([^,:]*)/.exec(play.scenario.what)?.[1] ?? ''}`
+  const one = (pattern: RegExp): boolean => pattern.test(words)
+  if (/^(flag|msg flags|ioprio)| and /.test(plain)) return null
+  if (one(/\b(udp6?|unix|raw|packet|netlink|mptcp|sctp|vsock|dccp)\b|AF_(UNIX|PACKET|NETLINK|VSOCK)/i))
+    return foreignFile(play, 'socket')
+  if (one(/\btcp6? (unconnected|not connected|bound|connecting)|unconnected TCP|bound TCP|not connected/i))
+    return play.machine.socket(/tcp6|IPv6/i.test(words) ? abi.AF_INET6 : abi.AF_INET)
+  if (one(/\blistening\b/i)) return play.machine.listening()
+  if (one(/\bfd (minus 1|negative)\b/)) return -1
+  if (one(/\bfd (closed|bad|9999)\b/)) return BAD_FD
+  return /^(fd |pipe|eventfd|memfd|epoll|timerfd|directory)/.test(plain) ? foreignFile(play, 'pipe') : null
 }
 
 /** The socket as registered file 0, or an index that names none. */

@@ -98,7 +98,7 @@ const CASES: readonly Case[] = [
   { name: /^area_(\d+)_pages?$/, options: ([, n]) => ({ areaPages: Number(n) }) },
   { name: /^area_len_(huge|1_48)$/, change: (r) => r.area.set('len', 2 ** 48) },
   { name: /^area_addr_(overflow|wrap)$|^area_(wrap|overflow)$/, change: wrap },
-  { name: /^area_is_(file_mapping|shared|shared_memory|anon_shared)$/, change: (r) => shared(r) },
+  { name: /^area_is_(\w*(file|shared?|shmem|memfd)\w*)$/, change: (r) => shared(r) },
   { name: /^area_overlaps_rq$/, change: (r) => r.useArea(r.regionMemory) },
   { name: /^area_hugepage$/, options: () => ({ huge: true, areaPages: 512 }) },
   { name: /^nodev_if_idx_(\d+|lo)$/, options: ([, n]) => ({ ifIdx: n === 'lo' ? 1 : Number(n) }) },
@@ -113,10 +113,10 @@ const CASES: readonly Case[] = [
   { name: /^event_desc_bad_ptr$/, change: (r) => r.reg.set('event_desc', BAD_POINTER) },
   { name: /^event_desc_unmapped$/, change: (r) => r.reg.set('event_desc', UNMAPPED) },
   {
-    name: /^dev_([a-z0-9_]*?[a-z]\d*|veth0|dummy0)(?:_rxq_(\d+))?(?:_buf_(\d+))?(_hugepage)?$/,
+    name: /^dev_([a-z0-9_]*?[a-z]\d*|veth0|dummy0)(?:_rxq_(\d+|max))?(?:_buf_(\d+))?(_hugepage)?$/,
     options: ([, name, rxq, bytes, huge]) => ({
       ...device(name!),
-      ifRxq: Number(rxq ?? 0),
+      ifRxq: rxq === 'max' ? 0xffff_ffff : Number(rxq ?? 0),
       rxBufLen: Number(bytes ?? 0),
       huge: huge !== undefined,
     }),
@@ -149,19 +149,19 @@ const CASES: readonly Case[] = [
   },
   { name: /^rxq_(\d+)$/, options: ([, n]) => ({ ifRxq: Number(n) }) },
   { name: /^rxq_max$/, options: () => ({ ifRxq: 0xffff_ffff }) },
-  { name: /^ring_/ },
+  { name: /^(ring|clamp)_/ },
   { name: /^nr_args_(\d+)$/, change: (r, _p, [, n]) => r.setNrArgs(Number(n)) },
   { name: /^arg_null$/, change: (r) => r.setArg(null) },
   { name: /^arg_bad$/, change: (r) => r.setArg(new Uint8Array(0)) },
-  { name: /^(no_cap_at_all|uid_nobody|userns_root|no_cap|no_cap_and_.*)$/, change: withoutCapability },
+  { name: /^(no_caps?(_.*)?|no_net_admin|uid_\w+|userns_\w+)$/, change: withoutCapability },
   { name: /^net_admin_only$/, options: () => ({ areaPages: 16 }) },
   {
-    name: /^net_admin_memlock_(\d+)k(_ok)?$/,
+    name: /^net_admin_memlock_(\d+)([km])\w*$/,
     options: (_match, { what }) => ({
       rqEntries: 16,
       areaPages: Number(/(\d+) pages/.exec(what)?.[1] ?? 132),
     }),
-    change: (_r, play, [, k]) => limitMemory(play, Number(k) * 1024),
+    change: (_r, play, [, n, unit]) => limitMemory(play, Number(n) * (unit === 'k' ? 2 ** 10 : 2 ** 20)),
   },
   { name: /^(import_and_nodev|flags_import_nodev|flags_3|import_nodev)$/, options: () => ({ flags: 3 }) },
   { name: /^flags_high$/ },
@@ -205,7 +205,7 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   const registration = new Registration(play.memory, base)
   if (typeof setup.flags === 'number') registration.reg.set('flags', setup.flags)
   if (found !== undefined) found.one.change?.(registration, play, found.match!)
-  // A name nobody knows, but words that say which field gets which value.
+  // A name that says no more, but words that say which field gets which value.
   const understood =
     found !== undefined && (found.one.change !== undefined || found.one.options !== undefined)
   if (!understood && !changeByWords(registration, scenario.what) && found === undefined)
@@ -260,7 +260,7 @@ function shared(r: Registration): void {
 
 function withoutCapability(r: Registration, play: Play, match: RegExpExecArray): void {
   play.machine.kernel.capable = false
-  if (/bad_args|junk/.test(match[1]!)) r.reg.set('flags', 0xffff_ff00)
+  if (/bad_args|junk/.test(match[1] ?? '')) r.reg.set('flags', 0xffff_ff00)
 }
 
 function limitMemory(play: Play, bytes: number): void {

@@ -19,8 +19,11 @@ export function changeByWords(registration: Registration, what: string): boolean
   return changeFields(structs, what)
 }
 
-/** @param structs by the word in front of the dot; '' for fields without one */
-export function changeFields(structs: Readonly<Record<string, Struct>>, what: string): boolean {
+/**
+ * @param structs by the word in front of the dot; '' for fields without one
+ * @param member of a union that fields without a dot may belong to, as `zc_export`
+ */
+export function changeFields(structs: Readonly<Record<string, Struct>>, what: string, member = ''): boolean {
   let understood = false
   const pattern = /(?:\b(\w+)\.)?((?:\w+\.)?\w+(?:\[\d+\])?)\s*(=|\+=|-=|\+|-)\s*([~\w|<>()]+)/g
   for (const [, front = '', field, operator, text] of what.matchAll(pattern)) {
@@ -32,7 +35,9 @@ export function changeFields(structs: Readonly<Record<string, Struct>>, what: st
         ? [direct, field!]
         : nested?.has(`${front}.${field!}`) === true
           ? [nested, `${front}.${field!}`]
-          : [undefined, '']
+          : structs['']?.has(`${member}.${field!}`) === true
+            ? [structs[''], `${member}.${field!}`]
+            : [undefined, '']
     if (struct === undefined || value === null) continue
     const before = struct.big(name)
     if (operator === '=') struct.set(name, value)

@@ -1,4 +1,4 @@
-import { actsOf } from './acts.ts'
+import { actsOf, hiddenNops } from './acts.ts'
 import { addAreaCase, ctrlCase, eventCase, importCase } from './cases-ctrl.ts'
 import { queryCase } from './cases-query.ts'
 import { recvZcCase } from './cases-recvzc.ts'
@@ -124,7 +124,9 @@ function walk(play: Play, stepper: Stepper, translated: ReturnType<typeof transl
   const acts = actsOf(play.scenario)
   const hidden = translated?.translation.hidden?.(translated.match, play.scenario) ?? []
   const placed = hidden.map(({ at, run }) => ({ at: indexOf(acts, at), run }))
+  const nops = hiddenNops(acts)
   for (let i = 0; i <= acts.length; i++) {
+    for (const { at, uds } of nops) if (at === i) play.nops(play.openRing, uds)
     for (const { at, run } of placed) if (at === i) run(play)
     const act = acts[i]
     if (act === undefined) break

@@ -77,12 +77,6 @@ const closeRing =
   (number: number): Hidden['run'] =>
   (play) =>
     play.ring(number).close()
-const nops =
-  (...uds: number[]): Hidden['run'] =>
-  (play) => {
-    // Four at a time: the recording's submission queue was that short.
-    for (let i = 0; i < uds.length; i += 4) play.nops(play.openRing, uds.slice(i, i + 4))
-  }
 const both =
   (first: Hidden['run'], second: Hidden['run']): Hidden['run'] =>
   (play) => {
@@ -174,7 +168,6 @@ export const TRANSLATIONS: readonly Translation[] = [
   {
     name: /^data\.mixed_ring_wrap$/,
     cqEntries: 8,
-    hidden: () => [{ at: 'start', run: nops(99) }],
   },
   {
     name: /^data\.rx_buf_len_(\d+)$/,
@@ -301,20 +294,8 @@ export const TRANSLATIONS: readonly Translation[] = [
   },
   // cq_overflow
   {
-    name: /^cq_overflow\.cq\d+_full_then_data$/,
-    hidden: () => [{ at: ['after', 'submit', 1], run: nops(90, 91, 92, 93, 90, 91, 92, 93) }],
-  },
-  {
     name: /^cq_overflow\.cq\d+_(eof|rst)_when_full$/,
-    hidden: ([, how]) => [
-      {
-        at: ['after', 'submit', 1],
-        run: (play) => {
-          nops(90, 91, 92, 93, 90, 91, 92, 93)(play)
-          end(how === 'rst' ? 'reset' : 'fin')(play)
-        },
-      },
-    ],
+    hidden: ([, how]) => [{ at: ['after', 'submit', 1], run: end(how === 'rst' ? 'reset' : 'fin') }],
   },
   // cancel
   {
@@ -360,14 +341,6 @@ export const TRANSLATIONS: readonly Translation[] = [
     ],
   },
   // event
-  {
-    name: /^event\.cq_full$/,
-    hidden: () => [{ at: ['after', 'submit', 2], run: nops(90, 91, 92, 93, 90, 91, 92, 93) }],
-  },
-  {
-    name: /^event\.copy_cq_full$/,
-    hidden: () => [{ at: ['after', 'submit', 1], run: nops(90, 91, 92, 93, 94, 95, 96) }],
-  },
   { name: /^event\.exporter_exit\w*$/, hidden: () => [{ at: ['after', 'IMPORT', 1], run: closeRing(1) }] },
   // import
   {

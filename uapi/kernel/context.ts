@@ -415,7 +415,6 @@ export class RingContext implements RingBackend, OpenFile {
   #runWork(): void {
     if (this.#work.length === 0 && this.#ready.length === 0 && this.#events.length === 0) return
     this.#hideWork()
-    this.#postEvents()
     const running = this.#work
     this.#work = this.#running
     this.#running = running

@@ -171,7 +171,9 @@ export class RecvZcRequest extends SocketRequest {
       fragments.length[node] = length - bytes
     }
     this.#count(tcb, bytes)
-    ifq.countCopy(bytes, node !== this.#cutNode || offset !== this.#cutOffset)
+    // What came beside an area that the NIC writes to otherwise is not told, as on Linux (kernel record point 59).
+    if (from !== stack.memory.linear)
+      ifq.countCopy(bytes, node !== this.#cutNode || offset !== this.#cutOffset)
     this.#cutNode = bytes === length ? -1 : node
     this.#cutOffset = offset + bytes
     return 0
