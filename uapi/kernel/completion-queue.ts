@@ -41,8 +41,7 @@ export class CompletionQueue {
   get used(): number {
     const used = (this.#tail - Atomics.load(this.#memory.control, RingMemory.CQ_HEAD)) >>> 0
     // More than there are: the user has moved the head to where it can't be.
-    const { cqEntries } = this.#memory
-    return used > cqEntries ? cqEntries : used
+    return Math.min(used, this.#memory.cqEntries)
   }
 
   get overflown(): boolean {
