@@ -25,6 +25,8 @@ export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   /** ZCRX_REG_NODEV: everything is copied. */
   nodev?: boolean
   params?: RingParams
+  /** Submission entries; default 64. */
+  entries?: number
   events?: EventRequest
   /** Bytes of the buffers that data is received into when there is no area. */
   chunkSize?: number
@@ -89,7 +91,11 @@ export class RingPair {
         return this.context
       },
     }
-    this.ring = Ring.queueInit(64, host, { flags: ZC_FLAGS, cqEntries: 4096, ...options.params })
+    this.ring = Ring.queueInit(options.entries ?? 64, host, {
+      flags: ZC_FLAGS,
+      cqEntries: 4096,
+      ...options.params,
+    })
     const niovs = options.niovs ?? 256
     this.area = options.area ?? new Uint8Array(new ArrayBuffer(niovs * 4096))
     const ifq = this.ring.registerIfq({

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
@@ -159,6 +160,39 @@ describe('a ring with IORING_SETUP_CQE_MIXED', () => {
     expect(Ring.queueInitParams(4, kernel, { flags: both })).toBe(-abi.EINVAL)
     const one = { flags: abi.IORING_SETUP_CQE_MIXED, cqEntries: 1 }
     expect(Ring.queueInitParams(1, kernel, one)).toBe(-abi.EOVERFLOW)
+  })
+})
+
+describe('completions of mixed sizes', () => {
+  it('come in order and none is lost, however the queue is filled and emptied', () => {
+    const step = fc.record({ wide: fc.array(fc.boolean(), { maxLength: 8 }), take: fc.nat({ max: 5 }) })
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), (steps) => {
+        const { ring, nop, take } = small()
+        const wanted: [number, number, number][] = []
+        const got: [number, number, number][] = []
+        for (const { wide, take: most } of steps) {
+          for (const isWide of wide) {
+            nop(wanted.length + 1, isWide)
+            wanted.push([wanted.length + 1, isWide ? abi.IORING_CQE_F_32 : 0, isWide ? 2 : 1])
+          }
+          ring.submit()
+          for (let i = 0; i < most; i++) {
+            const cqe = ring.peekCqe()
+            if (cqe === null) break
+            got.push([cqe.userData, cqe.flags, cqe.nr])
+            ring.cqeSeen(cqe)
+          }
+        }
+        for (let last = -1; last !== got.length; ) {
+          last = got.length
+          ring.getEvents()
+          got.push(...take())
+        }
+        expect(got).toEqual(wanted)
+      }),
+      { numRuns: 300 },
+    )
   })
 })
 

@@ -222,4 +222,22 @@ describe('RECV_ZC without a device (copy mode)', () => {
     expect(Buffer.compare(rest, data.subarray(0, rest.length))).toBe(0)
     expect(rest.length).toBeGreaterThan(kept.length)
   })
+
+  it('one busy socket does not starve another (row V10)', () => {
+    const pair = new RingPair({ niovs: 4096 })
+    const { client, server, listener } = pair.connect()
+    const [client2, server2] = pair.connectTo(listener)
+    const data = bytesOf(600 * 1448)
+    for (const fd of [client, client2]) pair.send(fd, data)
+    const bits = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST
+    pair.ring.getSqe()!.prepRecvZc(server, 0).setIoprio(bits).setData(1)
+    pair.ring.getSqe()!.prepRecvZc(server2, 0).setIoprio(bits).setData(2)
+    pair.ring.submit()
+    for (let i = 0; i < 3; i++) pair.ring.getEvents()
+    const order = pair.reap().map((cqe) => cqe.userData)
+    const first = order.indexOf(2)
+    expect(first).toBe(512)
+    expect(order.lastIndexOf(1)).toBeGreaterThan(first)
+    expect(order.length).toBeGreaterThanOrEqual(1200)
+  })
 })

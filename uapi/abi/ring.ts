@@ -1,5 +1,13 @@
 /** Numbers of `linux/io_uring.h` about rings, their entries and their registrations, under the kernel's names. */
 
+// Features, as io_uring_setup(2) tells them.
+export const IORING_FEAT_NODROP = 1 << 1
+export const IORING_FEAT_FAST_POLL = 1 << 5
+export const IORING_FEAT_POLL_32BITS = 1 << 6
+export const IORING_FEAT_RSRC_TAGS = 1 << 10
+export const IORING_FEAT_CQE_SKIP = 1 << 11
+export const IORING_FEAT_LINKED_FILE = 1 << 12
+
 // Opcodes.
 export const IORING_OP_PROVIDE_BUFFERS = 31
 export const IORING_OP_REMOVE_BUFFERS = 32

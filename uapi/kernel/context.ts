@@ -8,6 +8,7 @@ import { Sqe } from '../abi/sqe.ts'
 import type { HeldReport, IfqStats } from '../ring/ifq-info.ts'
 import { RingMemory } from '../ring/memory.ts'
 import type { RingBackend } from '../ring/ring.ts'
+import { SERVED_ENTER_FLAGS } from '../ring/setup.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { Entry } from './entry.ts'
@@ -15,15 +16,13 @@ import type { OpenFile } from './files.ts'
 import { FixedFiles } from './fixed-files.ts'
 import type { Kernel } from './kernel.ts'
 import { execute } from './opcodes.ts'
+import { Personalities } from './personality.ts'
 import { register } from './register.ts'
 import { regionOfOffset } from './register-ifq.ts'
 import type { Request } from './request.ts'
 import { Submission } from './submission.ts'
 import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
-
-/** EXT_ARG is how a timeout comes in; here it is a parameter. */
-const SERVED_ENTER_FLAGS = abi.IORING_ENTER_GETEVENTS | num.IORING_ENTER_SQ_WAKEUP | num.IORING_ENTER_SQ_WAIT
 
 type UserData = Pick<Completion, 'userDataLow' | 'userDataHigh'>
 
@@ -39,8 +38,7 @@ export class RingContext implements RingBackend, OpenFile {
   readonly ifqs: ZcrxIfq[] = []
   readonly files: FixedFiles = new FixedFiles(this)
   readonly buffers: BufferGroups = new BufferGroups(this)
-  /** Credentials that were registered: all are the process's, so a number is all there is to them. */
-  readonly personalities: Set<number> = new Set()
+  readonly personalities: Personalities = new Personalities()
   /** Timeouts that count completions. */
   readonly counting: Set<TimeoutRequest> = new Set()
   /** Completions of timeouts that fired: they are not counted. */

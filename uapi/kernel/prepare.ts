@@ -7,7 +7,8 @@ import type { RingContext } from './context.ts'
 import { timeoutOf } from './timeout.ts'
 
 const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
-const SERVED_FLAGS =
+/** IOSQE_* that are served. */
+export const SERVED_SQE_FLAGS: number =
   num.IOSQE_FIXED_FILE |
   LINKS |
   abi.IOSQE_IO_DRAIN |
@@ -208,7 +209,7 @@ export function isServed(opcode: number): boolean {
 export function prepare(context: RingContext, sqe: Sqe): number {
   const opcode = OPCODES[sqe.opcode]
   const { flags } = sqe
-  if (opcode === undefined || (flags & ~SERVED_FLAGS) !== 0) return -EINVAL
+  if (opcode === undefined || (flags & ~SERVED_SQE_FLAGS) !== 0) return -EINVAL
   if ((flags & abi.IOSQE_BUFFER_SELECT) !== 0 && opcode.bufferSelect === undefined) return -EOPNOTSUPP
   if (sqe.ioprio !== 0 && opcode.ioprio === undefined) return -EINVAL
   if ((context.flags & abi.IORING_SETUP_IOPOLL) !== 0 && opcode.iopoll === undefined) return -EINVAL

@@ -1,17 +1,24 @@
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZCRX_STATS_ALIGNMENT, ZCRX_STATS_SIZE } from '../abi/events.ts'
+import { QueryOpcode, QueryScq } from '../abi/probe.ts'
 import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
+import * as num from '../abi/ring.ts'
 import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
+import { RingMemory } from '../ring/memory.ts'
+import { SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from '../ring/setup.ts'
 import { EVENT_TYPES } from './events.ts'
+import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './prepare.ts'
 
 /** A chain longer than this is taken for a loop: nothing else would end it. */
 const MAX_CHAIN = 1024
 
 /** The answers, made once: they do not depend on who asks. They name what is served here, not what Linux would serve. */
 const ANSWERS: ReadonlyMap<number, Uint8Array> = new Map([
+  [abi.IO_URING_QUERY_OPCODES, opcodes()],
   [abi.IO_URING_QUERY_ZCRX, zcrx()],
+  [abi.IO_URING_QUERY_SCQ, scq()],
   [abi.IO_URING_QUERY_ZCRX_EVENT, zcrxEvent()],
 ])
 
@@ -45,6 +52,31 @@ function ask(space: AddressSpace, header: QueryHdr): boolean {
   header.size = known
   header.result = 0
   return true
+}
+
+function opcodes(): Uint8Array {
+  const answer = new QueryOpcode(new Uint8Array(QueryOpcode.SIZE))
+  answer.nrRequestOpcodes = OPCODE_COUNT
+  answer.nrRegisterOpcodes = abi.IORING_REGISTER_ZCRX_CTRL + 1
+  answer.featureFlags =
+    num.IORING_FEAT_NODROP |
+    num.IORING_FEAT_FAST_POLL |
+    num.IORING_FEAT_POLL_32BITS |
+    num.IORING_FEAT_RSRC_TAGS |
+    num.IORING_FEAT_CQE_SKIP |
+    num.IORING_FEAT_LINKED_FILE
+  answer.ringSetupFlags = SERVED_SETUP_FLAGS
+  answer.enterFlags = SERVED_ENTER_FLAGS
+  answer.sqeFlags = SERVED_SQE_FLAGS
+  answer.nrQueryOpcodes = abi.IO_URING_QUERY_ZCRX_EVENT + 1
+  return answer.bytes
+}
+
+function scq(): Uint8Array {
+  const answer = new QueryScq(new Uint8Array(QueryScq.SIZE))
+  answer.hdrSize = RingMemory.CQES_OFFSET
+  answer.hdrAlignment = RingMemory.ALIGNMENT
+  return answer.bytes
 }
 
 function zcrx(): Uint8Array {

@@ -6,6 +6,8 @@ import { cancelMatching } from './cancel.ts'
 import type { RingContext } from './context.ts'
 import { control } from './control.ts'
 import { enableRings } from './enable.ts'
+import { registerPersonality, unregisterPersonality } from './personality.ts'
+import { probe } from './probe.ts'
 import { query } from './query.ts'
 import {
   fileAllocRange,
@@ -43,6 +45,12 @@ export function register(
       return context.buffers.unregister(arg, nrArgs)
     case num.IORING_REGISTER_PBUF_STATUS:
       return context.buffers.status(arg, nrArgs)
+    case num.IORING_REGISTER_PROBE:
+      return probe(arg, nrArgs)
+    case num.IORING_REGISTER_PERSONALITY:
+      return registerPersonality(context, arg, nrArgs)
+    case num.IORING_UNREGISTER_PERSONALITY:
+      return unregisterPersonality(context, arg, nrArgs)
     case num.IORING_REGISTER_ENABLE_RINGS:
       return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:

@@ -15,6 +15,7 @@ export class RingMemory {
   static readonly CQ_OVERFLOW = 11
   /** Bytes in front of the completions. */
   static readonly CQES_OFFSET = 64
+  static readonly ALIGNMENT = 64
 
   readonly control: Int32Array
   /** Completions as 32-bit words, `cqeWords` per slot. */

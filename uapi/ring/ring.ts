@@ -4,6 +4,7 @@ import { BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
 import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
+import { Probe } from '../abi/probe.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
 import * as num from '../abi/ring.ts'
@@ -311,6 +312,23 @@ export class Ring {
   registerSyncCancel(reg: SyncCancelReg): number {
     this.#checkOpen()
     return this.#backend.register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
+  }
+
+  /** `io_uring_get_probe_ring(3)`: which opcodes are served; ask it with `opcodeSupported`. */
+  getProbe(): Probe {
+    const probe = new Probe(new Uint8Array(Probe.HEADER_SIZE + 256 * Probe.OP_SIZE))
+    this.#register(num.IORING_REGISTER_PROBE, probe.bytes, 256)
+    return probe
+  }
+
+  /** `io_uring_register_personality(3)`: a number for the process's credentials, or minus errno. */
+  registerPersonality(): number {
+    return this.#register(num.IORING_REGISTER_PERSONALITY, null, 0)
+  }
+
+  /** `io_uring_unregister_personality(3)`: 0 or minus errno. */
+  unregisterPersonality(id: number): number {
+    return this.#register(num.IORING_UNREGISTER_PERSONALITY, null, id)
   }
 
   /**

@@ -20,6 +20,10 @@ export const SERVED_SETUP_FLAGS: number =
   num.IORING_SETUP_NO_SQARRAY |
   abi.IORING_SETUP_CQE_MIXED
 
+/** IORING_ENTER_* that are served. A timeout is a parameter here, which EXT_ARG is for on Linux. */
+export const SERVED_ENTER_FLAGS: number =
+  abi.IORING_ENTER_GETEVENTS | num.IORING_ENTER_SQ_WAKEUP | num.IORING_ENTER_SQ_WAIT
+
 /** `struct io_uring_params`, the part a caller sets. */
 export interface RingParams {
   /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN, SINGLE_ISSUER, and CQE32 or CQE_MIXED. */

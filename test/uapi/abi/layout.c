@@ -65,6 +65,15 @@ int main(void)
 	  M(io_uring_query_zcrx, rq_hdr_alignment));
 	S(io_uring_query_zcrx_event, M(io_uring_query_zcrx_event, event_flags)
 	  M(io_uring_query_zcrx_event, stats_size) M(io_uring_query_zcrx_event, stats_off_alignment));
+	S(io_uring_files_update, M(io_uring_files_update, offset) M(io_uring_files_update, fds));
+	S(io_uring_rsrc_register, M(io_uring_rsrc_register, nr) M(io_uring_rsrc_register, flags)
+	  M(io_uring_rsrc_register, data) M(io_uring_rsrc_register, tags));
+	S(io_uring_rsrc_update2, M(io_uring_rsrc_update2, offset) M(io_uring_rsrc_update2, data)
+	  M(io_uring_rsrc_update2, tags) M(io_uring_rsrc_update2, nr));
+	S(io_uring_file_index_range, M(io_uring_file_index_range, off) M(io_uring_file_index_range, len));
+	S(io_uring_buf_reg, M(io_uring_buf_reg, ring_addr) M(io_uring_buf_reg, ring_entries)
+	  M(io_uring_buf_reg, bgid));
+	S(io_uring_probe, M(io_uring_probe, last_op) M(io_uring_probe, ops_len));
 	printf("}}\n");
 	return 0;
 }

@@ -47,6 +47,8 @@ const subjects: Record<string, Subject> = {
         len: () => s.len,
         msg_flags: () => s.opFlags,
         user_data: () => s.userDataHigh * 2 ** 32 + s.userDataLow,
+        buf_group: () => s.bufGroup,
+        personality: () => s.personality,
         file_index: () => s.zcrxIfqIdx,
         addr3: () => s.addr3,
       }
@@ -57,6 +59,48 @@ const subjects: Record<string, Subject> = {
     fields: (bytes) => {
       const s = new abi.SyncCancelReg(bytes)
       return { addr: () => s.addrHigh * 2 ** 32 + s.addrLow, fd: () => s.fd, flags: () => s.flags }
+    },
+  },
+  io_uring_files_update: {
+    size: abi.FilesUpdate.SIZE,
+    fields: (bytes) => {
+      const s = new abi.FilesUpdate(bytes)
+      return { offset: () => s.offset, fds: () => s.fds }
+    },
+  },
+  io_uring_rsrc_register: {
+    size: abi.RsrcRegister.SIZE,
+    fields: (bytes) => {
+      const s = new abi.RsrcRegister(bytes)
+      return { nr: () => s.nr, flags: () => s.flags, data: () => s.data, tags: () => s.tags }
+    },
+  },
+  io_uring_rsrc_update2: {
+    size: abi.RsrcUpdate2.SIZE,
+    fields: (bytes) => {
+      const s = new abi.RsrcUpdate2(bytes)
+      return { offset: () => s.offset, data: () => s.data, tags: () => s.tags, nr: () => s.nr }
+    },
+  },
+  io_uring_file_index_range: {
+    size: abi.FileIndexRange.SIZE,
+    fields: (bytes) => {
+      const s = new abi.FileIndexRange(bytes)
+      return { off: () => s.off, len: () => s.len }
+    },
+  },
+  io_uring_buf_reg: {
+    size: abi.BufReg.SIZE,
+    fields: (bytes) => {
+      const s = new abi.BufReg(bytes)
+      return { ring_addr: () => s.ringAddr, ring_entries: () => s.ringEntries, bgid: () => s.bgid }
+    },
+  },
+  io_uring_probe: {
+    size: abi.Probe.HEADER_SIZE,
+    fields: (bytes) => {
+      const s = new abi.Probe(bytes)
+      return { last_op: () => s.lastOp, ops_len: () => s.opsLen }
     },
   },
   io_uring_region_desc: {
