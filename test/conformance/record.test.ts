@@ -13,13 +13,17 @@ for (const scenario of loadRecord(ownRecord())) {
 }
 
 describe("the kernel's record", () => {
-  it.each([...groups])('%s', (_group, scenarios) => {
-    const reports = scenarios.map((scenario) => runScenario(scenario))
-    for (const report of reports) if (report.outcome === 'skip') console.log(details(report))
-    const failed = reports.filter(({ outcome }) => outcome === 'fail').map(details)
-    expect(failed.join('\n')).toBe('')
-    expect(
-      reports.some(({ outcome, reason }) => outcome === 'skip' && reason.startsWith('no translation')),
-    ).toBe(false)
-  })
+  it.each([...groups])(
+    '%s',
+    (_group, scenarios) => {
+      const reports = scenarios.map((scenario) => runScenario(scenario))
+      for (const report of reports) if (report.outcome === 'skip') console.log(details(report))
+      const failed = reports.filter(({ outcome }) => outcome === 'fail').map(details)
+      expect(failed.join('\n')).toBe('')
+      expect(
+        reports.some(({ outcome, reason }) => outcome === 'skip' && reason.startsWith('no translation')),
+      ).toBe(false)
+    },
+    120_000,
+  )
 })

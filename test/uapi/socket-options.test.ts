@@ -47,6 +47,9 @@ describe('socket options', () => {
     ['SO_REUSEADDR', SOL_SOCKET, abi.SO_REUSEADDR, 1, 1],
     ['SO_RCVBUF', SOL_SOCKET, abi.SO_RCVBUF, 65_536, 131_072],
     ['SO_SNDBUF', SOL_SOCKET, abi.SO_SNDBUF, 65_536, 131_072],
+    ['SO_RCVLOWAT', SOL_SOCKET, abi.SO_RCVLOWAT, 2000, 2000],
+    ['SO_RCVLOWAT 0', SOL_SOCKET, abi.SO_RCVLOWAT, 0, 1],
+    ['SO_RCVLOWAT -1', SOL_SOCKET, abi.SO_RCVLOWAT, -1, 0x7fff_ffff],
   ])('%s is kept, and read back as Linux would say it', (_name, level, option, value, answer) => {
     const subject = new Subject()
     expect(subject.set(level, option, value)).toBe(0)
@@ -128,6 +131,52 @@ describe('socket options', () => {
     pair.settle()
     const got = new Uint8Array(5)
     expect(pair.call((sqe) => sqe.prepRecv(server, got))).toBe(-abi.ECONNRESET)
+  })
+})
+
+describe('SO_RCVLOWAT (oracle 26)', () => {
+  const low = (pair: RingPair, fd: number, bytes: number): number =>
+    pair.call((sqe) =>
+      sqe.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, abi.SO_RCVLOWAT, ints(bytes)),
+    )
+
+  it('keeps a receive asleep until so much has come, or the end', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    expect(low(pair, server, 2000)).toBe(0)
+    pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), 7)
+    pair.send(client, bytesOf(1000))
+    expect(pair.drain()).toEqual([])
+    pair.send(client, bytesOf(1100))
+    expect(pair.drain().map(({ res }) => res)).toEqual([1000, 1100])
+    pair.send(client, bytesOf(5))
+    expect(pair.drain()).toEqual([])
+    pair.call((sqe) => sqe.prepShutdown(client, abi.SHUT_WR))
+    expect(pair.drain().map(({ res }) => res)).toEqual([5, 0])
+  })
+
+  it('keeps a poll asleep as long, and what is there at once is delivered at once', () => {
+    const pair = new RingPair()
+    const { client, server } = pair.connect()
+    low(pair, server, 2000)
+    pair.submit((sqe) => sqe.prepPollAdd(server, abi.POLLIN), 8)
+    pair.send(client, bytesOf(1000))
+    expect(pair.drain()).toEqual([])
+    pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId, 10), 7)
+    expect(pair.drain().map(({ res }) => res)).toEqual([10, 0])
+    pair.send(client, bytesOf(1400))
+    expect(pair.drain()).toMatchObject([{ userData: 8, res: abi.POLLIN }])
+  })
+
+  it('does not leave a peer standing before a window that closes', () => {
+    const pair = new RingPair({ tcp: { maxWindow: 8000 } })
+    const { client, server } = pair.connect()
+    low(pair, server, 100_000)
+    pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), 7)
+    const socket = pair.kernel.files.socket(client)!
+    pair.client.tcp.send(socket.tcb!, bytesOf(20_000), 0, pair.clock.now())
+    const got = pair.drain(2_000_000).reduce((sum, { res }) => sum + res, 0)
+    expect(got).toBeGreaterThan(10_000)
   })
 })
 
