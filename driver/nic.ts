@@ -19,12 +19,14 @@ export const RX_SIDE = 8
  * A burst always holds whole frames.
  */
 export class RxBurst {
-  /** Byte offset of the fragment's first byte from the start of the area (or of `sideMemory`, with `RX_SIDE`). */
+  /** Byte offset of the fragment's first byte from the start of its area (or of `sideMemory`, with `RX_SIDE`). */
   readonly offset: Uint32Array
   /** Bytes in the fragment, at least 1. */
   readonly length: Uint32Array
   /** `RX_*` bits. */
   readonly flags: Uint8Array
+  /** Number of the area the fragment lies in, without `RX_SIDE`; written only by a NIC that has `addArea`. */
+  readonly area: Uint16Array
   /** Filled by `Nic.sumFragments`: the folded one's complement sum of the fragment's bytes as big-endian 16-bit words. */
   readonly sum: Uint32Array
   /** Entries in use. */
@@ -37,6 +39,7 @@ export class RxBurst {
     this.offset = new Uint32Array(this.capacity)
     this.length = new Uint32Array(this.capacity)
     this.flags = new Uint8Array(this.capacity)
+    this.area = new Uint16Array(this.capacity)
     this.sum = new Uint32Array(this.capacity)
   }
 }
@@ -128,6 +131,16 @@ export interface Nic {
   attach(memory: NicMemory): void
   /** Stops the queue. The memory is not touched afterwards. */
   detach(): void
+  /**
+   * Only of a NIC that can write to several areas: one more, until the next `attach`. The attached memory is area 0. Chunk
+   * numbers go on through all areas; this one's begin with `firstChunk`, behind those of every earlier area.
+   */
+  addArea?(memory: NicMemory, area: number, firstChunk: number): void
+  /**
+   * With `addArea`: undoes it. The chunks that the NIC holds are no longer the NIC's; they are written to `chunks`, and how many
+   * they are is returned. What it has received there stays.
+   */
+  removeArea?(area: number, chunks: Uint32Array): number
 
   /** Overwrites `burst` with what has arrived, at most its capacity, whole frames only. Returns `burst.count`. */
   receive(burst: RxBurst): number
@@ -135,8 +148,11 @@ export interface Nic {
   fillSpace(): number
   /** Gives `count` free chunks, `chunks[from..from+count)`, to the fill ring. Returns how many it took. */
   fill(chunks: Uint32Array, from: number, count: number): number
-  /** Chunks the driver holds now: given by `fill` or `demand`, not yet returned by `receive`. For the census. */
-  chunksHeld(): number
+  /**
+   * Chunks the driver holds now: given by `fill` or `demand`, not yet returned by `receive`. For the census.
+   * @param area those of one area; only with `addArea`
+   */
+  chunksHeld(area?: number): number
   /**
    * Where a NIC that pulls asks for chunks when it has none left: it gets their numbers into `chunks`, as many as there are,
    * and how many. Set by the stack.

@@ -174,7 +174,7 @@ export class Stack {
   }
 
   #refill(now: number): void {
-    this.memory.fillTarget = this.#drop ? this.memory.pool.total : this.tcp.window.promised + FILL_MARGIN
+    this.memory.fillTarget = this.#drop ? this.memory.total : this.tcp.window.promised + FILL_MARGIN
     this.memory.fillNic()
     const { window } = this.tcp
     if (this.#drop || window.slack() > this.#slackBefore) this.tcp.relieve(now)

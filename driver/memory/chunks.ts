@@ -23,6 +23,38 @@ export class ChunkStore {
     this.held = 0
   }
 
+  /** There is room for more. @param total chunks of all memory */
+  grow(total: number): void {
+    if (this.#cache !== null) return
+    const ring = new Uint32Array(total)
+    for (let i = 0; i < this.held; i++) ring[i] = this.#at(i)
+    this.#ring = ring
+    this.#head = 0
+  }
+
+  /** How many of the chunks from `first` to before `end` are here. */
+  countOf(first: number, end: number): number {
+    let count = 0
+    for (let i = 0; i < this.held; i++) if (this.#at(i) >= first && this.#at(i) < end) count++
+    return count
+  }
+
+  /** Takes them out. Returns how many. */
+  withdraw(first: number, end: number, chunks: Uint32Array): number {
+    const kept: number[] = []
+    let count = 0
+    for (let i = 0; i < this.held; i++) {
+      const chunk = this.#at(i)
+      if (chunk >= first && chunk < end) chunks[count++] = chunk
+      else kept.push(chunk)
+    }
+    this.#head = 0
+    this.held = kept.length
+    const target = this.#cache ?? this.#ring
+    target.set(kept)
+    return count
+  }
+
   /** Chunks that `fill` would take. */
   space(): number {
     return this.#ring.length - this.#ringHeld()
@@ -58,6 +90,10 @@ export class ChunkStore {
       this.#ring[this.#head] = chunk
       this.held++
     }
+  }
+
+  #at(i: number): number {
+    return this.#cache === null ? this.#ring[(this.#head + i) % this.#ring.length]! : this.#cache[i]!
   }
 
   #ringHeld(): number {

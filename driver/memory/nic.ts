@@ -1,5 +1,6 @@
 import { NicError } from '../errors.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
+import { AreaTable } from './areas.ts'
 import { ChunkStore } from './chunks.ts'
 import type { LinkDirection } from './link.ts'
 import { SplitPlacement, type SplitSettings } from './split.ts'
@@ -34,11 +35,14 @@ export class MemoryNic implements Nic {
   readonly sideMemory: Uint8Array | null
   readonly txMemory: Uint8Array
   readonly txSlotBytes: number
+  readonly addArea?: NonNullable<Nic['addArea']>
+  readonly removeArea?: NonNullable<Nic['removeArea']>
   readonly #in: LinkDirection
   readonly #out: LinkDirection
   readonly #shape: MemoryNicShape
   readonly #stats = new NicStats()
   #area: Uint8Array | null = null
+  readonly #areas = new AreaTable()
   #chunkSize = 4096
   readonly #chunks: ChunkStore
   readonly #split: SplitPlacement
@@ -60,7 +64,11 @@ export class MemoryNic implements Nic {
     this.txMemory = new Uint8Array(TX_SLOTS * shape.slotBytes)
     this.sideMemory = shape.placement === 'area' ? null : new Uint8Array(SIDE_SLOTS * shape.slotBytes)
     this.#chunks = new ChunkStore(shape.cache)
-    this.#split = new SplitPlacement(this.#chunks, shape.split)
+    this.#split = new SplitPlacement(this.#areas, this.#chunks, shape.split)
+    if (shape.placement === 'split') {
+      this.addArea = (memory, area, firstChunk) => this.#addArea(memory, area, firstChunk)
+      this.removeArea = (area, chunks) => this.#removeArea(area, chunks)
+    }
     this.info = {
       driver: 'memory',
       mode: 'memory',
@@ -95,7 +103,8 @@ export class MemoryNic implements Nic {
         'use smaller chunks',
       )
     }
-    this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
+    this.#areas.reset(memory)
+    this.#area = this.#areas.bytes[0]!
     this.#chunkSize = memory.chunkSize
     this.#chunks.reset(memory.areaLength / memory.chunkSize)
     this.#split.reset(memory.chunkSize)
@@ -103,8 +112,22 @@ export class MemoryNic implements Nic {
 
   detach(): void {
     this.#area = null
+    this.#areas.reset(null)
     this.#chunks.reset(0)
     this.#split.reset(this.#chunkSize)
+  }
+
+  #addArea(memory: NicMemory, area: number, firstChunk: number): void {
+    this.#areas.add(memory, area, firstChunk)
+    this.#chunks.grow(this.#areas.total)
+  }
+
+  #removeArea(area: number, chunks: Uint32Array): number {
+    const first = this.#areas.first[area]!
+    const end = this.#areas.end[area]!
+    this.#areas.remove(area)
+    this.#split.leave(first, end)
+    return this.#chunks.withdraw(first, end, chunks)
   }
 
   receive(burst: RxBurst): number {
@@ -178,14 +201,15 @@ export class MemoryNic implements Nic {
       this.#in.drop()
       return false
     }
-    const { offsets, lengths } = this.#split
+    const { areas, offsets, lengths } = this.#split
     const beside = slot * this.#shape.slotBytes
     this.sideMemory!.set(frame.subarray(0, headers), beside)
     this.#put(burst, beside, headers, RX_SIDE | RX_MORE)
     let from = headers
     for (let i = 0; i < offsets.length; i++) {
       const bytes = lengths[i]!
-      this.#area!.set(frame.subarray(from, from + bytes), offsets[i]!)
+      burst.area[burst.count] = areas[i]!
+      this.#areas.bytes[areas[i]!]!.set(frame.subarray(from, from + bytes), offsets[i]!)
       this.#put(burst, offsets[i]!, bytes, i + 1 < offsets.length ? RX_MORE : 0)
       from += bytes
     }
@@ -237,15 +261,16 @@ export class MemoryNic implements Nic {
     return this.#shape.placement === 'side' ? 0 : this.#chunks.fill(chunks, from, count)
   }
 
-  chunksHeld(): number {
-    return this.#chunks.held
+  chunksHeld(area?: number): number {
+    if (area === undefined) return this.#chunks.held
+    return this.#chunks.countOf(this.#areas.first[area]!, this.#areas.end[area]!)
   }
 
   sumFragments(burst: RxBurst): void {
-    const area = this.#area!
     for (let i = 0; i < burst.count; i++) {
       const side = (burst.flags[i]! & RX_SIDE) !== 0
-      burst.sum[i] = sum(side ? this.sideMemory! : area, burst.offset[i]!, burst.length[i]!)
+      const bytes = side ? this.sideMemory! : this.#areas.bytes[burst.area[i]!]!
+      burst.sum[i] = sum(bytes, burst.offset[i]!, burst.length[i]!)
     }
   }
 

@@ -1,3 +1,4 @@
+import type { AreaTable } from './areas.ts'
 import type { ChunkStore } from './chunks.ts'
 
 /** Payloads that share a chunk begin at multiples of this. */
@@ -23,9 +24,11 @@ export interface SplitSettings {
 export class SplitPlacement {
   /** Frames whose payload was put into chunks. */
   frames = 0
-  /** The pieces of the payload placed last: byte offsets from the start of the area, and bytes. */
+  /** The pieces of the payload placed last: areas, byte offsets from the start of each, and bytes. */
+  readonly areas: number[] = []
   readonly offsets: number[] = []
   readonly lengths: number[] = []
+  readonly #table: AreaTable
   readonly #chunks: ChunkStore
   #chunkSize = 4096
   #pack: boolean
@@ -35,7 +38,8 @@ export class SplitPlacement {
   #open = -1
   #at = 0
 
-  constructor(chunks: ChunkStore, settings: SplitSettings) {
+  constructor(table: AreaTable, chunks: ChunkStore, settings: SplitSettings) {
+    this.#table = table
     this.#chunks = chunks
     this.#pack = settings.pack ?? false
     this.#offset = settings.offset ?? 0
@@ -51,6 +55,11 @@ export class SplitPlacement {
     this.#open = -1
   }
 
+  /** Puts nothing more into a chunk from `first` to before `end`. */
+  leave(first: number, end: number): void {
+    if (this.#open >= first && this.#open < end) this.#open = -1
+  }
+
   change(settings: SplitSettings): void {
     this.#pack = settings.pack ?? this.#pack
     this.#offset = settings.offset ?? this.#offset
@@ -63,8 +72,9 @@ export class SplitPlacement {
     return this.#whole ? length : headerBytesOf(frame, length)
   }
 
-  /** Finds places for a payload, in `offsets` and `lengths`. False when there are not enough chunks; none is used then. */
+  /** Finds places for a payload, in `areas`, `offsets` and `lengths`. False when there are not enough chunks; none is used then. */
   place(bytes: number): boolean {
+    this.areas.length = 0
     this.offsets.length = 0
     this.lengths.length = 0
     if (this.#open >= 0) {
@@ -91,7 +101,9 @@ export class SplitPlacement {
   }
 
   #put(chunk: number, at: number, bytes: number): void {
-    this.offsets.push(chunk * this.#chunkSize + at)
+    const area = this.#table.areaOf(chunk)
+    this.areas.push(area)
+    this.offsets.push((chunk - this.#table.first[area]!) * this.#chunkSize + at)
     this.lengths.push(bytes)
     this.#at = at + bytes
   }

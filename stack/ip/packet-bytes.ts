@@ -27,7 +27,8 @@ export class PacketBytes {
     this.#count = 0
     for (let i = first; i < last; i++) {
       const side = (burst.flags[i]! & RX_SIDE) !== 0
-      this.#add(side ? this.#nic.sideMemory! : this.#memory.pool.bytes, burst.offset[i]!, burst.length[i]!)
+      const bytes = side ? this.#nic.sideMemory! : this.#memory.areas[burst.area[i]!]!.bytes
+      this.#add(bytes, burst.offset[i]!, burst.length[i]!)
     }
   }
 

@@ -143,7 +143,7 @@ export class SegmentInput {
 
   #sumHere(first: number, last: number, tcp: number, tcpTotal: number): number {
     const burst = this.#burst
-    const { pool } = this.#memory
+    const { areas } = this.#memory
     let sum = 0
     let left = tcpTotal
     let skip = tcp
@@ -151,6 +151,7 @@ export class SegmentInput {
     for (let i = first; i < last && left > 0; i++) {
       const length = Math.min(left, burst.length[i]! - skip)
       const side = (burst.flags[i]! & RX_SIDE) !== 0
+      const pool = areas[burst.area[i]!]!
       const bytes = side ? this.#nic.sideMemory! : pool.bytes
       const part = sumWords(bytes, side ? this.#sideWords : pool.words, burst.offset[i]! + skip, length)
       sum = addSums(sum, odd !== 0 ? swapSum(part) : part)

@@ -99,6 +99,11 @@ export class PagePool {
     return true
   }
 
+  /** Nobody references the niov. */
+  isFree(niov: number): boolean {
+    return this.userRefs[niov] === 0 && this.stackRefs[niov] === 0
+  }
+
   /** Takes back everything the user holds (teardown). Returns how many references that were. */
   scrub(): number {
     let taken = 0

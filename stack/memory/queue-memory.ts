@@ -15,8 +15,12 @@ const MAX_POOLS = 65_535
 export class QueueMemory {
   /** Pools by id; shared with `Fragments`. Retired pools that ended are replaced. */
   readonly pools: PagePool[] = []
-  /** The pool the NIC fills from. */
+  /** The pool the NIC fills from, the first if there are several. */
   pool: PagePool
+  /** Pools by area: where a NIC can write to several, those that were added follow `pool`; null where one was taken away. */
+  areas: (PagePool | null)[] = []
+  /** Niovs of all of them. */
+  total = 0
   /** Most bytes of a frame that one chunk takes. */
   chunkPayload = 0
   readonly ringPackets: number
@@ -44,8 +48,16 @@ export class QueueMemory {
   beforeSupply: (() => void) | null = null
   /** A NIC that pulls has asked for niovs since the poll began, and there were none. */
   denied = false
-  /** Niovs that were never taken from the free stack's top since a NIC that pulls asked last: what lies above came back since. */
-  #untouched = 0
+  /** The number that each area's first niov has for the NIC, and the next one to be given. */
+  #first: number[] = []
+  #next = 0
+  /**
+   * By area: niovs that were never taken from the free stack's top since a NIC that pulls asked last: what lies above came
+   * back since.
+   */
+  #untouched: number[] = []
+  /** The areas of what the application returned since, in order. */
+  readonly #returned: number[] = []
   /** The niov that a NIC packs payloads into; a stack reference keeps it from being free. */
   #open = -1
   /** Frames without a buffer are dropped, and no window waits for buffers. */
@@ -67,63 +79,117 @@ export class QueueMemory {
 
   /** Restarts the queue over other memory. Returns the new pool. @throws NicError and goes on with the old memory */
   restart(memory: NicMemory, owner: object | null = null): PagePool {
-    const old = this.pool
+    const old = this.areas
     // The NIC lets go of what it packed payloads into; only now may it be free.
-    if (this.#open >= 0) old.drop(this.#open)
-    this.#open = -1
-    const held = this.#heldChunks(old)
+    this.#followOpen(-1)
+    const held = old.map((pool) => (pool === null ? [] : this.#heldChunks(pool)))
     try {
       this.pool = this.#begin(memory, owner)
       this.beforeSupply = null
-      old.retired = true
+      for (const pool of old) if (pool !== null) pool.retired = true
     } catch (error) {
       // A refused restart may have stopped the queue.
-      this.#nic.attach(old.memory)
+      this.#nic.attach(this.pool.memory)
+      for (let area = 1; area < old.length; area++) {
+        const pool = old[area]!
+        if (pool !== null) this.#nic.addArea!(pool.memory, area, this.#first[area]!)
+      }
       throw error
     } finally {
-      for (const niov of held) old.put(niov)
+      for (const [area, niovs] of held.entries()) for (const niov of niovs) old[area]!.put(niov)
       this.fillNic()
     }
     return this.pool
   }
 
+  /** Whether the NIC can write to further areas. */
+  get extensible(): boolean {
+    return this.#nic.addArea !== undefined
+  }
+
+  /** Lets the NIC write to a further area too. Its number is `areas.length`. */
+  addArea(memory: NicMemory, owner: object): PagePool {
+    const area = this.areas.length
+    const pool = new PagePool(this.#freeId(), memory, owner, area)
+    this.#nic.addArea!(memory, area, this.#next)
+    this.pools[pool.id] = pool
+    this.#append(pool)
+    return pool
+  }
+
+  /** Undoes it: what the NIC held is free, and what is in use comes back to a pool that nothing is taken from any more. */
+  removeArea(pool: PagePool): void {
+    const area = this.areas.indexOf(pool)
+    if (area < 1) return
+    const back = new Uint32Array(pool.total)
+    const count = this.#nic.removeArea!(area, back)
+    this.#followOpen()
+    for (let i = 0; i < count; i++) pool.put(back[i]! - this.#first[area]!)
+    pool.retired = true
+    this.areas[area] = null
+    this.#size()
+  }
+
+  /** The application has returned a niov that is free now. */
+  cameBack(area: number): void {
+    if (this.#nic.info.pulls === true && this.#returned.length < this.total) this.#returned.push(area)
+  }
+
   /** Niovs that could take data: free, with the NIC, or in the part of a burst that is still to come. */
   available(): number {
-    return this.pool.freeCount + this.#nic.chunksHeld() + this.arriving
+    let free = this.pool.freeCount
+    for (let area = 1; area < this.areas.length; area++) free += this.areas[area]?.freeCount ?? 0
+    return free + this.#nic.chunksHeld() + this.arriving
   }
 
   measure(): void {
     this.roomy = this.available() >= this.packBelow
   }
 
-  /** Niovs that can be in use for receiving at a time: the area, or what the NIC's rings hold. */
+  /** Niovs that can be in use for receiving at a time: all areas, or what the NIC's rings hold. */
   capacity(): number {
     const { fillEntries } = this.#nic.info
-    return fillEntries === 0 ? this.pool.total : Math.min(this.pool.total, fillEntries)
+    return fillEntries === 0 ? this.total : Math.min(this.total, fillEntries)
   }
 
   /**
    * Gives free niovs to the NIC, up to `fillTarget`, except a few kept for copies. The rest stays on the free stack: the
-   * ring is first in, first out, so every niov in it is one more that goes cold before it is used again.
+   * ring is first in, first out, so every niov in it is one more that goes cold before it is used again. For the same reason
+   * further areas are used when earlier ones run short.
    */
   fillNic(): void {
     if (this.linear !== null) this.#followOpen()
     if (this.#nic.info.pulls === true) {
-      this.#untouched = Math.min(this.#untouched, this.pool.freeCount)
+      this.#observe()
       return
     }
-    const pool = this.pool
-    const wanted = this.fillTarget - this.#nic.chunksHeld()
+    let wanted = this.fillTarget - this.#nic.chunksHeld()
     if (wanted <= 0) return
-    const count = Math.min(wanted, this.#nic.fillSpace(), pool.freeCount - this.#keepForCopies)
-    if (count <= 0) return
-    const taken = this.#nic.fill(pool.free, pool.freeCount - count, count)
-    // The ring took a prefix of the slice; what it left moves down over the hole.
-    if (taken < count) {
-      const from = pool.freeCount - count
-      pool.free.copyWithin(from, from + taken, pool.freeCount)
+    wanted = Math.min(wanted, this.#nic.fillSpace())
+    for (let area = 0; area < this.areas.length && wanted > 0; area++) {
+      const pool = this.areas[area]!
+      if (pool === null) continue
+      const count = Math.min(wanted, pool.freeCount - (area === 0 ? this.#keepForCopies : 0))
+      if (count > 0) wanted -= this.#fillFrom(pool, this.#first[area]!, count)
     }
+  }
+
+  /** Gives the top of a free stack to the NIC's ring. */
+  #fillFrom(pool: PagePool, first: number, count: number): number {
+    const from = pool.freeCount - count
+    const { free } = pool
+    const taken =
+      first === 0
+        ? this.#nic.fill(free, from, count)
+        : this.#nic.fill(
+            free.subarray(from, from + count).map((niov) => first + niov),
+            0,
+            count,
+          )
+    // The ring took a prefix of the slice; what it left moves down over the hole.
+    if (taken < count) free.copyWithin(from, from + taken, pool.freeCount)
     pool.freeCount -= taken
+    return taken
   }
 
   /** The NIC has no buffer left after it was given what there is: a frame that comes now is dropped. */
@@ -135,23 +201,29 @@ export class QueueMemory {
 
   /** Before a `split` NIC's burst is looked at: each payload keeps its niov until all are. */
   holdBurst(burst: RxBurst): void {
-    const { pool } = this
+    const { areas } = this
     for (let i = 0; i < burst.count; i++) {
-      if ((burst.flags[i]! & RX_SIDE) === 0) pool.hold(burst.offset[i]! >>> pool.shift)
+      if ((burst.flags[i]! & RX_SIDE) !== 0) continue
+      const pool = areas[burst.area[i]!]!
+      pool.hold(burst.offset[i]! >>> pool.shift)
     }
   }
 
   /** After it: niovs that nobody has taken payload from are free, unless the NIC goes on writing to them. */
   dropBurst(burst: RxBurst): void {
-    const { pool } = this
+    const { areas } = this
     this.#followOpen()
     for (let i = 0; i < burst.count; i++) {
-      if ((burst.flags[i]! & RX_SIDE) === 0) pool.drop(burst.offset[i]! >>> pool.shift)
+      if ((burst.flags[i]! & RX_SIDE) !== 0) continue
+      const pool = areas[burst.area[i]!]!
+      pool.drop(burst.offset[i]! >>> pool.shift)
     }
   }
 
   census(pool: PagePool = this.pool): Census {
-    return takeCensus(pool, pool === this.pool ? this.#nic.chunksHeld() : 0)
+    const area = this.areas.indexOf(pool)
+    if (area < 0) return takeCensus(pool, 0)
+    return takeCensus(pool, this.areas.length === 1 ? this.#nic.chunksHeld() : this.#nic.chunksHeld(area))
   }
 
   #begin(memory: NicMemory, owner: object | null): PagePool {
@@ -160,13 +232,32 @@ export class QueueMemory {
     this.#nic.attach(memory)
     this.pools[id] = pool
     this.chunkPayload = this.#nic.info.chunkPayload
-    this.#untouched = pool.total
-    this.reserve = Math.min(64, pool.total >>> 2)
-    // Above the reserve, so that packing begins before there is nothing left to pack into.
-    this.packBelow = Math.max(pool.total >>> 2, 2 * this.reserve)
-    this.#keepForCopies = Math.min(16, pool.total >>> 3)
-    if (this.#drop) this.reserve = this.packBelow = this.#keepForCopies = 0
+    this.areas = []
+    this.#first = []
+    this.#untouched = []
+    this.#returned.length = 0
+    this.#next = 0
+    this.#append(pool)
     return pool
+  }
+
+  #append(pool: PagePool): void {
+    this.areas.push(pool)
+    this.#first.push(this.#next)
+    this.#untouched.push(pool.total)
+    this.#next += pool.total
+    this.#size()
+  }
+
+  #size(): void {
+    let total = 0
+    for (const pool of this.areas) total += pool?.total ?? 0
+    this.total = total
+    this.reserve = Math.min(64, total >>> 2)
+    // Above the reserve, so that packing begins before there is nothing left to pack into.
+    this.packBelow = Math.max(total >>> 2, 2 * this.reserve)
+    this.#keepForCopies = Math.min(16, this.areas[0]!.total >>> 3)
+    if (this.#drop) this.reserve = this.packBelow = this.#keepForCopies = 0
   }
 
   #beginLinear(): PagePool {
@@ -184,35 +275,84 @@ export class QueueMemory {
   }
 
   /** The NIC has begun to pack payloads into another niov, or stopped. */
-  #followOpen(): void {
-    const open = this.#nic.openChunk?.() ?? -1
-    if (open === this.#open) return
-    if (open >= 0) this.pool.hold(open)
-    if (this.#open >= 0) this.pool.drop(this.#open)
+  #followOpen(open = this.#nic.openChunk?.() ?? -1): void {
+    const before = this.#open
+    if (open === before) return
     this.#open = open
+    if (open >= 0) {
+      const area = this.#areaOf(open)
+      this.areas[area]!.hold(open - this.#first[area]!)
+    }
+    if (before >= 0) {
+      const area = this.#areaOf(before)
+      this.areas[area]!.drop(before - this.#first[area]!)
+    }
+  }
+
+  #areaOf(chunk: number): number {
+    let area = this.#first.length - 1
+    while (chunk < this.#first[area]!) area--
+    return area
   }
 
   /**
    * What a NIC that pulls is given: what came back since it asked last, oldest first; if nothing did, what the user returns
-   * now; or else the top of the free stack.
+   * now; or else the tops of the free stacks, area by area. It is emptied from its end, so that of small areas the latest is
+   * written to first (kernel record point 67).
    */
   #supply(chunks: Uint32Array): number {
-    const { pool } = this
-    this.#untouched = Math.min(this.#untouched, pool.freeCount)
-    if (pool.freeCount === this.#untouched) this.beforeSupply?.()
-    const { free } = pool
-    const returned = Math.min(chunks.length, pool.freeCount - this.#untouched)
-    if (returned > 0) {
-      const end = this.#untouched + returned
-      chunks.set(free.subarray(this.#untouched, end))
-      free.copyWithin(this.#untouched, end, pool.freeCount)
-      pool.freeCount -= returned
-      return returned
+    if (!this.#observe()) {
+      this.beforeSupply?.()
+      this.#observe()
     }
-    const count = Math.min(chunks.length, pool.freeCount)
-    for (let i = 0; i < count; i++) chunks[i] = free[--pool.freeCount]!
-    this.#untouched = pool.freeCount
+    let count = this.#supplyReturned(chunks)
+    if (count > 0) return count
+    for (let area = 0; area < this.areas.length; area++) {
+      const pool = this.areas[area]!
+      if (pool === null) continue
+      const first = this.#first[area]!
+      while (count < chunks.length && pool.freeCount > 0)
+        chunks[count++] = first + pool.free[--pool.freeCount]!
+      this.#untouched[area] = pool.freeCount
+    }
     if (count === 0) this.denied = true
+    return count
+  }
+
+  /** Takes note of what was taken from the free stacks. Returns whether anything came back. */
+  #observe(): boolean {
+    let came = false
+    for (let area = 0; area < this.areas.length; area++) {
+      const free = this.areas[area]?.freeCount ?? 0
+      if (this.#untouched[area]! >= free) this.#untouched[area] = free
+      else came = true
+    }
+    return came
+  }
+
+  /** What the application returned, in its order; then what came back otherwise. */
+  #supplyReturned(chunks: Uint32Array): number {
+    const taken = new Uint32Array(this.areas.length)
+    let count = 0
+    const take = (area: number): boolean => {
+      const pool = this.areas[area] ?? null
+      if (pool === null || count === chunks.length) return false
+      const at = this.#untouched[area]! + taken[area]!
+      if (at >= pool.freeCount) return false
+      taken[area]!++
+      chunks[count++] = this.#first[area]! + pool.free[at]!
+      return true
+    }
+    let seen = 0
+    while (seen < this.#returned.length && count < chunks.length) take(this.#returned[seen++]!)
+    this.#returned.splice(0, seen)
+    for (let area = 0; area < this.areas.length; area++) while (take(area));
+    for (const [area, pool] of this.areas.entries()) {
+      if (pool === null || taken[area] === 0) continue
+      const from = this.#untouched[area]!
+      pool.free.copyWithin(from, from + taken[area]!, pool.freeCount)
+      pool.freeCount -= taken[area]!
+    }
     return count
   }
 

@@ -166,8 +166,8 @@ export class PayloadTaker {
   #apart(segment: Segment): number {
     const burst = this.#burst
     const fragments = this.#fragments
-    const { pool } = this.#memory
-    const beside = this.#memory.linear ?? pool
+    const { areas } = this.#memory
+    const beside = this.#memory.linear ?? this.#memory.pool
     let left = segment.length
     let skip = segment.headerBytes
     let head = -1
@@ -180,6 +180,7 @@ export class PayloadTaker {
       if (length <= 0) continue
       let node: number
       if ((burst.flags[i]! & RX_SIDE) === 0) {
+        const pool = areas[burst.area[i]!]!
         pool.hold(from >>> pool.shift)
         node = fragments.add(pool.id, from, length)
       } else {

@@ -31,7 +31,7 @@ export class RecvZcRequest extends SocketRequest {
   #cutOffset = 0
   /** Bytes that may be delivered before an urgent byte that is not in line. */
   #untilUrgent = FAR
-  /** The queue has several areas, and data may have to be moved between them. */
+  /** Data may have to be moved between areas. */
   #moving = false
 
   constructor(context: RingContext, sqe: Sqe, socket: Socket, ifq: ZcrxIfq) {
@@ -84,7 +84,7 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
-    this.#moving = this.#ifq.areas.length > 1
+    this.#moving = this.#ifq.moves
     this.#untilUrgent = Math.min(FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
       if ((this.#limited && this.#left === 0) || this.#untilUrgent === 0) return 0
@@ -124,7 +124,7 @@ export class RecvZcRequest extends SocketRequest {
     const length = fragments.length[node]!
     let bytes = this.#limited && this.#left < length ? this.#left : length
     if (bytes > this.#untilUrgent) bytes = this.#untilUrgent
-    this.context.postData(this, bytes, offset, 0)
+    this.context.postData(this, bytes, offset, pool.areaId << 16)
     const niov = offset >>> pool.shift
     if (bytes === length) {
       rcv.head = fragments.next[node]!

@@ -37,8 +37,8 @@ export interface IfqParts {
 
 /**
  * The kernel side of a registered interface queue: its areas' pools and the refill queue. With a stack the queue of that
- * stack's NIC is filled from the first area; without one (ZCRX_REG_NODEV) everything is copied. It lives as long as a ring or
- * an exported descriptor holds it.
+ * stack's NIC is filled from the first area, and from the others too if it can write to several; without one (ZCRX_REG_NODEV)
+ * everything is copied. It lives as long as a ring or an exported descriptor holds it.
  */
 export class ZcrxIfq {
   readonly stack: Stack | null
@@ -62,6 +62,8 @@ export class ZcrxIfq {
   readonly niovSize: number
   /** The NIC can't write into the area: the queue keeps the stack's own memory, and everything is copied. */
   readonly copies: boolean
+  /** The NIC writes to every area; otherwise only to the first, if at all. */
+  readonly #spread: boolean
   readonly #kernel: Kernel
   readonly #queue: RefillLayout
   readonly #locked: number[] = []
@@ -83,11 +85,12 @@ export class ZcrxIfq {
     this.niovSize = area.memory.chunkSize
     const pool = stack === null ? null : this.#provide(stack, area)
     this.copies = stack !== null && pool === null
+    this.#spread = pool !== null && stack!.memory.extensible
     this.#add(pool ?? new PagePool(0, area.memory, this, 0), area.lockedBytes)
     kernel.addIfq(this)
   }
 
-  /** The first area's pool: what a device queue is filled from. */
+  /** The first area's pool: what a device queue is filled from first. */
   get pool(): PagePool {
     return this.areas[0]!
   }
@@ -104,19 +107,23 @@ export class ZcrxIfq {
   /** ZCRX_CTRL_ADD_AREA: buffers come from it too, at once. Returns its id. */
   addArea(area: AreaMemory): number {
     const id = this.areas.length
-    this.#add(new PagePool(0, area.memory, this, id), area.lockedBytes)
+    const pool = this.#spread
+      ? this.stack!.memory.addArea(area.memory, this)
+      : new PagePool(0, area.memory, this, id)
+    this.#add(pool, area.lockedBytes)
     return id
   }
 
   /**
    * Gives an area back while the queue lives. No buffer is taken from it any more; EAGAIN while some are still out, and the
-   * call is to be repeated when they came back. EBUSY for the area that the NIC writes to, EINVAL for none.
+   * call is to be repeated when they came back. EBUSY for the area that the NIC's queue was begun with, EINVAL for none.
    */
   removeArea(id: number): number {
     const pool = this.areas[id]
     if (pool === null || pool === undefined) return -EINVAL
     if (this.stack !== null && !this.copies && id === 0) return -EBUSY
     this.#open = this.#open.filter((other) => other !== pool)
+    if (this.#spread) this.stack!.memory.removeArea(pool)
     this.takeRefills()
     if (pool.freeCount < pool.total) return -EAGAIN
     this.areas[id] = null
@@ -131,9 +138,14 @@ export class ZcrxIfq {
     return null
   }
 
+  /** Data may have to be moved: there are areas that the NIC can't write to. */
+  get moves(): boolean {
+    return !this.#spread && this.areas.length > 1
+  }
+
   /**
    * Where received data is moved to because the area that the NIC writes to runs short; null when it does not, or when nothing
-   * else is free. Only a device queue with further areas has such a place: its NIC can't write to them.
+   * else is free. Only a device queue whose NIC can't write to its further areas has such a place.
    */
   overflowPool(): PagePool | null {
     const { stack } = this
@@ -155,6 +167,8 @@ export class ZcrxIfq {
     let taken = Math.min(waiting, most)
     const first = this.areas[0]!
     const mask = count - 1
+    // Which area a buffer came back to matters for the order in which a NIC gets them.
+    const memory = this.#spread && this.areas.length > 1 ? this.stack!.memory : null
     for (let i = 0; i < taken; i++) {
       const at = ((this.#head + i) & mask) * 4
       const low = entries[at]!
@@ -164,8 +178,10 @@ export class ZcrxIfq {
       if (pool == null || entries[at + 3] !== 0 || low >>> pool.shift >= pool.total) {
         this.stats.refillInvalid++
         taken = i + 1
-      } else if (pool.returnFromUser(low >>> pool.shift)) this.stats.refilled++
-      else this.stats.refillNotHeld++
+      } else if (pool.returnFromUser(low >>> pool.shift)) {
+        this.stats.refilled++
+        if (memory !== null && pool.isFree(low >>> pool.shift)) memory.cameBack(pool.areaId)
+      } else this.stats.refillNotHeld++
     }
     this.#head = (this.#head + taken) | 0
     Atomics.store(head, 0, this.#head)
@@ -197,15 +213,10 @@ export class ZcrxIfq {
     const sum: Census = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
     for (const pool of this.areas) {
       if (pool === null) continue
-      const one = this.#owns(pool) ? this.stack!.census(pool) : takeCensus(pool, 0)
+      const one = this.stack === null ? takeCensus(pool, 0) : this.stack.census(pool)
       for (const key of Object.keys(sum) as (keyof Census)[]) sum[key] += one[key]
     }
     return sum
-  }
-
-  /** The NIC fills from this pool. */
-  #owns(pool: PagePool): boolean {
-    return this.stack !== null && !this.copies && pool === this.areas[0]
   }
 
   #add(pool: PagePool, lockedBytes: number): void {
