@@ -4,7 +4,13 @@ import { Tcp } from '../../stack/tcp/tcp.ts'
 import { RST } from '../../stack/wire/tcp.ts'
 import { type Client, connect } from '../../uapi/client.ts'
 import type { Connection } from '../../uapi/connection.ts'
-import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../uapi/server.ts'
+import {
+  type ConnectionHandler,
+  createServer,
+  type HeldBuffers,
+  type Server,
+  type ServerOptions,
+} from '../../uapi/server.ts'
 import { buildFrame } from '../support/raw-peer.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 
@@ -176,6 +182,10 @@ describe('a server', () => {
     await until(() => kept.length >= 20)
     for (let i = 0; i < 200; i++) await turn()
     expect(server.census()).toMatchObject({ lost: 0 })
+    const held = await new Promise<HeldBuffers>((resolve) => server.onHeld(20, resolve))
+    expect(held.holders.map((holder) => holder.connection)).toEqual([connection])
+    expect(held.buffers).toBeGreaterThan(10)
+    server.onHeld(0, null)
     expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
     expect(server.stats().drops).toEqual({})
     holding = false
