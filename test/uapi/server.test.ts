@@ -182,12 +182,12 @@ describe('a server', () => {
     await until(() => kept.length >= 20)
     for (let i = 0; i < 200; i++) await turn()
     expect(server.census()).toMatchObject({ lost: 0 })
+    expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
+    expect(server.stats().drops).toEqual({})
     const held = await new Promise<HeldBuffers>((resolve) => server.onHeld(20, resolve))
     expect(held.holders.map((holder) => holder.connection)).toEqual([connection])
     expect(held.buffers).toBeGreaterThan(10)
     server.onHeld(0, null)
-    expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
-    expect(server.stats().drops).toEqual({})
     holding = false
     for (const offset of kept) connection!.release(offset)
     await sending
