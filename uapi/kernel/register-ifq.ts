@@ -23,7 +23,7 @@ import { ZcrxFile } from './zcrx-file.ts'
 const MMAP_OFFSET = 0x3000_0000
 const MMAP_SHIFT = 0x1_0000
 /** Most bytes of a region: what a queue of most entries needs, and room for what the user adds. */
-const MAX_REGION = 1 << 30
+const MAX_REGION = 1 << 24
 
 /** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (kernel record points 4 to 15, 51). */
 export function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
