@@ -26,6 +26,7 @@ export { Ring, type RingParams } from './uapi/ring/ring.ts'
 export {
   type ConnectionHandler,
   createServer,
+  type HeldBuffers,
   type Server,
   type ServerOptions,
   type ServerStats,

@@ -22,7 +22,10 @@ export type Connection = Pick<
   'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close'
 >
 
-export type Server = Pick<library.Server, 'area' | 'nic' | 'address' | 'port' | 'stats' | 'census' | 'close'>
+export type Server = Pick<
+  library.Server,
+  'area' | 'nic' | 'address' | 'port' | 'stats' | 'census' | 'onHeld' | 'close'
+>
 
 /** `library.ConnectionHandler`, of any such connection. */
 export interface ConnectionHandler {

@@ -5,6 +5,7 @@
  */
 import { pathToFileURL } from 'node:url'
 import * as zcrx from 'zcrx'
+import { call } from './call.ts'
 
 export function receive(host: zcrx.Host, port: number): number {
   const ring = zcrx.Ring.queueInit(64, host.kernel, {
@@ -16,20 +17,11 @@ export function receive(host: zcrx.Host, port: number): number {
   const ifq = ring.registerIfq({ ifIdx: ifIndex, ifRxq: queue, rqEntries: 16_384, area })
   if (typeof ifq === 'number') throw new Error(`registerIfq: ${zcrx.errnoName(ifq)}`)
 
-  const call = (prepare: (sqe: zcrx.Sqe) => unknown): number => {
-    prepare(ring.getSqe()!)
-    ring.submitAndWait(1)
-    const cqe = ring.waitCqe()
-    const { res } = cqe
-    ring.cqeSeen(cqe)
-    if (res < 0) throw new Error(zcrx.errnoName(res))
-    return res
-  }
-  const listener = call((sqe) => sqe.prepSocket(zcrx.AF_INET, zcrx.SOCK_STREAM, 0))
+  const listener = call(ring, (sqe) => sqe.prepSocket(zcrx.AF_INET, zcrx.SOCK_STREAM, 0))
   const address = zcrx.SockaddrIn.of(host.address, port)
-  call((sqe) => sqe.prepBind(listener, address))
-  call((sqe) => sqe.prepListen(listener, 1))
-  const connection = call((sqe) => sqe.prepAccept(listener))
+  call(ring, (sqe) => sqe.prepBind(listener, address))
+  call(ring, (sqe) => sqe.prepListen(listener, 1))
+  const connection = call(ring, (sqe) => sqe.prepAccept(listener))
 
   let bytes = 0
   ring.getSqe()!.prepRecvZc(connection, ifq.zcrxId)
@@ -45,7 +37,7 @@ export function receive(host: zcrx.Host, port: number): number {
     ifq.rq.advance()
     ring.cqAdvance(count)
   }
-  call((sqe) => sqe.prepClose(connection))
+  call(ring, (sqe) => sqe.prepClose(connection))
   ring.queueExit()
   return bytes
 }

@@ -9,6 +9,7 @@ import { connect } from 'node:net'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import * as zcrx from 'zcrx'
+import { call } from './call.ts'
 import type { RingSide } from './zcrx-server.ts'
 
 const PAGE = 4096
@@ -138,16 +139,6 @@ export async function runClient(address: string, port: number, length: number, b
   }
   socket.end()
   await closed
-}
-
-function call(ring: zcrx.Ring, prepare: (sqe: zcrx.Sqe) => unknown): number {
-  prepare(ring.getSqe()!)
-  ring.submitAndWait(1)
-  const cqe = ring.waitCqe()
-  const { res } = cqe
-  ring.cqeSeen(cqe)
-  if (res < 0) throw new Error(zcrx.errnoName(res))
-  return res
 }
 
 async function main(args: string[]): Promise<number> {

@@ -9,6 +9,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import * as zcrx from 'zcrx'
 import { allocatePages, loadNative } from 'zcrx/driver'
+import { call } from './call.ts'
 
 export interface ServerOptions {
   port: number
@@ -154,17 +155,6 @@ function verify(memory: Uint8Array, offset: number, length: number, sequence: nu
       throw new Error(`byte ${sequence + i} of the stream is ${memory[offset + i]}, not ${expected}`)
     }
   }
-}
-
-/** Submits one entry and waits for its completion: for what is done once. */
-function call(ring: zcrx.Ring, prepare: (sqe: zcrx.Sqe) => unknown): number {
-  prepare(ring.getSqe()!)
-  ring.submitAndWait(1)
-  const cqe = ring.waitCqe()
-  const { res } = cqe
-  ring.cqeSeen(cqe)
-  if (res < 0) throw new Error(zcrx.errnoName(res))
-  return res
 }
 
 /** Reads the program's options. @throws Error */

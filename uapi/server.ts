@@ -76,6 +76,14 @@ export interface ServerStats {
   tcp: Record<string, number>
 }
 
+/** What an application has kept for too long, those who hold most first. */
+export interface HeldBuffers {
+  readonly buffers: number
+  readonly oldestMs: number
+  /** `connection` is null when it has ended. */
+  readonly holders: readonly { connection: Connection | null; buffers: number; oldestMs: number }[]
+}
+
 /** A TCP server that receives into its area. */
 export class Server implements AsyncIterable<Connection> {
   readonly #engine: Engine
@@ -148,6 +156,27 @@ export class Server implements AsyncIterable<Connection> {
   census(): Census {
     if (!this.#engine.closed) return this.#engine.ifq.census()
     return { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+  }
+
+  /**
+   * Tells every `afterMs` milliseconds of buffers that the application has kept for longer than that: how many, for how long,
+   * and of which connections they are. Null ends it. What is kept closes the peers' windows when the area runs out.
+   */
+  onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
+    if (report === null) this.#engine.ifq.onHeld(0, null)
+    else {
+      this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) =>
+        report({
+          buffers,
+          oldestMs,
+          holders: holders.map((holder) => ({
+            connection: this.#connections[holder.userData % 2 ** 32] ?? null,
+            buffers: holder.buffers,
+            oldestMs: holder.oldestMs,
+          })),
+        }),
+      )
+    }
   }
 
   /** Closes every connection and gives queue and memory back. Statistics stay readable. */

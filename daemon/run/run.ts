@@ -1,10 +1,15 @@
 import { type Logger, pino } from 'pino'
-import { createServer, type Server, type ServerOptions } from '../api.ts'
+import { createServer, formatEndpoint, type Server, type ServerOptions } from '../api.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import type { ListenAddress, SinkSpec } from '../cli/parse.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Receiver } from './receiver.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
+
+/** A sink that keeps a buffer for longer is warned about. */
+const HELD_TOO_LONG_MS = 5000
+/** Connections that such a warning names. */
+const HOLDERS_NAMED = 5
 
 export interface RunOptions {
   /** A device string of the library's. */
@@ -74,6 +79,7 @@ export async function run(
     },
     'listening',
   )
+  tellHeld(server, log)
   const stopTelling = tellTraffic(options.statsEvery, server, receiver, log)
   let report: RunReport
   try {
@@ -101,6 +107,18 @@ function untilDone(once: boolean, signal: AbortSignal, receiver: Receiver): Prom
     }
     signal.addEventListener('abort', () => resolve(), { once: true })
     if (once) receiver.onRecord = () => resolve()
+  })
+}
+
+/** Warns of a sink that is slow to give buffers back: its peers are being held up. */
+function tellHeld(server: Server, log: Logger): void {
+  server.onHeld(HELD_TOO_LONG_MS, ({ buffers, oldestMs, holders }) => {
+    const connections = holders.slice(0, HOLDERS_NAMED).map(({ connection, buffers: count }) => {
+      const who =
+        connection === null ? 'ended' : formatEndpoint(connection.remoteAddress, connection.remotePort)
+      return `${who} ${count}`
+    })
+    log.warn({ buffers, oldestMs, connections }, 'the sink keeps buffers for long')
   })
 }
 

@@ -32,6 +32,9 @@ export class PagePool {
   userOut = 0
   /** No NIC fills from this pool any more; it ends when its last niov is free. */
   retired = false
+  /** When each niov was last handed to the user, and by whom; kept by who looks for those that stay away, null else. */
+  heldSince: Int32Array | null = null
+  heldBy: Int32Array | null = null
   /** Whoever registered the area: its data is for nobody else. Null for the stack's own memory. */
   readonly owner: object | null
   /** The area's number among those of its owner. */

@@ -129,8 +129,8 @@ function checkInvariants(play: Play, where: string, seen: Seen): void {
   if (!seen.dataOk && !play.marks.has('bytes not checked'))
     play.differs(`${where}, bytes`, true, recordOf(seen))
   if (play.route === 'dev') return
-  if ((play.held.get(`${seen.area}:${seen.niov}`) ?? 0) > 1)
-    play.differs(`${where}, buffer`, 'its own', seen.niov)
+  const key = play.heldKey(handle?.instance, seen.area, seen.niov)
+  if ((play.held.get(key) ?? 0) > 1) play.differs(`${where}, buffer`, 'its own', seen.niov)
   if (seen.inBuffer !== 0) play.differs(`${where}, offset in the buffer`, 0, seen.inBuffer)
 }
 

@@ -74,7 +74,7 @@ export class Play {
   readonly differences: string[] = []
   /** Over which network connections are made. */
   route: Route = 'lo'
-  /** Buffers the user holds: `area:niov` to completions not returned. */
+  /** Buffers the user holds: `heldKey` to completions not returned. */
   readonly held = new Map<string, number>()
   /** What the latest import wrote back, as the record tells it. */
   imported: JsonObject = {}
@@ -250,7 +250,7 @@ export class Play {
       const { connection } = request
       dataOk = bytes !== null && matches(connection.stream, connection.delivered, bytes)
       connection.delivered += completion.res
-      const key = `${area}:${niov}`
+      const key = this.heldKey(handle?.instance, area, niov)
       this.held.set(key, (this.held.get(key) ?? 0) + 1)
     }
     return { completion, ring, data, niov, area, offset, inBuffer: offset % size, dataOk }
@@ -259,8 +259,14 @@ export class Play {
   /** The user returns a buffer. */
   refill(niov: number, len?: number, area = 0, handle: Handle = this.handle()): void {
     handle.instance.refill(niov, area, len)
-    const key = `${area}:${niov}`
+    const key = this.heldKey(handle.instance, area, niov)
     this.held.set(key, Math.max(0, (this.held.get(key) ?? 0) - 1))
+  }
+
+  /** Names a buffer of an instance. */
+  heldKey(instance: Instance | undefined, area: number, niov: number): string {
+    const all = [...this.handles.values()].flat().map((handle) => handle.instance)
+    return `${instance === undefined ? -1 : all.indexOf(instance)}:${area}:${niov}`
   }
 
   /** FLUSH_RQ: 0 or minus errno. */

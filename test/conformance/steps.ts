@@ -189,7 +189,8 @@ export class Stepper {
     const play = this.#play
     const text = String(step.do)
     const ud = numberOf(step, 'ud', 1)
-    const limit = numberOf(step, 'len', Number(/len (\d+)/.exec(text)?.[1] ?? 0))
+    const words = /->/.test(text) ? /(?:limit|len)(?: of)? (\d+)/.exec(play.scenario.what) : null
+    const limit = numberOf(step, 'len', Number((/len (\d+)/.exec(text) ?? words)?.[1] ?? 0))
     const count = Number(/submit (\d+) RECV_ZC/.exec(text)?.[1] ?? 1)
     const ring = this.#ringFor(ud)
     const hinted = this.#hints.handleFor?.(play, ud)

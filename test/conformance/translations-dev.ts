@@ -136,6 +136,32 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
     hidden: () => [{ at: 'start', run: place({ whole: true }) }],
   },
   {
+    name: /^dev\.(packets_)?(without|no)_netmem\w*$/,
+    hidden: () => [{ at: 'start', run: place({ whole: true }) }],
+  },
+  {
+    name: /^dev\.(other|wrong|another)_(ifq|instance)\w*$/,
+    opening: (play) => {
+      play.register(1, registrationOf(play.scenario))
+      play.register(1, { ...registrationOf(play.scenario), flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 })
+      play.connection()
+    },
+    hints: () => ({ handleFor: (play, ud) => play.handle(1, ud === 1 ? 1 : 0) }),
+  },
+  {
+    name: /^dev\.(bad|invalid)_(refill|entr|rqe)\w*$/,
+    hidden: (_match, { what }) => [
+      {
+        at: ['before', 'refill', 1],
+        run: (play) => {
+          const count = /\btwo\b|\b2\b/.test(what) ? 2 : 1
+          const { instance } = play.handle()
+          for (let i = 0; i < count; i++) instance.push({ off: instance.areas[0]!.length })
+        },
+      },
+    ],
+  },
+  {
     name: /^dev\.plain_recv$/,
     hidden: () => [
       { at: ['after', 'fionread', 1], run: (play) => received(play, 1, 'recv') },

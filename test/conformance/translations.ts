@@ -161,6 +161,11 @@ export const TRANSLATIONS: readonly Translation[] = [
     ],
   },
   {
+    name: /^data\.two_(ifqs|instances)\w*$/,
+    instances: 2,
+    hints: () => ({ handleFor: (play, ud) => play.handle(1, ud - 1) }),
+  },
+  {
     name: /^data\.one_socket_two_ifqs$/,
     instances: 2,
     hints: () => ({ handleFor: (play, ud) => play.handle(1, ud - 1) }),
@@ -283,6 +288,12 @@ export const TRANSLATIONS: readonly Translation[] = [
     name: /^refill\.len_(\d+)$/,
     hidden: ([, length]) => [
       { at: firstFlush, run: push((play) => ({ off: buffer(play, 0) * 4096, len: Number(length) })) },
+    ],
+  },
+  {
+    name: /^(refill|exhaust)\.\w*(socket_closed?|closed?_socket|after_close)\w*$/,
+    hidden: () => [
+      { at: ['after', 'collect', 1], run: (play) => play.machine.close(play.connection().server) },
     ],
   },
   {

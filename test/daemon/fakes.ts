@@ -55,6 +55,12 @@ export class FakeServer implements Server {
     }
   }
 
+  /** What was asked to be told of buffers that are kept. */
+  held: { afterMs: number; report: Parameters<Server['onHeld']>[1] } | null = null
+  onHeld(afterMs: number, report: Parameters<Server['onHeld']>[1]): void {
+    this.held = { afterMs, report }
+  }
+
   census(): Census {
     return NIOVS
   }

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import type { ConnectionHandler, ServerOptions } from '../../daemon/api.ts'
 import { type RunOptions, run } from '../../daemon/run/run.ts'
 import type { RunReport } from '../../daemon/run/totals.ts'
+import type { Connection } from '../../uapi/connection.ts'
 import { FakeConnection, FakeServer } from './fakes.ts'
 
 const defaults: RunOptions = {
@@ -84,6 +85,25 @@ describe('run', () => {
       sinkFailures: 0,
     })
     expect(report.connectionList[0]).toMatchObject({ remote: '198.18.0.1:40001', end: 'interrupted' })
+  })
+
+  it('warns of a sink that keeps buffers for long, and says whose they are', async () => {
+    const { server, abort, status, logs } = await start({})
+    expect(server.held?.afterMs).toBe(5000)
+    const connection = new FakeConnection(1) as unknown as Connection
+    const holders = [
+      { connection, buffers: 9, oldestMs: 6200 },
+      { connection: null, buffers: 1, oldestMs: 5100 },
+    ]
+    server.held!.report!({ buffers: 10, oldestMs: 6200, holders })
+    expect(logs.at(-1)).toMatchObject({
+      level: 40,
+      buffers: 10,
+      oldestMs: 6200,
+      connections: ['198.18.0.1:40001 9', 'ended 1'],
+    })
+    abort.abort()
+    expect(await status).toBe(0)
   })
 
   it('stores what was received before it gives the memory back', async () => {

@@ -4,7 +4,13 @@ import { Tcp } from '../../stack/tcp/tcp.ts'
 import { RST } from '../../stack/wire/tcp.ts'
 import { type Client, connect } from '../../uapi/client.ts'
 import type { Connection } from '../../uapi/connection.ts'
-import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../uapi/server.ts'
+import {
+  type ConnectionHandler,
+  createServer,
+  type HeldBuffers,
+  type Server,
+  type ServerOptions,
+} from '../../uapi/server.ts'
 import { buildFrame } from '../support/raw-peer.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 
@@ -178,6 +184,10 @@ describe('a server', () => {
     expect(server.census()).toMatchObject({ lost: 0 })
     expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
     expect(server.stats().drops).toEqual({})
+    const held = await new Promise<HeldBuffers>((resolve) => server.onHeld(20, resolve))
+    expect(held.holders.map((holder) => holder.connection)).toEqual([connection])
+    expect(held.buffers).toBeGreaterThan(10)
+    server.onHeld(0, null)
     holding = false
     for (const offset of kept) connection!.release(offset)
     await sending

@@ -2,13 +2,6 @@ import type { PagePool } from '../../stack/memory/page-pool.ts'
 import type { HeldReport, Holder } from '../ring/ifq-info.ts'
 import type { Request } from './request.ts'
 
-interface Times {
-  /** Milliseconds of the stacks' clock at which a buffer was last handed out, wrapping. */
-  readonly since: Int32Array
-  /** Index of the request that delivered it. */
-  readonly holder: Int32Array
-}
-
 /** Looks, every so often, for buffers that the application keeps: what leaks shows up here. */
 export class HeldWatch {
   /** Microseconds of the stacks' clock of the next look. */
@@ -16,9 +9,7 @@ export class HeldWatch {
   readonly #afterMs: number
   readonly #report: (report: HeldReport) => void
   readonly #areas: readonly (PagePool | null)[]
-  readonly #times = new WeakMap<PagePool, Times>()
   readonly #requests: (Request | null)[] = []
-  readonly #index = new WeakMap<Request, number>()
   #now: number
 
   constructor(
@@ -33,7 +24,7 @@ export class HeldWatch {
     this.#now = Math.floor(now / 1000) | 0
     this.due = now + afterMs * 1000
     // Whose the buffers are that are out already, nobody knows any more.
-    for (const pool of areas) if (pool !== null) this.#timesOf(pool)
+    for (const pool of areas) if (pool !== null) this.#begin(pool)
   }
 
   /** A time for buffers handed out from now on, microseconds. */
@@ -42,9 +33,16 @@ export class HeldWatch {
   }
 
   handed(pool: PagePool, niov: number, request: Request): void {
-    const times = this.#timesOf(pool)
-    times.since[niov] = this.#now
-    times.holder[niov] = this.#indexOf(request)
+    if (pool.heldSince === null) this.#begin(pool)
+    if (request.holder < 0) this.#enlist(request)
+    pool.heldSince![niov] = this.#now
+    pool.heldBy![niov] = request.holder
+  }
+
+  /** Nobody looks any more. */
+  end(): void {
+    for (const pool of this.#areas) if (pool !== null) pool.heldSince = pool.heldBy = null
+    for (const request of this.#requests) if (request !== null) request.holder = -1
   }
 
   look(now: number): void {
@@ -56,12 +54,13 @@ export class HeldWatch {
     let oldestMs = 0
     for (const pool of this.#areas) {
       if (pool === null || pool.userOut === 0) continue
-      const { since, holder } = this.#timesOf(pool)
+      const { heldSince, heldBy } = pool
+      if (heldSince === null || heldBy === null) continue
       for (let niov = 0; niov < pool.total; niov++) {
         if (pool.userRefs[niov] === 0) continue
-        const index = holder[niov]!
+        const index = heldBy[niov]!
         used.add(index)
-        const age = (this.#now - since[niov]!) | 0
+        const age = (this.#now - heldSince[niov]!) | 0
         if (age < this.#afterMs) continue
         const entry = found.get(index) ?? { buffers: 0, oldestMs: 0 }
         entry.buffers++
@@ -85,29 +84,20 @@ export class HeldWatch {
   /** Requests that have ended and left nothing behind. */
   #forget(used: ReadonlySet<number>): void {
     for (const [index, request] of this.#requests.entries()) {
-      if (request?.finished === true && !used.has(index)) this.#requests[index] = null
+      if (request?.finished !== true || used.has(index)) continue
+      request.holder = -1
+      this.#requests[index] = null
     }
   }
 
-  #timesOf(pool: PagePool): Times {
-    let times = this.#times.get(pool)
-    if (times === undefined) {
-      times = {
-        since: new Int32Array(pool.total).fill(this.#now),
-        holder: new Int32Array(pool.total).fill(-1),
-      }
-      this.#times.set(pool, times)
-    }
-    return times
+  #begin(pool: PagePool): void {
+    pool.heldSince = new Int32Array(pool.total).fill(this.#now)
+    pool.heldBy = new Int32Array(pool.total).fill(-1)
   }
 
-  #indexOf(request: Request): number {
-    const known = this.#index.get(request)
-    if (known !== undefined) return known
+  #enlist(request: Request): void {
     const free = this.#requests.indexOf(null)
-    const index = free < 0 ? this.#requests.length : free
-    this.#requests[index] = request
-    this.#index.set(request, index)
-    return index
+    request.holder = free < 0 ? this.#requests.length : free
+    this.#requests[request.holder] = request
   }
 }

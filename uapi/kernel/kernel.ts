@@ -213,6 +213,7 @@ export class Kernel implements RingHost {
 
   /** Tells what the application keeps for longer than `afterMs`; null ends it. */
   watchHeld(ifq: ZcrxIfq, afterMs: number, report: ((report: HeldReport) => void) | null): void {
+    this.#watches.get(ifq)?.end()
     this.#watches.delete(ifq)
     ifq.held = null
     if (report === null) return

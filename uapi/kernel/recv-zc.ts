@@ -29,8 +29,8 @@ export class RecvZcRequest extends SocketRequest {
   /** The fragment that was copied in part, and where its rest begins. */
   #cutNode = -1
   #cutOffset = 0
-  /** Bytes that may be delivered before an urgent byte that is not in line. */
-  #untilUrgent = FAR
+  /** Bytes that the run may still deliver: up to the limit, and to an urgent byte that is not in line. */
+  #allowed = FAR
   /** Data may have to be moved between areas. */
   #moving = false
 
@@ -52,9 +52,12 @@ export class RecvZcRequest extends SocketRequest {
       return
     }
     const rcv = tcb.rcv
+    let beforeUrgent = false
     if (rcv.head >= 0) {
       const before = rcv.queuedBytes
       const error = this.#drain(stack, tcb)
+      if (this.#limited) this.#left -= before - rcv.queuedBytes
+      beforeUrgent = this.#allowed === 0
       this.context.publish()
       if (error === AGAIN) return
       const done = this.#limited && this.#left === 0
@@ -71,7 +74,7 @@ export class RecvZcRequest extends SocketRequest {
       }
     }
     if (this.#limited && this.#left === 0) this.finish(0)
-    else if (rcv.head < 0 || this.#untilUrgent === 0) this.#atEnd(tcb)
+    else if (rcv.head < 0 || beforeUrgent) this.#atEnd(tcb)
   }
 
   /** The end of the stream breaks a chain, the limit does not (kernel record point 32). */
@@ -85,9 +88,9 @@ export class RecvZcRequest extends SocketRequest {
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
     this.#moving = this.#ifq.moves
-    this.#untilUrgent = Math.min(FAR, this.socket.untilUrgent())
+    this.#allowed = Math.min(FAR, this.#limited ? this.#left : FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
-      if ((this.#limited && this.#left === 0) || this.#untilUrgent === 0) return 0
+      if (this.#allowed === 0) return 0
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // A copy looks for its buffer first.
@@ -122,8 +125,7 @@ export class RecvZcRequest extends SocketRequest {
     }
     const offset = fragments.offset[node]!
     const length = fragments.length[node]!
-    let bytes = this.#limited && this.#left < length ? this.#left : length
-    if (bytes > this.#untilUrgent) bytes = this.#untilUrgent
+    const bytes = Math.min(length, this.#allowed)
     this.context.postData(this, bytes, offset, pool.areaId << 16)
     const niov = offset >>> pool.shift
     if (bytes === length) {
@@ -154,8 +156,7 @@ export class RecvZcRequest extends SocketRequest {
     if (target === null) return ENOMEM
     const niov = target.take()
     const length = fragments.length[node]!
-    let bytes = Math.min(length, COPY_BYTES, this.#untilUrgent)
-    if (this.#limited) bytes = Math.min(bytes, this.#left)
+    const bytes = Math.min(length, COPY_BYTES, this.#allowed)
     const offset = fragments.offset[node]!
     const at = niov * target.niovSize
     target.bytes.set(from.bytes.subarray(offset, offset + bytes), at)
@@ -181,8 +182,7 @@ export class RecvZcRequest extends SocketRequest {
 
   #count(tcb: Tcb, bytes: number): void {
     tcb.rcv.queuedBytes -= bytes
-    if (this.#limited) this.#left -= bytes
-    this.#untilUrgent -= bytes
+    this.#allowed -= bytes
     this.#ifq.stats.completions++
   }
 

@@ -28,6 +28,8 @@ export abstract class Request {
   finished = false
   /** Nothing is done for it any more; its completion is still to come. */
   cancelled = false
+  /** Its number with who looks for buffers that are kept (`HeldWatch`); -1 without. */
+  holder = -1
 
   constructor(context: RingContext, sqe: Sqe) {
     this.context = context
