@@ -93,6 +93,73 @@ describe('the runner of the record', () => {
     expect(runScenario(both).outcome).toBe('pass')
   })
 
+  it.each<[string, string, boolean]>([
+    ['second_area', '4-page area, second area of 2 pages; 6 sends of 1000', true],
+    ['add_area', 'areas of 4 and 2 pages', false],
+    ['two_areas', '4 pages and as many as are seen', false],
+  ])('plays further areas of a device queue: %s', (name, what, told) => {
+    const base = named('dev.cq_full')
+    const data = (area: number, niov: number): JsonObject => ({
+      cqe: {
+        ud: 1,
+        res: 1000,
+        flags: ['MORE'],
+        area,
+        off: niov * 4096,
+        niov,
+        in: 0,
+        pad: '0x0',
+        data_ok: true,
+      },
+    })
+    const places = [
+      [1, 0],
+      [1, 1],
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [0, 3],
+    ] as const
+    const steps = [
+      ...(told ? [{ do: 'ADD_AREA', ret: 0, token: '0x1000000000000' }] : []),
+      { do: 'submit RECV_ZC', ud: 1, len: 0, ret: 1 },
+      ...places.map(([area, niov]) => data(area, niov)),
+      { do: 'drain, quiet time 120 ms', cqes: 6 },
+    ]
+    const setup = { rq_entries: 64, area_pages: 4, nic_mode: 0 }
+    const scenario = {
+      ...base,
+      name: `dev.${name}`,
+      what,
+      setup,
+      steps,
+      result: { data_cqes: 6, bytes: 6000 },
+    }
+    expect(runScenario(scenario)).toMatchObject({ outcome: 'pass', differences: [] })
+    const other = { ...scenario, steps: [...steps.slice(0, -2), data(1, 2), steps.at(-1)!] }
+    expect(runScenario(other).outcome).toBe('fail')
+  })
+
+  it('goes on in an area that is added when there is nothing left', () => {
+    const base = named('dev.exhaust_then_refill_no_flush')
+    const steps = [
+      { do: 'submit RECV_ZC', ud: 1, len: 0, ret: 1 },
+      ...Array.from({ length: 8 }, (_, niov) => ({
+        cqe: { ud: 1, res: 1000, flags: ['MORE'], area: 0, niov, data_ok: true },
+      })),
+      { cqe: { ud: 1000, res: 0, flags: [] } },
+      { do: 'drain, quiet time 400 ms', cqes: 9 },
+      { do: 'ADD_AREA', ret: 0, token: '0x1000000000000' },
+      ...Array.from({ length: 12 }, (_, niov) => ({
+        cqe: { ud: 1, res: 1000, flags: ['MORE'], area: 1, niov, data_ok: true },
+      })),
+      { do: 'drain, quiet time 2500 ms', cqes: 12 },
+    ] as JsonObject[]
+    const what = '8-page area, mask 3 with stats, 20 sends of 1000 bytes; then an area of 16 pages is added'
+    const scenario = { ...base, name: 'dev.areas_exhaust', what, steps, result: { bytes: 20_000 } }
+    expect(runScenario(scenario)).toMatchObject({ outcome: 'pass', differences: [] })
+  })
+
   it('knows where the cut is TCP’s', () => {
     const undetermined = [...scenarios.values()].filter(isUndetermined).map(({ name }) => name)
     expect(

@@ -2,6 +2,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import { CTRL_OP, control, ctrl, type Handle } from './instance.ts'
 import { PAGE, type UserMemory } from './memory.ts'
 import type { Play } from './play.ts'
+import { isObject, type Json, type Scenario } from './record.ts'
 import { AREA_REG, AREA_REG_BYTES, IFQ_REG, IFQ_REG_BYTES, Struct } from './structs.ts'
 
 /** `struct io_uring_zcrx_ifq_reg` of an import. */
@@ -33,6 +34,35 @@ export function areaStruct(memory: UserMemory, pages: number): { area: Struct; b
   area.set('addr', memory.address(bytes))
   area.set('len', pages * PAGE)
   return { area, bytes }
+}
+
+/** How prose tells the pages of the next area. */
+const ADDED_PAGES = [
+  /area [1-9]\d* of (\d+) pages/,
+  /and (\d+) pages/,
+  /(?:second|another|further|new|added|one more) (?:area of |area, )?(\d+)[- ]pages?/,
+  /(\d+)-page (?:second|further|new|added) area/,
+  /area of (\d+) pages?,? (?:is |was )?added/,
+  /add(?:s|ed|ing)? (?:an area of )?(\d+) pages/i,
+  /ADD_AREA (?:of )?(\d+)/,
+  /(?:two|both) areas of (\d+)/,
+  /two (\d+)-page areas/,
+]
+
+/** Pages of an area that is added: as the words have it, or as many as are seen of it, or a few. */
+export function addedPages({ what, steps }: Scenario): number {
+  for (const words of ADDED_PAGES) {
+    const match = words.exec(what)
+    if (match !== null) return Number(match[1])
+  }
+  let seen = 0
+  for (const { cqe } of steps) {
+    if (isObject(cqe as Json | undefined)) {
+      const { area, niov } = cqe as Record<string, Json>
+      if (typeof area === 'number' && area > 0 && typeof niov === 'number') seen = Math.max(seen, niov + 1)
+    }
+  }
+  return seen || 4
 }
 
 /** ZCRX_CTRL_ADD_AREA of fresh memory. */

@@ -1,10 +1,14 @@
 import * as abi from '../../uapi/abi/index.ts'
+import { kindOf } from './acts.ts'
 import { foreignFile, foreignMemory } from './foreign.ts'
 import { Instance } from './instance.ts'
 import { registrationOf } from './opening.ts'
 import type { Play, Seen } from './play.ts'
+import type { Scenario } from './record.ts'
 import { errnoOf, Registration } from './registration.ts'
-import type { Translation } from './translations.ts'
+import { addArea, addedPages } from './sharing.ts'
+import { hex } from './structs.ts'
+import type { Hidden, Translation } from './translations.ts'
 
 /** How long one round of sending and returning waits for completions, milliseconds. */
 const ROUND_MS = 50
@@ -46,6 +50,27 @@ function packetsOf(what: string, otherwise: readonly [number, number]): readonly
   return words === null ? otherwise : [Number(words[1]), Number(words[2] ?? otherwise[1])]
 }
 
+/** The packets that only the words tell of, and ZCRX_CTRL_ADD_AREA where no step does: at once, with the request armed, or when nothing is left. */
+function addedArea({ name, what, steps }: Scenario): Hidden[] {
+  const hidden: Hidden[] = []
+  const kinds = steps.map(kindOf)
+  const [count, length] = packetsOf(what, [0, 1000])
+  if (!kinds.some((kind) => kind.startsWith('send')))
+    hidden.push({ at: ['after', 'submit', 1], run: sends(count, length) })
+  if (kinds.includes('ADD_AREA')) return hidden
+  const exhausted = /exhaust/.test(name) || /exhausted, then/.test(what)
+  const at: Hidden['at'] = /armed|while/.test(name)
+    ? ['after', 'submit', 1]
+    : exhausted
+      ? ['after', 'collect', 1]
+      : 'start'
+  const run: Run = (play) => {
+    const { ret, area } = addArea(play.handle(), play.memory, addedPages(play.scenario))
+    Object.assign(play.result, { ...errnoOf('add_area_ret', ret), token: hex(area.big('rq_area_token')) })
+  }
+  return [{ at, run }, ...hidden]
+}
+
 /** An instance whose area is a descriptor's memory, seen through a mapping of its own. */
 function openDmabuf(play: Play): void {
   const options = registrationOf(play.scenario)
@@ -79,6 +104,7 @@ function openWhileDown(play: Play): void {
 
 /** The groups `dev` and `dev_reg`. */
 export const DEVICE_TRANSLATIONS: readonly Translation[] = [
+  { name: /^dev\.\w*areas?(_\w+)?$/, hidden: (_match, scenario) => addedArea(scenario) },
   { name: /^dev_reg\.dmabuf$/, opening: openDmabuf },
   { name: /^dev_reg\.interface_down$/, opening: openWhileDown },
   {

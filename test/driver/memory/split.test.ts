@@ -154,6 +154,36 @@ describe('a memory NIC with header/data split', () => {
     expect([asked, nic.stats().rxFillEmpty, nic.chunksHeld(), nic.fillSpace()]).toEqual([3, 1, 0, 0])
   })
 
+  it('writes to the area that a chunk lies in, also behind one that was taken away', () => {
+    const { receive, fill, nic, burst, area } = receiver({ mtu: 9000, split: { pack: true } }, 2)
+    const further = [plainMemory(3), plainMemory(2)]
+    nic.addArea!(further[0]!, 1, 2)
+    nic.addArea!(further[1]!, 2, 5)
+    fill(4, 6, 1, 2, 5)
+    receive(tcpFrame(100))
+    expect([burst.area[1], burst.offset[1]]).toEqual([1, 2 * 4096])
+    expect(new Uint8Array(further[0]!.buffer)[2 * 4096 + 99]).toBe(99)
+    nic.sumFragments(burst)
+    expect(burst.sum[1]).toBeGreaterThan(0)
+    expect([nic.chunksHeld(0), nic.chunksHeld(1), nic.chunksHeld(2), nic.openChunk!()]).toEqual([1, 1, 2, 4])
+    const back = new Uint32Array(3)
+    expect([nic.removeArea!(1, back), back[0], nic.openChunk!(), nic.chunksHeld()]).toEqual([1, 2, -1, 3])
+    const entries = receive(tcpFrame(4000), tcpFrame(4000), tcpFrame(4000), tcpFrame(4000))
+    expect(entries.length).toBe(6)
+    expect([1, 3, 5].map((i) => [burst.area[i], burst.offset[i]])).toEqual([
+      [2, 4096],
+      [0, 4096],
+      [2, 0],
+    ])
+    expect(area[4096 + 250]).toBe(250)
+    expect(nic.stats().rxFillEmpty).toBe(1)
+  })
+
+  it('has further areas only where payload is placed apart', () => {
+    const link = new MemoryLink({ ends: { a: { placement: 'area' }, b: { placement: 'side' } } })
+    expect([link.a.addArea, link.b.addArea]).toEqual([undefined, undefined])
+  })
+
   it('sums the pieces of either memory', () => {
     const { receive, fill, nic, burst } = receiver()
     fill(0)
