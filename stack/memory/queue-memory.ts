@@ -137,9 +137,14 @@ export class QueueMemory {
 
   /** Niovs that could take data: free, with the NIC, or in the part of a burst that is still to come. */
   available(): number {
-    let free = this.pool.freeCount
-    for (let area = 1; area < this.areas.length; area++) free += this.areas[area]?.freeCount ?? 0
+    const free = this.areas.length === 1 ? this.pool.freeCount : this.#freeInAll()
     return free + this.#nic.chunksHeld() + this.arriving
+  }
+
+  #freeInAll(): number {
+    let free = 0
+    for (const pool of this.areas) free += pool?.freeCount ?? 0
+    return free
   }
 
   measure(): void {
