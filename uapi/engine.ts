@@ -128,7 +128,8 @@ export class Engine {
     this.#turning = false
     if (this.#closed) return
     // Frames that already wait call back at once; otherwise this is where the process sleeps.
-    if (this.#scheduled || this.ring.cqReady() > 0 || this.ring.sqReady() > 0) {
+    const { ring } = this
+    if (this.#scheduled || ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()) {
       this.#scheduled = true
       setImmediate(this.#turn)
     } else this.host.kernel.arm(this.#turn)

@@ -34,6 +34,8 @@ export interface RingBackend {
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number
   /** `io_uring_register(2)`. @param arg structure the opcode takes, read and written */
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number
+  /** Entering would do something: task work waits, or completions that overflowed. */
+  readonly hasWork: boolean
   /** Address of memory, for pointers in entries and structures. */
   addressOf(bytes: Uint8Array): number
   /** mmap(2) of the ring's descriptor: memory that the ring provides, or minus errno. @param length bytes */
@@ -178,6 +180,14 @@ export class Ring {
   cqReady(): number {
     const control = this.#memory.control
     return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
+  }
+
+  /**
+   * Whether entering the ring would do something without anything new happening: a request that let others go first, a link
+   * whose turn has come, completions that overflowed. What IORING_SQ_TASKRUN and IORING_SQ_CQ_OVERFLOW say. Ask before sleeping.
+   */
+  hasWork(): boolean {
+    return this.#backend.hasWork
   }
 
   /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
