@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import { Tcp } from '../../stack/tcp/tcp.ts'
-import { RST } from '../../stack/wire/tcp.ts'
+import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
 import { type Client, connect } from '../../uapi/client.ts'
 import type { Connection } from '../../uapi/connection.ts'
 import {
@@ -145,6 +145,37 @@ describe('a server', () => {
     expect(server.census()).toMatchObject({ queued: 0, lost: 0 })
     expect(server.stats()).toMatchObject({ connections: 3, zeroCopiedBytes: 900_000 })
     await close()
+  })
+
+  it('delivers all of a long queue that a late segment completes, and the end behind it', async () => {
+    const got = collector(1)
+    const wire = new MemoryLink({ seed: 1 })
+    let theirs = 0
+    const answer = wire.bToA.send.bind(wire.bToA)
+    wire.bToA.send = (memory, offset, length) => {
+      if ((memory[offset + 47]! & SYN) !== 0) theirs = new DataView(memory.buffer).getInt32(offset + 38)
+      answer(memory, offset, length)
+    }
+    const device = wire.b
+    const { handler } = got
+    const server = await createServer({ device, address: '192.0.2.2', ownAddress: true, port: 9000, handler })
+    got.use(server)
+    wire.a.inject(buildFrame({ seq: 1000, flags: SYN }))
+    await until(() => theirs !== 0)
+    const data = bytesOf(900 * 40)
+    const send = (i: number): void => {
+      const flags = i === 899 ? ACK | FIN : ACK
+      const payload = data.subarray(i * 40, i * 40 + 40)
+      wire.a.inject(buildFrame({ seq: 1001 + i * 40, ack: theirs + 1, flags, payload }))
+    }
+    // More pieces than a request delivers at a turn, and nothing comes behind the one that completes them.
+    for (let i = 1; i < 900; i++) send(i)
+    await until(() => server.census().queued > 800)
+    send(0)
+    await got.done
+    expect(Buffer.compare(got.bytes(1), data)).toBe(0)
+    expect(got.errnos).toEqual([0])
+    await server.close()
   })
 
   it('is iterated: connections, their chunks, and the end of the stream', async () => {
