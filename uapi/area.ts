@@ -3,11 +3,12 @@ import { nativeOrNull } from '../driver/native/index.ts'
 import { allocatePages } from '../driver/native/memory.ts'
 import type { NicMemory } from '../driver/nic.ts'
 
-const PAGE = 4096
+/** Bytes of a page. */
+export const PAGE = 4096
 /** Bytes of a huge page. */
 export const HUGE_PAGE = 2 << 20
-/** Offsets in an area fit 32 bits. */
-const MAX_AREA = 2 ** 32 - PAGE
+/** Most bytes of an area: offsets fit 32 bits (`NicMemory.areaLength`). */
+export const MAX_AREA = 2 ** 32 - PAGE
 /** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
 export const AREA_TAIL_BYTES = 1 << 20
 

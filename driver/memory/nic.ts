@@ -165,11 +165,7 @@ export class MemoryNic implements Nic {
       const chunk = this.#chunks.take()
       const offset = chunk * this.#chunkSize + this.#shape.headroom
       area.set(frame.subarray(from, from + part), offset)
-      const at = burst.count++
-      burst.offset[at] = offset
-      burst.length[at] = part
-      burst.flags[at] = from + part < length ? RX_MORE : 0
-      this.#stats.rxFragments++
+      this.#put(burst, offset, part, from + part < length ? RX_MORE : 0)
     }
     this.#stats.rxFrames++
     this.#stats.rxBytes += length
@@ -179,12 +175,8 @@ export class MemoryNic implements Nic {
     const offset = slot * this.#shape.slotBytes
     this.sideMemory!.set(this.#in.frame().subarray(0, length), offset)
     this.#in.drop()
-    const at = burst.count++
-    burst.offset[at] = offset
-    burst.length[at] = length
-    burst.flags[at] = RX_SIDE
+    this.#put(burst, offset, length, RX_SIDE)
     this.#stats.rxFrames++
-    this.#stats.rxFragments++
     this.#stats.rxBytes += length
   }
 

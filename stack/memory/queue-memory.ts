@@ -376,7 +376,7 @@ export class QueueMemory {
     for (let i = 0; i < pool.freeCount; i++) elsewhere[pool.free[i]!] = 1
     const held: number[] = []
     for (let niov = 0; niov < pool.total; niov++) {
-      if (elsewhere[niov] === 0 && pool.stackRefs[niov] === 0 && pool.userRefs[niov] === 0) held.push(niov)
+      if (elsewhere[niov] === 0 && pool.isFree(niov)) held.push(niov)
     }
     return held
   }

@@ -2,13 +2,8 @@ import type { NicMemory } from '../../driver/nic.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { ZcrxAreaReg } from '../abi/structs.ts'
+import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../area.ts'
 import type { Kernel } from './kernel.ts'
-
-export const PAGE = 4096
-/** Offsets in an area fit 32 bits (`NicMemory.areaLength`). */
-const MAX_AREA = 2 ** 32 - PAGE
-/** Reserved behind a mapped descriptor, for the frames a driver sends. */
-const TAIL_BYTES = 1 << 20
 
 /** The memory of an area that passed every check. */
 export interface AreaMemory {
@@ -64,7 +59,7 @@ function descriptorMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicM
   if (area.len === 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
   const file = kernel.files.get(area.dmabufFd)
   if (file === null) return -errno.EBADF
-  const buffer = file.map?.(area.len, TAIL_BYTES) ?? -errno.EINVAL
+  const buffer = file.map?.(area.len, AREA_TAIL_BYTES) ?? -errno.EINVAL
   if (typeof buffer === 'number') return buffer
   return { buffer, areaOffset: 0, areaLength: area.len, chunkSize: use.chunkSize }
 }

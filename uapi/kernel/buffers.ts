@@ -3,10 +3,10 @@ import { EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { getU64, putU64 } from '../abi/struct.ts'
+import { PAGE } from '../area.ts'
 import type { AddressSpace } from '../ring/address-space.ts'
 import type { RingContext } from './context.ts'
 
-const PAGE = 4096
 const SERVED_FLAGS = num.IOU_PBUF_RING_MMAP | num.IOU_PBUF_RING_INC
 const MAX_RING_ENTRIES = 65_536
 /** Most buffers of a legacy group. */

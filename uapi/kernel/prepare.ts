@@ -6,7 +6,8 @@ import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { timeoutOf } from './timeout.ts'
 
-const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
+/** Either kind of link to the next entry. */
+export const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
 /** IOSQE_* that are served. */
 export const SERVED_SQE_FLAGS: number =
   num.IOSQE_FIXED_FILE |

@@ -11,11 +11,17 @@ import { FixedFile } from './fixed-files.ts'
 /** Descriptors and their tags, where they lie. */
 interface Source {
   fd(at: number): number | null
-  /** The halves of the tag; null when there is no memory. */
-  tag(at: number): { userDataLow: number; userDataHigh: number } | null
+  /** Null when there is no memory. */
+  tag(at: number): Tag | null
 }
 
-const NO_TAG = { userDataLow: 0, userDataHigh: 0 }
+/** The halves of a tag. */
+interface Tag {
+  readonly userDataLow: number
+  readonly userDataHigh: number
+}
+
+const NO_TAG: Tag = { userDataLow: 0, userDataHigh: 0 }
 
 /** IORING_REGISTER_FILES: `nrArgs` descriptors. 0 or minus errno. */
 export function registerFiles(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
@@ -76,7 +82,9 @@ function create(context: RingContext, count: number, from: Source): number {
   if (count > IORING_MAX_FIXED_FILES) return -EMFILE
   const slots: (FixedFile | null)[] = []
   for (let at = 0; at < count; at++) {
-    const fixed = slotOf(context, from, at)
+    const tag = from.tag(at)
+    const fd = from.fd(at)
+    const fixed = tag === null || fd === null ? -EFAULT : slotOf(context, fd, tag)
     if (typeof fixed === 'number') {
       for (const made of slots) made?.drop()
       return fixed
@@ -99,7 +107,7 @@ function replace(context: RingContext, offset: number, count: number, from: Sour
       if (tagged(tag)) return done || -EINVAL
       continue
     }
-    const fixed = slotOf(context, from, done)
+    const fixed = slotOf(context, fd, tag)
     // The slot is emptied even where nothing can take its place.
     context.files.set(offset + done, typeof fixed === 'number' ? null : fixed)
     if (typeof fixed === 'number') return done || fixed
@@ -108,10 +116,7 @@ function replace(context: RingContext, offset: number, count: number, from: Sour
 }
 
 /** What a descriptor puts into a slot: nothing for -1; minus errno when it can't be. */
-function slotOf(context: RingContext, from: Source, at: number): FixedFile | null | number {
-  const tag = from.tag(at)
-  const fd = from.fd(at)
-  if (tag === null || fd === null) return -EFAULT
+function slotOf(context: RingContext, fd: number, tag: Tag): FixedFile | null | number {
   if (fd === -1) return tagged(tag) ? -EINVAL : null
   const file = context.kernel.files.get(fd)
   // A ring among a ring's files would keep both for ever.
@@ -120,7 +125,7 @@ function slotOf(context: RingContext, from: Source, at: number): FixedFile | nul
   return new FixedFile(context, file, file.dup !== undefined, tag)
 }
 
-function tagged(tag: { userDataLow: number; userDataHigh: number }): boolean {
+function tagged(tag: Tag): boolean {
   return tag.userDataLow !== 0 || tag.userDataHigh !== 0
 }
 

@@ -12,7 +12,8 @@ import {
   ZcrxAreaReg,
   ZcrxIfqReg,
 } from '../abi/structs.ts'
-import { mapArea, PAGE } from './area-memory.ts'
+import { PAGE } from '../area.ts'
+import { mapArea } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import { nicErrno } from './opcodes.ts'
@@ -101,7 +102,7 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   }
   let ifq: ZcrxIfq
   try {
-    ifq = new ZcrxIfq(kernel, { stack, area, region, queue, events: events?.events ?? null })
+    ifq = new ZcrxIfq(kernel, { stack, area, queue, events: events?.events ?? null })
   } catch (error) {
     return nicErrno(context, error)
   }

@@ -3,10 +3,8 @@ import { EINVAL, EOPNOTSUPP } from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { Entry } from './entry.ts'
-import { prepare } from './prepare.ts'
+import { LINKS, prepare } from './prepare.ts'
 import { timeoutOf } from './timeout.ts'
-
-const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
 
 /** Entries of the submission queue in the order and groups that their flags ask for (IOSQE_IO_LINK, IO_DRAIN). */
 export class Submission {

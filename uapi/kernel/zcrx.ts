@@ -29,8 +29,6 @@ export interface IfqParts {
   /** The queue whose NIC writes into the first area; null with ZCRX_REG_NODEV. */
   readonly stack: Stack | null
   readonly area: AreaMemory
-  /** The whole region, which the queue is a part of. */
-  readonly region: Uint8Array
   readonly queue: RefillLayout
   readonly events: ZcrxEvents | null
 }
@@ -56,8 +54,6 @@ export class ZcrxIfq {
   readonly events: ZcrxEvents | null
   /** Looks for buffers that stay out too long, when somebody asked. */
   held: HeldWatch | null = null
-  /** Of a ring-provided region, for mmap; null when the user brought the memory. */
-  readonly region: Uint8Array
   readonly dmabuf: boolean
   readonly niovSize: number
   /** The NIC can't write into the area: the queue keeps the stack's own memory, and everything is copied. */
@@ -79,7 +75,6 @@ export class ZcrxIfq {
     this.#kernel = kernel
     this.events = parts.events
     this.stack = stack
-    this.region = parts.region
     this.#queue = parts.queue
     this.dmabuf = area.dmabuf
     this.niovSize = area.memory.chunkSize

@@ -1,7 +1,6 @@
 import type { Addresser } from '../abi/sqe.ts'
-import { HUGE_PAGE, isHuge, markHuge } from '../area.ts'
+import { HUGE_PAGE, isHuge, markHuge, PAGE } from '../area.ts'
 
-const PAGE = 4096
 /** First address handed out: page 0 stays unmapped, so that NULL is never valid. */
 const BASE = 0x1_0000
 

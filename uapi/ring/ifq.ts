@@ -2,11 +2,10 @@ import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
+import { PAGE } from '../area.ts'
 import type { HeldReport, IfqStats } from './ifq-info.ts'
 import { RefillQueue } from './refill-queue.ts'
 import type { RingBackend } from './ring.ts'
-
-const PAGE = 4096
 
 /** Memory for an area: bytes of the caller's, or a descriptor of the kernel's side (`Kernel.adoptFd`) and how much of it. */
 export type AreaSource = Uint8Array | { readonly fd: number; readonly bytes: number }

@@ -246,7 +246,7 @@ export class Ring {
   /** `ZCRX_CTRL_EXPORT`: a descriptor that stands for the instance and keeps it alive until it is closed; or minus errno. */
   exportIfq(zcrxId: number): number {
     const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_EXPORT)
-    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     return result < 0 ? result : ctrl.zcrxFd
   }
 
@@ -268,7 +268,7 @@ export class Ring {
     const reg = areaReg(this.#backend, area)
     const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_ADD_AREA)
     ctrl.areaPtr = this.#backend.addressOf(reg.bytes)
-    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     if (result < 0) return result
     const id = reg.rqAreaToken / 2 ** abi.IORING_ZCRX_AREA_SHIFT
     ifq.areas[id] = area instanceof Uint8Array ? area : null
@@ -282,7 +282,7 @@ export class Ring {
   removeArea(ifq: Ifq, areaId: number): number {
     const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_REMOVE_AREA)
     ctrl.areaId = areaId
-    const result = this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     if (result === 0) ifq.areas[areaId] = null
     return result
   }
@@ -290,14 +290,14 @@ export class Ring {
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
     const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_FLUSH_RQ)
-    return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    return this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 
   /** `ZCRX_CTRL_ARM_EVENT`: ZCRX_EVENT_* `type`, which was told, is to be told again. 0 or minus errno. */
   armEvent(zcrxId: number, type: number): number {
     const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_ARM_EVENT)
     ctrl.eventType = type
-    return this.#backend.register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+    return this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 
   /**
@@ -305,12 +305,11 @@ export class Ring {
    * that were known, the rest being zeroed, or minus errno.
    */
   query(queryOp: number, data: Uint8Array): number {
-    this.#checkOpen()
     const header = new QueryHdr(new Uint8Array(QueryHdr.SIZE))
     header.queryOp = queryOp
     header.queryData = this.#backend.addressOf(data)
     header.size = data.length
-    const result = this.#backend.register(abi.IORING_REGISTER_QUERY, header.bytes, 0)
+    const result = this.#register(abi.IORING_REGISTER_QUERY, header.bytes, 0)
     if (result < 0) return result
     return header.result < 0 ? header.result : header.size
   }
@@ -320,8 +319,7 @@ export class Ring {
    * errno; what is cancelled has its completion as ever.
    */
   registerSyncCancel(reg: SyncCancelReg): number {
-    this.#checkOpen()
-    return this.#backend.register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
+    return this.#register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
   }
 
   /** `io_uring_get_probe_ring(3)`: which opcodes are served; ask it with `opcodeSupported`. */
@@ -445,7 +443,6 @@ export class Ring {
   }
 
   #control(zcrxId: number, op: number): ZcrxCtrl {
-    this.#checkOpen()
     const ctrl = this.#ctrl
     ctrl.zcrxId = zcrxId
     ctrl.op = op
