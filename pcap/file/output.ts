@@ -39,6 +39,11 @@ export class Output {
     return this.#handed + this.at
   }
 
+  /** Bytes that the sink has taken. */
+  get handed(): number {
+    return this.#handed
+  }
+
   /** Where the open block begins. */
   get start(): number {
     return this.#start

@@ -50,6 +50,20 @@ export class CaptureFiles {
     this.writer = this.#begin()
   }
 
+  /** Writes the head of the first file. Closes it when that fails. @throws PcapError */
+  first(): void {
+    try {
+      this.flush()
+    } catch (error) {
+      try {
+        this.writer.close()
+      } catch {
+        // It is closed all the same.
+      }
+      throw error
+    }
+  }
+
   /** Before a packet of `bytes` bytes with everything that belongs to it: whether it is for the next file. */
   isFull(bytes: number): boolean {
     const { length } = this.writer

@@ -54,8 +54,10 @@ export class CaptureWriter {
   /** The first entry of the burst that was not settled, and the one behind its last. */
   #next = 0
   #count = 0
-  /** Something was written since the last flush. */
-  #unflushed = true
+  /** Frames that are in the buffer only, and what the file had when they began to gather. */
+  #bufferedReceived = 0
+  #bufferedSent = 0
+  #flushed = 0
   #closed = false
 
   constructor(nic: Nic, options: CaptureNicOptions) {
@@ -78,7 +80,8 @@ export class CaptureWriter {
       description,
     })
     this.#start = this.#time()
-    this.#flush()
+    // A disk that is full already is told here rather than later.
+    this.#files.first()
     atExit(this)
   }
 
@@ -130,7 +133,7 @@ export class CaptureWriter {
   /** Writes and flushes everything. */
   endBurst(): void {
     this.settleAll()
-    if (this.#unflushed) this.#flush()
+    if (this.#bufferedReceived + this.#bufferedSent > 0) this.#flush()
   }
 
   /** A frame is sent. */
@@ -186,7 +189,8 @@ export class CaptureWriter {
         left -= length
       }
       writer.end(comment, this.#drops.take())
-      this.#unflushed = true
+      this.#follow()
+      this.#bufferedReceived++
       this.received++
     } catch (error) {
       this.missed++
@@ -210,7 +214,8 @@ export class CaptureWriter {
       this.#nextFile(captured)
       const { seconds, nanoseconds } = this.#clock
       this.#files.writer.packet(0, seconds, nanoseconds, bytes, at, captured, length, DIRECTION_OUTBOUND)
-      this.#unflushed = true
+      this.#follow()
+      this.#bufferedSent++
       this.sent++
     } catch (error) {
       this.missed++
@@ -220,7 +225,9 @@ export class CaptureWriter {
 
   /** Goes on to the next file when the current one has no room for a packet of `bytes` bytes. */
   #nextFile(bytes: number): void {
-    if (this.#files.isFull(bytes + BLOCK_BYTES)) this.#files.next(this.#statistics(false))
+    if (!this.#files.isFull(bytes + BLOCK_BYTES)) return
+    this.#files.next(this.#statistics(false))
+    this.#bufferedReceived = this.#bufferedSent = 0
   }
 
   /** `dropped: tcpChecksum; 192.0.2.2:41000 > 192.0.2.1:9000; niov 17+256`. */
@@ -271,8 +278,18 @@ export class CaptureWriter {
   }
 
   #flush(): void {
-    this.#unflushed = false
-    this.#guard(() => this.#files.flush())
+    this.#guard(() => {
+      this.#files.flush()
+      this.#follow()
+    })
+  }
+
+  /** What was in the buffer is in the file if that has grown. */
+  #follow(): void {
+    const { flushed } = this.#files.writer
+    if (flushed === this.#flushed) return
+    this.#flushed = flushed
+    this.#bufferedReceived = this.#bufferedSent = 0
   }
 
   #guard(action: () => void): void {
@@ -292,7 +309,11 @@ export class CaptureWriter {
       this.#files.writer.close()
     } catch {
       // The first error is the one that is told.
+      this.received -= this.#bufferedReceived
+      this.sent -= this.#bufferedSent
+      this.missed += this.#bufferedReceived + this.#bufferedSent
     }
+    this.#bufferedReceived = this.#bufferedSent = 0
     notAtExit(this)
     const onError = this.#onError
     // Not here: what it throws would come out of a method of the NIC.
