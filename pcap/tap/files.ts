@@ -136,7 +136,7 @@ export class CaptureFiles {
     } catch (error) {
       // Somebody has moved it away, which is their right.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        throw new PcapError('PCAP_IO', `${path} can't be removed: ${(error as Error).message}`, 0, '', {
+        throw new PcapError('PCAP_IO', `${path} can't be removed: ${(error as Error).message}`, -1, '', {
           cause: error,
         })
     }
@@ -194,7 +194,7 @@ function cantCreate(path: string, error: unknown): PcapError {
   return new PcapError(
     'PCAP_IO',
     `${path} can't be created: ${code ?? message}`,
-    0,
+    -1,
     REMEDIES[code ?? ''] ?? '',
     { cause: error },
   )
