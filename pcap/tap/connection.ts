@@ -25,13 +25,14 @@ export class ConnectionNames {
   #ports = 0
 
   /**
-   * `192.0.2.2:41000 > 192.0.2.1:9000`, IPv6 in brackets: who sent the frame in the first `length` bytes of `bytes`, and to
+   * `192.0.2.2:41000 > 192.0.2.1:9000`, IPv6 in brackets: who sent the frame that begins with `bytes[start, end)`, and to
    * whom. Empty for what is not TCP, or whose ports are not in these bytes.
    */
-  name(bytes: Uint8Array, length: number): string {
-    if (!this.#find(bytes, length)) return ''
+  name(bytes: Uint8Array, start: number, end: number): string {
+    if (!this.#find(bytes, start + 14, end)) return ''
     const ports = get32(bytes, this.#ports)
-    const slot = ((Math.imul(ports, 0x9e37_79b1) ^ get32(bytes, this.#addressesEnd - 4)) >>> 16) & (SLOTS - 1)
+    const mixed = Math.imul(ports ^ (ports >>> 15) ^ get32(bytes, this.#addressesEnd - 4), 0x9e37_79b1)
+    const slot = (mixed ^ (mixed >>> 16)) & (SLOTS - 1)
     const key = this.#keys[slot]!
     if (key !== null && this.#same(key, bytes)) return this.#names[slot]!
     const addresses = bytes.slice(this.#addresses, this.#addressesEnd)
@@ -40,8 +41,8 @@ export class ConnectionNames {
     kept.set(bytes.subarray(this.#ports, this.#ports + 4), addresses.length)
     this.#keys[slot] = kept
     const half = addresses.length / 2
-    const end = (at: number, port: number): string => `${format(kept, at, half)}:${get16(bytes, port)}`
-    const name = `${end(0, this.#ports)} > ${end(half, this.#ports + 2)}`
+    const side = (at: number, port: number): string => `${format(kept, at, half)}:${get16(bytes, port)}`
+    const name = `${side(0, this.#ports)} > ${side(half, this.#ports + 2)}`
     this.#names[slot] = name
     return name
   }
@@ -53,13 +54,13 @@ export class ConnectionNames {
     return get32(key, length) === get32(bytes, this.#ports)
   }
 
-  /** Finds addresses and ports; false when there are none. */
-  #find(bytes: Uint8Array, length: number): boolean {
-    let at = 14
-    while (at + 4 <= length && at <= 18 && isTag(get16(bytes, at - 2))) at += 4
-    if (at > length) return false
+  /** Finds addresses and ports behind an Ethernet header that ends at `at`; false when there are none. */
+  #find(bytes: Uint8Array, at: number, end: number): boolean {
+    const untagged = at
+    while (at + 4 <= end && at <= untagged + 4 && isTag(get16(bytes, at - 2))) at += 4
+    if (at > end) return false
     const type = get16(bytes, at - 2)
-    if (type === ETHERTYPE_IPV4 && at + 20 <= length) {
+    if (type === ETHERTYPE_IPV4 && at + 20 <= end) {
       const headerBytes = (bytes[at]! & 0xf) * 4
       if (bytes[at]! >>> 4 !== 4 || headerBytes < 20 || bytes[at + 9] !== IPPROTO_TCP) return false
       // Of a datagram in fragments the first one has the ports.
@@ -67,13 +68,13 @@ export class ConnectionNames {
       this.#addresses = at + 12
       this.#addressesEnd = at + 20
       this.#ports = at + headerBytes
-    } else if (type === ETHERTYPE_IPV6 && at + 40 <= length) {
+    } else if (type === ETHERTYPE_IPV6 && at + 40 <= end) {
       this.#addresses = at + 8
       this.#addressesEnd = at + 40
-      this.#ports = behindExtensions(bytes, at, length)
+      this.#ports = behindExtensions(bytes, at, end)
       if (this.#ports < 0) return false
     } else return false
-    return this.#ports + 4 <= length
+    return this.#ports + 4 <= end
   }
 }
 
@@ -82,12 +83,12 @@ function isTag(type: number): boolean {
 }
 
 /** Where the TCP header behind an IPv6 header at `at` begins, -1 when there is none. */
-function behindExtensions(bytes: Uint8Array, at: number, length: number): number {
+function behindExtensions(bytes: Uint8Array, at: number, end: number): number {
   let next = bytes[at + 6]!
   at += 40
   while (next !== IPPROTO_TCP) {
     const fragment = next === IPPROTO_FRAGMENT
-    if (!(fragment || EXTENSIONS.has(next)) || at + 8 > length) return -1
+    if (!(fragment || EXTENSIONS.has(next)) || at + 8 > end) return -1
     if (fragment && (get16(bytes, at + 2) & 0xfff8) !== 0) return -1
     next = bytes[at]!
     at += fragment ? 8 : (bytes[at + 1]! + 1) * 8

@@ -242,15 +242,20 @@ export class CaptureWriter {
 
   #name(first: number, last: number): string {
     const burst = this.#burst!
+    const length = burst.length[first]!
+    if (last === first + 1 || length >= HEADER_BYTES) {
+      const from = burst.offset[first]!
+      return this.#names.name(this.#bytesOf(first), from, from + Math.min(length, HEADER_BYTES))
+    }
     const header = this.#header
     let filled = 0
     for (let i = first; i < last && filled < HEADER_BYTES; i++) {
       const bytes = this.#bytesOf(i)
       const from = burst.offset[i]!
-      const length = Math.min(burst.length[i]!, HEADER_BYTES - filled)
-      for (let j = 0; j < length; j++) header[filled++] = bytes[from + j]!
+      const part = Math.min(burst.length[i]!, HEADER_BYTES - filled)
+      for (let j = 0; j < part; j++) header[filled++] = bytes[from + j]!
     }
-    return this.#names.name(header, filled)
+    return this.#names.name(header, 0, filled)
   }
 
   /** Where the pieces lie that are in areas: chunk and byte offset within it. */
