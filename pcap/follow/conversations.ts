@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto'
+import { formatEndpoint, IpAddress } from '../../stack/ip/address.ts'
+import { ACK, SYN } from '../../stack/wire/tcp.ts'
+import type { SegmentDecoder } from '../decode/segment.ts'
+
+/** Of `Conversation`: who sent a segment. */
+export type Side = 0 | 1
+
+/** Two endpoints and what is known of their sequence numbers. */
+export class Conversation<T> {
+  /** In order of first packets, from 0, as Wireshark numbers its streams. */
+  readonly number: number
+  /** Endpoint 0 sent the first segment. */
+  readonly addresses: readonly [IpAddress, IpAddress]
+  readonly ports: readonly [number, number]
+  /** Which of them is the client: it sent the SYN, did not send the SYN,ACK, or else was seen first. */
+  readonly client: Side
+  /** The segment that is 0 in each direction, as far as it is known. */
+  readonly base: [number, number] = [0, 0]
+  readonly based: [boolean, boolean] = [false, false]
+  /** What the user of the table keeps with it. */
+  readonly data: T
+  /** In its hash chain. */
+  next: Conversation<T> | null = null
+
+  constructor(number: number, segment: SegmentDecoder, make: (conversation: Conversation<T>) => T) {
+    this.number = number
+    this.addresses = [
+      new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3),
+      new IpAddress(segment.destination0, segment.destination1, segment.destination2, segment.destination3),
+    ]
+    this.ports = [segment.sourcePort, segment.destinationPort]
+    this.client = (segment.flags & (SYN | ACK)) === (SYN | ACK) ? 1 : 0
+    this.data = make(this)
+  }
+
+  /** `192.0.2.1:9000`, `[2001:db8::1]:9000` */
+  endpoint(side: Side): string {
+    return formatEndpoint(this.addresses[side].toString(), this.ports[side])
+  }
+}
+
+/**
+ * Conversations by their endpoints, in either direction. VLANs and interfaces don't count, as in Wireshark. A SYN that does not begin
+ * where the known one did begins another conversation of the same endpoints.
+ */
+export class ConversationTable<T> {
+  /** Who sent the segment that `find` was last asked about. */
+  side: Side = 0
+  /** Conversations so far. */
+  count = 0
+  readonly #make: (conversation: Conversation<T>) => T
+  /** Told when a conversation makes room for another one of the same endpoints. */
+  readonly #replaced: (conversation: Conversation<T>) => void
+  #heads: (Conversation<T> | null)[] = new Array(256).fill(null)
+  #live = 0
+  #last: Conversation<T> | null = null
+  readonly #key: number
+
+  constructor(
+    make: (conversation: Conversation<T>) => T,
+    replaced: (conversation: Conversation<T>) => void = () => {},
+  ) {
+    this.#make = make
+    this.#replaced = replaced
+    // A capture can't choose endpoints that collide.
+    this.#key = randomBytes(4).readInt32LE() | 1
+  }
+
+  /** The conversation of a segment, a new one if need be. */
+  find(segment: SegmentDecoder): Conversation<T> {
+    const last = this.#last
+    if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) return last
+    const slot = this.#hash(segment) & (this.#heads.length - 1)
+    let found: Conversation<T> | null = this.#heads[slot] ?? null
+    while (found !== null && !this.#matches(found, segment)) found = found.next
+    if (found !== null && this.#begins(found, segment)) {
+      this.#unlink(found, slot)
+      this.#replaced(found)
+      found = null
+    }
+    if (found === null) {
+      found = new Conversation(this.count++, segment, this.#make)
+      this.side = 0
+      this.#add(found, slot)
+    }
+    this.#base(found, segment)
+    this.#last = found
+    return found
+  }
+
+  /** Forgets one. */
+  remove(conversation: Conversation<T>): void {
+    for (let slot = 0; slot < this.#heads.length; slot++) {
+      for (let at: Conversation<T> | null = this.#heads[slot] ?? null; at !== null; at = at.next) {
+        if (at === conversation) {
+          this.#unlink(conversation, slot)
+          return
+        }
+      }
+    }
+  }
+
+  /** Those not replaced or removed, in no order. */
+  *[Symbol.iterator](): IterableIterator<Conversation<T>> {
+    for (const head of this.#heads) for (let at = head; at !== null; at = at.next) yield at
+  }
+
+  #matches(conversation: Conversation<T>, s: SegmentDecoder): boolean {
+    const [p0, p1] = conversation.ports
+    const [a0, a1] = conversation.addresses
+    if (p0 === s.sourcePort && p1 === s.destinationPort && isSource(a0, s) && isDestination(a1, s)) {
+      this.side = 0
+      return true
+    }
+    if (p1 === s.sourcePort && p0 === s.destinationPort && isSource(a1, s) && isDestination(a0, s)) {
+      this.side = 1
+      return true
+    }
+    return false
+  }
+
+  /** A SYN that is not the known one again. */
+  #begins(conversation: Conversation<T>, segment: SegmentDecoder): boolean {
+    if ((segment.flags & (SYN | ACK)) !== SYN) return false
+    return conversation.based[this.side] && conversation.base[this.side] !== segment.seq
+  }
+
+  #base(conversation: Conversation<T>, segment: SegmentDecoder): void {
+    const { side } = this
+    if (conversation.based[side]) return
+    conversation.based[side] = true
+    conversation.base[side] = (segment.flags & SYN) !== 0 ? segment.seq : (segment.seq - 1) | 0
+  }
+
+  #add(conversation: Conversation<T>, slot: number): void {
+    conversation.next = this.#heads[slot]!
+    this.#heads[slot] = conversation
+    if (++this.#live <= this.#heads.length) return
+    const old = this.#heads
+    this.#heads = new Array(old.length * 2).fill(null)
+    for (const head of old) {
+      for (let at = head; at !== null; ) {
+        const next: Conversation<T> | null = at.next
+        const to = this.#hashOf(at) & (this.#heads.length - 1)
+        at.next = this.#heads[to]!
+        this.#heads[to] = at
+        at = next
+      }
+    }
+  }
+
+  #unlink(conversation: Conversation<T>, slot: number): void {
+    this.#live--
+    if (this.#last === conversation) this.#last = null
+    let before: Conversation<T> | null = null
+    for (let at = this.#heads[slot]!; at !== conversation; at = at.next!) before = at
+    if (before === null) this.#heads[slot] = conversation.next
+    else before.next = conversation.next
+    conversation.next = null
+  }
+
+  /** The same for both directions. */
+  #hash(s: SegmentDecoder): number {
+    const from = this.#mix(s.source0, s.source1, s.source2, s.source3, s.sourcePort)
+    return from + this.#mix(s.destination0, s.destination1, s.destination2, s.destination3, s.destinationPort)
+  }
+
+  #hashOf({ addresses: [a, b], ports: [p, q] }: Conversation<T>): number {
+    return this.#mix(a.w0, a.w1, a.w2, a.w3, p) + this.#mix(b.w0, b.w1, b.w2, b.w3, q)
+  }
+
+  #mix(w0: number, w1: number, w2: number, w3: number, port: number): number {
+    const key = this.#key
+    let h = Math.imul(w0 ^ key, 0x9e37_79b1)
+    h = Math.imul((h ^ (h >>> 15)) + w1, key)
+    h = Math.imul((h ^ (h >>> 13)) + w2, 0x85eb_ca6b)
+    h = Math.imul((h ^ (h >>> 15)) + w3, key)
+    h = Math.imul((h ^ (h >>> 13)) + port, 0x9e37_79b1)
+    return h ^ (h >>> 16)
+  }
+}
+
+function isSource(address: IpAddress, s: SegmentDecoder): boolean {
+  return (
+    address.w3 === s.source3 &&
+    address.w2 === s.source2 &&
+    address.w1 === s.source1 &&
+    address.w0 === s.source0
+  )
+}
+
+function isDestination(address: IpAddress, s: SegmentDecoder): boolean {
+  return (
+    address.w3 === s.destination3 &&
+    address.w2 === s.destination2 &&
+    address.w1 === s.destination1 &&
+    address.w0 === s.destination0
+  )
+}

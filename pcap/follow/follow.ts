@@ -1,0 +1,236 @@
+import { FIN, RST, SYN } from '../../stack/wire/tcp.ts'
+import { PcapError } from '../errors.ts'
+import { CaptureReader } from '../file/reader.ts'
+import { type Conversation, ConversationTable, type Side } from './conversations.ts'
+import { StreamDigest } from './digest.ts'
+import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
+import { gapMarker, type StreamReport } from './report.ts'
+import { SegmentWalk, type WalkCounts } from './walk.ts'
+
+/** What out-of-order data of all conversations together may take, unless said otherwise. */
+export const DEFAULT_HELD_BYTES = 64 << 20
+
+export interface FollowOptions {
+  /** In the reports; default the path, or `-`. */
+  readonly file?: string
+  /** Only this conversation. */
+  readonly conversation?: number
+  /** Only what this side sent; default both. */
+  readonly direction?: 'client' | 'server' | 'both'
+  /** SHA-256 of each stream; default true. */
+  readonly digests?: boolean
+  /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
+  readonly heldBytes?: number
+  /** The streams' bytes in order; `bytes[at, at + length)` is valid during the call only. */
+  readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
+  /** A stream's report is complete. Without it they are returned at the end. */
+  readonly onReport?: (report: StreamReport) => void
+}
+
+/** Whose bytes they are. */
+export interface FollowedStream {
+  readonly stream: number
+  readonly direction: 'client' | 'server'
+  readonly client: string
+  readonly server: string
+}
+
+export interface FollowSummary extends WalkCounts {
+  conversations: number
+  /** Holes that had to be made because too much was held. */
+  forcedGaps: number
+  /** What ended the reading early: the file is truncated or corrupt. */
+  error: PcapError | null
+}
+
+export interface FollowResult {
+  /** In order of conversations, the client's before the server's. */
+  readonly streams: StreamReport[]
+  readonly summary: FollowSummary
+}
+
+/** One direction. */
+class Direction implements StreamTaker {
+  readonly ordered: OrderedStream
+  readonly name: 'client' | 'server'
+  bytes = 0
+  gaps = 0
+  missingBytes = 0
+  finAt = 0
+  finSeen = false
+  readonly digest: StreamDigest | null
+  readonly who: FollowedStream
+  readonly #onData: FollowOptions['onData']
+
+  constructor(who: FollowedStream, budget: HeldBytes, options: FollowOptions) {
+    this.ordered = new OrderedStream(this, budget)
+    this.name = who.direction
+    this.who = who
+    this.digest = options.digests === false ? null : new StreamDigest()
+    this.#onData = options.onData
+  }
+
+  data(bytes: Uint8Array, at: number, length: number): void {
+    this.bytes += length
+    this.digest?.update(bytes, at, length)
+    this.#onData?.(this.who, bytes, at, length)
+  }
+
+  missing(length: number): void {
+    this.gaps++
+    this.missingBytes += length
+    const marker = gapMarker(length)
+    this.data(marker, 0, marker.length)
+  }
+
+  cut(length: number): void {
+    this.gaps++
+    this.missingBytes += length
+  }
+}
+
+class Followed {
+  /** By side; null when nobody asked for it. */
+  readonly directions: readonly [Direction | null, Direction | null]
+  reset = false
+
+  constructor(directions: readonly [Direction | null, Direction | null]) {
+    this.directions = directions
+  }
+}
+
+/**
+ * Puts both directions of every TCP conversation in order, as `tshark -z follow,tcp,raw` does. A file that can't be read to
+ * its end gives what is in front of the fault, and the fault in the summary.
+ * @param input a path (`-` is standard input), or an open reader, which is closed @throws PcapError when it can't be opened
+ */
+export async function follow(
+  input: string | Uint8Array | CaptureReader,
+  options: FollowOptions = {},
+): Promise<FollowResult> {
+  const reader = await openReader(input)
+  const follower = new Follower(reader, options.file ?? (typeof input === 'string' ? input : '-'), options)
+  return follower.run()
+}
+
+/** A reader of a path or of bytes; an open one is taken as it is. @throws PcapError */
+export async function openReader(input: string | Uint8Array | CaptureReader): Promise<CaptureReader> {
+  if (input instanceof CaptureReader) return input
+  return typeof input === 'string' ? CaptureReader.open(input) : CaptureReader.from(input)
+}
+
+class Follower {
+  readonly #walk: SegmentWalk
+  readonly #file: string
+  readonly #options: FollowOptions
+  readonly #table: ConversationTable<Followed>
+  readonly #budget: HeldBytes
+  readonly #reports: StreamReport[] = []
+  #forced = 0
+
+  constructor(reader: CaptureReader, file: string, options: FollowOptions) {
+    this.#walk = new SegmentWalk(reader)
+    this.#file = file
+    this.#options = options
+    this.#budget = new HeldBytes(options.heldBytes ?? DEFAULT_HELD_BYTES)
+    this.#table = new ConversationTable(
+      (conversation) => this.#begin(conversation),
+      (conversation) => this.#report(conversation),
+    )
+  }
+
+  async run(): Promise<FollowResult> {
+    const walk = this.#walk
+    let error: PcapError | null = null
+    try {
+      do while (walk.next()) this.#segment()
+      while (await walk.fill())
+    } catch (fault) {
+      if (!(fault instanceof PcapError)) throw fault
+      error = fault
+    } finally {
+      walk.reader.close()
+    }
+    const rest = [...this.#table].sort((a, b) => a.number - b.number)
+    for (const conversation of rest) this.#report(conversation)
+    this.#reports.sort((a, b) => a.stream - b.stream)
+    return {
+      streams: this.#reports,
+      summary: { conversations: this.#table.count, ...walk.counts, forcedGaps: this.#forced, error },
+    }
+  }
+
+  #segment(): void {
+    const { segment } = this.#walk
+    const { data } = this.#table.find(segment)
+    const { side } = this.#table
+    const { seq, ack, flags } = segment
+    if ((flags & RST) !== 0) data.reset = true
+    const theirs = data.directions[side === 0 ? 1 : 0]
+    if (theirs?.ordered.begun === true) theirs.ordered.acknowledged(ack)
+    const ours = data.directions[side]
+    if (ours === null) return
+    const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
+    if (!ours.ordered.begun) ours.ordered.begin(first)
+    const { payloadBytes } = segment
+    if (payloadBytes > 0) {
+      ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
+    }
+    if ((flags & FIN) !== 0) {
+      ours.finSeen = true
+      ours.finAt = (first + payloadBytes) | 0
+    }
+  }
+
+  #begin(conversation: Conversation<Followed>): Followed {
+    const { conversation: only, direction = 'both' } = this.#options
+    const wanted = only === undefined || only === conversation.number
+    const make = (side: Side): Direction | null => {
+      const name = side === conversation.client ? 'client' : 'server'
+      if (!wanted || (direction !== 'both' && direction !== name)) return null
+      const server: Side = conversation.client === 0 ? 1 : 0
+      const who: FollowedStream = {
+        stream: conversation.number,
+        direction: name,
+        client: conversation.endpoint(conversation.client),
+        server: conversation.endpoint(server),
+      }
+      return new Direction(who, this.#budget, this.#options)
+    }
+    return new Followed([make(0), make(1)])
+  }
+
+  #report(conversation: Conversation<Followed>): void {
+    const { client, data } = conversation
+    for (const side of client === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+      const direction = data.directions[side]
+      if (direction === null) continue
+      const report = this.#describe(direction, data.reset)
+      if (this.#options.onReport === undefined) this.#reports.push(report)
+      else this.#options.onReport(report)
+    }
+  }
+
+  #describe(direction: Direction, reset: boolean): StreamReport {
+    const { ordered, who } = direction
+    this.#forced += ordered.forced
+    const behind = ordered.end()
+    const fin = direction.finSeen && ordered.next === direction.finAt
+    return {
+      file: this.#file,
+      stream: who.stream,
+      client: who.client,
+      server: who.server,
+      direction: direction.name,
+      bytes: direction.bytes,
+      sha256: direction.digest?.end() ?? null,
+      completions: 0,
+      zeroCopiedBytes: 0,
+      copiedBytes: 0,
+      gaps: direction.gaps + (behind > 0 ? 1 : 0),
+      missingBytes: direction.missingBytes,
+      end: fin ? 'fin' : reset ? 'rst' : 'none',
+      skipped: null,
+    }
+  }
+}

@@ -1,0 +1,155 @@
+import { seqDiff, seqGt, seqLt } from '../../stack/wire/seq.ts'
+import { Heap } from './heap.ts'
+
+/** Takes what an `OrderedStream` puts in order. `bytes` is the caller's and valid during the call only. */
+export interface StreamTaker {
+  data(bytes: Uint8Array, at: number, length: number): void
+  /** Bytes the receiver acknowledged and the capture does not have. */
+  missing(length: number): void
+  /** Bytes that were on the wire, but cut off when it was captured. */
+  cut(length: number): void
+}
+
+/** What all streams of a capture together may hold. */
+export class HeldBytes {
+  held = 0
+  readonly limit: number
+
+  /** @param limit bytes */
+  constructor(limit: number) {
+    this.limit = limit
+  }
+}
+
+/** A segment that came before what it follows. */
+class Piece {
+  readonly number: number
+  readonly seq: number
+  readonly bytes: Uint8Array
+  /** On the wire, at least `bytes.length`. */
+  readonly length: number
+
+  constructor(number: number, seq: number, bytes: Uint8Array, length: number) {
+    this.number = number
+    this.seq = seq
+    this.bytes = bytes
+    this.length = length
+  }
+}
+
+function begunEarlier(a: Piece, b: Piece): boolean {
+  return seqLt(a.seq, b.seq)
+}
+
+function arrivedEarlier(a: Piece, b: Piece): boolean {
+  return a.number < b.number
+}
+
+/** For a piece in memory that its heap knows of as well. */
+const PIECE_OVERHEAD = 128
+
+/**
+ * One direction of a conversation put in order, without an endpoint: what came first counts, as in Wireshark's "follow TCP
+ * stream", and what lies behind a hole waits until the hole is filled or the receiver acknowledges bytes behind it.
+ */
+export class OrderedStream {
+  /** The next sequence number; meaningful once `begun`. */
+  next = 0
+  begun = false
+  /** Times that pieces had to be let through because too much was held. */
+  forced = 0
+  readonly #taker: StreamTaker
+  readonly #budget: HeldBytes
+  /** What lies behind a hole, by where it begins. */
+  readonly #ahead = new Heap<Piece>(begunEarlier)
+  /** What may be taken now, by arrival. */
+  readonly #due = new Heap<Piece>(arrivedEarlier)
+  #kept = 0
+
+  constructor(taker: StreamTaker, budget: HeldBytes) {
+    this.#taker = taker
+    this.#budget = budget
+  }
+
+  /** Pieces that wait behind a hole. */
+  get waiting(): number {
+    return this.#ahead.size
+  }
+
+  /** The first segment, or any one before `begun`, says where the stream begins. */
+  begin(seq: number): void {
+    this.next = seq
+    this.begun = true
+  }
+
+  /**
+   * Payload of a segment: `length` bytes on the wire from `seq` on, of which the first `captured` lie at `bytes[at]`.
+   */
+  segment(seq: number, bytes: Uint8Array, at: number, captured: number, length: number): void {
+    const ahead = seqDiff(seq, this.next)
+    if (ahead > 0) {
+      if (captured > 0) this.#keep(seq, bytes.slice(at, at + captured), length)
+      return
+    }
+    const skip = -ahead
+    if (length <= skip) return
+    this.#take(bytes, at + Math.min(skip, captured), Math.max(0, captured - skip), length - skip)
+    if (this.#ahead.size > 0) this.#drain()
+  }
+
+  /** The receiver has everything in front of `ack`. */
+  acknowledged(ack: number): void {
+    while (this.#ahead.size > 0 && seqGt(ack, this.#ahead.peek().seq)) this.#leap()
+  }
+
+  /** Nothing more comes: pieces behind holes that nobody acknowledged are given up. Returns their bytes. */
+  end(): number {
+    let bytes = 0
+    while (this.#ahead.size > 0) {
+      const piece = this.#ahead.pop()
+      bytes += piece.length
+      this.#budget.held -= piece.bytes.length + PIECE_OVERHEAD
+    }
+    return bytes
+  }
+
+  #take(bytes: Uint8Array, at: number, captured: number, length: number): void {
+    this.next = (this.next + length) | 0
+    if (captured > 0) this.#taker.data(bytes, at, captured)
+    if (length > captured) this.#taker.cut(length - captured)
+  }
+
+  #keep(seq: number, bytes: Uint8Array, length: number): void {
+    const budget = this.#budget
+    this.#ahead.push(new Piece(this.#kept++, seq, bytes, length))
+    budget.held += bytes.length + PIECE_OVERHEAD
+    while (budget.held > budget.limit && this.#ahead.size > 0) {
+      this.forced++
+      this.#leap()
+    }
+  }
+
+  /** Goes on behind the hole. */
+  #leap(): void {
+    const { seq } = this.#ahead.peek()
+    this.#taker.missing(seqDiff(seq, this.next))
+    this.next = seq
+    this.#drain()
+  }
+
+  /** Takes every piece that follows now, those that arrived first before others. */
+  #drain(): void {
+    const ahead = this.#ahead
+    const due = this.#due
+    for (;;) {
+      while (ahead.size > 0 && seqDiff(ahead.peek().seq, this.next) <= 0) due.push(ahead.pop())
+      if (due.size === 0) return
+      const piece = due.pop()
+      this.#budget.held -= piece.bytes.length + PIECE_OVERHEAD
+      const skip = seqDiff(this.next, piece.seq)
+      if (piece.length <= skip) continue
+      const captured = Math.max(0, piece.bytes.length - skip)
+      this.#take(piece.bytes, Math.min(skip, piece.bytes.length), captured, piece.length - skip)
+    }
+  }
+}

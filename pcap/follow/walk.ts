@@ -1,0 +1,85 @@
+import { Defragmenter } from '../decode/defragment.ts'
+import { isKnownLink } from '../decode/link.ts'
+import { FRAGMENT, MALFORMED, NOT_IP, SEGMENT, SegmentDecoder } from '../decode/segment.ts'
+import { CapturedPacket } from '../file/packet.ts'
+import type { CaptureReader } from '../file/reader.ts'
+
+/** What a capture held; every packet is in exactly one of the counts but `packets`. */
+export interface WalkCounts {
+  packets: number
+  /** TCP segments, those put together from fragments included once each. */
+  segments: number
+  /** Fragments: each counts here, and the one that completes a datagram as a segment besides. */
+  fragments: number
+  /** Of link types that are not known. */
+  unknownLink: number
+  /** Not IP at all. */
+  notIp: number
+  /** IP of other protocols. */
+  notTcp: number
+  /** Lengths that contradict each other, or headers that were not captured. */
+  malformed: number
+}
+
+/**
+ * Goes through the TCP segments of a capture:
+ *
+ *     do while (walk.next()) use(walk.segment)
+ *     while (await walk.fill())
+ */
+export class SegmentWalk {
+  readonly reader: CaptureReader
+  /** The segment; overwritten by each `next`. */
+  readonly segment = new SegmentDecoder()
+  /** The frame that brought it, or its last fragment. */
+  readonly packet = new CapturedPacket()
+  readonly defragmenter = new Defragmenter()
+  /** The segment was put together: see `defragmenter.pieces`. */
+  assembled = false
+  readonly counts: WalkCounts = {
+    packets: 0,
+    segments: 0,
+    fragments: 0,
+    unknownLink: 0,
+    notIp: 0,
+    notTcp: 0,
+    malformed: 0,
+  }
+
+  constructor(reader: CaptureReader) {
+    this.reader = reader
+  }
+
+  /** Steps to the next segment; false when `fill` has to read on. @throws PcapError */
+  next(): boolean {
+    const { packet, segment, reader } = this
+    while (reader.next(packet)) {
+      this.counts.packets++
+      this.assembled = false
+      let found = segment.decode(packet)
+      if (found === SEGMENT) {
+        this.counts.segments++
+        return true
+      }
+      if (found === FRAGMENT) {
+        this.counts.fragments++
+        if (!this.defragmenter.add(segment, packet.seconds)) continue
+        found = this.defragmenter.decode(segment)
+        if (found !== SEGMENT) continue
+        this.assembled = true
+        this.counts.segments++
+        return true
+      }
+      if (found === MALFORMED) this.counts.malformed++
+      else if (found !== NOT_IP) this.counts.notTcp++
+      else if (isKnownLink(packet.linkType)) this.counts.notIp++
+      else this.counts.unknownLink++
+    }
+    return false
+  }
+
+  /** Reads on; false at the end. @throws PcapError */
+  fill(): Promise<boolean> {
+    return this.reader.fill()
+  }
+}
