@@ -40,7 +40,8 @@ class Sender {
   readonly clock: number
   /** Next sequence number, relative. */
   next = 0
-  identification = 1
+  /** IPv4: conversations of neighbouring ports between the same hosts keep apart for 251 packets. */
+  identification: number
   offersTimestamps = false
   /** Last timestamp value that came from the other side. */
   echo = 0
@@ -50,6 +51,7 @@ class Sender {
     this.endpoint = endpoint
     this.isn = isn
     this.clock = clock
+    this.identification = (endpoint.port * 251) & 0xffff
   }
 }
 
@@ -168,7 +170,7 @@ export class PacketBuilder extends Capture {
       destination: receiver.endpoint,
       protocol: IPPROTO_TCP,
       payload: segment,
-      fields: { identification: sender.identification++, ...this.#options.ip, ...spec },
+      fields: { identification: sender.identification++ & 0xffff, ...this.#options.ip, ...spec },
     }
     // A segment that no receiver would take is not something that has arrived.
     const taken = spec.checksum !== 'bad' && (flags & RST) === 0 && ((flags & SYN) === 0 || seq === 0)
@@ -253,6 +255,7 @@ export class PacketBuilder extends Capture {
       return { ...record, time: i === 0 ? first!.time : record.time }
     })
     this.#records.push(...step.records)
+    this.#last = step
     return this
   }
 

@@ -26,7 +26,7 @@ export interface PacketsOptions {
   pppoe?: number
   /** Checksum of TCP in every segment that says none. */
   checksum?: ChecksumMode
-  /** Fields of every IP header that says otherwise. IPv4 identifications count up from 1 per side. */
+  /** Fields of every IP header that says otherwise. Identifications count up, from a number that follows from the port. */
   ip?: IpFields
 }
 

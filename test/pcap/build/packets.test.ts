@@ -225,6 +225,14 @@ describe('fragments', () => {
     expect(last[3]).toBe(Buffer.from(pattern('client', 0, 1000)).toString('hex'))
   })
 
+  it('can be lost, repeated and mutated together', () => {
+    const capture = packets(FOUR).syn().client(16).fragment(24).lose().ack('server').repeat().truncate(40)
+    expect(capture.list.map(({ bytes }) => bytes.length)).toEqual([54, 58, 46, 54, 40])
+    const twice = packets(FOUR).syn().client(16).fragment(24).lose().repeat().truncate(40).ack('server')
+    expect(twice.list.map(({ bytes }) => bytes.length)).toEqual([54, 58, 46, 40, 40, 54])
+    expect(fields(twice, ['tcp.ack_raw']).at(-1)).toEqual(['1000017'])
+  })
+
   it('can be missing and come twice', () => {
     const capture = packets(FOUR)
       .client(1000)
