@@ -70,7 +70,10 @@ export class ConversationTable<T> {
   /** The conversation of a segment, a new one if need be. */
   find(segment: SegmentDecoder): Conversation<T> {
     const last = this.#last
-    if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) return last
+    if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) {
+      if (!last.based[this.side]) this.#base(last, segment)
+      return last
+    }
     const slot = this.#hash(segment) & (this.#heads.length - 1)
     let found: Conversation<T> | null = this.#heads[slot] ?? null
     while (found !== null && !this.#matches(found, segment)) found = found.next

@@ -1,39 +1,56 @@
 import { createHash, type Hash } from 'node:crypto'
 
-/** Smaller pieces are put together before they are hashed: a call costs as much as some hundred bytes. */
 const BATCH_BYTES = 65_536
 
-/** SHA-256 of a stream that comes in small pieces. */
-export class StreamDigest {
-  readonly #hash: Hash = createHash('sha256')
-  #batch: Uint8Array | null = null
+/**
+ * Puts small pieces of one stream together before they are hashed: a call costs as much as some hundred bytes. All streams share
+ * it, since packets of one come in runs; many idle ones cost nothing.
+ */
+export class DigestBatch {
+  readonly #bytes = new Uint8Array(BATCH_BYTES)
   #filled = 0
+  #owner: StreamDigest | null = null
 
-  update(bytes: Uint8Array, at: number, length: number): void {
+  add(owner: StreamDigest, bytes: Uint8Array, at: number, length: number): void {
+    if (this.#owner !== owner || this.#filled + length > BATCH_BYTES) this.flush()
     if (length >= BATCH_BYTES) {
-      this.#flush()
-      this.#hash.update(bytes.subarray(at, at + length))
+      owner.hash.update(bytes.subarray(at, at + length))
       return
     }
-    this.#batch ??= new Uint8Array(BATCH_BYTES)
-    if (this.#filled + length > BATCH_BYTES) this.#flush()
-    this.#batch.set(
-      at === 0 && length === bytes.length ? bytes : bytes.subarray(at, at + length),
-      this.#filled,
-    )
+    this.#owner = owner
+    this.#bytes.set(bytes.subarray(at, at + length), this.#filled)
     this.#filled += length
+  }
+
+  /** Hashes what waits. */
+  flush(): void {
+    if (this.#filled > 0) this.#owner!.hash.update(this.#bytes.subarray(0, this.#filled))
+    this.#filled = 0
+    this.#owner = null
+  }
+}
+
+/** SHA-256 of a stream that comes in pieces. */
+export class StreamDigest {
+  readonly #batch: DigestBatch
+  #hash: Hash | null = null
+
+  constructor(batch: DigestBatch) {
+    this.#batch = batch
+  }
+
+  get hash(): Hash {
+    this.#hash ??= createHash('sha256')
+    return this.#hash
+  }
+
+  update(bytes: Uint8Array, at: number, length: number): void {
+    this.#batch.add(this, bytes, at, length)
   }
 
   /** In hexadecimal. Nothing may follow. */
   end(): string {
-    this.#flush()
-    this.#batch = null
-    return this.#hash.digest('hex')
-  }
-
-  #flush(): void {
-    if (this.#filled === 0) return
-    this.#hash.update(this.#batch!.subarray(0, this.#filled))
-    this.#filled = 0
+    this.#batch.flush()
+    return this.hash.digest('hex')
   }
 }

@@ -2,7 +2,7 @@ import { FIN, RST, SYN } from '../../stack/wire/tcp.ts'
 import { PcapError } from '../errors.ts'
 import { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
-import { StreamDigest } from './digest.ts'
+import { DigestBatch, StreamDigest } from './digest.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
 import { gapMarker, type StreamReport } from './report.ts'
 import { SegmentWalk, type WalkCounts } from './walk.ts'
@@ -62,11 +62,11 @@ class Direction implements StreamTaker {
   readonly who: FollowedStream
   readonly #onData: FollowOptions['onData']
 
-  constructor(who: FollowedStream, budget: HeldBytes, options: FollowOptions) {
+  constructor(who: FollowedStream, budget: HeldBytes, batch: DigestBatch, options: FollowOptions) {
     this.ordered = new OrderedStream(this, budget)
     this.name = who.direction
     this.who = who
-    this.digest = options.digests === false ? null : new StreamDigest()
+    this.digest = options.digests === false ? null : new StreamDigest(batch)
     this.#onData = options.onData
   }
 
@@ -125,6 +125,7 @@ class Follower {
   readonly #options: FollowOptions
   readonly #table: ConversationTable<Followed>
   readonly #budget: HeldBytes
+  readonly #batch = new DigestBatch()
   readonly #reports: StreamReport[] = []
   #forced = 0
 
@@ -195,7 +196,7 @@ class Follower {
         client: conversation.endpoint(conversation.client),
         server: conversation.endpoint(server),
       }
-      return new Direction(who, this.#budget, this.#options)
+      return new Direction(who, this.#budget, this.#batch, this.#options)
     }
     return new Followed([make(0), make(1)])
   }

@@ -26,14 +26,11 @@ class Piece {
   readonly number: number
   readonly seq: number
   readonly bytes: Uint8Array
-  /** On the wire, at least `bytes.length`. */
-  readonly length: number
 
-  constructor(number: number, seq: number, bytes: Uint8Array, length: number) {
+  constructor(number: number, seq: number, bytes: Uint8Array) {
     this.number = number
     this.seq = seq
     this.bytes = bytes
-    this.length = length
   }
 }
 
@@ -88,12 +85,13 @@ export class OrderedStream {
   segment(seq: number, bytes: Uint8Array, at: number, captured: number, length: number): void {
     const ahead = seqDiff(seq, this.next)
     if (ahead > 0) {
-      if (captured > 0) this.#keep(seq, bytes.slice(at, at + captured), length)
+      if (captured > 0) this.#keep(seq, bytes.slice(at, at + captured))
       return
     }
     const skip = -ahead
-    if (length <= skip) return
-    this.#take(bytes, at + Math.min(skip, captured), Math.max(0, captured - skip), length - skip)
+    // What is new of it was not captured: another copy of it may be.
+    if (captured <= skip) return
+    this.#take(bytes, at + skip, captured - skip, length - skip)
     if (this.#ahead.size > 0) this.#drain()
   }
 
@@ -107,7 +105,7 @@ export class OrderedStream {
     let bytes = 0
     while (this.#ahead.size > 0) {
       const piece = this.#ahead.pop()
-      bytes += piece.length
+      bytes += piece.bytes.length
       this.#budget.held -= piece.bytes.length + PIECE_OVERHEAD
     }
     return bytes
@@ -119,9 +117,9 @@ export class OrderedStream {
     if (length > captured) this.#taker.cut(length - captured)
   }
 
-  #keep(seq: number, bytes: Uint8Array, length: number): void {
+  #keep(seq: number, bytes: Uint8Array): void {
     const budget = this.#budget
-    this.#ahead.push(new Piece(this.#kept++, seq, bytes, length))
+    this.#ahead.push(new Piece(this.#kept++, seq, bytes))
     budget.held += bytes.length + PIECE_OVERHEAD
     while (budget.held > budget.limit && this.#ahead.size > 0) {
       this.forced++
@@ -147,9 +145,8 @@ export class OrderedStream {
       const piece = due.pop()
       this.#budget.held -= piece.bytes.length + PIECE_OVERHEAD
       const skip = seqDiff(this.next, piece.seq)
-      if (piece.length <= skip) continue
-      const captured = Math.max(0, piece.bytes.length - skip)
-      this.#take(piece.bytes, Math.min(skip, piece.bytes.length), captured, piece.length - skip)
+      const rest = piece.bytes.length - skip
+      if (rest > 0) this.#take(piece.bytes, skip, rest, rest)
     }
   }
 }

@@ -5,6 +5,11 @@ export interface TcpConfig {
   /** Largest receive window of one connection, bytes. */
   maxWindow: number
   /**
+   * Windows begin small and grow with what arrives (Fisk and Feng 2001), as with Linux's tcp_moderate_rcvbuf; false: they are
+   * at their largest from the start.
+   */
+  moderateWindow: boolean
+  /**
    * What happens when the area runs short. `window`: windows promise no more than there are niovs for, so that peers wait, and
    * small payloads are packed together by copying. `drop`, as Linux: windows don't look at the area; the NIC drops frames
    * it has no niov for (`nicFillEmpty`), and retransmissions bring them later.
@@ -44,6 +49,8 @@ export interface TcpConfig {
   keepCount: number
   /** Congestion control of sockets that don't choose: RFC 9438 or RFC 5681. */
   congestion: 'cubic' | 'reno'
+  /** Initial congestion window, bytes; 0 = RFC 6928's. */
+  initialWindow: number
   /** RACK-TLP (RFC 8985); without it loss is told from SACK as in RFC 6675. */
   rack: boolean
   /** Spreads what a window allows over the round trip. */
@@ -61,6 +68,7 @@ export interface TcpConfig {
 
 export const defaultTcpConfig: TcpConfig = {
   maxWindow: 65_535 << 8,
+  moderateWindow: true,
   backpressure: 'window',
   sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
@@ -80,6 +88,7 @@ export const defaultTcpConfig: TcpConfig = {
   keepIntervalUs: 75_000_000,
   keepCount: 9,
   congestion: 'cubic',
+  initialWindow: 0,
   rack: true,
   pacing: false,
   blackHoleDetection: true,

@@ -67,6 +67,7 @@ export class TcpOutput {
 
   /** RFC 6928. */
   initialWindow(mss: number): number {
+    if (this.#config.initialWindow > 0) return this.#config.initialWindow
     return Math.min(10 * mss, Math.max(2 * mss, 14_600))
   }
 

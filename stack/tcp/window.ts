@@ -41,7 +41,9 @@ export class WindowKeeper {
   /** A connection begins; it has no share of the memory before `enter`. */
   open(tcb: Tcb): void {
     const payload = this.#memory.chunkPayload
-    tcb.rcv.windowLimit = Math.min(this.#config.maxWindow, Math.max(INITIAL_WINDOW, 4 * this.#segment))
+    const { maxWindow, moderateWindow } = this.#config
+    const begin = moderateWindow ? Math.max(INITIAL_WINDOW, 4 * this.#segment) : maxWindow
+    tcb.rcv.windowLimit = Math.min(maxWindow, begin)
     // Half of what full segments put into a niov: a promise made before we know what the peer sends must hold for smaller
     // ones too. What it really sends corrects it soon.
     const perNiov = this.#segment / Math.ceil((this.#segment + 66) / payload)

@@ -1,0 +1,251 @@
+import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
+import { addSums, fold, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
+import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
+import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.ts'
+import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
+import { FIN, SYN, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
+import { LOCAL4, LOCAL6, PEER_MAC, remoteAddress } from './endpoint.ts'
+
+const OPTION_END = 0
+const OPTION_NOP = 1
+const OPTION_WINDOW_SCALE = 3
+const OPTION_SACK_PERMITTED = 4
+const OPTION_SACK = 5
+const OPTION_TIMESTAMPS = 8
+
+/** Hardware address of ours. */
+const OUR_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2)
+const ZERO_LENGTH = 0
+/** Longest headers: Ethernet, IP with its options or extension headers, TCP with its options. */
+export const MAX_HEADER_BYTES = 2048
+/** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
+export const MAX_CUT_BYTES = 32_768
+
+/** How a segment's numbers are told to our endpoint. */
+export interface Numbers {
+  ack(captured: number): number
+  /** False when a SACK edge is of what was never sent. */
+  knows(captured: number): boolean
+  tsEcr(captured: number): number
+}
+
+/** Options that a SYN must not offer, since the captured peer did not take them up. */
+export interface Refused {
+  timestamps: boolean
+  sack: boolean
+  windowScale: boolean
+}
+
+/** What is to be changed in a segment. */
+export interface Changes {
+  readonly session: number
+  readonly numbers: Numbers
+  /** Of a SYN; else null. */
+  readonly refused: Refused | null
+  /** Checksums are made right, whatever they were. */
+  readonly recompute: boolean
+  /** The FIN is left out: what lies in front of it is not there. Only with `recompute`. */
+  readonly withoutFin: boolean
+}
+
+/**
+ * Builds frames for our endpoint from captured segments: other addresses, and acknowledgement numbers, SACK edges and
+ * timestamp echoes as our endpoint chose its own. A checksum that was wrong stays wrong, one that was unfinished (the sum of the
+ * pseudo-header only, RFC 9293 3.1, as captured in front of a device that would finish it) stays unfinished.
+ */
+export class FrameBuilder {
+  /** The frame's headers; the payload is not among them. */
+  readonly header: Uint8Array = new Uint8Array(MAX_HEADER_BYTES)
+  headerBytes = 0
+  /** Where the TCP header lies. */
+  tcpAt = 0
+
+  /**
+   * The segment's headers with the changes made. False when they are too long to be played.
+   * @param payloadBytes of the payload that will follow, which is the captured one unless `recompute`
+   */
+  translate(
+    segment: SegmentDecoder,
+    changes: Changes,
+    payload: Uint8Array,
+    at: number,
+    length: number,
+  ): boolean {
+    const { header } = this
+    const { bytes, ipAt, tcpAt, headerBytes } = segment
+    const ipBytes = tcpAt - ipAt
+    if (ETHERNET_HEADER_BYTES + ipBytes + headerBytes > MAX_HEADER_BYTES) return false
+    this.#ethernet(segment.version)
+    const ip = ETHERNET_HEADER_BYTES
+    const tcp = ip + ipBytes
+    for (let i = 0; i < ipBytes; i++) header[ip + i] = bytes[ipAt + i]!
+    for (let i = 0; i < headerBytes; i++) header[tcp + i] = bytes[tcpAt + i]!
+    this.tcpAt = tcp
+    this.headerBytes = tcp + headerBytes
+    const pseudoBefore = pseudoSum(segment, headerBytes + segment.payloadBytes)
+    const field = get16(bytes, tcpAt + tcpField.checksum)
+    // Offloading senders leave the length out of it, too.
+    const unfinished = field === pseudoBefore || field === pseudoSum(segment, ZERO_LENGTH)
+    put16(header, tcp + tcpField.checksum, 0)
+    const before = addSums(pseudoBefore, sumBytes(header, tcp, headerBytes))
+    if (changes.withoutFin) header[tcp + tcpField.flags]! &= ~FIN
+    this.#numbers(tcp, headerBytes, segment.flags, changes)
+    const { recompute, session } = changes
+    this.#addresses(segment, ip, ipBytes, session, headerBytes + length, recompute)
+    const pseudo = ourPseudoSum(segment.version, session, headerBytes + length)
+    if (unfinished && !recompute) {
+      put16(header, tcp + tcpField.checksum, pseudo)
+      return true
+    }
+    const after = addSums(pseudo, sumBytes(header, tcp, headerBytes))
+    const sum = recompute
+      ? addSums(after, sumBytes(payload, at, length))
+      : // RFC 1624: what the headers have become instead of what they were.
+        fold((~field & 0xffff) + after + (~before & 0xffff))
+    put16(header, tcp + tcpField.checksum, ~sum & 0xffff)
+    return true
+  }
+
+  /**
+   * Headers of a segment that is not in the capture as it is: one cut into several, or one in place of what is missing. IP and TCP
+   * headers are made anew, with a checksum that is right.
+   * @param options TCP options, a multiple of four bytes
+   */
+  make(
+    version: 4 | 6,
+    session: number,
+    ports: { source: number; destination: number },
+    seq: number,
+    ack: number,
+    flags: number,
+    window: number,
+    options: Uint8Array,
+    payload: Uint8Array,
+    at: number,
+    length: number,
+  ): void {
+    const { header } = this
+    this.#ethernet(version)
+    const ip = ETHERNET_HEADER_BYTES
+    const tcp = ip + (version === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)
+    const headerBytes = TCP_MIN_HEADER_BYTES + options.length
+    const remote = remoteAddress(version, session)
+    if (version === 4) {
+      putIpv4(header, ip, IPV4_MIN_HEADER_BYTES + headerBytes + length, 0, IPPROTO_TCP, remote.w3, LOCAL4.w3)
+    } else putIpv6(header, ip, headerBytes + length, IPPROTO_TCP, remote, LOCAL6, 0)
+    put16(header, tcp, ports.source)
+    put16(header, tcp + 2, ports.destination)
+    put32(header, tcp + 4, seq)
+    put32(header, tcp + 8, ack)
+    header[tcp + 12] = (headerBytes >>> 2) << 4
+    header[tcp + 13] = flags
+    put16(header, tcp + 14, window)
+    put32(header, tcp + 16, 0)
+    header.set(options, tcp + TCP_MIN_HEADER_BYTES)
+    const pseudo = ourPseudoSum(version, session, headerBytes + length)
+    const sum = addSums(addSums(pseudo, sumBytes(header, tcp, headerBytes)), sumBytes(payload, at, length))
+    put16(header, tcp + tcpField.checksum, ~sum & 0xffff)
+    this.tcpAt = tcp
+    this.headerBytes = tcp + headerBytes
+  }
+
+  #ethernet(version: 4 | 6): void {
+    const { header } = this
+    for (let i = 0; i < 6; i++) {
+      header[i] = OUR_MAC[i]!
+      header[i + 6] = PEER_MAC[i]!
+    }
+    put16(header, 12, version === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6)
+  }
+
+  /** Other addresses in the IP header; its checksum, if right, stays right. */
+  #addresses(
+    { version }: SegmentDecoder,
+    ip: number,
+    ipBytes: number,
+    session: number,
+    transportBytes: number,
+    recompute: boolean,
+  ): void {
+    const { header } = this
+    const remote = remoteAddress(version, session)
+    if (version === 6) {
+      put16(header, ip + 4, ipBytes - IPV6_HEADER_BYTES + transportBytes)
+      remote.put(header, ip + 8)
+      LOCAL6.put(header, ip + 24)
+      return
+    }
+    const field = get16(header, ip + 10)
+    put16(header, ip + 10, 0)
+    const before = sumBytes(header, ip, ipBytes)
+    put16(header, ip + 2, ipBytes + transportBytes)
+    put32(header, ip + 12, remote.w3)
+    put32(header, ip + 16, LOCAL4.w3)
+    const after = sumBytes(header, ip, ipBytes)
+    // Zero was left for a device to fill in.
+    const sum = recompute || field === 0 ? after : fold((~field & 0xffff) + after + (~before & 0xffff))
+    put16(header, ip + 10, ~sum & 0xffff)
+  }
+
+  #numbers(tcp: number, headerBytes: number, flags: number, { numbers, refused }: Changes): void {
+    const { header } = this
+    put32(header, tcp + tcpField.acknowledgment, numbers.ack(get32(header, tcp + tcpField.acknowledgment)))
+    const end = tcp + headerBytes
+    for (let at = tcp + TCP_MIN_HEADER_BYTES; at < end; ) {
+      const kind = header[at]!
+      if (kind === OPTION_END) return
+      if (kind === OPTION_NOP) {
+        at++
+        continue
+      }
+      const size = at + 1 < end ? header[at + 1]! : 0
+      if (size < 2 || at + size > end) return
+      if (kind === OPTION_TIMESTAMPS && size === 10) {
+        if (refused?.timestamps === true) header.fill(OPTION_NOP, at, at + size)
+        // RFC 7323 3.2: a SYN echoes nothing.
+        else if ((flags & SYN) === 0 || get32(header, at + 6) !== 0) {
+          put32(header, at + 6, numbers.tsEcr(get32(header, at + 6)))
+        }
+      } else if (kind === OPTION_SACK && (size - 2) % 8 === 0) this.#sack(at, size, numbers)
+      else if (refused !== null) {
+        const unwanted =
+          (kind === OPTION_SACK_PERMITTED && refused.sack) ||
+          (kind === OPTION_WINDOW_SCALE && refused.windowScale)
+        if (unwanted) header.fill(OPTION_NOP, at, at + size)
+      }
+      at += size
+    }
+  }
+
+  #sack(at: number, size: number, numbers: Numbers): void {
+    const { header } = this
+    for (let edge = at + 2; edge < at + size; edge += 4) {
+      if (!numbers.knows(get32(header, edge))) {
+        // Blocks of what our endpoint has not sent would be nonsense to it.
+        header.fill(OPTION_NOP, at, at + size)
+        return
+      }
+    }
+    for (let edge = at + 2; edge < at + size; edge += 4) {
+      put32(header, edge, numbers.ack(get32(header, edge)))
+    }
+  }
+}
+
+function pseudoSum(s: SegmentDecoder, length: number): number {
+  if (s.version === 4) return pseudoHeaderSum(s.source3, s.destination3, IPPROTO_TCP, length)
+  return pseudoHeaderSum6(
+    { w0: s.source0, w1: s.source1, w2: s.source2, w3: s.source3 },
+    { w0: s.destination0, w1: s.destination1, w2: s.destination2, w3: s.destination3 },
+    IPPROTO_TCP,
+    length,
+  )
+}
+
+function ourPseudoSum(version: 4 | 6, session: number, length: number): number {
+  const remote = remoteAddress(version, session)
+  return version === 4
+    ? pseudoHeaderSum(remote.w3, LOCAL4.w3, IPPROTO_TCP, length)
+    : pseudoHeaderSum6(remote, LOCAL6, IPPROTO_TCP, length)
+}

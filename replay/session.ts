@@ -1,0 +1,192 @@
+import type { Side } from '../pcap/follow/conversations.ts'
+import type { StreamDigest } from '../pcap/follow/digest.ts'
+import { gapMarker } from '../pcap/follow/report.ts'
+import type { Tcb } from '../stack/tcp/tcb.ts'
+import { seqDiff } from '../stack/wire/seq.ts'
+import type { Numbers, Refused } from './frame.ts'
+
+/** Timestamps of the captured endpoint that are remembered with what ours said at the time. */
+const TIMESTAMP_PAIRS = 32
+/** Acknowledgements further ahead than this are nonsense, and are played as nonsense. */
+const BELIEVABLE = 2 ** 30
+
+/** Bytes of the stream that stand for others: what the capture lacks was played as zeros. */
+interface Filler {
+  /** Bytes from the start of the stream. */
+  readonly at: number
+  readonly length: number
+  /** What takes their place in the digest and in what is handed out; null = nothing. */
+  readonly marker: Uint8Array | null
+}
+
+/** Takes a stream as it comes out of our endpoint. */
+export interface SessionSink {
+  data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void
+}
+
+/** What is to be said of a SYN that waits for its answer. */
+export interface HeldSyn {
+  /** The IP packet. */
+  readonly packet: Uint8Array
+  /** Microseconds of the capture. */
+  readonly at: number
+}
+
+/** One role in one conversation: `played` is the side whose segments go to our endpoint, which is in the place of the other. */
+export class ReplaySession implements Numbers {
+  readonly id: number
+  readonly played: Side
+  readonly version: 4 | 6
+  readonly ports: { source: number; destination: number }
+  /** Our socket; -1 before there is one. */
+  fd = -1
+  tcb: Tcb | null = null
+  /** The connection is established. */
+  open = false
+  /** Our stream was ended; nothing is sent any more. */
+  shut = false
+  /** Errno the stream from the played side ended with, 0 = its FIN; -1 = it has not. */
+  endedWith = -1
+  /** Why it is not played, or not to its end. */
+  skipped: string | null = null
+  released = false
+  /** What waits for the connection. */
+  heldSyns: HeldSyn[] = []
+  synPayload: { seq: number; bytes: Uint8Array } | null = null
+  refused: Refused | null = null
+
+  /** What our endpoint is to send once the connection is established. */
+  early: Uint8Array[] = []
+  earlyBytes = 0
+  /** More was to be sent than the played side's acknowledgements allow: nothing is sent any more. */
+  choked = false
+
+  // What our endpoint has said, as seen on its way out.
+  ourIss = 0
+  ourIssKnown = false
+  /** Behind the last sequence number it has used. */
+  ourMax = 0
+  timestamps = false
+  ourTsVal = 0
+
+  // What the captured one in its place had said.
+  theirIss = 0
+  theirIssKnown = false
+
+  // The played side's last words, for segments that are made in its name.
+  lastAck = 0
+  lastWindow = 0
+  lastTsVal = 0
+
+  // What came out.
+  bytes = 0
+  completions = 0
+  copiedBytes = 0
+  fillers: Filler[] = []
+  /** Bytes delivered by the ring, fillers included. */
+  position = 0
+  sentBytes = 0
+  unsentBytes = 0
+  digest: StreamDigest | null = null
+
+  readonly #captured = new Int32Array(TIMESTAMP_PAIRS)
+  readonly #ours = new Int32Array(TIMESTAMP_PAIRS)
+  #pairs = 0
+
+  constructor(id: number, played: Side, version: 4 | 6, source: number, destination: number) {
+    this.id = id
+    this.played = played
+    this.version = version
+    this.ports = { source, destination }
+  }
+
+  /** Behind the last byte that our endpoint has said it takes. */
+  get edge(): number {
+    return this.tcb === null ? (this.ourIss + 1) | 0 : this.tcb.rcv.adv
+  }
+
+  /** The connection was reset or given up. */
+  get endedBadly(): boolean {
+    return this.endedWith > 0
+  }
+
+  // ---- numbers ----------------------------------------------------------------------------------------------------
+
+  /** What the played side acknowledges, of what our endpoint has sent: never what it has not sent yet. */
+  ack(captured: number): number {
+    if (!this.theirIssKnown || !this.ourIssKnown) return captured
+    const ahead = seqDiff(captured, this.theirIss)
+    const sent = seqDiff(this.ourMax, this.ourIss)
+    if (ahead > sent && ahead < BELIEVABLE) return this.ourMax
+    return (this.ourIss + ahead) | 0
+  }
+
+  knows(captured: number): boolean {
+    const ahead = seqDiff(captured, this.theirIss)
+    return ahead >= 0 && ahead <= seqDiff(this.ourMax, this.ourIss)
+  }
+
+  /** Whether what the segment acknowledges is more than our endpoint is known to have sent. */
+  acksBeyond(captured: number): boolean {
+    return (
+      this.theirIssKnown &&
+      this.ourIssKnown &&
+      seqDiff(captured, this.theirIss) > seqDiff(this.ourMax, this.ourIss)
+    )
+  }
+
+  /** What our endpoint said when the captured one said `captured`. */
+  tsEcr(captured: number): number {
+    for (let i = this.#pairs - 1; i >= Math.max(0, this.#pairs - TIMESTAMP_PAIRS); i--) {
+      if (this.#captured[i % TIMESTAMP_PAIRS] === captured) return this.#ours[i % TIMESTAMP_PAIRS]!
+    }
+    return this.ourTsVal
+  }
+
+  /** The captured endpoint in our place said this timestamp now. */
+  sawTimestamp(captured: number): void {
+    const last = (this.#pairs + TIMESTAMP_PAIRS - 1) % TIMESTAMP_PAIRS
+    if (this.#pairs > 0 && this.#captured[last] === captured) {
+      this.#ours[last] = this.ourTsVal
+      return
+    }
+    this.#captured[this.#pairs % TIMESTAMP_PAIRS] = captured
+    this.#ours[this.#pairs % TIMESTAMP_PAIRS] = this.ourTsVal
+    this.#pairs++
+  }
+
+  // ---- what comes out ---------------------------------------------------------------------------------------------
+
+  /** Zeros will be played in the place of the next `length` bytes behind `at`. */
+  willFill(at: number, length: number, marked: boolean): void {
+    this.fillers.push({ at, length, marker: marked ? gapMarker(length) : null })
+  }
+
+  /** Bytes from our endpoint; fillers are exchanged for what they stand for. */
+  deliver(area: Uint8Array, offset: number, length: number, sink: SessionSink): void {
+    const end = offset + length
+    while (offset < end) {
+      const filler = this.fillers[0]
+      if (filler === undefined || this.position < filler.at) {
+        const part = filler === undefined ? end - offset : Math.min(end - offset, filler.at - this.position)
+        this.#hand(area, offset, part, sink)
+        offset += part
+        this.position += part
+        continue
+      }
+      const rest = filler.at + filler.length - this.position
+      const part = Math.min(end - offset, rest)
+      offset += part
+      this.position += part
+      if (part < rest) continue
+      this.fillers.shift()
+      if (filler.marker !== null) this.#hand(filler.marker, 0, filler.marker.length, sink)
+    }
+  }
+
+  #hand(bytes: Uint8Array, at: number, length: number, sink: SessionSink): void {
+    this.bytes += length
+    this.digest?.update(bytes, at, length)
+    sink.data(this, bytes, at, length)
+  }
+}
