@@ -132,9 +132,9 @@ export const built: Readonly<Record<string, () => Capture>> = {
         .ack('server')
         .close(),
       four(40_005)
-        .handshake(OFFERS)
-        .client('sack of nothing', { sack: [[5, 5]], timestamps: false })
-        .ack('server', { sack: [[900, 100]], timestamps: false })
+        .handshake({ ...OFFERS, timestamps: false })
+        .client('sack of nothing', { sack: [[5, 5]] })
+        .ack('server', { sack: [[900, 100]] })
         .close(),
     ),
 
