@@ -9,6 +9,7 @@ export default defineConfig({
     alias: [
       { find: /^zcrx$/, replacement: source('./index.ts') },
       { find: /^zcrx\/(driver|stack)$/, replacement: source('./$1/index.ts') },
+      { find: /^zcrx\/pcap$/, replacement: source('./replay/index.ts') },
       { find: /^zcrx\/abi$/, replacement: source('./uapi/abi/index.ts') },
     ],
   },

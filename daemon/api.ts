@@ -17,7 +17,22 @@ export {
   type ServerStats,
   ZcrxError,
 } from '../index.ts'
-export { CaptureNic, type CaptureNicOptions, checkCapture } from '../pcap/tap/index.ts'
+export {
+  CaptureNic,
+  type CaptureNicOptions,
+  type CaptureSink,
+  checkCapture,
+  FileSink,
+  type FollowedStream,
+  type FollowOptions,
+  type FollowSummary,
+  follow,
+  type PcapError,
+  type ReplayOptions,
+  type ReplaySummary,
+  replay,
+  type StreamReport,
+} from '../replay/index.ts'
 
 export type Connection = Pick<
   library.Connection,

@@ -7,6 +7,8 @@ const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
 /** Runs zcrxd with `args` (without node and script). Returns the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   const abort = new AbortController()
+  // Who reads the output may have seen enough (`| head`).
+  process.stdout.on('error', () => process.exit(0))
   let interruptedBy = 0
   for (const [name, number] of Object.entries(SIGNALS)) {
     process.on(name, () => {

@@ -29,6 +29,7 @@ export class ReplayNic implements Nic {
   readonly txSlotBytes = TX_SLOT_BYTES
   /** A frame of the stack's: `memory[at, at + length)`, valid during the call only. */
   onTransmit: (memory: Uint8Array, at: number, length: number) => void = () => {}
+  settled?: NonNullable<Nic['settled']>
   readonly #native = nativeOrNull()
   readonly #stats = new NicStats()
   readonly #chunks = new ChunkStore(0)

@@ -1,16 +1,19 @@
 import { ArgumentError } from '../driver/errors.ts'
-import type { Nic } from '../driver/nic.ts'
 import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
+import type { CaptureSink } from '../pcap/file/writer.ts'
 import { type Conversation, ConversationTable, type Side } from '../pcap/follow/conversations.ts'
 import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'
 import { DEFAULT_HELD_BYTES, type FollowedStream, openReader } from '../pcap/follow/follow.ts'
-import { HeldBytes, OrderedStream, type StreamTaker } from '../pcap/follow/ordered.ts'
+import { HeldBytes } from '../pcap/follow/ordered.ts'
 import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
 import { SegmentWalk, type WalkCounts } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { ACK, FIN, RST, SYN } from '../stack/wire/tcp.ts'
+import { Direction, Replayed, type StreamKeeper } from './direction.ts'
+import { Kept, streamKey } from './kept.ts'
+import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
 import { Role } from './role.ts'
 import type { ReplaySession, SessionSink } from './session.ts'
 
@@ -45,10 +48,20 @@ export interface ReplayOptions {
   readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
   /** Takes the reports, in order of conversations; without it they are returned at the end. */
   readonly onReport?: (report: StreamReport) => void
+  /** Ends it early: it throws the signal's reason then. */
+  readonly signal?: AbortSignal
   /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
   readonly openConversations?: number
-  /** A wrapper for the queues of our endpoints, such as a capture tap. `plays` is the side that the queue's frames are of. */
-  readonly wrapNic?: (nic: Nic, plays: 'client' | 'server') => Nic
+  /**
+   * A capture (pcapng) of what our endpoints received and sent goes there, with the original's addresses and, where the stack
+   * dropped a frame, the cause as its comment.
+   */
+  readonly record?: CaptureSink
+  /**
+   * Keeps completions and a capture of the run for `expectCompletions` and its like, within 32 MiB; default true. False where only the
+   * reports matter: it is faster.
+   */
+  readonly keep?: boolean
 }
 
 export interface ReplaySummary extends WalkCounts {
@@ -75,17 +88,24 @@ export interface ReplayResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]
   readonly summary: ReplaySummary
+  /** What was kept for expectations; null with `keep: false`. */
+  readonly kept: Kept | null
+}
+
+/** A capture that was built, such as `packets(...)`. */
+export interface BuiltCapture {
+  pcapng(): Uint8Array
 }
 
 /**
  * Plays a capture: for every TCP conversation in it our stack takes the place of one endpoint and receives what the other one
  * had sent, segment by segment, on a virtual clock with the capture's times. A file that can't be read to its end gives
  * what is in front of the fault, and the fault in the summary.
- * @param input a path (`-` is standard input), a capture's bytes, or an open reader, which is closed
+ * @param input a path (`-` is standard input), a capture's bytes, one that was built, or an open reader, which is closed
  * @throws PcapError when it can't be opened
  */
-export async function replayCapture(
-  input: string | Uint8Array | CaptureReader,
+export async function replay(
+  input: string | Uint8Array | CaptureReader | BuiltCapture,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
   const { conversation, direction = 'both' } = options
@@ -95,64 +115,15 @@ export async function replayCapture(
   if (direction !== 'both' && direction !== 'client' && direction !== 'server') {
     throw new ArgumentError(`"${direction}" is no direction`, 'it is client, server or both')
   }
-  const reader = await openReader(input)
+  const reader = await openReader(isBuilt(input) ? input.pcapng() : input)
   return new Replayer(reader, options.file ?? (typeof input === 'string' ? input : '-'), options).run()
 }
 
-/** What one side of a conversation sends, in order; played to one endpoint, sent by the other. */
-class Direction implements StreamTaker {
-  readonly ordered: OrderedStream
-  readonly played: ReplaySession | null
-  readonly sender: ReplaySession | null
-  readonly who: FollowedStream
-  position = 0
-  gaps = 0
-  missingBytes = 0
-  finSeen = false
-  finAt = 0
-  readonly #replayer: Replayer
-
-  constructor(
-    replayer: Replayer,
-    who: FollowedStream,
-    played: ReplaySession | null,
-    sender: ReplaySession | null,
-    budget: HeldBytes,
-  ) {
-    this.#replayer = replayer
-    this.who = who
-    this.played = played
-    this.sender = sender
-    this.ordered = new OrderedStream(this, budget)
-  }
-
-  data(bytes: Uint8Array, at: number, length: number): void {
-    this.position += length
-    if (this.sender !== null) this.#replayer.sends(this, this.sender, bytes, at, length)
-  }
-
-  missing(length: number): void {
-    this.#replayer.fills(this, this.ordered.next, length, true)
-  }
-
-  cut(length: number): void {
-    this.#replayer.fills(this, (this.ordered.next - length) | 0, length, false)
-  }
+function isBuilt(input: object | string): input is BuiltCapture {
+  return typeof input === 'object' && 'pcapng' in input
 }
 
-class Replayed {
-  /** Null when it is left out, or over. */
-  directions: readonly [Direction, Direction] | null
-  readonly skipped: string | null
-  reset = false
-
-  constructor(directions: readonly [Direction, Direction] | null, skipped: string | null) {
-    this.directions = directions
-    this.skipped = skipped
-  }
-}
-
-class Replayer implements SessionSink {
+class Replayer implements SessionSink, StreamKeeper {
   readonly #walk: SegmentWalk
   readonly #file: string
   readonly #options: ReplayOptions
@@ -164,6 +135,8 @@ class Replayer implements SessionSink {
   readonly #clients: Role | null
   readonly #servers: Role | null
   readonly #roles: Role[] = []
+  readonly #kept: Kept | null
+  readonly #recorder: Recorder | null
   readonly #reports: StreamReport[] = []
   readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
@@ -182,6 +155,10 @@ class Replayer implements SessionSink {
     this.#walk = new SegmentWalk(reader)
     this.#file = file
     this.#options = options
+    this.#kept = options.keep === false ? null : new Kept()
+    const takers: RecordTaker[] = this.#kept === null ? [] : [this.#kept]
+    if (options.record !== undefined) takers.push(new RecordWriter(options.record))
+    this.#recorder = takers.length === 0 ? null : new Recorder(takers)
     const { direction = 'both' } = options
     this.#clients = direction === 'server' ? null : this.#role('client')
     this.#servers = direction === 'client' ? null : this.#role('server')
@@ -195,7 +172,7 @@ class Replayer implements SessionSink {
   }
 
   #role(plays: 'client' | 'server'): Role {
-    const { areaBytes = DEFAULT_AREA_BYTES, recomputeChecksums = false, seed = 1, wrapNic } = this.#options
+    const { areaBytes = DEFAULT_AREA_BYTES, recomputeChecksums = false, seed = 1 } = this.#options
     const role = new Role(
       plays,
       {
@@ -203,7 +180,7 @@ class Replayer implements SessionSink {
         seed,
         areaBytes,
         recomputeChecksums,
-        ...(wrapNic === undefined ? {} : { wrapNic: (nic) => wrapNic(nic, plays) }),
+        recorder: this.#recorder,
       },
       this,
     )
@@ -216,7 +193,7 @@ class Replayer implements SessionSink {
     let error: PcapError | null = null
     try {
       do while (walk.next()) this.#segment()
-      while (await walk.fill())
+      while (await walk.fill(this.#options.signal))
     } catch (fault) {
       if (!(fault instanceof PcapError)) throw fault
       error = fault
@@ -225,8 +202,9 @@ class Replayer implements SessionSink {
     }
     this.#answerHeld(Number.POSITIVE_INFINITY)
     this.#table.closeAll()
-    const result = { streams: this.#reports, summary: this.#summary(error) }
+    const result = { streams: this.#reports, summary: this.#summary(error), kept: this.#kept }
     for (const role of this.#roles) role.endpoint.close()
+    this.#recorder?.close()
     return result
   }
 
@@ -276,7 +254,10 @@ class Replayer implements SessionSink {
   #advance(): void {
     const { seconds, nanoseconds } = this.#walk.packet
     const captured = seconds * 1e6 + nanoseconds / 1000
-    if (this.#base < 0) this.#base = captured
+    if (this.#base < 0) {
+      this.#base = captured
+      this.#recorder?.begin(seconds, nanoseconds)
+    }
     let now = captured - this.#base - this.#shortened
     if (now - this.#now > LONGEST_PAUSE_US) {
       this.#shortened += now - this.#now - LONGEST_PAUSE_US
@@ -448,7 +429,6 @@ class Replayer implements SessionSink {
 
   // ---- what happens to streams ------------------------------------------------------------------------------------
 
-  /** @internal our endpoint in the sender's place sends */
   sends(direction: Direction, session: ReplaySession, bytes: Uint8Array, at: number, length: number): void {
     this.#sender(direction)?.send(session, bytes, at, length)
   }
@@ -475,6 +455,12 @@ class Replayer implements SessionSink {
     if (sender === null) return
     const zeros = new Uint8Array(length)
     this.#sender(direction)?.send(sender, zeros, 0, length)
+  }
+
+  completed(session: ReplaySession, area: Uint8Array, offset: number, length: number): void {
+    if (this.#kept === null) return
+    const { stream, direction } = this.#streams.get(session)!
+    this.#kept.completion(streamKey(stream, direction), area, offset, length)
   }
 
   data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void {

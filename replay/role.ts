@@ -1,30 +1,19 @@
-import type { Nic } from '../driver/nic.ts'
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { SegmentWalk } from '../pcap/follow/walk.ts'
 import type { VirtualClock } from '../stack/clock.ts'
-import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
-import { fold, sumBytes } from '../stack/wire/checksum.ts'
-import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
-import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES } from '../stack/wire/ipv4.ts'
-import { IPV6_HEADER_BYTES } from '../stack/wire/ipv6.ts'
+import { put16, put32 } from '../stack/wire/bytes.ts'
+import { sumBytes } from '../stack/wire/checksum.ts'
+import { ETHERNET_HEADER_BYTES } from '../stack/wire/ethernet.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
-import {
-  ACK,
-  FIN,
-  PSH,
-  putTimestamps,
-  RST,
-  SYN,
-  TCP_MIN_HEADER_BYTES,
-  TIMESTAMP_PREFIX,
-  tcpField,
-} from '../stack/wire/tcp.ts'
-import { type EndpointHandler, LOCAL4, LOCAL6, PEER_MAC, ReplayEndpoint, sessionOf } from './endpoint.ts'
-import { FrameBuilder, MAX_CUT_BYTES, OUR_MAC } from './frame.ts'
+import { ACK, FIN, PSH, putTimestamps, RST, SYN, TCP_MIN_HEADER_BYTES } from '../stack/wire/tcp.ts'
+import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, sessionOf } from './endpoint.ts'
+import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
 import { ReplayNic } from './nic.ts'
 import { CapturedOptions } from './options.ts'
+import { playPlain } from './plain.ts'
+import type { Recorder } from './recorder.ts'
 import { ReplaySession, type SessionSink } from './session.ts'
 
 /** What an IP packet's length field can say. */
@@ -32,13 +21,6 @@ const MAX_IP_BYTES = 65_535
 /** Bytes that wait for a connection to be established. */
 const MAX_EARLY_BYTES = 65_536
 const SEND_ROOM = 16 << 20
-/** A TCP header with timestamps in their usual form (RFC 7323 appendix A), and where their echo lies in it. */
-const TIMESTAMPED_BYTES = 32
-const TSECR_AT = 28
-/** The Ethernet header's addresses, ours first. */
-const OUR_MAC_HIGH = get32(OUR_MAC, 0)
-const MIDDLE_OF_MACS = (get16(OUR_MAC, 4) << 16) | get16(PEER_MAC, 0)
-const PEER_MAC_LOW = get32(PEER_MAC, 2)
 const NO_BYTES = new Uint8Array(0)
 const ZEROS = new Uint8Array(MAX_CUT_BYTES)
 
@@ -47,8 +29,8 @@ export interface RoleOptions {
   readonly seed: number
   readonly areaBytes: number
   readonly recomputeChecksums: boolean
-  /** A wrapper for the queue, such as a capture tap. */
-  readonly wrapNic?: (nic: Nic) => Nic
+  /** Writes down what goes in and out. */
+  readonly recorder: Recorder | null
 }
 
 /** Plays one side of conversations, the clients' or the servers', to an endpoint that is in the place of the other. */
@@ -69,6 +51,7 @@ export class Role implements EndpointHandler {
   readonly #sent = new SegmentDecoder()
   readonly #options = new CapturedOptions()
   readonly #sessions = new Map<number, ReplaySession>()
+  readonly #recorder: Recorder | null
   #nextId = 0
   /** Whose frames wait in the queue. */
   #burst: ReplaySession | null = null
@@ -82,7 +65,11 @@ export class Role implements EndpointHandler {
     this.#recompute = options.recomputeChecksums
     this.nic = new ReplayNic(`replay-${plays}`)
     this.nic.onTransmit = (memory, at, length) => this.#observe(memory, at, length)
-    this.endpoint = new ReplayEndpoint(options.wrapNic?.(this.nic) ?? this.nic, options, this)
+    const { recorder } = options
+    this.#recorder = recorder
+    // The stack asks once whether its queue wants to know.
+    if (recorder !== null) this.nic.settled = (_first, _last, cause) => recorder.settled(plays, cause)
+    this.endpoint = new ReplayEndpoint(this.nic, options, this)
   }
 
   /** A conversation begins with this segment. @param played which side of it */
@@ -216,68 +203,17 @@ export class Role implements EndpointHandler {
     }
   }
 
-  /**
-   * The fast path: a segment without IP options and with timestamps or nothing as TCP options goes to the area as it is, and what
-   * is ours is written over there. False, and nothing is done, for any other.
-   */
+  /** The fast path (`playPlain`). False, and nothing is done, for what it is not made for. */
   #plain(session: ReplaySession, segment: SegmentDecoder): boolean {
-    const { bytes, ipAt, tcpAt, headerBytes, ipEnd, payloadBytes } = segment
-    const v4 = session.version === 4
-    const ipBytes = tcpAt - ipAt
-    const packetBytes = ipEnd - ipAt
-    if (ipBytes !== (v4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)) return false
-    const stamped = headerBytes === TIMESTAMPED_BYTES
-    if (stamped && get32(bytes, tcpAt + TCP_MIN_HEADER_BYTES) !== TIMESTAMP_PREFIX) return false
-    if (!stamped && headerBytes !== TCP_MIN_HEADER_BYTES) return false
-    // An offloading sender's length of zero is put right elsewhere.
-    const said = v4 ? get16(bytes, ipAt + 2) : get16(bytes, ipAt + 4) + IPV6_HEADER_BYTES
-    const ipSum = v4 ? get16(bytes, ipAt + 10) : 1
-    if (said !== packetBytes || ipSum === 0) return false
     if (this.#burst !== null && this.#burst !== session) this.turn()
-    const total = ETHERNET_HEADER_BYTES + packetBytes
-    const to = this.nic.reserve(total)
-    if (to < 0) return false
-    const { area } = this.nic
-    const ip = to + ETHERNET_HEADER_BYTES
-    area.set(bytes.subarray(ipAt, ipEnd), ip)
-    put32(area, to, OUR_MAC_HIGH)
-    put32(area, to + 4, MIDDLE_OF_MACS)
-    put32(area, to + 8, PEER_MAC_LOW)
-    put16(area, to + 12, v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6)
-    const tcp = ip + ipBytes
-    const ack = session.ack(segment.ack)
-    put32(area, tcp + tcpField.acknowledgment, ack)
-    // RFC 1624: each field that changes is taken out of the sum and put back.
-    let change = session.addressSum + (~session.capturedSum & 0xffff)
-    if (v4) {
-      put16(area, ip + 10, ~fold((~ipSum & 0xffff) + change) & 0xffff)
-      put32(area, ip + 12, session.remote.w3)
-      put32(area, ip + 16, LOCAL4.w3)
-    } else {
-      session.remote.put(area, ip + 8)
-      LOCAL6.put(area, ip + 24)
-    }
-    change += halves(ack) + halves(~segment.ack)
-    if (stamped) {
-      const captured = get32(bytes, tcpAt + TSECR_AT)
-      const tsEcr = session.tsEcr(captured)
-      put32(area, tcp + TSECR_AT, tsEcr)
-      change += halves(tsEcr) + halves(~captured)
-    }
-    const field = get16(bytes, tcpAt + tcpField.checksum)
-    const pseudo = session.capturedSum + IPPROTO_TCP
-    const transport = headerBytes + payloadBytes
-    const unfinished = field === fold(pseudo + transport) || field === fold(pseudo)
-    const sum = unfinished
-      ? fold(session.addressSum + IPPROTO_TCP + transport)
-      : ~fold((~field & 0xffff) + fold(change)) & 0xffff
-    put16(area, tcp + tcpField.checksum, sum)
-    this.nic.commit(to, total)
+    const at = playPlain(this.nic, session, segment)
+    if (at < 0) return false
     this.#burst = session
     this.frames++
-    session.lastAck = segment.ack
-    session.lastWindow = segment.window
-    if (stamped) session.lastTsVal = get32(bytes, tcpAt + TCP_MIN_HEADER_BYTES + 4)
+    if (this.#recorder !== null) {
+      const total = ETHERNET_HEADER_BYTES + segment.ipEnd - segment.ipAt
+      this.#recorder.played(this.plays, session, this.nic.area.slice(at, at + total), this.now)
+    }
     return true
   }
 
@@ -387,13 +323,21 @@ export class Role implements EndpointHandler {
     const { header, headerBytes } = this.#builder
     const foreign = this.#burst !== null && this.#burst !== session
     if (foreign || !this.nic.hasRoom(headerBytes + length)) this.turn()
-    this.#burst = session
     this.frames++
-    if (this.nic.play(header, headerBytes, payload, at, length)) return
-    // Chunks come back when the stack has worked.
-    this.turn()
+    let played = this.nic.play(header, headerBytes, payload, at, length)
+    if (!played) {
+      // Chunks come back when the stack has worked.
+      this.turn()
+      played = this.nic.play(header, headerBytes, payload, at, length)
+    }
     this.#burst = session
-    if (!this.nic.play(header, headerBytes, payload, at, length)) this.unplayable++
+    if (!played) this.unplayable++
+    else if (this.#recorder !== null) {
+      const frame = new Uint8Array(headerBytes + length)
+      frame.set(header.subarray(0, headerBytes))
+      frame.set(payload.subarray(at, at + length), headerBytes)
+      this.#recorder.played(this.plays, session, frame, this.now)
+    }
   }
 
   // ---- our side ---------------------------------------------------------------------------------------------------
@@ -492,6 +436,7 @@ export class Role implements EndpointHandler {
     if (session === undefined) return
     this.#last = session
     session.completions++
+    this.#sink.completed(session, this.endpoint.area, offset, length)
     session.deliver(this.endpoint.area, offset, length, this.#sink)
   }
 
@@ -506,6 +451,7 @@ export class Role implements EndpointHandler {
     if (sent.decodeIp(memory, at + ETHERNET_HEADER_BYTES, at + length, at + length) !== SEGMENT) return
     const session = this.#sessions.get(sessionOf(sent.destination3))
     if (session === undefined) return
+    this.#recorder?.sent(this.plays, session, memory, at, length, this.#clock.now())
     const { flags, seq } = sent
     const syn = (flags & SYN) !== 0
     if (syn && !session.ourIssKnown) {
@@ -523,9 +469,4 @@ export class Role implements EndpointHandler {
     if ((flags & RST) === 0) session.timestamps = hasTimestamps
     if (hasTimestamps) session.ourTsVal = tsVal
   }
-}
-
-/** Sum of a word's halves. */
-function halves(word: number): number {
-  return (word >>> 16) + (word & 0xffff)
 }

@@ -2,7 +2,7 @@ import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
-import type { IpAddress } from '../stack/ip/address.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
@@ -25,6 +25,9 @@ interface Filler {
 
 /** Takes a stream as it comes out of our endpoint. */
 export interface SessionSink {
+  /** A completion, as the ring gave it. */
+  completed(session: ReplaySession, area: Uint8Array, offset: number, length: number): void
+  /** Bytes of the stream: what stands for a hole instead of the zeros that were played for it. */
   data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void
 }
 
@@ -44,6 +47,8 @@ export class ReplaySession implements Numbers {
   readonly ports: { source: number; destination: number }
   /** The address that the played side has towards our endpoint. */
   readonly remote: IpAddress
+  /** The addresses of the capture: the played side's, and the one in whose place our endpoint is. */
+  readonly captured: { readonly remote: IpAddress; readonly local: IpAddress }
   /** Folded sums of both addresses, as captured and as our endpoint sees them. */
   readonly capturedSum: number
   readonly addressSum: number
@@ -107,6 +112,14 @@ export class ReplaySession implements Numbers {
     const { version } = segment
     this.id = id
     this.remote = remoteAddress(version, id)
+    const first = new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3)
+    const second = new IpAddress(
+      segment.destination0,
+      segment.destination1,
+      segment.destination2,
+      segment.destination3,
+    )
+    this.captured = played === 0 ? { remote: first, local: second } : { remote: second, local: first }
     this.capturedSum = pseudoHeaderSumOf(segment, 0, 0)
     this.addressSum = pseudoHeaderSum6(this.remote, version === 4 ? LOCAL4 : LOCAL6, 0, 0)
     const { sourcePort, destinationPort } = segment

@@ -1,4 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import type { FollowRequest } from '../captures/follow.ts'
+import type { ReplayRequest } from '../captures/replay.ts'
 import type { DemoOptions } from '../demo/demo.ts'
 import type { RunOptions } from '../run/run.ts'
 import { UsageError } from './parse.ts'
@@ -7,6 +9,8 @@ import { UsageError } from './parse.ts'
 export interface Actions {
   run(options: RunOptions): Promise<number>
   demo(options: DemoOptions, json: boolean): Promise<number>
+  replay(request: ReplayRequest): Promise<number>
+  follow(request: FollowRequest): Promise<number>
 }
 
 /** Puts a command into the program. The exit status of the command goes to `done`. */

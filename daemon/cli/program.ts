@@ -1,17 +1,24 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { followCommand } from '../captures/follow.ts'
+import { replayCommand } from '../captures/replay.ts'
 import { demoCommand } from '../demo/command.ts'
 import { run } from '../run/run.ts'
+import { addFollow, addReplay } from './captures.ts'
 import type { Actions, AddCommand } from './command.ts'
 import { addDemo } from './demo.ts'
 import { addRun } from './run.ts'
 
-const COMMANDS: readonly AddCommand[] = [addRun, addDemo]
+const COMMANDS: readonly AddCommand[] = [addRun, addDemo, addReplay, addFollow]
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 export function systemActions(signal: AbortSignal): Actions {
   return {
     run: (options) => run(options, signal),
     demo: (options, json) => demoCommand(options, json, signal),
+    replay: (request) => replayCommand(request, signal, print),
+    follow: (request) => followCommand(request, signal, print),
   }
 }
 

@@ -21,6 +21,8 @@ export interface FollowOptions {
   readonly digests?: boolean
   /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
   readonly heldBytes?: number
+  /** Ends it early: it throws the signal's reason then. */
+  readonly signal?: AbortSignal
   /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
   readonly openConversations?: number
   /** The streams' bytes in order; `bytes[at, at + length)` is valid during the call only. */
@@ -153,7 +155,7 @@ class Follower {
     let error: PcapError | null = null
     try {
       do while (walk.next()) this.#segment()
-      while (await walk.fill())
+      while (await walk.fill(this.#options.signal))
     } catch (fault) {
       if (!(fault instanceof PcapError)) throw fault
       error = fault

@@ -4,6 +4,9 @@ import { FRAGMENT, MALFORMED, NOT_IP, SEGMENT, SegmentDecoder } from '../decode/
 import { CapturedPacket } from '../file/packet.ts'
 import type { CaptureReader } from '../file/reader.ts'
 
+/** A turn of the event loop for about so many mebibytes. */
+const FILLS_PER_TURN = 16
+
 /** What a capture held; every packet is in exactly one of the counts but `packets`. */
 export interface WalkCounts {
   packets: number
@@ -46,6 +49,8 @@ export class SegmentWalk {
     malformed: 0,
   }
 
+  #fills = 0
+
   constructor(reader: CaptureReader) {
     this.reader = reader
   }
@@ -78,8 +83,15 @@ export class SegmentWalk {
     return false
   }
 
-  /** Reads on; false at the end. @throws PcapError */
-  fill(): Promise<boolean> {
+  /**
+   * Reads on; false at the end. Now and then it lets Node's event loop take a turn, which a file that is always ready would not.
+   * @param signal ends the walk with its reason @throws PcapError
+   */
+  async fill(signal?: AbortSignal): Promise<boolean> {
+    if (++this.#fills % FILLS_PER_TURN === 0) {
+      await new Promise((resolve) => setImmediate(resolve))
+      signal?.throwIfAborted()
+    }
     return this.reader.fill()
   }
 }

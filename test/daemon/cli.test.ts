@@ -1,16 +1,24 @@
 import { CommanderError } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { ZcrxError } from '../../daemon/api.ts'
+import type { FollowRequest } from '../../daemon/captures/follow.ts'
+import type { ReplayRequest } from '../../daemon/captures/replay.ts'
 import { UsageError } from '../../daemon/cli/parse.ts'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { describeFailure } from '../../daemon/cli/report.ts'
 import type { DemoOptions } from '../../daemon/demo/demo.ts'
 import type { RunOptions } from '../../daemon/run/run.ts'
 
-async function parse(
-  line: string,
-): Promise<{ run?: RunOptions; demo?: DemoOptions; json?: boolean; status: number; text: string }> {
-  const seen: { run?: RunOptions; demo?: DemoOptions; json?: boolean } = {}
+interface Seen {
+  run?: RunOptions
+  demo?: DemoOptions
+  json?: boolean
+  replay?: ReplayRequest
+  follow?: FollowRequest
+}
+
+async function parse(line: string): Promise<Seen & { status: number; text: string }> {
+  const seen: Seen = {}
   let status = -1
   let text = ''
   const program = buildProgram(
@@ -22,6 +30,14 @@ async function parse(
       demo: async (options, json) => {
         seen.demo = options
         seen.json = json
+        return 1
+      },
+      replay: async (request) => {
+        seen.replay = request
+        return 0
+      },
+      follow: async (request) => {
+        seen.follow = request
         return 1
       },
     },
@@ -172,5 +188,38 @@ describe('describeFailure', () => {
   it('tells usage from failure', () => {
     expect(describeFailure(new UsageError('no'), false)).toEqual({ text: 'zcrxd: no', status: 2 })
     expect(describeFailure(new TypeError('x'), false).status).toBe(1)
+  })
+})
+
+describe('zcrxd replay and follow', () => {
+  it('have sensible defaults', async () => {
+    expect(await parse('replay a.pcap')).toMatchObject({
+      status: 0,
+      replay: { file: 'a.pcap', direction: 'both', json: false, recomputeChecksums: false },
+    })
+    expect(await parse('follow -')).toMatchObject({
+      status: 1,
+      follow: { file: '-', direction: 'both', json: false },
+    })
+  })
+
+  it('take everything', async () => {
+    const streams = '--direction server --conversation 3 --out dir --json a.pcapng'
+    const wanted = { file: 'a.pcapng', direction: 'server', conversation: 3, out: 'dir', json: true }
+    expect((await parse(`follow ${streams}`)).follow).toEqual(wanted)
+    const { replay } = await parse(`replay --recompute-checksums --area 8M --capture run.pcapng ${streams}`)
+    expect(replay).toEqual({ ...wanted, recomputeChecksums: true, areaBytes: 8 << 20, capture: 'run.pcapng' })
+  })
+
+  it.each([
+    ['replay', 'missing required argument'],
+    ['follow a b', 'too many arguments'],
+    ['replay --direction up a', 'allowed: client, server, both'],
+    ['follow --conversation x a', 'not a conversation'],
+    ['replay --area 0 a', 'not a size'],
+  ])('say what is wrong with %s', async (line, message) => {
+    const { status, text } = await parse(line)
+    expect(status).toBe(2)
+    expect(text).toContain(message)
   })
 })

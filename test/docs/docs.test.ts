@@ -49,6 +49,7 @@ function compile(folder: string, files: readonly string[]): string[] {
     'zcrx/driver': [from(folder, 'driver/index.ts')],
     'zcrx/stack': [from(folder, 'stack/index.ts')],
     'zcrx/abi': [from(folder, 'uapi/abi/index.ts')],
+    'zcrx/pcap': [from(folder, 'replay/index.ts')],
   }
   writeFileSync(
     join(folder, 'tsconfig.json'),
@@ -270,7 +271,12 @@ describe('docs/conformance.md', () => {
 
 describe('docs/zcrxd.md', () => {
   const LONG = /(?<![\w-])--[a-z][a-z-]*/g
-  const ACTIONS = { run: async () => 0, demo: async () => 0 }
+  const ACTIONS = {
+    run: async () => 0,
+    demo: async () => 0,
+    replay: async () => 0,
+    follow: async () => 0,
+  }
 
   async function help(...command: string[]): Promise<string> {
     let printed = ''
