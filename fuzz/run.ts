@@ -1,0 +1,121 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { register } from 'node:module'
+import { join } from 'node:path'
+import { Coverage } from './coverage.ts'
+import { Engine, Finding, type Target } from './engine.ts'
+import { inputName, readCorpus, sourceDirectory, writeCorpus } from './files.ts'
+import { COUNTERS, REGISTER } from './instrument.ts'
+import { Watchdog } from './watchdog.ts'
+
+/** Folders of the compiled program whose code is instrumented. */
+const INSTRUMENTED = ['pcap', 'replay', 'stack', 'uapi', 'driver']
+/** What the process may have in memory before an input counts as having filled it. */
+const RESIDENT_BYTES = 1 << 30
+const REPORT_MS = 5000
+
+export interface RunOptions {
+  readonly target: string
+  readonly seed: number
+  /** What ends it, whichever comes first. */
+  readonly seconds: number
+  readonly runs: number
+  /** Milliseconds, and bytes, that one input may take. */
+  readonly limit: number
+  readonly memory: number
+  /** Where inputs that show a fault are saved. */
+  readonly findings: string
+  /** Write the minimised corpus back to the sources. */
+  readonly keep: boolean
+  /** Run this file only. */
+  readonly input: string | null
+}
+
+/** Fuzzes a target in this process. Whether nothing was found. */
+export async function run(options: RunOptions): Promise<boolean> {
+  const coverage = new Coverage()
+  const target = await loadTarget(options.target, coverage)
+  mkdirSync(options.findings, { recursive: true })
+  const watchdog = new Watchdog({
+    limit: options.limit,
+    memory: RESIDENT_BYTES,
+    longest: target.longest ?? 4096,
+    directory: options.findings,
+  })
+  const engine = new Engine(target, coverage, {
+    ...options,
+    before: (bytes) => watchdog.begin(bytes),
+    after: () => watchdog.end(),
+    allocated: () => {
+      const { heapUsed, external } = process.memoryUsage()
+      return heapUsed + external
+    },
+  })
+  try {
+    await fuzz(engine, target, coverage, options)
+    return true
+  } catch (error) {
+    if (!(error instanceof Finding)) throw error
+    const path = join(options.findings, inputName('crash', error.input))
+    writeFileSync(path, error.input)
+    console.error(`${error.message}\nan input of ${error.input.length} bytes, saved as ${path}`)
+    return false
+  } finally {
+    watchdog.end()
+    await watchdog.close()
+  }
+}
+
+async function fuzz(engine: Engine, target: Target, coverage: Coverage, options: RunOptions): Promise<void> {
+  if (options.input !== null) {
+    await engine.try(new Uint8Array(readFileSync(options.input)))
+    return
+  }
+  const directory = sourceDirectory('fuzz', 'corpus', target.name)
+  await engine.seed([...readCorpus(directory), ...target.seeds()])
+  const begun = performance.now()
+  let reported = begun
+  const say = (): void => {
+    const seconds = (performance.now() - begun) / 1000
+    const rate = Math.round(engine.runs / Math.max(seconds, 0.001))
+    const blocks = `${coverage.covered} of ${coverage.blocks} blocks`
+    console.log(
+      `${seconds.toFixed(0)} s, ${engine.runs} inputs (${rate}/s), ${blocks}, corpus ${engine.corpus.length}`,
+    )
+  }
+  console.log(`${target.name}, seed ${options.seed}`)
+  say()
+  await engine.fuzz(() => {
+    const now = performance.now()
+    if (now - reported >= REPORT_MS) {
+      reported = now
+      say()
+    }
+    return engine.runs >= options.runs || now - begun >= options.seconds * 1000
+  })
+  say()
+  if (options.keep) {
+    const inputs = await engine.minimise()
+    writeCorpus(directory, inputs)
+    const bytes = inputs.reduce((sum, input) => sum + input.length, 0)
+    console.log(`kept ${inputs.length} inputs, ${bytes} bytes, in ${directory}`)
+  }
+}
+
+/** Loads the targets with everything under them instrumented. @throws Error when there is none of the name */
+async function loadTarget(name: string, coverage: Coverage): Promise<Target> {
+  Object.assign(globalThis, {
+    [COUNTERS]: coverage.counters,
+    [REGISTER]: (blocks: number) => {
+      coverage.blocks = Math.max(coverage.blocks, blocks)
+    },
+  })
+  const folders = INSTRUMENTED.map((folder) => new URL(`../${folder}/`, import.meta.url).href)
+  register('./hooks.js', import.meta.url, { data: folders })
+  const { targets } = (await import('./targets/index.ts')) as { targets: readonly Target[] }
+  const target = targets.find((each) => each.name === name)
+  if (target === undefined) {
+    const names = targets.map((each) => each.name).join(', ')
+    throw new Error(`there is no target ${name}: ${names}`)
+  }
+  return target
+}

@@ -1,0 +1,7 @@
+import type { Target } from '../engine.ts'
+import { followed } from './follow.ts'
+import { line } from './line.ts'
+import { gzip, pcap, pcapng } from './reader.ts'
+
+/** Everything that can be fuzzed. */
+export const targets: readonly Target[] = [pcap, pcapng, gzip, line, followed]
