@@ -12,10 +12,12 @@ export {
   formatEndpoint,
   MemoryLink,
   type Nic,
+  openDevice,
   type ServerOptions,
   type ServerStats,
   ZcrxError,
 } from '../index.ts'
+export { CaptureNic, type CaptureNicOptions, checkCapture } from '../pcap/tap/index.ts'
 
 export type Connection = Pick<
   library.Connection,

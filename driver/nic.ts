@@ -162,6 +162,13 @@ export interface Nic {
   openChunk?(): number
   /** Fills `burst.sum` for every entry. */
   sumFragments(burst: RxBurst): void
+  /**
+   * Only of a NIC that wants to know what became of what it received: the stack is done with the frame in entries
+   * `[first, last)` of the latest burst. Called for every frame, in order, before anything else is asked of the NIC but
+   * frames to send; the frame's bytes are still there. Must not throw.
+   * @param cause null = it was taken; else why it was dropped, by the name that `Stack.drops` gives it
+   */
+  settled?(first: number, last: number, cause: string | null): void
 
   /** Bytes of a transmit slot: the longest frame `txCommit` takes. */
   readonly txSlotBytes: number

@@ -9,7 +9,7 @@ export type PcapErrorCode =
 
 /**
  * A capture that can't be read any further. Every packet in front of the fault has been handed out. `offset` is where the
- * fault is: bytes from the start of the file, of the unpacked one if it is compressed.
+ * fault is: bytes from the start of the file, of the unpacked one if it is compressed; -1 when there is no file to begin with.
  */
 export class PcapError extends ZcrxError {
   declare readonly code: PcapErrorCode
@@ -22,7 +22,7 @@ export class PcapError extends ZcrxError {
     remedy = '',
     options?: { cause?: unknown },
   ) {
-    super(code, `${message} (at byte ${offset})`, remedy, options)
+    super(code, offset < 0 ? message : `${message} (at byte ${offset})`, remedy, options)
     this.name = 'PcapError'
     this.offset = offset
   }

@@ -1,11 +1,12 @@
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import type { IpAddress } from '../stack/ip/address.ts'
 import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
-import { addSums, fold, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
+import { addSums, fold, pseudoHeaderSum6, pseudoHeaderSumOf, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
 import { FIN, SYN, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
-import { LOCAL4, LOCAL6, PEER_MAC, remoteAddress } from './endpoint.ts'
+import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
 
 const OPTION_END = 0
 const OPTION_NOP = 1
@@ -15,7 +16,7 @@ const OPTION_SACK = 5
 const OPTION_TIMESTAMPS = 8
 
 /** Hardware address of ours. */
-const OUR_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2)
+export const OUR_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2)
 const ZERO_LENGTH = 0
 /** Longest headers: Ethernet, IP with its options or extension headers, TCP with its options. */
 export const MAX_HEADER_BYTES = 2048
@@ -39,7 +40,8 @@ export interface Refused {
 
 /** What is to be changed in a segment. */
 export interface Changes {
-  readonly session: number
+  /** The address the segment comes from; it goes to ours. */
+  readonly remote: IpAddress
   readonly numbers: Numbers
   /** Of a SYN; else null. */
   readonly refused: Refused | null
@@ -91,9 +93,9 @@ export class FrameBuilder {
     const before = addSums(pseudoBefore, sumBytes(header, tcp, headerBytes))
     if (changes.withoutFin) header[tcp + tcpField.flags]! &= ~FIN
     this.#numbers(tcp, headerBytes, segment.flags, changes)
-    const { recompute, session } = changes
-    this.#addresses(segment, ip, ipBytes, session, headerBytes + length, recompute)
-    const pseudo = ourPseudoSum(segment.version, session, headerBytes + length)
+    const { recompute, remote } = changes
+    this.#addresses(segment, ip, ipBytes, remote, headerBytes + length, recompute)
+    const pseudo = ourPseudoSum(remote, headerBytes + length)
     if (unfinished && !recompute) {
       put16(header, tcp + tcpField.checksum, pseudo)
       return true
@@ -113,8 +115,7 @@ export class FrameBuilder {
    * @param options TCP options, a multiple of four bytes
    */
   make(
-    version: 4 | 6,
-    session: number,
+    remote: IpAddress,
     ports: { source: number; destination: number },
     seq: number,
     ack: number,
@@ -126,11 +127,11 @@ export class FrameBuilder {
     length: number,
   ): void {
     const { header } = this
+    const { version } = remote
     this.#ethernet(version)
     const ip = ETHERNET_HEADER_BYTES
     const tcp = ip + (version === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)
     const headerBytes = TCP_MIN_HEADER_BYTES + options.length
-    const remote = remoteAddress(version, session)
     if (version === 4) {
       putIpv4(header, ip, IPV4_MIN_HEADER_BYTES + headerBytes + length, 0, IPPROTO_TCP, remote.w3, LOCAL4.w3)
     } else putIpv6(header, ip, headerBytes + length, IPPROTO_TCP, remote, LOCAL6, 0)
@@ -143,7 +144,7 @@ export class FrameBuilder {
     put16(header, tcp + 14, window)
     put32(header, tcp + 16, 0)
     header.set(options, tcp + TCP_MIN_HEADER_BYTES)
-    const pseudo = ourPseudoSum(version, session, headerBytes + length)
+    const pseudo = ourPseudoSum(remote, headerBytes + length)
     const sum = addSums(addSums(pseudo, sumBytes(header, tcp, headerBytes)), sumBytes(payload, at, length))
     put16(header, tcp + tcpField.checksum, ~sum & 0xffff)
     this.tcpAt = tcp
@@ -164,12 +165,11 @@ export class FrameBuilder {
     { version }: SegmentDecoder,
     ip: number,
     ipBytes: number,
-    session: number,
+    remote: IpAddress,
     transportBytes: number,
     recompute: boolean,
   ): void {
     const { header } = this
-    const remote = remoteAddress(version, session)
     if (version === 6) {
       put16(header, ip + 4, ipBytes - IPV6_HEADER_BYTES + transportBytes)
       remote.put(header, ip + 8)
@@ -233,19 +233,11 @@ export class FrameBuilder {
   }
 }
 
-function pseudoSum(s: SegmentDecoder, length: number): number {
-  if (s.version === 4) return pseudoHeaderSum(s.source3, s.destination3, IPPROTO_TCP, length)
-  return pseudoHeaderSum6(
-    { w0: s.source0, w1: s.source1, w2: s.source2, w3: s.source3 },
-    { w0: s.destination0, w1: s.destination1, w2: s.destination2, w3: s.destination3 },
-    IPPROTO_TCP,
-    length,
-  )
+function pseudoSum(segment: SegmentDecoder, length: number): number {
+  return pseudoHeaderSumOf(segment, IPPROTO_TCP, length)
 }
 
-function ourPseudoSum(version: 4 | 6, session: number, length: number): number {
-  const remote = remoteAddress(version, session)
-  return version === 4
-    ? pseudoHeaderSum(remote.w3, LOCAL4.w3, IPPROTO_TCP, length)
-    : pseudoHeaderSum6(remote, LOCAL6, IPPROTO_TCP, length)
+/** IPv4 addresses in their v4-mapped form have the same sum. */
+function ourPseudoSum(remote: IpAddress, length: number): number {
+  return pseudoHeaderSum6(remote, remote.version === 4 ? LOCAL4 : LOCAL6, IPPROTO_TCP, length)
 }

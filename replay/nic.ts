@@ -8,6 +8,8 @@ import { sumWords } from '../stack/wire/checksum.ts'
 const HEADROOM = 256
 /** Pieces of frames that wait to be received. */
 const PENDING = 256
+/** Chunks held at a time: few enough that they stay in the processor's cache. */
+const FILL_ENTRIES = 2 * PENDING
 const TX_SLOTS = 64
 const TX_SLOT_BYTES = 65_600
 /** Frames of any size may come, as from a device that puts segments together. */
@@ -50,7 +52,7 @@ export class ReplayNic implements Nic {
       mtu: MTU,
       chunkPayload: 4096 - HEADROOM,
       tailBytes: 0,
-      fillEntries: 0,
+      fillEntries: FILL_ENTRIES,
       ringPackets: 0,
       // Captures of a sender's own interface are full of them.
       partialChecksums: true,
@@ -108,6 +110,30 @@ export class ReplayNic implements Nic {
     return true
   }
 
+  /** Where the bytes of a frame that `reserve` found room for go. */
+  get area(): Uint8Array {
+    return this.#area
+  }
+
+  /**
+   * Room in the area for a frame that fits into one chunk: its offset, to write the frame to before `commit`; -1 when there is
+   * none, or the frame is longer.
+   */
+  reserve(bytes: number): number {
+    if (bytes > this.#chunkSize - HEADROOM || this.#pending === PENDING || this.#chunks.held === 0) return -1
+    return this.#chunks.take() * this.#chunkSize + HEADROOM
+  }
+
+  /** The frame lies at `offset`, which `reserve` gave out. */
+  commit(offset: number, bytes: number): void {
+    const entry = this.#pending++
+    this.#offset[entry] = offset
+    this.#length[entry] = bytes
+    this.#flags[entry] = 0
+    this.#stats.rxFrames++
+    this.#stats.rxBytes += bytes
+  }
+
   #pieces(bytes: number): number {
     return Math.ceil(bytes / (this.#chunkSize - HEADROOM))
   }
@@ -143,11 +169,11 @@ export class ReplayNic implements Nic {
   }
 
   fillSpace(): number {
-    return this.#chunks.space()
+    return Math.min(this.#chunks.space(), Math.max(0, FILL_ENTRIES - this.#chunks.held))
   }
 
   fill(chunks: Uint32Array, from: number, count: number): number {
-    return this.#chunks.fill(chunks, from, count)
+    return this.#chunks.fill(chunks, from, Math.min(count, this.fillSpace()))
   }
 
   chunksHeld(): number {

@@ -6,7 +6,7 @@ import { type Conversation, ConversationTable, type Side } from '../pcap/follow/
 import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'
 import { DEFAULT_HELD_BYTES, type FollowedStream, openReader } from '../pcap/follow/follow.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from '../pcap/follow/ordered.ts'
-import type { StreamReport } from '../pcap/follow/report.ts'
+import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
 import { SegmentWalk, type WalkCounts } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
@@ -43,12 +43,18 @@ export interface ReplayOptions {
   readonly seed?: number
   /** The streams' bytes as they are received; `bytes[at, at + length)` is valid during the call only. */
   readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
+  /** Takes the reports, in order of conversations; without it they are returned at the end. */
+  readonly onReport?: (report: StreamReport) => void
+  /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
+  readonly openConversations?: number
   /** A wrapper for the queues of our endpoints, such as a capture tap. `plays` is the side that the queue's frames are of. */
   readonly wrapNic?: (nic: Nic, plays: 'client' | 'server') => Nic
 }
 
 export interface ReplaySummary extends WalkCounts {
   conversations: number
+  /** Conversations that were closed early because too many were open: what came of them later is missing. */
+  evicted: number
   /** Streams that were left out, by reason. */
   skipped: Record<string, number>
   /** Frames that our endpoints were given. */
@@ -135,7 +141,8 @@ class Direction implements StreamTaker {
 }
 
 class Replayed {
-  readonly directions: readonly [Direction, Direction] | null
+  /** Null when it is left out, or over. */
+  directions: readonly [Direction, Direction] | null
   readonly skipped: string | null
   reset = false
 
@@ -158,6 +165,7 @@ class Replayer implements SessionSink {
   readonly #servers: Role | null
   readonly #roles: Role[] = []
   readonly #reports: StreamReport[] = []
+  readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
   readonly #streams = new Map<ReplaySession, FollowedStream>()
   #held: { session: ReplaySession; role: Role; until: number }[] = []
@@ -180,7 +188,10 @@ class Replayer implements SessionSink {
     this.#table = new ConversationTable(
       (conversation) => this.#begin(conversation),
       (conversation) => this.#end(conversation),
+      options.openConversations,
     )
+    const { onReport = (report) => this.#reports.push(report) } = options
+    this.#order = new ReportOrder(onReport)
   }
 
   #role(plays: 'client' | 'server'): Role {
@@ -213,21 +224,24 @@ class Replayer implements SessionSink {
       walk.reader.close()
     }
     this.#answerHeld(Number.POSITIVE_INFINITY)
-    for (const conversation of [...this.#table].sort((a, b) => a.number - b.number)) this.#end(conversation)
-    this.#reports.sort((a, b) => a.stream - b.stream)
+    this.#table.closeAll()
     const result = { streams: this.#reports, summary: this.#summary(error) }
     for (const role of this.#roles) role.endpoint.close()
     return result
   }
 
   #segment(): void {
-    const { segment } = this.#walk
+    const { segment, packet } = this.#walk
     this.#advance()
-    const { data, client } = this.#table.find(segment)
+    const conversation = this.#table.find(segment, packet.seconds)
+    const { data, client } = conversation
     const { side } = this.#table
     if (data.directions === null) return
     const { seq, ack, flags } = segment
-    if ((flags & RST) !== 0) data.reset = true
+    if ((flags & RST) !== 0) {
+      data.reset = true
+      conversation.ended = true
+    }
     const ours = data.directions[side]
     const theirs = data.directions[side === 0 ? 1 : 0]
     const { played } = ours
@@ -249,6 +263,7 @@ class Replayer implements SessionSink {
     if ((flags & FIN) !== 0) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
+      conversation.ended ||= theirs.finSeen
     }
     if (payloadBytes > 0) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
@@ -318,11 +333,9 @@ class Replayer implements SessionSink {
     const { segment } = this.#walk
     const reason = whyNot(conversation, segment.flags)
     if (reason !== null) return new Replayed(null, reason)
-    const { addresses, ports } = conversation
-    const { version } = addresses[0]
     // The first segment is a SYN: side 0 is the client.
-    const client = this.#clients?.begin(0, version, ports[0], ports[1]) ?? null
-    const server = this.#servers?.begin(1, version, ports[1], ports[0]) ?? null
+    const client = this.#clients?.begin(0, segment) ?? null
+    const server = this.#servers?.begin(1, segment) ?? null
     const make = (side: Side, played: ReplaySession | null, sender: ReplaySession | null): Direction => {
       const who = describe(conversation, side)
       if (played !== null) {
@@ -336,8 +349,10 @@ class Replayer implements SessionSink {
 
   #end(conversation: Conversation<Replayed>): void {
     const { data } = conversation
+    const reports: StreamReport[] = []
     if (data.directions === null) {
-      if (data.skipped !== null) this.#reportSkipped(conversation, data.skipped)
+      if (data.skipped !== null) this.#reportSkipped(conversation, data.skipped, reports)
+      this.#order.add(conversation.number, reports)
       return
     }
     for (const [direction, role] of [
@@ -349,19 +364,21 @@ class Replayer implements SessionSink {
       role.answerSyns(session, true)
       role.finish(session)
       this.#unsent += session.unsentBytes
-      this.#report(direction, session, data.reset)
+      reports.push(this.#report(direction, session, data.reset))
       this.#streams.delete(session)
     }
+    data.directions = null
+    this.#order.add(conversation.number, reports)
   }
 
-  #reportSkipped(conversation: Conversation<Replayed>, skipped: string): void {
+  #reportSkipped(conversation: Conversation<Replayed>, skipped: string, reports: StreamReport[]): void {
     const sides: Side[] = conversation.client === 0 ? [0, 1] : [1, 0]
     for (const side of sides) {
       const who = describe(conversation, side)
       const role = who.direction === 'client' ? this.#clients : this.#servers
       if (role === null) continue
       this.#skipped[skipped] = (this.#skipped[skipped] ?? 0) + 1
-      this.#reports.push({ ...this.#blank(who), sha256: null, skipped })
+      reports.push({ ...this.#blank(who), skipped })
     }
   }
 
@@ -384,11 +401,11 @@ class Replayer implements SessionSink {
     }
   }
 
-  #report(direction: Direction, session: ReplaySession, reset: boolean): void {
+  #report(direction: Direction, session: ReplaySession, reset: boolean): StreamReport {
     const behind = direction.ordered.end()
     const { skipped } = session
     if (skipped !== null) this.#skipped[skipped] = (this.#skipped[skipped] ?? 0) + 1
-    this.#reports.push({
+    return {
       ...this.#blank(direction.who),
       bytes: session.bytes,
       sha256: session.digest?.end() ?? null,
@@ -399,7 +416,7 @@ class Replayer implements SessionSink {
       missingBytes: direction.missingBytes,
       end: session.endedWith === 0 ? 'fin' : reset || session.endedWith > 0 ? 'rst' : 'none',
       skipped,
-    })
+    }
   }
 
   #summary(error: PcapError | null): ReplaySummary {
@@ -417,6 +434,7 @@ class Replayer implements SessionSink {
     }
     return {
       conversations: this.#table.count,
+      evicted: this.#table.evicted,
       ...this.#walk.counts,
       skipped: this.#skipped,
       framesPlayed,

@@ -4,13 +4,25 @@ import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { SegmentWalk } from '../pcap/follow/walk.ts'
 import type { VirtualClock } from '../stack/clock.ts'
-import { put16, put32 } from '../stack/wire/bytes.ts'
-import { sumBytes } from '../stack/wire/checksum.ts'
-import { ETHERNET_HEADER_BYTES } from '../stack/wire/ethernet.ts'
+import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
+import { fold, sumBytes } from '../stack/wire/checksum.ts'
+import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
+import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES } from '../stack/wire/ipv4.ts'
+import { IPV6_HEADER_BYTES } from '../stack/wire/ipv6.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
-import { ACK, FIN, PSH, putTimestamps, RST, SYN, TCP_MIN_HEADER_BYTES } from '../stack/wire/tcp.ts'
-import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, remoteAddress, sessionOf } from './endpoint.ts'
-import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
+import {
+  ACK,
+  FIN,
+  PSH,
+  putTimestamps,
+  RST,
+  SYN,
+  TCP_MIN_HEADER_BYTES,
+  TIMESTAMP_PREFIX,
+  tcpField,
+} from '../stack/wire/tcp.ts'
+import { type EndpointHandler, LOCAL4, LOCAL6, PEER_MAC, ReplayEndpoint, sessionOf } from './endpoint.ts'
+import { FrameBuilder, MAX_CUT_BYTES, OUR_MAC } from './frame.ts'
 import { ReplayNic } from './nic.ts'
 import { CapturedOptions } from './options.ts'
 import { ReplaySession, type SessionSink } from './session.ts'
@@ -20,6 +32,13 @@ const MAX_IP_BYTES = 65_535
 /** Bytes that wait for a connection to be established. */
 const MAX_EARLY_BYTES = 65_536
 const SEND_ROOM = 16 << 20
+/** A TCP header with timestamps in their usual form (RFC 7323 appendix A), and where their echo lies in it. */
+const TIMESTAMPED_BYTES = 32
+const TSECR_AT = 28
+/** The Ethernet header's addresses, ours first. */
+const OUR_MAC_HIGH = get32(OUR_MAC, 0)
+const MIDDLE_OF_MACS = (get16(OUR_MAC, 4) << 16) | get16(PEER_MAC, 0)
+const PEER_MAC_LOW = get32(PEER_MAC, 2)
 const NO_BYTES = new Uint8Array(0)
 const ZEROS = new Uint8Array(MAX_CUT_BYTES)
 
@@ -66,9 +85,9 @@ export class Role implements EndpointHandler {
     this.endpoint = new ReplayEndpoint(options.wrapNic?.(this.nic) ?? this.nic, options, this)
   }
 
-  /** A conversation begins. @param source,destination ports of the played side and of ours */
-  begin(played: Side, version: 4 | 6, source: number, destination: number): ReplaySession {
-    const session = new ReplaySession(this.#nextId, played, version, source, destination)
+  /** A conversation begins with this segment. @param played which side of it */
+  begin(played: Side, segment: SegmentDecoder): ReplaySession {
+    const session = new ReplaySession(this.#nextId, played, segment)
     this.#nextId = (this.#nextId + 1) & 0x7f_ffff
     this.#sessions.set(session.id, session)
     return session
@@ -132,7 +151,7 @@ export class Role implements EndpointHandler {
     const syns = session.heldSyns
     if (syns.length === 0) return
     session.heldSyns = []
-    if (listen) this.endpoint.listen(session.version, session.ports.destination)
+    if (listen) this.endpoint.listen(session.remote.version, session.ports.destination)
     const segment = new SegmentDecoder()
     for (const { packet } of syns) {
       const found = segment.decodeIp(packet, 0, packet.length, packet.length)
@@ -158,10 +177,20 @@ export class Role implements EndpointHandler {
     const end = (segment.seq + length) | 0
     if (session.acksBeyond(segment.ack) || (session.open && seqDiff(end, session.edge) > 0)) this.flush()
     const at = segment.payloadAt
+    if (
+      !syn &&
+      !cut &&
+      pieces === null &&
+      session.synPayload === null &&
+      !this.#recompute &&
+      this.#plain(session, segment)
+    ) {
+      return
+    }
     const whole = this.#builder.translate(
       segment,
       {
-        session: session.id,
+        remote: session.remote,
         numbers: session,
         refused: syn ? session.refused : null,
         recompute: this.#recompute || cut,
@@ -185,6 +214,71 @@ export class Role implements EndpointHandler {
       session.synPayload = null
       this.#make(session, seq, bytes, 0, bytes.length, ACK | PSH)
     }
+  }
+
+  /**
+   * The fast path: a segment without IP options and with timestamps or nothing as TCP options goes to the area as it is, and what
+   * is ours is written over there. False, and nothing is done, for any other.
+   */
+  #plain(session: ReplaySession, segment: SegmentDecoder): boolean {
+    const { bytes, ipAt, tcpAt, headerBytes, ipEnd, payloadBytes } = segment
+    const v4 = session.version === 4
+    const ipBytes = tcpAt - ipAt
+    const packetBytes = ipEnd - ipAt
+    if (ipBytes !== (v4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)) return false
+    const stamped = headerBytes === TIMESTAMPED_BYTES
+    if (stamped && get32(bytes, tcpAt + TCP_MIN_HEADER_BYTES) !== TIMESTAMP_PREFIX) return false
+    if (!stamped && headerBytes !== TCP_MIN_HEADER_BYTES) return false
+    // An offloading sender's length of zero is put right elsewhere.
+    const said = v4 ? get16(bytes, ipAt + 2) : get16(bytes, ipAt + 4) + IPV6_HEADER_BYTES
+    const ipSum = v4 ? get16(bytes, ipAt + 10) : 1
+    if (said !== packetBytes || ipSum === 0) return false
+    if (this.#burst !== null && this.#burst !== session) this.turn()
+    const total = ETHERNET_HEADER_BYTES + packetBytes
+    const to = this.nic.reserve(total)
+    if (to < 0) return false
+    const { area } = this.nic
+    const ip = to + ETHERNET_HEADER_BYTES
+    area.set(bytes.subarray(ipAt, ipEnd), ip)
+    put32(area, to, OUR_MAC_HIGH)
+    put32(area, to + 4, MIDDLE_OF_MACS)
+    put32(area, to + 8, PEER_MAC_LOW)
+    put16(area, to + 12, v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6)
+    const tcp = ip + ipBytes
+    const ack = session.ack(segment.ack)
+    put32(area, tcp + tcpField.acknowledgment, ack)
+    // RFC 1624: each field that changes is taken out of the sum and put back.
+    let change = session.addressSum + (~session.capturedSum & 0xffff)
+    if (v4) {
+      put16(area, ip + 10, ~fold((~ipSum & 0xffff) + change) & 0xffff)
+      put32(area, ip + 12, session.remote.w3)
+      put32(area, ip + 16, LOCAL4.w3)
+    } else {
+      session.remote.put(area, ip + 8)
+      LOCAL6.put(area, ip + 24)
+    }
+    change += halves(ack) + halves(~segment.ack)
+    if (stamped) {
+      const captured = get32(bytes, tcpAt + TSECR_AT)
+      const tsEcr = session.tsEcr(captured)
+      put32(area, tcp + TSECR_AT, tsEcr)
+      change += halves(tsEcr) + halves(~captured)
+    }
+    const field = get16(bytes, tcpAt + tcpField.checksum)
+    const pseudo = session.capturedSum + IPPROTO_TCP
+    const transport = headerBytes + payloadBytes
+    const unfinished = field === fold(pseudo + transport) || field === fold(pseudo)
+    const sum = unfinished
+      ? fold(session.addressSum + IPPROTO_TCP + transport)
+      : ~fold((~field & 0xffff) + fold(change)) & 0xffff
+    put16(area, tcp + tcpField.checksum, sum)
+    this.nic.commit(to, total)
+    this.#burst = session
+    this.frames++
+    session.lastAck = segment.ack
+    session.lastWindow = segment.window
+    if (stamped) session.lastTsVal = get32(bytes, tcpAt + TCP_MIN_HEADER_BYTES + 4)
+    return true
   }
 
   #note(session: ReplaySession, segment: SegmentDecoder): void {
@@ -220,8 +314,7 @@ export class Role implements EndpointHandler {
     if (session.timestamps) putTimestamps(options, 0, session.lastTsVal, session.ourTsVal)
     const ack = session.ack(session.lastAck)
     this.#builder.make(
-      session.version,
-      session.id,
+      session.remote,
       session.ports,
       seq,
       ack,
@@ -244,8 +337,7 @@ export class Role implements EndpointHandler {
       const flags = from + part < length ? segment.flags & ~(FIN | PSH) : segment.flags
       const at = segment.payloadAt + from
       this.#builder.make(
-        session.version,
-        session.id,
+        session.remote,
         session.ports,
         (segment.seq + from) | 0,
         session.ack(segment.ack),
@@ -271,13 +363,13 @@ export class Role implements EndpointHandler {
     for (const piece of pieces) {
       const ip = ETHERNET_HEADER_BYTES
       header.set(piece.packet.subarray(0, piece.dataAt), ip)
-      if (session.version === 4) {
-        put32(header, ip + 12, remoteAddress(4, session.id).w3)
+      if (session.remote.version === 4) {
+        put32(header, ip + 12, session.remote.w3)
         put32(header, ip + 16, LOCAL4.w3)
         put16(header, ip + 10, 0)
         put16(header, ip + 10, ~sumBytes(header, ip, piece.dataAt) & 0xffff)
       } else {
-        remoteAddress(6, session.id).put(header, ip + 8)
+        session.remote.put(header, ip + 8)
         LOCAL6.put(header, ip + 24)
       }
       this.#builder.headerBytes = ip + piece.dataAt
@@ -314,9 +406,7 @@ export class Role implements EndpointHandler {
     else if ((flags & RST) !== 0) this.answerSyns(session, false)
     if (!session.timestamps) return
     this.#options.read(segment)
-    if (!this.#options.hasTimestamps) return
-    this.flush()
-    session.sawTimestamp(this.#options.tsVal)
+    if (this.#options.hasTimestamps) session.sawTimestamp(this.#options.tsVal)
   }
 
   #mirrorSyn(session: ReplaySession, segment: SegmentDecoder): void {
@@ -339,7 +429,7 @@ export class Role implements EndpointHandler {
     this.flush()
     this.#clock.advanceTo(this.now)
     const { source, destination } = session.ports
-    session.fd = this.endpoint.connect(session.id, session.version, destination, source)
+    session.fd = this.endpoint.connect(session.id, session.remote.version, destination, source)
     session.tcb = this.endpoint.tcb(session.fd)
     this.turn()
   }
@@ -433,4 +523,9 @@ export class Role implements EndpointHandler {
     if ((flags & RST) === 0) session.timestamps = hasTimestamps
     if (hasTimestamps) session.ourTsVal = tsVal
   }
+}
+
+/** Sum of a word's halves. */
+function halves(word: number): number {
+  return (word >>> 16) + (word & 0xffff)
 }

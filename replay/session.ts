@@ -1,8 +1,12 @@
+import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
+import type { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
+import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
+import { LOCAL4, LOCAL6, remoteAddress } from './endpoint.ts'
 import type { Numbers, Refused } from './frame.ts'
 
 /** Timestamps of the captured endpoint that are remembered with what ours said at the time. */
@@ -38,6 +42,11 @@ export class ReplaySession implements Numbers {
   readonly played: Side
   readonly version: 4 | 6
   readonly ports: { source: number; destination: number }
+  /** The address that the played side has towards our endpoint. */
+  readonly remote: IpAddress
+  /** Folded sums of both addresses, as captured and as our endpoint sees them. */
+  readonly capturedSum: number
+  readonly addressSum: number
   /** Our socket; -1 before there is one. */
   fd = -1
   tcb: Tcb | null = null
@@ -93,8 +102,16 @@ export class ReplaySession implements Numbers {
   readonly #ours = new Int32Array(TIMESTAMP_PAIRS)
   #pairs = 0
 
-  constructor(id: number, played: Side, version: 4 | 6, source: number, destination: number) {
+  /** @param segment the first one of the conversation @param played which side of it */
+  constructor(id: number, played: Side, segment: SegmentDecoder) {
+    const { version } = segment
     this.id = id
+    this.remote = remoteAddress(version, id)
+    this.capturedSum = pseudoHeaderSumOf(segment, 0, 0)
+    this.addressSum = pseudoHeaderSum6(this.remote, version === 4 ? LOCAL4 : LOCAL6, 0, 0)
+    const { sourcePort, destinationPort } = segment
+    const source = played === 0 ? sourcePort : destinationPort
+    const destination = played === 0 ? destinationPort : sourcePort
     this.played = played
     this.version = version
     this.ports = { source, destination }

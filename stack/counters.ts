@@ -133,11 +133,52 @@ export class Counters {
   halfOpenExpired = 0
 }
 
+/** `ipChecksum` for `dropIpChecksum`. */
+function causeOf(name: string): string {
+  return name[4]!.toLowerCase() + name.slice(5)
+}
+
 /** The `drop…` counters that are not zero, by cause without the prefix, first letter in lower case. */
 export function dropsByCause(counters: Counters): Record<string, number> {
   const drops: Record<string, number> = {}
   for (const [name, value] of Object.entries(counters) as [string, number][]) {
-    if (name.startsWith('drop') && value > 0) drops[name[4]!.toLowerCase() + name.slice(5)] = value
+    if (name.startsWith('drop') && value > 0) drops[causeOf(name)] = value
   }
   return drops
+}
+
+const DROPS = Object.keys(new Counters()).filter((name) => name.startsWith('drop')) as (keyof Counters)[]
+const CAUSES = DROPS.map(causeOf)
+/** Counts fragments that made room for others too: alone it does not say that the frame at hand was dropped. */
+const MAKES_ROOM = DROPS.indexOf('dropFragmentLimit')
+
+/** Tells from the counters what becomes of one frame after the other. */
+export class DropWatch {
+  readonly #counters: Counters
+  readonly #before = new Float64Array(DROPS.length)
+
+  constructor(counters: Counters) {
+    this.#counters = counters
+  }
+
+  /** What is counted from now on is the next frame's. */
+  begin(): void {
+    for (let i = 0; i < DROPS.length; i++) this.#before[i] = this.#counters[DROPS[i]!]
+  }
+
+  /**
+   * Why the frame since `begin`, or since the one before, was dropped; null if it was not.
+   * @param taken the stack keeps the frame's memory
+   */
+  cause(taken: boolean): string | null {
+    const before = this.#before
+    let found = -1
+    for (let i = 0; i < DROPS.length; i++) {
+      const count = this.#counters[DROPS[i]!]
+      if (count === before[i]) continue
+      before[i] = count
+      if (i === MAKES_ROOM ? !taken && found < 0 : found < 0 || found === MAKES_ROOM) found = i
+    }
+    return found < 0 ? null : CAUSES[found]!
+  }
 }

@@ -1,4 +1,6 @@
-import { ZcrxError } from '../api.ts'
+import { resolve } from 'node:path'
+import { checkCapture, ZcrxError } from '../api.ts'
+import type { CaptureRequest } from '../capture.ts'
 import { liveCongestionControl, NetworkPair } from '../netns.ts'
 import { Program } from './child.ts'
 import { splitBytes } from './content.ts'
@@ -37,6 +39,8 @@ export interface DemoOptions {
   readonly driver?: DemoDriver
   /** How the XDP program is attached: `auto`, `native`, `generic`. */
   readonly mode: string
+  /** Of zcrx's queue, both passes; absent: none. */
+  readonly capture?: CaptureRequest
 }
 
 /** What a watcher is told while the demo runs. */
@@ -56,13 +60,14 @@ interface Place {
 /**
  * Sends the same streams to zcrx and to `node:net`, each once verified and once measured. Everything it makes is removed
  * before it returns or throws, also when `signal` aborts (it throws the signal's reason then).
- * @throws ZcrxError when `driver` is `xdp` and it can't be had
+ * @throws ZcrxError when `driver` is `xdp` and it can't be had, or the capture can't be written
  */
 export async function runDemo(
   options: DemoOptions,
   events: DemoEvents,
   signal: AbortSignal,
 ): Promise<DemoReport> {
+  if (options.capture !== undefined) checkCapture(options.capture)
   let place = await choosePlace(options, events)
   try {
     let zcrx: StackReport
@@ -159,6 +164,7 @@ async function runReceiver(
       throw error instanceof ZcrxError ? new Unavailable(error) : error
     })
     events.onStep?.(`${who} receives: ${ready.driver}, ${ready.mode}, MTU ${ready.mtu}`)
+    if (request.capture !== undefined) events.onStep?.(`capturing its frames to ${options.capture?.file}`)
     const session = {
       who,
       request,
@@ -189,6 +195,10 @@ function openRequest(who: 'zcrx' | 'node:net', place: Place, options: DemoOption
     address: end?.address ?? '127.0.0.1',
     interface: end?.device ?? '',
     mtu: options.mtu,
+    // Only what zcrx sees: node:net's frames are Linux's, where tcpdump sees them.
+    ...(who !== 'zcrx' || options.capture === undefined
+      ? {}
+      : { capture: { ...options.capture, file: resolve(options.capture.file) } }),
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the demo and its two child processes tell each other over Node's IPC. */
 import type { Census } from '../api.ts'
+import type { CaptureRequest } from '../capture.ts'
 
 /** Verified: SHA-256 over every byte at both ends. Measured: bytes counted, contents sampled. */
 export type PassKind = 'verified' | 'measured'
@@ -17,6 +18,8 @@ export interface OpenRequest {
   /** Interface whose drops are counted (`node`); empty: none. */
   readonly interface: string
   readonly mtu: number
+  /** Of zcrx's queue; absent: none. */
+  readonly capture?: CaptureRequest
 }
 
 export interface ReadyReply {

@@ -1,6 +1,8 @@
 /**
  * Child process of the demo: the receiving end, zcrx or its peer. Told what to do over IPC; ends when the demo does.
  */
+import { type Nic, openDevice } from '../api.ts'
+import { captureNic } from '../capture.ts'
 import { MemoryPath } from './memory.ts'
 import { PassMeter } from './meter.ts'
 import { reply, serve } from './program.ts'
@@ -38,13 +40,20 @@ serve<ReceiverRequest>(
 async function open(request: OpenRequest): Promise<ReceivingStack> {
   switch (request.kind) {
     case 'xdp':
-      return openZcrx(request.device, request.address, false)
+      return openZcrx(captured(openDevice(request.device), request), request.address, false)
     case 'memory':
       path = new MemoryPath(request.mtu)
-      return openZcrx(path.nic, path.address, true)
+      return openZcrx(captured(path.nic, request), path.address, true)
     case 'node':
       return openNode(request.address, request.interface, request.mtu)
   }
+}
+
+function captured(nic: Nic, { capture }: OpenRequest): Nic {
+  if (capture === undefined) return nic
+  return captureNic(nic, capture, (error) =>
+    process.stderr.write(`the capture has ended, frames go on: ${error.message}\n`),
+  )
 }
 
 async function receive(stack: ReceivingStack, request: PassRequest): Promise<PassResult> {

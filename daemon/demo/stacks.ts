@@ -29,11 +29,7 @@ export interface ReceivingStack {
 }
 
 /** zcrx on `device`, listening on `address` and a port of its choice. @throws ZcrxError */
-export async function openZcrx(
-  device: string | Nic,
-  address: string,
-  ownAddress: boolean,
-): Promise<ReceivingStack> {
+export async function openZcrx(device: Nic, address: string, ownAddress: boolean): Promise<ReceivingStack> {
   const handler = new ZcrxHandler()
   const server = await createServer({ device, address, port: 0, ownAddress, handler })
   handler.area = server.area

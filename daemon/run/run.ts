@@ -1,5 +1,15 @@
 import { type Logger, pino } from 'pino'
-import { createServer, formatEndpoint, type Server, type ServerOptions } from '../api.ts'
+import {
+  type CaptureNic,
+  checkCapture,
+  createServer,
+  formatEndpoint,
+  type Nic,
+  openDevice,
+  type Server,
+  type ServerOptions,
+} from '../api.ts'
+import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import type { ListenAddress, SinkSpec } from '../cli/parse.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
@@ -18,6 +28,8 @@ export interface RunOptions {
   readonly sink: SinkSpec
   /** Absent: the library's default. */
   readonly areaBytes?: number
+  /** Absent: nothing is captured. */
+  readonly capture?: CaptureRequest
   readonly ownAddress: boolean
   /** Ends when the first connection has ended. */
   readonly once: boolean
@@ -29,12 +41,14 @@ export interface RunOptions {
 
 /** What `run` needs of the world; tests bring their own. */
 export interface RunEnvironment {
+  openDevice(device: string): Nic
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
   print(text: string): void
 }
 
 export const SYSTEM: RunEnvironment = {
+  openDevice,
   createServer,
   // Synchronous, so that nothing is lost when the process ends; a few lines a second at most.
   createLogger: (level) => pino({ level, base: null }, pino.destination({ fd: 2, sync: true })),
@@ -43,8 +57,9 @@ export const SYSTEM: RunEnvironment = {
 
 /**
  * Receives until `signal` aborts (or, with `once`, the first connection has ended), then closes every connection, gives
- * the queue back and prints the totals. Returns the exit status: 1 when bytes of a connection did not all reach the sink.
- * @throws ZcrxError when the device or sink can't be opened
+ * the queue back and prints the totals. Returns the exit status: 1 when bytes of a connection did not all reach the sink, or
+ * frames not all the capture.
+ * @throws ZcrxError when device, sink or capture can't be opened
  */
 export async function run(
   options: RunOptions,
@@ -52,11 +67,13 @@ export async function run(
   environment: RunEnvironment = SYSTEM,
 ): Promise<number> {
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
+  if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
   const receiver = new Receiver(sink, log)
+  const capture = openCapture(options, environment, log)
   const { address } = options.listen
   const server = await environment.createServer({
-    device: options.device,
+    device: capture ?? options.device,
     port: options.listen.port,
     handler: receiver,
     ownAddress: options.ownAddress,
@@ -95,8 +112,19 @@ export async function run(
     await server.close()
   }
   log.info({ device: info.name, queue: info.queue }, 'queue given back')
+  // Complete only now: the last frames leave when the connections are given up.
+  if (capture !== null) report = { ...report, capture: captureReport(capture) }
   environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
-  return report.sinkFailures > 0 ? 1 : 0
+  return report.sinkFailures > 0 || report.capture?.error !== undefined ? 1 : 0
+}
+
+function openCapture(options: RunOptions, environment: RunEnvironment, log: Logger): CaptureNic | null {
+  if (options.capture === undefined) return null
+  const nic = captureNic(environment.openDevice(options.device), options.capture, (error) =>
+    log.error({ code: error.code }, `the capture has ended, frames go on: ${error.message}`),
+  )
+  log.info({ files: nic.files }, 'capturing')
+  return nic
 }
 
 function untilDone(once: boolean, signal: AbortSignal, receiver: Receiver): Promise<void> {

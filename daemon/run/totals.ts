@@ -1,4 +1,5 @@
 import type { Census, ServerStats } from '../api.ts'
+import type { CaptureReport } from '../capture.ts'
 import { formatBytes, formatCount } from '../cli/format.ts'
 import { renderTable } from '../cli/table.ts'
 import type { ConnectionRecord, ReceiverTotals } from './receiver.ts'
@@ -20,6 +21,8 @@ export interface RunReport extends ReceiverTotals {
   readonly frames: number
   readonly drops: ServerStats['drops']
   readonly niovs: Census
+  /** When one was asked for. */
+  readonly capture?: CaptureReport
   /** The latest connections, oldest first. */
   readonly connectionList: readonly ConnectionRecord[]
 }
@@ -63,5 +66,13 @@ export function renderRunReport(report: RunReport): string[] {
     `niovs: ${report.niovs.total} in all, ${report.niovs.free} free, ${report.niovs.fill} fill, ${report.niovs.rx} rx, ` +
       `${report.niovs.queued} queued, ${report.niovs.user} user, ${report.niovs.lost} lost`,
   )
+  if (report.capture !== undefined) lines.push(...captureLines(report.capture))
+  return lines
+}
+
+function captureLines({ files, received, sent, missed, error }: CaptureReport): string[] {
+  const where = files.length > 1 ? `${files.length} files, ${files[0]} to ${files.at(-1)}` : `${files[0]}`
+  const lines = [`captured: ${formatCount(received)} frames received, ${formatCount(sent)} sent, in ${where}`]
+  if (error !== undefined) lines.push(`capture ended early, ${formatCount(missed)} frames missing: ${error}`)
   return lines
 }

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import type { CaptureSink } from './sink.ts'
 
-/** Below this a loop is cheaper than making a view for `set`. */
+/** Up to so many bytes a loop is cheaper than making a view for `set`. */
 const LOOP_BYTES = 64
 /** Most bytes of an option's value or of a name: what a 16-bit length can say. */
 const MAX_TEXT_BYTES = 0xffff
@@ -37,6 +37,11 @@ export class Output {
   /** Bytes written so far, those still in the buffer included. */
   get length(): number {
     return this.#handed + this.at
+  }
+
+  /** Bytes that the sink has taken. */
+  get handed(): number {
+    return this.#handed
   }
 
   /** Where the open block begins. */
@@ -140,9 +145,20 @@ export class Output {
   text(text: string): number {
     const most = Math.min(MAX_TEXT_BYTES, text.length * 3)
     this.room(most)
-    const length = this.#bytes.write(text, this.at, most, 'utf8')
+    const length = this.#ascii(text) ? text.length : this.#bytes.write(text, this.at, most, 'utf8')
     this.at += length
     return length
+  }
+
+  /** Writes a short text of ASCII alone, which costs less than a call; false when it is something else. */
+  #ascii(text: string): boolean {
+    if (text.length > LOOP_BYTES * 2) return false
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code > 0x7f) return false
+      this.#bytes[this.at + i] = code
+    }
+    return true
   }
 
   /** Zeros up to a multiple of four bytes of the open block. */

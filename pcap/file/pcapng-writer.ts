@@ -95,6 +95,11 @@ export class PcapngWriter {
     return this.#out.length
   }
 
+  /** Bytes of the file that the sink has taken; they end with a block. */
+  get flushed(): number {
+    return this.#out.handed
+  }
+
   /** Describes an interface. Returns its number, counting from 0. */
   addInterface(options: CaptureInterface): number {
     const { linkType, snapLength = 0, mac } = options

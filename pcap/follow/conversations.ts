@@ -3,6 +3,15 @@ import { formatEndpoint, IpAddress } from '../../stack/ip/address.ts'
 import { ACK, SYN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 
+/** Conversations that are open at a time, unless said otherwise. */
+export const DEFAULT_OPEN_CONVERSATIONS = 32_768
+/** For each open one so many closed ones are remembered, so that late segments of theirs don't count as new conversations. */
+const REMEMBERED = 8
+/** An open conversation that was quiet for so long makes room for others. */
+const QUIET_SECONDS = 60
+/** Open conversations that are looked at before one is closed that is not quiet. */
+const TRIES = 64
+
 /** Of `Conversation`: who sent a segment. */
 export type Side = 0 | 1
 
@@ -20,6 +29,12 @@ export class Conversation<T> {
   readonly based: [boolean, boolean] = [false, false]
   /** What the user of the table keeps with it. */
   readonly data: T
+  /** Seconds of the capture's clock at its latest segment. */
+  seenAt = 0
+  /** Both ends have ended it: it may be closed before others. */
+  ended = false
+  /** It was closed: what still comes of it is not looked at. */
+  closed = false
   /** In its hash chain. */
   next: Conversation<T> | null = null
 
@@ -49,29 +64,45 @@ export class ConversationTable<T> {
   side: Side = 0
   /** Conversations so far. */
   count = 0
+  /** Conversations that were closed before the capture's end because too many were open. */
+  evicted = 0
   readonly #make: (conversation: Conversation<T>) => T
-  /** Told when a conversation makes room for another one of the same endpoints. */
-  readonly #replaced: (conversation: Conversation<T>) => void
+  readonly #close: (conversation: Conversation<T>) => void
+  readonly #limit: number
+  /** Open ones in order of their beginning, and closed ones that are remembered in that of their closing. */
+  #open: Conversation<T>[] = []
+  #openFrom = 0
+  #opened = 0
+  #closed: Conversation<T>[] = []
+  #closedFrom = 0
   #heads: (Conversation<T> | null)[] = new Array(256).fill(null)
   #live = 0
   #last: Conversation<T> | null = null
   readonly #key: number
 
+  /**
+   * @param make what is kept with a new conversation
+   * @param close told when one is closed: another of the same endpoints began, or too many are open
+   * @param limit conversations that may be open at a time
+   */
   constructor(
     make: (conversation: Conversation<T>) => T,
-    replaced: (conversation: Conversation<T>) => void = () => {},
+    close: (conversation: Conversation<T>) => void,
+    limit: number = DEFAULT_OPEN_CONVERSATIONS,
   ) {
     this.#make = make
-    this.#replaced = replaced
+    this.#close = close
+    this.#limit = limit
     // A capture can't choose endpoints that collide.
     this.#key = randomBytes(4).readInt32LE() | 1
   }
 
-  /** The conversation of a segment, a new one if need be. */
-  find(segment: SegmentDecoder): Conversation<T> {
+  /** The conversation of a segment, a new one if need be. @param now seconds of the capture's clock */
+  find(segment: SegmentDecoder, now: number): Conversation<T> {
     const last = this.#last
     if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) {
       if (!last.based[this.side]) this.#base(last, segment)
+      last.seenAt = now
       return last
     }
     const slot = this.#hash(segment) & (this.#heads.length - 1)
@@ -79,34 +110,65 @@ export class ConversationTable<T> {
     while (found !== null && !this.#matches(found, segment)) found = found.next
     if (found !== null && this.#begins(found, segment)) {
       this.#unlink(found, slot)
-      this.#replaced(found)
+      this.#shut(found)
       found = null
     }
     if (found === null) {
       found = new Conversation(this.count++, segment, this.#make)
       this.side = 0
       this.#add(found, slot)
+      this.#makeRoom(found, now)
     }
     this.#base(found, segment)
+    found.seenAt = now
     this.#last = found
     return found
   }
 
-  /** Forgets one. */
-  remove(conversation: Conversation<T>): void {
-    for (let slot = 0; slot < this.#heads.length; slot++) {
-      for (let at: Conversation<T> | null = this.#heads[slot] ?? null; at !== null; at = at.next) {
-        if (at === conversation) {
-          this.#unlink(conversation, slot)
-          return
-        }
+  /** Closes those that are still open, in the order of their beginning. */
+  closeAll(): void {
+    for (let i = this.#openFrom; i < this.#open.length; i++) this.#shut(this.#open[i]!)
+    this.#open = []
+    this.#openFrom = 0
+  }
+
+  #shut(conversation: Conversation<T>): void {
+    if (conversation.closed) return
+    conversation.closed = true
+    this.#opened--
+    this.#close(conversation)
+  }
+
+  #makeRoom(newest: Conversation<T>, now: number): void {
+    this.#opened++
+    this.#open.push(newest)
+    if (this.#opened <= this.#limit) return
+    for (let tries = 0; ; ) {
+      const oldest = this.#open[this.#openFrom++]!
+      if (oldest.closed) continue
+      if (oldest.ended || now - oldest.seenAt > QUIET_SECONDS || tries === TRIES) {
+        this.#evict(oldest)
+        break
       }
+      this.#open.push(oldest)
+      tries++
+    }
+    if (this.#openFrom > this.#limit) {
+      this.#open = this.#open.slice(this.#openFrom)
+      this.#openFrom = 0
     }
   }
 
-  /** Those not replaced or removed, in no order. */
-  *[Symbol.iterator](): IterableIterator<Conversation<T>> {
-    for (const head of this.#heads) for (let at = head; at !== null; at = at.next) yield at
+  #evict(conversation: Conversation<T>): void {
+    this.evicted++
+    this.#shut(conversation)
+    this.#closed.push(conversation)
+    if (this.#closed.length - this.#closedFrom <= this.#limit * REMEMBERED) return
+    const forgotten = this.#closed[this.#closedFrom++]!
+    this.#unlink(forgotten, this.#hashOf(forgotten) & (this.#heads.length - 1))
+    if (this.#closedFrom <= this.#limit) return
+    this.#closed = this.#closed.slice(this.#closedFrom)
+    this.#closedFrom = 0
   }
 
   #matches(conversation: Conversation<T>, s: SegmentDecoder): boolean {
@@ -154,13 +216,17 @@ export class ConversationTable<T> {
   }
 
   #unlink(conversation: Conversation<T>, slot: number): void {
-    this.#live--
     if (this.#last === conversation) this.#last = null
     let before: Conversation<T> | null = null
-    for (let at = this.#heads[slot]!; at !== conversation; at = at.next!) before = at
+    for (let at: Conversation<T> | null = this.#heads[slot]!; at !== conversation; at = at.next) {
+      // Replaced by another one since.
+      if (at === null) return
+      before = at
+    }
     if (before === null) this.#heads[slot] = conversation.next
     else before.next = conversation.next
     conversation.next = null
+    this.#live--
   }
 
   /** The same for both directions. */

@@ -4,7 +4,7 @@ import { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
 import { DigestBatch, StreamDigest } from './digest.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
-import { gapMarker, type StreamReport } from './report.ts'
+import { gapMarker, ReportOrder, type StreamReport } from './report.ts'
 import { SegmentWalk, type WalkCounts } from './walk.ts'
 
 /** What out-of-order data of all conversations together may take, unless said otherwise. */
@@ -21,9 +21,11 @@ export interface FollowOptions {
   readonly digests?: boolean
   /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
   readonly heldBytes?: number
+  /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
+  readonly openConversations?: number
   /** The streams' bytes in order; `bytes[at, at + length)` is valid during the call only. */
   readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
-  /** A stream's report is complete. Without it they are returned at the end. */
+  /** Takes the reports, in order of conversations; without it they are returned at the end. */
   readonly onReport?: (report: StreamReport) => void
 }
 
@@ -37,6 +39,8 @@ export interface FollowedStream {
 
 export interface FollowSummary extends WalkCounts {
   conversations: number
+  /** Conversations that were closed early because too many were open: what came of them later is missing. */
+  evicted: number
   /** Holes that had to be made because too much was held. */
   forcedGaps: number
   /** What ended the reading early: the file is truncated or corrupt. */
@@ -90,8 +94,8 @@ class Direction implements StreamTaker {
 }
 
 class Followed {
-  /** By side; null when nobody asked for it. */
-  readonly directions: readonly [Direction | null, Direction | null]
+  /** By side; null when nobody asked for it, and when it is over. */
+  directions: readonly [Direction | null, Direction | null]
   reset = false
 
   constructor(directions: readonly [Direction | null, Direction | null]) {
@@ -127,6 +131,7 @@ class Follower {
   readonly #budget: HeldBytes
   readonly #batch = new DigestBatch()
   readonly #reports: StreamReport[] = []
+  readonly #order: ReportOrder
   #forced = 0
 
   constructor(reader: CaptureReader, file: string, options: FollowOptions) {
@@ -134,9 +139,12 @@ class Follower {
     this.#file = file
     this.#options = options
     this.#budget = new HeldBytes(options.heldBytes ?? DEFAULT_HELD_BYTES)
+    const { onReport = (report) => this.#reports.push(report) } = options
+    this.#order = new ReportOrder(onReport)
     this.#table = new ConversationTable(
       (conversation) => this.#begin(conversation),
       (conversation) => this.#report(conversation),
+      options.openConversations,
     )
   }
 
@@ -152,21 +160,24 @@ class Follower {
     } finally {
       walk.reader.close()
     }
-    const rest = [...this.#table].sort((a, b) => a.number - b.number)
-    for (const conversation of rest) this.#report(conversation)
-    this.#reports.sort((a, b) => a.stream - b.stream)
+    this.#table.closeAll()
+    const { count, evicted } = this.#table
     return {
       streams: this.#reports,
-      summary: { conversations: this.#table.count, ...walk.counts, forcedGaps: this.#forced, error },
+      summary: { conversations: count, ...walk.counts, evicted, forcedGaps: this.#forced, error },
     }
   }
 
   #segment(): void {
-    const { segment } = this.#walk
-    const { data } = this.#table.find(segment)
+    const { segment, packet } = this.#walk
+    const conversation = this.#table.find(segment, packet.seconds)
+    const { data } = conversation
     const { side } = this.#table
     const { seq, ack, flags } = segment
-    if ((flags & RST) !== 0) data.reset = true
+    if ((flags & RST) !== 0) {
+      data.reset = true
+      conversation.ended = true
+    }
     const theirs = data.directions[side === 0 ? 1 : 0]
     if (theirs?.ordered.begun === true) theirs.ordered.acknowledged(ack)
     const ours = data.directions[side]
@@ -180,6 +191,7 @@ class Follower {
     if ((flags & FIN) !== 0) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
+      conversation.ended ||= theirs === null || theirs.finSeen === true
     }
   }
 
@@ -203,13 +215,14 @@ class Follower {
 
   #report(conversation: Conversation<Followed>): void {
     const { client, data } = conversation
+    const reports: StreamReport[] = []
     for (const side of client === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
       const direction = data.directions[side]
       if (direction === null) continue
-      const report = this.#describe(direction, data.reset)
-      if (this.#options.onReport === undefined) this.#reports.push(report)
-      else this.#options.onReport(report)
+      reports.push(this.#describe(direction, data.reset))
     }
+    data.directions = [null, null]
+    this.#order.add(conversation.number, reports)
   }
 
   #describe(direction: Direction, reset: boolean): StreamReport {

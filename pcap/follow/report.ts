@@ -32,3 +32,43 @@ export interface StreamReport {
 export function gapMarker(bytes: number): Uint8Array {
   return new TextEncoder().encode(`[${bytes} bytes missing in capture file]\0`)
 }
+
+/** Reports that wait for those of earlier conversations. */
+const MAX_WAITING = 65_536
+
+/** Brings reports, which come as conversations end, into the order of conversations, as far as bounded memory allows. */
+export class ReportOrder {
+  readonly #hand: (report: StreamReport) => void
+  readonly #waiting = new Map<number, StreamReport[]>()
+  /** The conversation whose turn it is. */
+  #next = 0
+
+  constructor(hand: (report: StreamReport) => void) {
+    this.#hand = hand
+  }
+
+  /** All reports of a conversation, once. */
+  add(stream: number, reports: StreamReport[]): void {
+    if (stream < this.#next) {
+      for (const report of reports) this.#hand(report)
+      return
+    }
+    this.#waiting.set(stream, reports)
+    this.#handOut()
+    if (this.#waiting.size <= MAX_WAITING) return
+    // One conversation outlives all others: it has lost its turn.
+    for (const waiting of [...this.#waiting.keys()].sort((a, b) => a - b)) {
+      this.#next = Math.max(this.#next, waiting)
+      this.#handOut()
+    }
+  }
+
+  #handOut(): void {
+    for (;;) {
+      const reports = this.#waiting.get(this.#next)
+      if (reports === undefined) return
+      this.#waiting.delete(this.#next++)
+      for (const report of reports) this.#hand(report)
+    }
+  }
+}

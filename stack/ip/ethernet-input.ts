@@ -1,5 +1,5 @@
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
-import type { Counters } from '../counters.ts'
+import { type Counters, DropWatch } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
@@ -65,6 +65,8 @@ export class EthernetInput {
   readonly #plain: PlainInput
   readonly #ipv4: Ipv4Input
   readonly #ipv6: Ipv6Input
+  /** Null unless the NIC wants to know what becomes of frames. */
+  readonly #watch: DropWatch | null
 
   constructor(parts: InputParts) {
     const { nic, memory, fragments, link, counters, config, burst, segment, tcp } = parts
@@ -74,6 +76,7 @@ export class EthernetInput {
     this.#counters = counters
     this.#burst = burst
     this.#segment = segment
+    this.#watch = nic.settled === undefined ? null : new DropWatch(counters)
     const headers = new FrameHeaders(nic, burst, memory)
     const bytes = new PacketBytes(nic, burst, memory, fragments)
     this.#headers = headers
@@ -122,6 +125,8 @@ export class EthernetInput {
     const { placement } = this.#nic.info
     memory.arriving = placement === 'area' ? count : 0
     if (placement === 'split') memory.holdBurst(burst)
+    const watch = this.#watch
+    watch?.begin()
     let first = 0
     while (first < count) {
       let last = first
@@ -131,8 +136,9 @@ export class EthernetInput {
       if (!this.#plain.frame(first, last, now)) {
         this.#segment.taken = false
         this.#frame(first, last, now)
+        if (watch !== null) this.#nic.settled!(first, last, watch.cause(this.#segment.taken))
         if (!this.#segment.taken) this.recycle(first, last)
-      }
+      } else if (watch !== null) this.#nic.settled!(first, last, null)
       first = last
     }
     if (placement === 'split') memory.dropBurst(burst)

@@ -109,6 +109,48 @@ describe('zcrxd demo', () => {
   )
 })
 
+describe.each(['run --device eth0 --listen :1', 'demo'])('the capture of zcrxd %s', (command) => {
+  const captureOf = async (flags: string) => {
+    const { run, demo } = await parse(`${command} ${flags}`)
+    return (run ?? demo)?.capture
+  }
+
+  it('is as it is asked for', async () => {
+    expect(await captureOf('--json')).toBeUndefined()
+    expect(await captureOf('--capture x.pcapng')).toEqual({ file: 'x.pcapng' })
+    expect(await captureOf('--capture x --snaplen 128 --capture-size 100M --capture-files 5')).toEqual({
+      file: 'x',
+      snapLength: 128,
+      fileBytes: 100 << 20,
+      files: 5,
+    })
+  })
+
+  it.each([
+    ['--capture x --snaplen 0', /from 1 to 262144/],
+    ['--capture x --snaplen 64K1', /not a snap length/],
+    ['--capture x --capture-size 4095', /allowed is at least 4096 bytes/],
+    ['--capture x --capture-size much', /not a size/],
+    ['--capture x --capture-size 1M --capture-files 0', /from 1 to 100000/],
+    ['--capture dir/', /not the name of a file/],
+  ])('%s is a usage error', async (flags, message) => {
+    const { status, text } = await parse(`${command} ${flags}`)
+    expect(status).toBe(2)
+    expect(text).toMatch(message)
+  })
+
+  it.each([
+    ['--snaplen 100', /--snaplen says nothing without --capture/],
+    ['--capture-size 1M', /--capture-size says nothing without --capture/],
+    ['--capture-files 2', /--capture-files says nothing without --capture/],
+    ['--capture x --capture-files 2', /needs --capture-size/],
+  ])('%s says nothing on its own', async (flags, message) => {
+    const failure = parse(`${command} ${flags}`)
+    await expect(failure).rejects.toThrow(UsageError)
+    await expect(failure).rejects.toThrow(message)
+  })
+})
+
 it('--help shows examples and exits 0', async () => {
   for (const command of ['run', 'demo']) {
     const { status, text } = await parse(`${command} --help`)

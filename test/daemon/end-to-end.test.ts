@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,8 @@ import type { DemoReport } from '../../daemon/demo/report.ts'
 import { NetworkPair } from '../../daemon/netns.ts'
 import type { RunReport } from '../../daemon/run/totals.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
+import { capinfos, noCaptureTools, packetFields } from '../support/capture-tools.ts'
+import { tshark } from '../support/tshark.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
 const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
@@ -22,6 +24,8 @@ const obstacle = !built
     : nativeOrNull() === null
       ? 'the native addon is not built'
       : ''
+const missing = noCaptureTools()
+if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
 if (obstacle !== '') console.warn(`end-to-end tests over AF_XDP are skipped: ${obstacle}`)
 
 function demo(args: string[], prefix: string[] = []): { status: number; report: DemoReport; stderr: string } {
@@ -69,6 +73,73 @@ describe.skipIf(!built)('zcrxd demo over the memory link', () => {
     expect(status).toBe(1)
     expect(stderr).toMatch(/need root[\s\S]*what to do: .*sudo/)
     expect(stderr).not.toContain('    at ')
+  })
+})
+
+/** Frames by direction in the capture of a demo; nothing in it is malformed. */
+function captured(file: string): { received: number; sent: number } {
+  const { rows, complaint } = packetFields(file, 'frame.packet_flags_direction')
+  expect(complaint).toBe('')
+  // Checksums of a sender on the same machine are not finished.
+  expect(tshark(file, '-Y', '_ws.malformed')).toEqual([])
+  const count = (direction: string): number =>
+    rows.filter(([flags]) => Number(flags) === Number(direction)).length
+  expect(Number(capinfos(file)['Number of packets'])).toBe(rows.length)
+  return { received: count('1'), sent: count('2') }
+}
+
+describe.skipIf(!built || missing !== undefined)('zcrxd demo --capture', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'zcrx-capture-'))
+  afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+  it.each(obstacle === '' ? ['memory', 'xdp'] : ['memory'])(
+    'captures the queue of zcrx over %s',
+    (driver) => {
+      const file = join(directory, `${driver}.pcapng`)
+      const args = ['--driver', driver, '--bytes', '2M', '--flows', '2', '--capture', file]
+      const { status, report, stderr } = demo(args)
+      expect([status, report.ok], stderr).toEqual([0, true])
+      expect(stderr).toContain(`capturing its frames to ${file}`)
+      const { received, sent } = captured(file)
+      // Both passes are in the file, the frames that are reported are those of the second.
+      expect(received).toBeGreaterThan(2 * report.frames * 0.8)
+      expect(sent).toBeGreaterThan(10)
+      const streams = tshark(
+        file,
+        '-T',
+        'fields',
+        '-e',
+        'tcp.stream',
+        '-Y',
+        'tcp.flags.syn == 1 && tcp.flags.ack == 0',
+      )
+      expect(new Set(streams).size).toBe(4)
+    },
+  )
+
+  it('keeps the latest of several files, of cut frames', () => {
+    const file = join(directory, 'ring.pcapng')
+    const bounds = ['--snaplen', '128', '--capture-size', '16K', '--capture-files', '3']
+    const { status } = demo(['--driver', 'memory', '--bytes', '1M', '--capture', file, ...bounds])
+    expect(status).toBe(0)
+    const files = readdirSync(directory).filter((name) => name.startsWith('ring'))
+    expect(files).toHaveLength(3)
+    for (const name of files) {
+      expect(statSync(join(directory, name)).size).toBeLessThanOrEqual(16 << 10)
+      const lengths = tshark(join(directory, name), '-T', 'fields', '-e', 'frame.cap_len').map(Number)
+      expect(Math.max(...lengths)).toBeLessThanOrEqual(128)
+    }
+  })
+
+  it('says at once that the file can not be written', () => {
+    const file = join(directory, 'missing', 'x.pcapng')
+    const args = [BIN, 'demo', '--capture', file]
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      encoding: 'utf8',
+      timeout: 20_000,
+    })
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr).toBe(`zcrxd: ${file} can't be created: ENOENT\n  what to do: create its directory first\n`)
   })
 })
 
@@ -272,6 +343,45 @@ sys.exit(len(s.recv(1)))`
     } finally {
       web.kill('SIGKILL')
     }
+  })
+
+  it.skipIf(missing !== undefined)('captures what it receives and sends', async () => {
+    const data = randomBytes(2_000_003)
+    writeFileSync(join(directory, 'sent'), data)
+    const file = join(directory, 'run.pcapng')
+    const child = await run('--listen', ':9006', '--once', '--sink', 'hash', '--capture', file)
+    send(9006, join(directory, 'sent'))
+    expect(await exit(child)).toBe(0)
+    const { capture, frames } = report()
+    const { received, sent } = captured(file)
+    expect(capture).toEqual({ files: [file], received, sent, missed: 0 })
+    // What the peer sends last may come when the totals have been taken.
+    expect(received - frames).toBeGreaterThanOrEqual(0)
+    expect(received - frames).toBeLessThan(3)
+    const stream = tshark(file, '-q', '-z', 'follow,tcp,raw,0').filter((line) => /^[0-9a-f]+$/.test(line))
+    expect(
+      createHash('sha256')
+        .update(Buffer.from(stream.join(''), 'hex'))
+        .digest('hex'),
+    ).toBe(createHash('sha256').update(data).digest('hex'))
+    const comments = tshark(file, '-Y', 'tcp.len > 0', '-T', 'fields', '-e', 'frame.comment')
+    expect(comments.length).toBeGreaterThan(10)
+    for (const comment of comments)
+      expect(comment).toMatch(
+        /^(dropped: \w+; )?198\.18\.0\.1:\d+ > 198\.18\.0\.2:9006; niov \d+\+\d+(, \d+\+\d+)*$/,
+      )
+  })
+
+  it.skipIf(missing !== undefined)('leaves what it has captured when it is killed', async () => {
+    writeFileSync(join(directory, 'sent'), randomBytes(300_000))
+    const file = join(directory, 'killed.pcapng')
+    const child = await run('--listen', ':9007', '--capture', file)
+    send(9007, join(directory, 'sent'))
+    child.kill('SIGKILL')
+    await exit(child)
+    expect(captured(file).received).toBeGreaterThan(5)
+    // The last segment of the connection is the stack's own FIN, or the ACK of it.
+    expect(tshark(file, '-Y', 'tcp.flags.fin == 1').length).toBeGreaterThanOrEqual(2)
   })
 
   it('leaves no XDP program behind when it is killed', async () => {

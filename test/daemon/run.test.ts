@@ -1,11 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { describe, expect, it } from 'vitest'
-import type { ConnectionHandler, ServerOptions } from '../../daemon/api.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { CaptureNic, type ConnectionHandler, type ServerOptions } from '../../daemon/api.ts'
 import { type RunOptions, run } from '../../daemon/run/run.ts'
-import type { RunReport } from '../../daemon/run/totals.ts'
+import { type RunReport, renderRunReport } from '../../daemon/run/totals.ts'
+import { MemoryLink } from '../../driver/memory/index.ts'
+import type { Nic } from '../../driver/nic.ts'
 import type { Connection } from '../../uapi/connection.ts'
 import { FakeConnection, FakeServer } from './fakes.ts'
 
@@ -36,8 +38,11 @@ async function start(options: Partial<RunOptions>): Promise<Started> {
   const log = pino({ base: null }, { write: (line: string) => void logs.push(JSON.parse(line)) })
   let opened: { server: FakeServer; options: ServerOptions } | undefined
   const status = run({ ...defaults, ...options }, abort.signal, {
+    openDevice: () => new MemoryLink().b,
     createServer: async (serverOptions) => {
       const server = new FakeServer(serverOptions.handler as ConnectionHandler)
+      const { device } = serverOptions
+      if (typeof device !== 'string') server.onClose = () => (device as Nic).close()
       opened = { server, options: serverOptions }
       return server
     },
@@ -175,6 +180,10 @@ describe('run', () => {
     const abort = new AbortController()
     let opened = false
     const status = run({ ...defaults, sink: { kind: 'file', directory: '/proc/zcrx' } }, abort.signal, {
+      openDevice: () => {
+        opened = true
+        throw new Error('not reached')
+      },
       createServer: async () => {
         opened = true
         throw new Error('not reached')
@@ -184,6 +193,63 @@ describe('run', () => {
     })
     await expect(status).rejects.toThrow("can't write into")
     expect(opened).toBe(false)
+  })
+})
+
+describe('run with a capture', () => {
+  let directory = ''
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  function sendFrames({ device }: ServerOptions, count: number): void {
+    const nic = device as Nic
+    for (let i = 0; i < count; i++) nic.txCommit(nic.txReserve(), 1000)
+    nic.txFlush()
+  }
+
+  it('puts it in front of the device, and says what it has', async () => {
+    const file = join(directory, 'run.pcapng')
+    const { options, abort, status, logs, output } = await start({ capture: { file, snapLength: 100 } })
+    expect(options.device).toBeInstanceOf(CaptureNic)
+    expect(logs[0]).toMatchObject({ msg: 'capturing', files: [file] })
+    sendFrames(options, 3)
+    abort.abort()
+    expect(await status).toBe(0)
+    const report = JSON.parse(output.at(-1)!) as RunReport
+    expect(report.capture).toEqual({ files: [file], received: 0, sent: 3, missed: 0 })
+    expect(renderRunReport(report).at(-1)).toBe(`captured: 0 frames received, 3 sent, in ${file}`)
+    expect(readFileSync(file).length).toBeLessThan(1000)
+  })
+
+  it('goes on when it fails, says so, and exits 1', async () => {
+    mkdirSync(join(directory, 'run_00002.pcapng'))
+    const capture = { file: join(directory, 'run.pcapng'), fileBytes: 4096 }
+    const { options, abort, status, logs, output } = await start({ capture })
+    sendFrames(options, 10)
+    await expect.poll(() => logs.find(({ level }) => level === 50)?.msg).toMatch(/EISDIR/)
+    abort.abort()
+    expect(await status).toBe(1)
+    const report = JSON.parse(output.at(-1)!) as RunReport
+    expect(report.capture).toMatchObject({ sent: 3, missed: 7, error: expect.stringContaining('EISDIR') })
+    expect(renderRunReport(report).at(-1)).toMatch(/^capture ended early, 7 frames missing: .*EISDIR/)
+  })
+
+  it('starts nothing when it can not be written', async () => {
+    const never = (): never => {
+      throw new Error('not reached')
+    }
+    const capture = { file: join(directory, 'missing', 'run.pcapng') }
+    const sink = { kind: 'file', directory: join(directory, 'sink') } as const
+    const status = run({ ...defaults, capture, sink }, new AbortController().signal, {
+      openDevice: never,
+      createServer: never,
+      createLogger: () => pino({ level: 'silent' }),
+      print: never,
+    })
+    await expect(status).rejects.toMatchObject({ code: 'PCAP_IO', remedy: 'create its directory first' })
+    expect(existsSync(sink.directory)).toBe(false)
   })
 })
 

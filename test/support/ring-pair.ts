@@ -1,5 +1,5 @@
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
-import type { NicMemory } from '../../driver/nic.ts'
+import type { Nic, NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
@@ -33,6 +33,8 @@ export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   tcp?: Partial<TcpConfig>
   /** Connections are over this version of IP; default 4. */
   version?: 4 | 6
+  /** What the server's stack gets instead of its end of the link. */
+  wrap?: (nic: Nic, clock: VirtualClock) => Nic
 }
 
 export interface Completion {
@@ -69,7 +71,7 @@ export class RingPair {
     this.serverAddress = options.version === 6 ? SERVER6 : SERVER
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
     const memoryFor = (): NicMemory => plainMemory(256, options.chunkSize)
-    const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
+    const make = (nic: Nic, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
         nic,
         memory: memoryFor(),
@@ -81,7 +83,7 @@ export class RingPair {
       return stack
     }
     this.client = make(this.link.a, this.clientAddress, 11)
-    this.server = make(this.link.b, this.serverAddress, 22)
+    this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
     this.kernel = new Kernel({ memoryFor, idle: () => this.#passTime() })
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)

@@ -1,5 +1,5 @@
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
-import type { NicMemory } from '../../driver/nic.ts'
+import type { Nic, NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { IpAddress } from '../../stack/ip/address.ts'
@@ -29,6 +29,8 @@ export interface PairOptions extends Omit<MemoryLinkOptions, 'now'> {
   ip?: Partial<IpConfig>
   /** Connections are over this version of IP; default 4. */
   version?: 4 | 6
+  /** What the server's stack gets instead of its end of the link. */
+  wrap?: (nic: Nic, clock: VirtualClock) => Nic
 }
 
 /** Two stacks on one link under a virtual clock: `client` opens, `server` listens on port 9000. */
@@ -44,7 +46,7 @@ export class StackPair {
     this.clientAddress = options.version === 6 ? CLIENT6 : CLIENT
     this.serverAddress = options.version === 6 ? SERVER6 : SERVER
     this.link = new MemoryLink({ seed: 1, ...options, now: () => this.clock.now() })
-    const make = (nic: typeof this.link.a, address: IpAddress, seed: number): Stack => {
+    const make = (nic: Nic, address: IpAddress, seed: number): Stack => {
       const stack = new Stack({
         nic,
         memory: plainMemory(options.niovs ?? 1024),
@@ -57,7 +59,7 @@ export class StackPair {
       return stack
     }
     this.client = make(this.link.a, this.clientAddress, 11)
-    this.server = make(this.link.b, this.serverAddress, 22)
+    this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
   }
 
   /** Polls both until neither has anything to do now. Returns whether anything was done. */

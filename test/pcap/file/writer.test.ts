@@ -91,6 +91,24 @@ describe('PcapngWriter, byte for byte', () => {
     expect(writer.length).toBe(sink.bytes().length)
   })
 
+  it('writes what an interface counted', () => {
+    const sink = new MemorySink()
+    const writer = new PcapngWriter(sink)
+    writer.addInterface({ linkType: 1 })
+    const before = writer.length
+    const time = { seconds: 1, nanoseconds: 5 }
+    writer.statistics(0, { time, end: time, received: 2 ** 32 + 7, interfaceDrops: 3, delivered: 4 })
+    writer.close()
+    expect(hex(sink.bytes().subarray(before))).toBe(
+      [
+        '05000000' + '4c000000' + '00000000' + '00000000' + '05ca9a3b',
+        '03000800' + '00000000' + '05ca9a3b',
+        '04000800' + '0700000001000000' + '05000800' + '0300000000000000',
+        '08000800' + '0400000000000000' + '00000000' + '4c000000',
+      ].join(''),
+    )
+  })
+
   it('splits times exactly into two halves', () => {
     for (const [seconds, nanoseconds] of [
       [0, 0],

@@ -1,0 +1,27 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { DemoOptions } from '../demo/demo.ts'
+import type { RunOptions } from '../run/run.ts'
+import { UsageError } from './parse.ts'
+
+/** What the commands do; tests put their own in. */
+export interface Actions {
+  run(options: RunOptions): Promise<number>
+  demo(options: DemoOptions, json: boolean): Promise<number>
+}
+
+/** Puts a command into the program. The exit status of the command goes to `done`. */
+export type AddCommand = (program: Command, actions: Actions, done: (status: number) => void) => void
+
+export const MODES = ['auto', 'native', 'generic'] as const
+export type Mode = (typeof MODES)[number]
+
+/** Lets commander show a parser's complaint as its own. */
+export function checked<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      throw error instanceof UsageError ? new InvalidArgumentError(`${error.message}.`) : error
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { type Command, Option } from 'commander'
+import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
+import { type AddCommand, checked, MODES, type Mode } from './command.ts'
+import {
+  deviceString,
+  type ListenAddress,
+  parseChoice,
+  parseDuration,
+  parseInteger,
+  parseListen,
+  parseSink,
+  parseSize,
+  type SinkSpec,
+} from './parse.ts'
+
+interface RunFlags extends CaptureFlags {
+  device: string
+  queue?: number
+  mode?: Mode
+  listen: ListenAddress
+  sink: SinkSpec
+  area?: number
+  ownAddress: boolean
+  once: boolean
+  stats: number
+  json: boolean
+}
+
+/** `zcrxd run`. */
+export const addRun: AddCommand = (program, actions, done) => {
+  const command = program
+    .command('run')
+    .description('receive on a network queue until interrupted')
+    .requiredOption('-d, --device <if>', 'interface, or a whole device string such as xdp:eth0/1?mode=native')
+    .option(
+      '-q, --queue <n>',
+      'receive queue of the interface',
+      checked((text) => parseInteger(text, 'queue', 0, 65535)),
+    )
+    .option(
+      '--mode <mode>',
+      `how the XDP program is attached: ${MODES.join(', ')}`,
+      checked((text) => parseChoice(text, 'mode', MODES)),
+    )
+    .requiredOption(
+      '-l, --listen <addr:port>',
+      'address ([ADDRESS] if IPv6) and port; :PORT takes the first address',
+      checked(parseListen),
+    )
+    .addOption(
+      new Option(
+        '-s, --sink <sink>',
+        'where the bytes go: discard, hash (SHA-256), file:DIR (a file per connection)',
+      )
+        .argParser(checked(parseSink))
+        .default({ kind: 'discard' } satisfies SinkSpec, 'discard'),
+    )
+    .option('--area <size>', 'memory that data is received into (default: 64M)', checked(parseSize))
+    .option(
+      '--own-address',
+      'the address is not the kernel’s: answer ARP and neighbour solicitations for it',
+      false,
+    )
+    .option('--once', 'end after the first connection', false)
+    .addOption(
+      new Option('--stats <time>', 'log the rate this often while bytes arrive; 0: never')
+        .argParser(checked(parseDuration))
+        .default(10_000, '10s'),
+    )
+    .option('--json', 'print the totals as one JSON object', false)
+  addCaptureOptions(command)
+    .addHelpText(
+      'after',
+      `
+Logs go to stderr as JSON lines, the totals to stdout. SIGINT and SIGTERM end it: connections are closed, what was
+received is stored, the queue is given back. Exit status: 0; 1 when something failed or not every byte is stored;
+2 when the command line is wrong.
+
+Examples:
+  zcrxd run --device eth0 --queue 1 --listen 192.0.2.1:9000
+  zcrxd run --device eth0 --listen :9000 --sink file:/srv/incoming --area 256M
+  zcrxd run --device eth0 --listen :9000 --sink hash --once --json
+  zcrxd run --device eth0 --listen :9000 --capture /var/tmp/in.pcapng --capture-size 100M --capture-files 10`,
+    )
+    .action(async (flags: RunFlags, command: Command) => {
+      done(
+        await actions.run({
+          device: deviceString(flags.device, flags.queue, flags.mode),
+          listen: flags.listen,
+          sink: flags.sink,
+          ...(flags.area === undefined ? {} : { areaBytes: flags.area }),
+          ...captureOf(flags),
+          ownAddress: flags.ownAddress,
+          once: flags.once,
+          json: flags.json,
+          verbose: command.optsWithGlobals<{ verbose: boolean }>().verbose,
+          statsEvery: flags.stats,
+        }),
+      )
+    })
+}
