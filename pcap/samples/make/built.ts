@@ -40,7 +40,9 @@ export const built: Readonly<Record<string, () => Capture>> = {
       .ack('server', { sack: true })
       .client({ seq: 301, data: 'd'.repeat(100) })
       .ack('server')
-      .close(),
+      .fin('client', { seq: 411 })
+      .fin('server')
+      .ack('client', { seq: 412 }),
 
   'lying-lengths.pcapng': () =>
     merge(
@@ -133,8 +135,8 @@ export const built: Readonly<Record<string, () => Capture>> = {
         .close(),
       four(40_005)
         .handshake(OFFERS)
-        .client('sack of nothing', { sack: [[5, 5]], timestamps: false })
-        .ack('server', { sack: [[900, 100]], timestamps: false })
+        .client('sack of nothing', { sack: [[5, 5]] })
+        .ack('server', { sack: [[900, 100]] })
         .close(),
     ),
 
