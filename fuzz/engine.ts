@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly limit: number
   /** Bytes that one input may allocate. */
   readonly memory: number
+  /** Waited for before every input. */
+  readonly between?: () => Promise<void>
   /** Told of every input before it is run. */
   readonly before?: (bytes: Uint8Array) => void
   /** Told when it is done. */
@@ -139,7 +141,16 @@ export class Engine {
   }
 
   async #run(bytes: Uint8Array): Promise<void> {
-    const { limit, memory, before, after, now = performance.now.bind(performance), allocated } = this.#options
+    const {
+      limit,
+      memory,
+      between,
+      before,
+      after,
+      now = performance.now.bind(performance),
+      allocated,
+    } = this.#options
+    await between?.()
     this.#coverage.clear()
     before?.(bytes)
     this.runs++

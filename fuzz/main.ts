@@ -90,7 +90,7 @@ function supervise(argv: string[]): number {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
     return 2
   }
-  const flags = ['--max-old-space-size=1024', '--no-warnings']
+  const flags = ['--max-old-space-size=1024', '--expose-gc', '--no-warnings']
   const script = fileURLToPath(import.meta.url)
   const { status, signal } = spawnSync(process.execPath, [...flags, script, CHILD, ...argv], {
     stdio: 'inherit',
