@@ -29,6 +29,11 @@ import type { Transmitter } from './transmitter.ts'
 
 /** How far behind RCV.NXT a pure ACK may lie: reordering within the largest windows in use. */
 const STALE_ACK_REACH = 1 << 24
+/**
+ * Ticks by which a timestamp may be behind the last one taken, as in Linux: a segment that was overtaken by a needless
+ * retransmission of an earlier one would else be dropped by PAWS, and be lost again.
+ */
+const PAWS_TOLERANCE = 1
 
 /** Segments for existing connections: RFC 9293 section 3.10.7 with the checks of RFC 5961 and RFC 7323. */
 export class TcpInput {
@@ -185,7 +190,7 @@ export class TcpInput {
     const options = segment.options
     const isReset = (segment.flags & RST) !== 0
     if (tcb.timestamps && options.hasTimestamps && !isReset) {
-      if (rcv.predates(options.tsVal, now)) {
+      if (rcv.predates(options.tsVal, now, PAWS_TOLERANCE)) {
         counters.dropPaws++
         this.#text.reportDuplicate(tcb, segment)
         this.#tcp.acks.invalid(tcb, segment.length > 0, now)
