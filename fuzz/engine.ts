@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly limit: number
   /** Bytes that one input may allocate. */
   readonly memory: number
+  /** Waited for before every input. */
+  readonly between?: () => Promise<void>
   /** Told of every input before it is run. */
   readonly before?: (bytes: Uint8Array) => void
   /** Told when it is done. */
@@ -47,8 +49,8 @@ export interface EngineOptions {
   readonly allocated?: () => number
 }
 
-/** Most entries of those begun with that are tried shorter. */
-const MOST_TRIMS = 64
+/** Most inputs of a minimised corpus. What only others do is done by few, and found again soon. */
+const MOST_KEPT = 80
 
 /**
  * Fuzzes one target, guided by what its instrumented code counts. The same seed and number of runs do the same, as far as the
@@ -99,28 +101,28 @@ export class Engine {
   }
 
   /**
-   * The fewest and shortest entries that do together what all do, each made as short as it can be without losing what only it
-   * does. @throws Finding
+   * Few and short entries that do together what all do, each made as short as it can be without losing what it is there for. @throws Finding
    */
-  async minimise(): Promise<Uint8Array[]> {
+  async minimise(expired: () => boolean): Promise<Uint8Array[]> {
     const wanted = new Set(this.corpus.flatMap(({ features }) => features))
     const kept: Uint8Array[] = []
     const bySize = [...this.corpus].sort((a, b) => a.bytes.length - b.bytes.length)
-    while (wanted.size > 0) {
+    while (wanted.size > 0 && kept.length < MOST_KEPT) {
       const gain = ({ features }: Entry): number => features.filter((feature) => wanted.has(feature)).length
       const best = bySize.reduce((most, entry) => (gain(entry) > gain(most) ? entry : most))
       const needed = best.features.filter((feature) => wanted.has(feature))
       if (needed.length === 0) break
       for (const feature of needed) wanted.delete(feature)
-      kept.push(kept.length < MOST_TRIMS ? await this.#trim(best.bytes, needed) : best.bytes)
+      kept.push(await this.#trim(best.bytes, needed, expired))
     }
     return kept
   }
 
-  async #trim(bytes: Uint8Array, needed: readonly number[]): Promise<Uint8Array> {
+  async #trim(bytes: Uint8Array, needed: readonly number[], expired: () => boolean): Promise<Uint8Array> {
     let best = bytes
     for (let size = best.length >>> 1; size >= 4; size >>>= 1) {
       for (let at = best.length - size; at >= 0; at -= size) {
+        if (expired()) return best
         const shorter = Uint8Array.of(...best.subarray(0, at), ...best.subarray(at + size))
         await this.#run(shorter)
         const does = new Set(this.#coverage.features(true))
@@ -135,11 +137,20 @@ export class Engine {
     const { corpus } = this
     const random = this.#random
     const from = random.oneIn(2) ? Math.max(0, corpus.length - 16) : 0
-    return corpus[from + random.below(corpus.length - from)]!.bytes
+    return corpus[from + random.below(corpus.length - from)]?.bytes ?? new Uint8Array(0)
   }
 
   async #run(bytes: Uint8Array): Promise<void> {
-    const { limit, memory, before, after, now = performance.now.bind(performance), allocated } = this.#options
+    const {
+      limit,
+      memory,
+      between,
+      before,
+      after,
+      now = performance.now.bind(performance),
+      allocated,
+    } = this.#options
+    await between?.()
     this.#coverage.clear()
     before?.(bytes)
     this.runs++

@@ -8,7 +8,7 @@ import { run } from './run.ts'
 const USAGE = `Usage: node dist/fuzz/main.js TARGET [options]
 
 Feeds a target with mutated input, guided by what it covers, until something is wrong with it.
-Targets: pcap, pcapng, gzip, line, follow
+Targets: pcap, pcapng, gzip, line, follow, replay; or the path of a module that exports \`target\`
 
   --seconds N     how long (default 60)
   --runs N        how many inputs at most
@@ -90,7 +90,7 @@ function supervise(argv: string[]): number {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`)
     return 2
   }
-  const flags = ['--max-old-space-size=1024', '--no-warnings']
+  const flags = ['--max-old-space-size=1024', '--expose-gc', '--no-warnings']
   const script = fileURLToPath(import.meta.url)
   const { status, signal } = spawnSync(process.execPath, [...flags, script, CHILD, ...argv], {
     stdio: 'inherit',

@@ -1,19 +1,24 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { register } from 'node:module'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { Coverage } from './coverage.ts'
 import { Engine, Finding, type Target } from './engine.ts'
 import { inputName, readCorpus, sourceDirectory, writeCorpus } from './files.ts'
 import { COUNTERS, REGISTER } from './instrument.ts'
+import { targets } from './targets/index.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** Folders of the compiled program whose code is instrumented. */
 const INSTRUMENTED = ['pcap', 'replay', 'stack', 'uapi', 'driver']
 /** What the process may have in memory before an input counts as having filled it. */
 const RESIDENT_BYTES = 1 << 30
+/** Garbage that is borne. */
+const TIDY_BYTES = 256 << 20
 const REPORT_MS = 5000
 
 export interface RunOptions {
+  /** A name, or the path of a module that exports `target`. */
   readonly target: string
   readonly seed: number
   /** What ends it, whichever comes first. */
@@ -43,12 +48,10 @@ export async function run(options: RunOptions): Promise<boolean> {
   })
   const engine = new Engine(target, coverage, {
     ...options,
-    before: (bytes) => watchdog.begin(bytes),
     after: () => watchdog.end(),
-    allocated: () => {
-      const { heapUsed, external } = process.memoryUsage()
-      return heapUsed + external
-    },
+    allocated,
+    between: tidy,
+    before: (bytes) => watchdog.begin(bytes),
   })
   try {
     await fuzz(engine, target, coverage, options)
@@ -65,14 +68,32 @@ export async function run(options: RunOptions): Promise<boolean> {
   }
 }
 
+/** Bytes on V8's heap and beside it. */
+function allocated(): number {
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+/** Collects garbage between inputs, which run so fast that V8 is late. @throws Error when memory does not come back */
+async function tidy(): Promise<void> {
+  if (allocated() < TIDY_BYTES) return
+  for (let tries = 0; tries < 5; tries++) {
+    // What is weakly held is kept to the end of the turn, and buffers are freed beside the thread.
+    await new Promise((resolve) => setImmediate(resolve))
+    ;(globalThis as { gc?: () => void }).gc?.()
+    if (allocated() < TIDY_BYTES) return
+  }
+  throw new Error(`${allocated()} bytes stay allocated: the inputs before have leaked`)
+}
+
 async function fuzz(engine: Engine, target: Target, coverage: Coverage, options: RunOptions): Promise<void> {
   if (options.input !== null) {
     await engine.try(new Uint8Array(readFileSync(options.input)))
     return
   }
   const directory = sourceDirectory('fuzz', 'corpus', target.name)
-  await engine.seed([...readCorpus(directory), ...target.seeds()])
   const begun = performance.now()
+  await engine.seed([...readCorpus(directory), ...target.seeds()])
   let reported = begun
   const say = (): void => {
     const seconds = (performance.now() - begun) / 1000
@@ -94,7 +115,9 @@ async function fuzz(engine: Engine, target: Target, coverage: Coverage, options:
   })
   say()
   if (options.keep) {
-    const inputs = await engine.minimise()
+    // As long again at most.
+    const until = performance.now() + options.seconds * 1000
+    const inputs = await engine.minimise(() => performance.now() > until)
     writeCorpus(directory, inputs)
     const bytes = inputs.reduce((sum, input) => sum + input.length, 0)
     console.log(`kept ${inputs.length} inputs, ${bytes} bytes, in ${directory}`)
@@ -110,12 +133,11 @@ async function loadTarget(name: string, coverage: Coverage): Promise<Target> {
     },
   })
   const folders = INSTRUMENTED.map((folder) => new URL(`../${folder}/`, import.meta.url).href)
+  const module = name.endsWith('.js') ? pathToFileURL(resolve(name)).href : null
+  if (module !== null) folders.push(module)
   register('./hooks.js', import.meta.url, { data: folders })
-  const { targets } = (await import('./targets/index.ts')) as { targets: readonly Target[] }
-  const target = targets.find((each) => each.name === name)
-  if (target === undefined) {
-    const names = targets.map((each) => each.name).join(', ')
-    throw new Error(`there is no target ${name}: ${names}`)
-  }
-  return target
+  if (module !== null) return ((await import(module)) as { target: Target }).target
+  const load = targets[name]
+  if (load === undefined) throw new Error(`there is no target ${name}: ${Object.keys(targets).join(', ')}`)
+  return load()
 }

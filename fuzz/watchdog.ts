@@ -36,8 +36,8 @@ export class Watchdog {
       memory: options.memory,
       directory: options.directory,
     }
+    // It keeps the process alive, even when an input waits for what never comes.
     this.#worker = new Worker(new URL(import.meta.url), { workerData: this.#shared })
-    this.#worker.unref()
   }
 
   begin(bytes: Uint8Array): void {

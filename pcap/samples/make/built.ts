@@ -40,7 +40,9 @@ export const built: Readonly<Record<string, () => Capture>> = {
       .ack('server', { sack: true })
       .client({ seq: 301, data: 'd'.repeat(100) })
       .ack('server')
-      .close(),
+      .fin('client', { seq: 411 })
+      .fin('server')
+      .ack('client', { seq: 412 }),
 
   'lying-lengths.pcapng': () =>
     merge(
