@@ -391,7 +391,7 @@ class Replayer implements SessionSink, StreamKeeper {
       bytes: session.bytes,
       sha256: session.digest?.end() ?? null,
       completions: session.completions,
-      zeroCopiedBytes: Math.max(0, session.position - session.copiedBytes),
+      zeroCopiedBytes: Math.max(0, session.position - session.filledBytes - session.copiedBytes),
       copiedBytes: session.copiedBytes,
       gaps: direction.gaps + (behind > 0 ? 1 : 0),
       missingBytes: direction.missingBytes,

@@ -97,8 +97,9 @@ export class ReplaySession implements Numbers {
   completions = 0
   copiedBytes = 0
   fillers: Filler[] = []
-  /** Bytes delivered by the ring, fillers included. */
+  /** Bytes delivered by the ring, fillers included, and how many were fillers. */
   position = 0
+  filledBytes = 0
   sentBytes = 0
   unsentBytes = 0
   digest: StreamDigest | null = null
@@ -208,6 +209,7 @@ export class ReplaySession implements Numbers {
       const part = Math.min(end - offset, rest)
       offset += part
       this.position += part
+      this.filledBytes += part
       if (part < rest) continue
       this.fillers.shift()
       if (filler.marker !== null) this.#hand(filler.marker, 0, filler.marker.length, sink)
