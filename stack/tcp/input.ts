@@ -29,11 +29,6 @@ import type { Transmitter } from './transmitter.ts'
 
 /** How far behind RCV.NXT a pure ACK may lie: reordering within the largest windows in use. */
 const STALE_ACK_REACH = 1 << 24
-/**
- * Ticks by which a timestamp may be behind the last one taken, as in Linux: a segment that was overtaken by a needless
- * retransmission of an earlier one would else be dropped by PAWS, and be lost again.
- */
-const PAWS_TOLERANCE = 1
 
 /** Segments for existing connections: RFC 9293 section 3.10.7 with the checks of RFC 5961 and RFC 7323. */
 export class TcpInput {
@@ -190,7 +185,7 @@ export class TcpInput {
     const options = segment.options
     const isReset = (segment.flags & RST) !== 0
     if (tcb.timestamps && options.hasTimestamps && !isReset) {
-      if (rcv.predates(options.tsVal, now, PAWS_TOLERANCE)) {
+      if (rcv.predates(options.tsVal, now)) {
         counters.dropPaws++
         this.#text.reportDuplicate(tcb, segment)
         this.#tcp.acks.invalid(tcb, segment.length > 0, now)
@@ -234,7 +229,7 @@ export class TcpInput {
       // still acknowledges, and points at urgent data.
       const shutOut = window === 0 && ahead === 0 && (segment.flags & SYN) === 0
       const mayTell = (old || shutOut) && (segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED
-      if (mayTell && this.#processAck(tcb, segment, now)) {
+      if (mayTell && this.#processAck(tcb, segment, now, false)) {
         if (shutOut && (segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
         this.#transmitter.transmit(tcb, now)
       }
@@ -321,8 +316,12 @@ export class TcpInput {
     if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
   }
 
-  /** Fifth check: the ACK field. False when the segment needs no further processing. */
-  #processAck(tcb: Tcb, segment: Segment, now: number): boolean {
+  /**
+   * Fifth check: the ACK field. False when the segment needs no further processing.
+   * @param acceptable it passed the first check. Only then its timestamp counts (RFC 7323 5.3, R2 before R3): that of a needless
+   * retransmission would make PAWS drop later segments that it overtook.
+   */
+  #processAck(tcb: Tcb, segment: Segment, now: number, acceptable = true): boolean {
     const snd = tcb.snd
     const ack = segment.ack
     const opening = tcb.state === SYN_RECEIVED
@@ -342,7 +341,7 @@ export class TcpInput {
       this.#tcp.acks.challenge(tcb, now)
       return false
     }
-    this.#takeTimestamp(tcb, segment, now)
+    if (acceptable) this.#takeTimestamp(tcb, segment, now)
     const window = segment.window << snd.shift
     const acked = Math.max(0, seqDiff(ack, snd.una))
     const duplicate =

@@ -90,12 +90,9 @@ export class Receiver {
     return this.ooo
   }
 
-  /**
-   * PAWS: whether a timestamp is older than the last one taken, as far as that still proves anything (RFC 7323 section 5).
-   * @param tolerance ticks by which it may be older
-   */
-  predates(tsVal: number, now: number, tolerance = 0): boolean {
-    return ((tsVal - this.tsRecent) | 0) < -tolerance && now - this.tsRecentAt < TS_RECENT_EXPIRES_US
+  /** PAWS: whether a timestamp is older than the last one taken, as far as that still proves anything (RFC 7323 section 5). */
+  predates(tsVal: number, now: number): boolean {
+    return ((tsVal - this.tsRecent) | 0) < 0 && now - this.tsRecentAt < TS_RECENT_EXPIRES_US
   }
 
   /** Bytes the peer may still send. */

@@ -1,0 +1,116 @@
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { followCommand } from '../../daemon/captures/follow.ts'
+import { replayCommand } from '../../daemon/captures/replay.ts'
+import type { StreamReport } from '../../pcap/follow/report.ts'
+import { type Sample, samples } from '../../pcap/samples/samples.ts'
+import type { ReplaySummary } from '../../replay/replay.ts'
+import { tshark } from '../support/tshark.ts'
+import { streamKey, type TsharkStream, tsharkDigests } from '../support/tshark-follow.ts'
+
+const DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), '../../pcap/samples')
+const NEVER = new AbortController().signal
+/** Conversations that tshark is asked about: it needs time for each. */
+const MOST_CONVERSATIONS = 60
+
+interface Printed {
+  status: number
+  streams: StreamReport[]
+  summary: ReplaySummary
+}
+
+async function printed(command: (print: (line: string) => void) => Promise<number>): Promise<Printed> {
+  const lines: string[] = []
+  const status = await command((line) => lines.push(line))
+  const objects = lines.map((line) => JSON.parse(line))
+  return { status, summary: objects.pop(), streams: objects }
+}
+
+function fileOf(sample: Sample): string {
+  return join(DIRECTORY, sample.file)
+}
+
+function sender({ direction, client, server }: StreamReport): string {
+  return direction === 'client' ? client : server
+}
+
+/** The digest is tshark's, of bytes that tshark has. */
+function compare(report: StreamReport, theirs: Map<string, TsharkStream>): void {
+  const found = theirs.get(streamKey(report.stream, sender(report)))
+  expect(found, `stream ${report.stream} of ${sender(report)}`).toBeDefined()
+  const seen = { bytes: report.bytes, sha256: report.sha256 }
+  expect(seen, `${report.stream} ${report.direction}`).toEqual({ bytes: found!.bytes, sha256: found!.sha256 })
+}
+
+describe.each(samples)('$file', (sample) => {
+  const file = fileOf(sample)
+  const most = Math.min(MOST_CONVERSATIONS, sample.conversations.length)
+
+  it('is followed and replayed to the digests that tshark finds', async () => {
+    const theirs = await tsharkDigests(file, most)
+    const request = { file, direction: 'both', json: true } as const
+    const followed = await printed((print) => followCommand(request, NEVER, print))
+    const replayed = await printed((print) =>
+      replayCommand({ ...request, recomputeChecksums: false }, NEVER, print),
+    )
+    const expected = sample.cutShort === true ? 1 : 0
+    expect([followed.status, replayed.status]).toEqual([expected, expected])
+    expect(replayed.summary.niovs.lost).toBe(0)
+    expect(followed.streams.map(({ stream, direction }) => [stream, direction])).toEqual(
+      replayed.streams.map(({ stream, direction }) => [stream, direction]),
+    )
+    for (const [i, follows] of followed.streams.entries()) {
+      const replays = replayed.streams[i]!
+      if (follows.stream < most) compare(follows, theirs)
+      if (replays.skipped !== null) {
+        expect(replays.skipped).toBe('began before the capture')
+        continue
+      }
+      if (follows.stream < most) compare(replays, theirs)
+      expect(replays.end, 'end').toBe(follows.end)
+      expect([replays.gaps, replays.missingBytes]).toEqual([follows.gaps, follows.missingBytes])
+      // Every byte of the capture was received in place or copied, and is counted once.
+      const markers = replays.gaps === 0 ? replays.bytes : replays.zeroCopiedBytes + replays.copiedBytes
+      expect(replays.zeroCopiedBytes + replays.copiedBytes).toBe(markers)
+      if (replays.bytes > 0) expect(replays.completions).toBeGreaterThan(0)
+    }
+  })
+
+  it('gives what is expected of it', async () => {
+    const { streams, summary } = await printed((print) =>
+      replayCommand({ file, direction: 'both', json: true, recomputeChecksums: false }, NEVER, print),
+    )
+    expect(summary.conversations).toBeGreaterThanOrEqual(sample.conversations.length)
+    for (const [number, wanted] of sample.conversations.entries()) {
+      for (const direction of ['client', 'server'] as const) {
+        const report = streams.find((one) => one.stream === number && one.direction === direction)!
+        expect([report.client, report.server].sort()).toEqual([wanted.client, wanted.server].sort())
+        if (report.skipped !== null) continue
+        const bytes = direction === 'client' ? wanted.clientBytes : wanted.serverBytes
+        const end = direction === 'client' ? wanted.clientEnd : wanted.serverEnd
+        expect(report.zeroCopiedBytes + report.copiedBytes, `${number} ${direction}`).toBe(bytes)
+        expect(report.end, `${number} ${direction}`).toBe(end)
+      }
+    }
+  })
+})
+
+describe('conversations that can’t be played', () => {
+  it('are those that begin before the capture did, and no others', async () => {
+    for (const sample of samples) {
+      const file = fileOf(sample)
+      const { streams } = await printed((print) =>
+        replayCommand({ file, direction: 'both', json: true, recomputeChecksums: false }, NEVER, print),
+      )
+      const left = new Set(streams.filter(({ skipped }) => skipped !== null).map(({ stream }) => stream))
+      if (left.size === 0) continue
+      const begun = new Set(
+        tshark(file, '-Y', 'tcp.flags.syn==1 && tcp.flags.ack==0', '-T', 'fields', '-e', 'tcp.stream').map(
+          Number,
+        ),
+      )
+      for (const stream of left) expect(begun.has(stream), `${sample.file} ${stream}`).toBe(false)
+    }
+  })
+})
