@@ -1,5 +1,5 @@
 import { PcapError } from '../../pcap/errors.ts'
-import { type ReplayResult, replay } from '../../replay/replay.ts'
+import { type ReplayResult, replay as replayCapture } from '../../replay/replay.ts'
 import type { Target } from '../engine.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'
 
@@ -13,7 +13,7 @@ export const replay: Target = {
     const handed = new Map<string, number>()
     let result: ReplayResult
     try {
-      result = await replay(bytes, {
+      result = await replayCapture(bytes, {
         areaBytes: AREA_BYTES,
         onData: ({ stream, direction }, _data, _at, length) => {
           const key = `${stream} ${direction}`
