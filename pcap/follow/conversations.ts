@@ -4,9 +4,9 @@ import { ACK, SYN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 
 /** Conversations that are open at a time, unless said otherwise. */
-export const DEFAULT_OPEN_CONVERSATIONS = 32_768
+export const DEFAULT_OPEN_CONVERSATIONS = 16_384
 /** For each open one so many closed ones are remembered, so that late segments of theirs don't count as new conversations. */
-const REMEMBERED = 8
+const REMEMBERED = 4
 /** An open conversation that was quiet for so long makes room for others. */
 const QUIET_SECONDS = 60
 /** Open conversations that are looked at before one is closed that is not quiet. */
