@@ -139,24 +139,28 @@ export class ConversationTable<T> {
     this.#close(conversation)
   }
 
+  /** Of the oldest open ones that which ended, or was quiet the longest, makes room. */
   #makeRoom(newest: Conversation<T>, now: number): void {
     this.#opened++
     this.#open.push(newest)
     if (this.#opened <= this.#limit) return
-    for (let tries = 0; ; ) {
-      const oldest = this.#open[this.#openFrom++]!
-      if (oldest.closed) continue
-      if (oldest.ended || now - oldest.seenAt > QUIET_SECONDS || tries === TRIES) {
-        this.#evict(oldest)
-        break
-      }
-      this.#open.push(oldest)
-      tries++
-    }
-    if (this.#openFrom > this.#limit) {
-      this.#open = this.#open.slice(this.#openFrom)
+    while (this.#open[this.#openFrom]!.closed) this.#openFrom++
+    if (this.#openFrom > this.#limit || this.#open.length - this.#openFrom > 2 * this.#limit) {
+      this.#open = this.#open.filter(({ closed }) => !closed)
       this.#openFrom = 0
     }
+    let chosen = this.#open[this.#openFrom]!
+    for (let at = this.#openFrom, tries = 0; tries < TRIES && at < this.#open.length; at++) {
+      const candidate = this.#open[at]!
+      if (candidate.closed) continue
+      tries++
+      if (candidate.seenAt < chosen.seenAt) chosen = candidate
+      if (candidate.ended || now - candidate.seenAt > QUIET_SECONDS) {
+        chosen = candidate
+        break
+      }
+    }
+    this.#evict(chosen)
   }
 
   #evict(conversation: Conversation<T>): void {
