@@ -1,4 +1,4 @@
-// Fails when a test that needs the addon or AF_XDP was skipped, or when there was none.
+// Fails when a test that needs the addon, AF_XDP or tshark was skipped, or when there was none.
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
@@ -10,6 +10,9 @@ const SUITES = [
   'test/e2e/',
   'test/e2e/matrix',
   'test/examples/',
+  'test/pcap/',
+  'test/replay/',
+  'test/fuzz/',
 ]
 let failed = false
 for (const suite of SUITES) {
@@ -27,6 +30,6 @@ const cells = report.testResults
 const ran = cells.filter((cell) => cell.status === 'passed' || cell.status === 'failed').length
 process.stdout.write(`matrix: ${ran} cells ran, ${cells.length - ran} skipped\n`)
 if (failed) {
-  process.stdout.write('tests that need the addon or AF_XDP did not run\n')
+  process.stdout.write('tests that need the addon, AF_XDP or tshark did not run\n')
   process.exitCode = 1
 }

@@ -9,8 +9,9 @@ const HEADROOM = 256
 /** Pieces of frames that wait to be received. */
 const PENDING = 256
 /** Chunks held at a time: few enough that they stay in the processor's cache. */
-const FILL_ENTRIES = 2 * PENDING
-const TX_SLOTS = 64
+const FILL_ENTRIES = PENDING + 64
+/** What is committed is taken at once. */
+const TX_SLOTS = 2
 const TX_SLOT_BYTES = 65_600
 /** Frames of any size may come, as from a device that puts segments together. */
 const MTU = 65_535

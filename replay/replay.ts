@@ -1,4 +1,5 @@
 import { ArgumentError } from '../driver/errors.ts'
+import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
 import type { CaptureSink } from '../pcap/file/writer.ts'
@@ -10,8 +11,10 @@ import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
 import { SegmentWalk, type WalkCounts } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
+import { seqDiff } from '../stack/wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../stack/wire/tcp.ts'
 import { Direction, Replayed, type StreamKeeper } from './direction.ts'
+import { isIntact } from './intact.ts'
 import { Kept, streamKey } from './kept.ts'
 import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
 import { Role } from './role.ts'
@@ -239,7 +242,7 @@ class Replayer implements SessionSink, StreamKeeper {
     const role = side === client ? this.#clients : this.#servers
     const otherRole = side === client ? this.#servers : this.#clients
     // Whoever is acknowledged has sent: what the capture lacks of it comes first.
-    if (theirs.ordered.begun) theirs.ordered.acknowledged(ack)
+    if (theirs.ordered.waiting > 0 && this.#believes(segment)) theirs.ordered.acknowledged(ack)
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
     if (!ours.ordered.begun) ours.ordered.begin(first)
     if (played !== null) {
@@ -250,15 +253,21 @@ class Replayer implements SessionSink, StreamKeeper {
     }
     if (mirrored !== null) otherRole!.mirror(mirrored, segment)
     const { payloadBytes } = segment
-    if ((flags & FIN) !== 0) {
+    if ((flags & FIN) !== 0 && this.#believes(segment)) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
       conversation.ended ||= theirs.finSeen
     }
-    if (payloadBytes > 0) {
+    // What is out of order may be so because it is damaged, and must not make a hole.
+    if (payloadBytes > 0 && (seqDiff(first, ours.ordered.next) <= 0 || this.#believes(segment))) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
     }
     if (ours.finSeen && mirrored !== null && ours.ordered.next === ours.finAt) otherRole!.shutdown(mirrored)
+  }
+
+  /** Whether our endpoint would. */
+  #believes(segment: SegmentDecoder): boolean {
+    return this.#options.recomputeChecksums === true || isIntact(segment)
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import { CapturedPacket } from '../file/packet.ts'
 import type { CaptureReader } from '../file/reader.ts'
 
 /** A turn of the event loop for about so many mebibytes. */
-const FILLS_PER_TURN = 16
+const FILLS_PER_TURN = 64
 
 /** What a capture held; every packet is in exactly one of the counts but `packets`. */
 export interface WalkCounts {
