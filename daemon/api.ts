@@ -20,6 +20,7 @@ export {
 export {
   CaptureNic,
   type CaptureNicOptions,
+  CaptureReader,
   type CaptureSink,
   checkCapture,
   FileSink,

@@ -69,7 +69,8 @@ export class ReplayNic implements Nic {
 
   /** Whether a frame of so many bytes can be put in before the next `receive`. */
   hasRoom(bytes: number): boolean {
-    return this.#pending + this.#pieces(bytes) <= PENDING
+    const pieces = this.#pieces(bytes)
+    return this.#pending + pieces <= PENDING && pieces <= this.#chunks.held
   }
 
   /**

@@ -201,7 +201,10 @@ class Replayer implements SessionSink, StreamKeeper {
       do while (walk.next()) this.#segment()
       while (await walk.fill(this.#options.signal))
     } catch (fault) {
-      if (!(fault instanceof PcapError)) throw fault
+      if (!(fault instanceof PcapError)) {
+        this.#endRecord()
+        throw fault
+      }
       error = fault
     } finally {
       walk.reader.close()
@@ -212,6 +215,15 @@ class Replayer implements SessionSink, StreamKeeper {
     for (const role of this.#roles) role.endpoint.close()
     this.#recorder?.close()
     return result
+  }
+
+  /** What was recorded stays, though the run is ended: its fault is the one that counts. */
+  #endRecord(): void {
+    try {
+      this.#recorder?.close()
+    } catch {
+      // The sink's error, again.
+    }
   }
 
   #segment(): void {

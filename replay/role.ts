@@ -323,16 +323,13 @@ export class Role implements EndpointHandler {
     const { header, headerBytes } = this.#builder
     const foreign = this.#burst !== null && this.#burst !== session
     if (foreign || !this.nic.hasRoom(headerBytes + length)) this.turn()
-    this.frames++
-    let played = this.nic.play(header, headerBytes, payload, at, length)
-    if (!played) {
-      // Chunks come back when the stack has worked.
-      this.turn()
-      played = this.nic.play(header, headerBytes, payload, at, length)
-    }
     this.#burst = session
-    if (!played) this.unplayable++
-    else if (this.#recorder !== null) {
+    if (!this.nic.play(header, headerBytes, payload, at, length)) {
+      this.unplayable++
+      return
+    }
+    this.frames++
+    if (this.#recorder !== null) {
       const frame = new Uint8Array(headerBytes + length)
       frame.set(header.subarray(0, headerBytes))
       frame.set(payload.subarray(at, at + length), headerBytes)

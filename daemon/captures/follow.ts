@@ -33,8 +33,7 @@ export async function followCommand(
     ...(files === null ? {} : { onData: (...data) => files.data(...data) }),
     onReport: (report) => print(request.json ? JSON.stringify(report) : streamLine(report)),
   }
-  const { summary } = await follow(request.file, options)
-  files?.flush()
+  const { summary } = await follow(request.file, options).finally(() => files?.flush())
   const { error } = summary
   if (request.json) print(JSON.stringify({ file: request.file, ...summary, error: errorObject(error) }))
   else {

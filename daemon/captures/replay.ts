@@ -1,7 +1,8 @@
-import { type CaptureSink, FileSink, type ReplayOptions, replay, ZcrxError } from '../api.ts'
+import { CaptureReader, type ReplayOptions, replay } from '../api.ts'
 import { EXIT_FAILED } from '../cli/report.ts'
 import type { FollowRequest, Print } from './follow.ts'
 import { captureLines, errorObject, replayLines, streamLine } from './print.ts'
+import { RunCapture } from './run-capture.ts'
 import { StreamFiles } from './stream-files.ts'
 
 export interface ReplayRequest extends FollowRequest {
@@ -21,9 +22,12 @@ export async function replayCommand(
   signal: AbortSignal,
   print: Print,
 ): Promise<number> {
+  // What can't be read leaves no files behind.
+  const reader = await CaptureReader.open(request.file)
   const files = request.out === undefined ? null : new StreamFiles(request.out)
-  const record = request.capture === undefined ? null : openCapture(request.capture)
+  const record = request.capture === undefined ? null : new RunCapture(request.capture, request.file)
   const options: ReplayOptions = {
+    file: request.file,
     direction: request.direction,
     recomputeChecksums: request.recomputeChecksums,
     keep: false,
@@ -34,8 +38,7 @@ export async function replayCommand(
     ...(files === null ? {} : { onData: (...data) => files.data(...data) }),
     onReport: (report) => print(request.json ? JSON.stringify(report) : streamLine(report)),
   }
-  const { summary } = await replay(request.file, options)
-  files?.flush()
+  const { summary } = await replay(reader, options).finally(() => files?.flush())
   const { error, niovs } = summary
   if (request.json) print(JSON.stringify({ file: request.file, ...summary, error: errorObject(error) }))
   else {
@@ -43,20 +46,4 @@ export async function replayCommand(
     if (error !== null) print(`the rest of the capture can't be read: ${error.message}`)
   }
   return error === null && niovs.lost === 0 ? 0 : EXIT_FAILED
-}
-
-function openCapture(path: string): CaptureSink {
-  try {
-    return new FileSink(path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new ZcrxError(
-      'ZCRXD_OUT',
-      `can't write ${path} (${code})`,
-      'name a file that can be: --capture FILE',
-      {
-        cause: error,
-      },
-    )
-  }
 }

@@ -87,18 +87,19 @@ export class StreamSource implements ByteSource {
 
 /** Opens a file; `-` is standard input. @throws PcapError */
 export function openSource(path: string): ByteSource {
-  if (path === '-') return new StreamSource(process.stdin)
+  // Whoever does not read it to its end is not kept running by it.
+  if (path === '-') return new StreamSource(process.stdin, () => process.stdin.destroy())
   let fd: number
   try {
     fd = openSync(path, 'r')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     const remedy = code === 'EACCES' ? 'it may be read by its owner only' : 'check the path'
-    throw new PcapError('PCAP_IO', `${path} can't be opened (${code})`, 0, remedy, { cause: error })
+    throw new PcapError('PCAP_IO', `${path} can't be opened (${code})`, -1, remedy, { cause: error })
   }
   if (fstatSync(fd).isDirectory()) {
     closeSync(fd)
-    throw new PcapError('PCAP_IO', `${path} is a directory`, 0, 'name a capture in it')
+    throw new PcapError('PCAP_IO', `${path} is a directory`, -1, 'name a capture in it')
   }
   return new FileSource(fd)
 }

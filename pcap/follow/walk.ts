@@ -88,10 +88,17 @@ export class SegmentWalk {
    * @param signal ends the walk with its reason @throws PcapError
    */
   async fill(signal?: AbortSignal): Promise<boolean> {
-    if (++this.#fills % FILLS_PER_TURN === 0) {
-      await new Promise((resolve) => setImmediate(resolve))
-      signal?.throwIfAborted()
-    }
-    return this.reader.fill()
+    if (++this.#fills % FILLS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+    signal?.throwIfAborted()
+    return signal === undefined ? this.reader.fill() : unlessAborted(this.reader.fill(), signal)
   }
+}
+
+/** A pipe may stay silent for ever: the signal ends the waiting too. */
+function unlessAborted<T>(wait: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    wait.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
 }
