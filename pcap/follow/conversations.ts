@@ -62,6 +62,11 @@ export class Conversation<T> {
 export class ConversationTable<T> {
   /** Who sent the segment that `find` was last asked about. */
   side: Side = 0
+  /**
+   * How much later than known its sender's sequence numbers begin, as the segment says that `find` was last asked about: a
+   * SYN,ACK behind a late segment of an earlier connection. 0 for nearly all.
+   */
+  rebased = 0
   /** Conversations so far. */
   count = 0
   /** Conversations that were closed before the capture's end because too many were open. */
@@ -99,9 +104,10 @@ export class ConversationTable<T> {
 
   /** The conversation of a segment, a new one if need be. @param now seconds of the capture's clock */
   find(segment: SegmentDecoder, now: number): Conversation<T> {
+    this.rebased = 0
     const last = this.#last
     if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) {
-      if (!last.based[this.side]) this.#base(last, segment)
+      if (!last.based[0] || !last.based[1]) this.#base(last, segment)
       last.seenAt = now
       return last
     }
@@ -143,20 +149,27 @@ export class ConversationTable<T> {
     this.#opened++
     this.#open.push(newest)
     if (this.#opened <= this.#limit) return
-    for (let tries = 0; ; ) {
-      const oldest = this.#open[this.#openFrom++]!
-      if (oldest.closed) continue
-      if (oldest.ended || now - oldest.seenAt > QUIET_SECONDS || tries === TRIES) {
-        this.#evict(oldest)
-        break
-      }
-      this.#open.push(oldest)
-      tries++
-    }
+    this.#evict(this.#leastNeeded(newest, now))
     if (this.#openFrom > this.#limit) {
       this.#open = this.#open.slice(this.#openFrom)
       this.#openFrom = 0
     }
+  }
+
+  /** One that has ended or is quiet, of those that are looked at; else the one that has been quiet longest. */
+  #leastNeeded(newest: Conversation<T>, now: number): Conversation<T> {
+    let least: Conversation<T> | null = null
+    for (let tries = 0; tries < TRIES; ) {
+      const oldest = this.#open[this.#openFrom++]!
+      if (oldest.closed) continue
+      if (oldest !== newest && (oldest.ended || now - oldest.seenAt > QUIET_SECONDS)) return oldest
+      this.#open.push(oldest)
+      // All have been looked at.
+      if (oldest === newest) break
+      if (least === null || oldest.seenAt < least.seenAt) least = oldest
+      tries++
+    }
+    return least ?? newest
   }
 
   #evict(conversation: Conversation<T>): void {
@@ -191,11 +204,20 @@ export class ConversationTable<T> {
     return conversation.based[this.side] && conversation.base[this.side] !== segment.seq
   }
 
-  #base(conversation: Conversation<T>, segment: SegmentDecoder): void {
+  /** What is acknowledged first says where the other side began, if that has not been seen. */
+  #base({ base, based }: Conversation<T>, { flags, seq, ack }: SegmentDecoder): void {
     const { side } = this
-    if (conversation.based[side]) return
-    conversation.based[side] = true
-    conversation.base[side] = (segment.flags & SYN) !== 0 ? segment.seq : (segment.seq - 1) | 0
+    if (!based[side]) {
+      based[side] = true
+      base[side] = (flags & SYN) !== 0 ? seq : (seq - 1) | 0
+    } else if ((flags & (SYN | ACK)) === (SYN | ACK)) {
+      this.rebased = (seq - base[side]) | 0
+      base[side] = seq
+    }
+    const other = side === 0 ? 1 : 0
+    if (based[other] || (flags & ACK) === 0) return
+    based[other] = true
+    base[other] = (ack - 1) | 0
   }
 
   #add(conversation: Conversation<T>, slot: number): void {
