@@ -82,7 +82,10 @@ describe.skipIf(missing !== undefined)('beside tshark', () => {
     let seed = 1
     let compared = 0
     const some = async (): Promise<void> => {
-      while (seed <= CAPTURES) compared += await sameStreams(seed++)
+      while (seed <= CAPTURES) {
+        const streams = await sameStreams(seed++)
+        compared += streams
+      }
     }
     await Promise.all(Array.from({ length: AT_A_TIME }, some))
     expect(compared).toBeGreaterThan(2 * CAPTURES)
@@ -97,11 +100,11 @@ describe.skipIf(missing !== undefined)('beside tshark', () => {
           encoding: 'utf8',
           stdio: ['ignore', 'pipe', 'ignore'],
         })
-        // A fragment that completes nothing has an address only.
+        // A fragment that completes nothing has an address only, and one that was cut has no length.
         const theirs = text
           .split('\n')
           .slice(0, -1)
-          .map((line) => (line.startsWith('\t') ? '' : line))
+          .map((line) => (/^\d+\t\d/.test(line) ? line : ''))
         expect(await segmentsOf(bytes), about).toEqual(theirs)
       }),
     ).then(() => {}))
