@@ -186,6 +186,7 @@ class Follower {
     if (ours === null) return
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
     if (!ours.ordered.begun) ours.ordered.begin(first)
+    else if (this.#table.rebased !== 0) ours.ordered.shift(this.#table.rebased)
     const { payloadBytes } = segment
     if (payloadBytes > 0) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
