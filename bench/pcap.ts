@@ -1,16 +1,13 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
 import { renderTable } from '../daemon/cli/table.ts'
-import { CapturedPacket } from '../pcap/file/packet.ts'
-import { CaptureReader } from '../pcap/file/reader.ts'
-import { type FollowOptions, follow } from '../pcap/follow/follow.ts'
-import type { StreamReport } from '../pcap/follow/report.ts'
-import { type ReplayOptions, replay } from '../replay/replay.ts'
-import { type BulkCapture, SEGMENT_BYTES, writeBulkCapture } from './bulk-capture.ts'
+import { SEGMENT_BYTES, writeBulkCapture } from './bulk-capture.ts'
+import { type CaseJob, OUR_CASES, type OurCase, type Sample } from './pcap-cases.ts'
 import { type Spread, spread } from './spread.ts'
 
 /** CPU time that the kernel counts in `/proc` is in hundredths of a second on every architecture Node runs on. */
@@ -18,25 +15,19 @@ const TICKS_PER_SECOND = 100
 /** Fields of `/proc/self/stat` behind the process' name: user and system time of children that have ended. */
 const CHILD_USER_TIME = 13
 const CHILD_SYSTEM_TIME = 14
-/** A smaller capture warms up what is compiled at run time. */
+/** Part of the packets that ours see before they are measured. */
 const WARM_UP_SHARE = 10
 
 interface Case {
   readonly name: string
-  /** The case that it is compared with; null for those of others, and where there is none. */
+  /** The case that it is compared with; null for those of others. */
   readonly peer: string | null
-  /** Ours run in this process, the others' in their own. */
-  readonly ours: boolean
-  run(file: string, capture: BulkCapture): Promise<void> | void
+  /** The program it needs; null for ours. */
+  readonly tool: string | null
+  measure(job: CaseJob): Sample
 }
 
-/** One measurement, in seconds. */
-interface Sample {
-  readonly wall: number
-  readonly cpu: number
-}
-
-/** One case of the bench. CPU time is user and system time of all threads: of ours on what amounts to one core. */
+/** One case of the bench. CPU time is user and system time of all threads. */
 export interface PcapResult {
   readonly name: string
   readonly wallSeconds: Spread
@@ -50,64 +41,41 @@ export interface PcapResult {
   readonly wallRatio: Spread | null
 }
 
-function tool(name: string, peer: string, ...args: string[]): Case {
-  const run = (file: string): void => {
+function tool(name: string, command: string, ...args: string[]): Case {
+  const measure = ({ file }: CaseJob): Sample => {
+    const cpu = childrenCpu()
+    const begun = performance.now()
     const { status, error } = spawnSync(
-      peer,
-      args.flatMap((arg) => (arg === 'FILE' ? [file] : [arg])),
-      {
-        stdio: 'ignore',
-      },
+      command,
+      args.map((arg) => (arg === 'FILE' ? file : arg)),
+      { stdio: 'ignore' },
     )
-    if (status !== 0) throw error ?? new Error(`${peer} ended with ${status}`)
+    if (status !== 0) throw error ?? new Error(`${command} ended with ${status}`)
+    return { wall: (performance.now() - begun) / 1000, cpu: childrenCpu() - cpu }
   }
-  return { name, peer: null, ours: false, run }
+  return { name, peer: null, tool: command, measure }
 }
 
-async function readPackets(file: string, capture: BulkCapture): Promise<void> {
-  const reader = await CaptureReader.open(file)
-  const packet = new CapturedPacket()
-  let bytes = 0
-  do while (reader.next(packet)) bytes += packet.length
-  while (await reader.fill())
-  reader.close()
-  if (reader.count !== capture.packets || bytes >= capture.fileBytes) throw new Error('packets are missing')
-}
+const CHILD = fileURLToPath(new URL('./pcap-child.js', import.meta.url))
 
-function check(streams: readonly StreamReport[], capture: BulkCapture, digests: boolean): void {
-  const client = streams.find(({ direction }) => direction === 'client')
-  const sha256 = digests ? capture.sha256 : null
-  const good = client?.bytes === capture.bytes && client.sha256 === sha256 && client.end === 'fin'
-  if (!good) throw new Error(`the stream is not what was written: ${JSON.stringify(client)}`)
-}
-
-function following(name: string, options: FollowOptions): Case {
-  const run = async (file: string, capture: BulkCapture): Promise<void> => {
-    const { streams } = await follow(file, options)
-    check(streams, capture, options.digests !== false)
+function ours({ name, peer }: OurCase): Case {
+  const measure = (job: CaseJob): Sample => {
+    const args = [CHILD, JSON.stringify({ ...job, name })]
+    const out = execFileSync(process.execPath, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    return JSON.parse(out) as Sample
   }
-  return { name, peer: 'tshark -z follow', ours: true, run }
-}
-
-function replaying(name: string, options: ReplayOptions): Case {
-  const run = async (file: string, capture: BulkCapture): Promise<void> => {
-    const { streams } = await replay(file, options)
-    check(streams, capture, options.digests !== false)
-  }
-  return { name, peer: 'tshark -z follow', ours: true, run }
+  return { name, peer, tool: null, measure }
 }
 
 const CASES: readonly Case[] = [
   tool('capinfos', 'capinfos', 'FILE'),
   tool('capinfos -c', 'capinfos', '-c', 'FILE'),
   tool('tshark', 'tshark', '-r', 'FILE', '-q'),
-  { name: 'read', peer: 'capinfos -c', ours: true, run: readPackets },
   tool('tshark -z follow', 'tshark', '-r', 'FILE', '-q', '-z', 'follow,tcp,raw,0'),
-  following('follow', { digests: false }),
-  following('follow, digests', {}),
-  replaying('replay client', { direction: 'client', digests: false }),
-  replaying('replay client, digests', { direction: 'client' }),
-  replaying('replay both, digests', { direction: 'both' }),
+  ...OUR_CASES.map(ours),
 ]
 
 /** Seconds of CPU time that children took which have ended. */
@@ -115,19 +83,6 @@ function childrenCpu(): number {
   const stat = readFileSync('/proc/self/stat', 'latin1')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[CHILD_USER_TIME]) + Number(fields[CHILD_SYSTEM_TIME])) / TICKS_PER_SECOND
-}
-
-function ourCpu(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6
-}
-
-async function measure(each: Case, file: string, capture: BulkCapture): Promise<Sample> {
-  const cpu = each.ours ? ourCpu : childrenCpu
-  const cpuBefore = cpu()
-  const before = performance.now()
-  await each.run(file, capture)
-  return { wall: (performance.now() - before) / 1000, cpu: cpu() - cpuBefore }
 }
 
 function missing(): string[] {
@@ -196,19 +151,20 @@ export async function main(args: string[]): Promise<void> {
   const absent = missing()
   if (absent.length > 0) console.error(`without ${absent.join(' and ')}, which are not installed`)
   const cases = CASES.filter(
-    ({ name, ours }) => name.includes(values.only) && (ours || !absent.includes(name.split(' ')[0]!)),
+    (each) => each.name.includes(values.only) && (each.tool === null || !absent.includes(each.tool)),
   )
   const directory = mkdtempSync(join(tmpdir(), 'zcrx-bench-'))
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1))
   const small = join(directory, 'small.pcap')
   const file = join(directory, 'bulk.pcap')
-  const warmUp = writeBulkCapture(small, wanted / WARM_UP_SHARE)
+  const warmUp = { file: small, capture: writeBulkCapture(small, wanted / WARM_UP_SHARE) }
   const capture = writeBulkCapture(file, wanted)
-  for (const each of cases) await each.run(small, warmUp)
   const samples = new Map<string, Sample[]>(cases.map(({ name }) => [name, []]))
   for (let round = 0; round < rounds; round++) {
-    for (const each of cases) samples.get(each.name)!.push(await measure(each, file, capture))
+    for (const each of cases) {
+      samples.get(each.name)!.push(each.measure({ name: each.name, file, capture, warmUp }))
+    }
   }
   const results = summarise(cases, samples, capture.packets)
   const { packets, fileBytes } = capture

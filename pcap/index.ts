@@ -19,14 +19,9 @@ export {
   PcapWriter,
   type PcapWriterOptions,
 } from './file/writer.ts'
-export {
-  type FollowedStream,
-  type FollowOptions,
-  type FollowResult,
-  type FollowSummary,
-  follow,
-} from './follow/follow.ts'
+export { type FollowOptions, type FollowResult, type FollowSummary, follow } from './follow/follow.ts'
 export type { StreamReport } from './follow/report.ts'
+export type { CaptureSummary, FollowedStream, StreamOptions } from './follow/streams.ts'
 export type { WalkCounts } from './follow/walk.ts'
 export { type LineOptions, PacketLines, packetLine } from './line.ts'
 export { CaptureNic, type CaptureNicOptions, checkCapture } from './tap/index.ts'

@@ -1,5 +1,5 @@
-import type { FollowedStream } from '../pcap/follow/follow.ts'
 import { type HeldBytes, OrderedStream, type StreamTaker } from '../pcap/follow/ordered.ts'
+import type { FollowedStream } from '../pcap/follow/streams.ts'
 import type { ReplaySession } from './session.ts'
 
 /** Is told what happens to a captured stream as it is put in order. */

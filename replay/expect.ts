@@ -9,7 +9,7 @@ import type { StreamReport } from '../pcap/follow/report.ts'
 import { packetLine } from '../pcap/line.ts'
 import { SequenceTracker } from '../pcap/sequence-tracker.ts'
 import { type KeptCompletion, streamKey } from './kept.ts'
-import type { ReplayResult } from './replay.ts'
+import type { ReplayResult } from './result.ts'
 
 /** Bytes of a completion that are shown. */
 const SHOWN_BYTES = 32

@@ -10,4 +10,5 @@ export {
   packetLines,
 } from './expect.ts'
 export type { Kept, KeptCompletion } from './kept.ts'
-export { type ReplayOptions, type ReplayResult, type ReplaySummary, replay } from './replay.ts'
+export { replay } from './replay.ts'
+export type { BuiltCapture, ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'

@@ -2,13 +2,13 @@ import { ArgumentError } from '../driver/errors.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
-import type { CaptureSink } from '../pcap/file/writer.ts'
 import { type Conversation, ConversationTable, type Side } from '../pcap/follow/conversations.ts'
 import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'
-import { DEFAULT_HELD_BYTES, type FollowedStream, openReader } from '../pcap/follow/follow.ts'
+import { DEFAULT_HELD_BYTES, openReader } from '../pcap/follow/follow.ts'
 import { HeldBytes } from '../pcap/follow/ordered.ts'
 import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
-import { SegmentWalk, type WalkCounts } from '../pcap/follow/walk.ts'
+import type { FollowedStream } from '../pcap/follow/streams.ts'
+import { SegmentWalk } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
@@ -17,6 +17,7 @@ import { Direction, Replayed, type StreamKeeper } from './direction.ts'
 import { isIntact } from './intact.ts'
 import { Kept, streamKey } from './kept.ts'
 import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
+import type { BuiltCapture, ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
 import { Role } from './role.ts'
 import type { ReplaySession, SessionSink } from './session.ts'
 
@@ -33,74 +34,6 @@ const MAX_FILLED_BYTES = 2 ** 30
 const TICK_US = 1000
 /** Entries of a queue that are given back together. */
 const HELD_STEP = 1024
-
-export interface ReplayOptions {
-  /** In the reports; default the path, or `-`. */
-  readonly file?: string
-  /** Only this conversation. */
-  readonly conversation?: number
-  /** Whose streams are received: the clients' (our stack is the server), the servers', or default both, one after the other's side. */
-  readonly direction?: 'client' | 'server' | 'both'
-  /** Makes every checksum right: for captures taken where a device would have. Unfinished ones need no help. */
-  readonly recomputeChecksums?: boolean
-  /** SHA-256 of each stream; default true. */
-  readonly digests?: boolean
-  /** Bytes of the area that data is received into; default 64 MiB. */
-  readonly areaBytes?: number
-  /** Of our initial sequence numbers; default 1. */
-  readonly seed?: number
-  /** The streams' bytes as they are received; `bytes[at, at + length)` is valid during the call only. */
-  readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
-  /** Takes the reports, in order of conversations; without it they are returned at the end. */
-  readonly onReport?: (report: StreamReport) => void
-  /** Ends it early: it throws the signal's reason then. */
-  readonly signal?: AbortSignal
-  /** Conversations that may be open at a time; quiet or ended ones make room. Default 16384. */
-  readonly openConversations?: number
-  /**
-   * A capture (pcapng) of what our endpoints received and sent goes there, with the original's addresses and, where the stack
-   * dropped a frame, the cause as its comment.
-   */
-  readonly record?: CaptureSink
-  /**
-   * Keeps completions and a capture of the run for `expectCompletions` and its like, within 32 MiB; default true. False where only the
-   * reports matter: it is faster.
-   */
-  readonly keep?: boolean
-}
-
-export interface ReplaySummary extends WalkCounts {
-  conversations: number
-  /** Conversations that were closed early because too many were open: what came of them later is missing. */
-  evicted: number
-  /** Streams that were left out, by reason. */
-  skipped: Record<string, number>
-  /** Frames that our endpoints were given. */
-  framesPlayed: number
-  /** Segments that could not be: longer headers than any, or no room in the area. */
-  unplayable: number
-  /** Bytes our endpoints were to send and did not: the capture does not acknowledge what would have made room. */
-  unsentBytes: number
-  /** What our endpoints' stacks dropped, by cause. */
-  drops: Record<string, number>
-  /** Where the buffers of the areas are in the end. */
-  niovs: Census
-  /** What ended the reading early. */
-  error: PcapError | null
-}
-
-export interface ReplayResult {
-  /** In order of conversations, the client's before the server's. */
-  readonly streams: StreamReport[]
-  readonly summary: ReplaySummary
-  /** What was kept for expectations; null with `keep: false`. */
-  readonly kept: Kept | null
-}
-
-/** A capture that was built, such as `packets(...)`. */
-export interface BuiltCapture {
-  pcapng(): Uint8Array
-}
 
 /**
  * Plays a capture: for every TCP conversation in it our stack takes the place of one endpoint and receives what the other one
@@ -247,7 +180,9 @@ class Replayer implements SessionSink, StreamKeeper {
     // Whoever is acknowledged has sent: what the capture lacks of it comes first.
     if (theirs.ordered.waiting > 0 && this.#believes(segment)) theirs.ordered.acknowledged(ack)
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
-    if (!ours.ordered.begun) ours.ordered.begin(first)
+    // A late segment of an earlier connection said nothing about where this one begins.
+    const anew = (flags & SYN) !== 0 && ours.position === 0 && ours.ordered.waiting === 0
+    if (anew || !ours.ordered.begun) ours.ordered.begin(first)
     if (played !== null) {
       role!.play(played, this.#walk)
       if (played.heldSyns.length === 1 && (flags & (SYN | ACK)) === SYN) {

@@ -1,5 +1,5 @@
 import { PcapError } from '../../pcap/errors.ts'
-import { type ReplayResult, replay as replayCapture } from '../../replay/replay.ts'
+import { type ReplayResult, replay as replayCapture } from '../../replay/index.ts'
 import type { Target } from '../engine.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'
 

@@ -29,20 +29,39 @@ class FileSource implements ByteSource {
   }
 }
 
-/** Bytes that are there already. */
-export class BytesSource implements ByteSource {
-  readonly #bytes: Uint8Array
+/** Bytes that are taken little by little. */
+class Piece {
+  #bytes: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+  get empty(): boolean {
+    return this.#at >= this.#bytes.length
   }
 
-  read(into: Uint8Array, at: number, length: number): number {
+  set(bytes: Uint8Array): void {
+    this.#bytes = bytes
+    this.#at = 0
+  }
+
+  /** As `ByteSource.read`, of what is here. */
+  take(into: Uint8Array, at: number, length: number): number {
     const part = this.#bytes.subarray(this.#at, this.#at + length)
     into.set(part, at)
     this.#at += part.length
     return part.length
+  }
+}
+
+/** Bytes that are there already. */
+export class BytesSource implements ByteSource {
+  readonly #piece = new Piece()
+
+  constructor(bytes: Uint8Array) {
+    this.#piece.set(bytes)
+  }
+
+  read(into: Uint8Array, at: number, length: number): number {
+    return this.#piece.take(into, at, length)
   }
 
   close(): void {}
@@ -52,8 +71,7 @@ export class BytesSource implements ByteSource {
 export class StreamSource implements ByteSource {
   readonly #pieces: AsyncIterator<Uint8Array>
   readonly #end: () => void
-  #piece: Uint8Array = new Uint8Array(0)
-  #at = 0
+  readonly #piece = new Piece()
 
   /** @param end ends a stream that is being waited for, which its iterator can't */
   constructor(stream: AsyncIterable<Uint8Array>, end: () => void = () => {}) {
@@ -62,7 +80,7 @@ export class StreamSource implements ByteSource {
   }
 
   read(into: Uint8Array, at: number, length: number): number | Promise<number> {
-    return this.#at < this.#piece.length ? this.#take(into, at, length) : this.#wait(into, at, length)
+    return this.#piece.empty ? this.#wait(into, at, length) : this.#piece.take(into, at, length)
   }
 
   /** Lets go of the stream, which may have more. */
@@ -71,21 +89,13 @@ export class StreamSource implements ByteSource {
     this.#pieces.return?.().catch(() => {})
   }
 
-  #take(into: Uint8Array, at: number, length: number): number {
-    const part = this.#piece.subarray(this.#at, this.#at + length)
-    into.set(part, at)
-    this.#at += part.length
-    return part.length
-  }
-
   async #wait(into: Uint8Array, at: number, length: number): Promise<number> {
     do {
       const next = await this.#pieces.next()
       if (next.done === true) return 0
-      this.#piece = next.value
-      this.#at = 0
-    } while (this.#piece.length === 0)
-    return this.#take(into, at, length)
+      this.#piece.set(next.value)
+    } while (this.#piece.empty)
+    return this.#piece.take(into, at, length)
   }
 }
 
@@ -124,8 +134,7 @@ class GunzipSource implements ByteSource {
   readonly #source: ByteSource
   readonly #unpack = createGunzip({ chunkSize: 256 << 10 })
   #packed: Uint8Array | null
-  #piece: Uint8Array = new Uint8Array(0)
-  #at = 0
+  readonly #piece = new Piece()
   #writing = false
   #ended = false
   #error: Error | null = null
@@ -150,7 +159,7 @@ class GunzipSource implements ByteSource {
   }
 
   read(into: Uint8Array, at: number, length: number): number | Promise<number> {
-    return this.#at < this.#piece.length ? this.#take(into, at, length) : this.#wait(into, at, length)
+    return this.#piece.empty ? this.#wait(into, at, length) : this.#piece.take(into, at, length)
   }
 
   close(): void {
@@ -158,20 +167,12 @@ class GunzipSource implements ByteSource {
     this.#source.close()
   }
 
-  #take(into: Uint8Array, at: number, length: number): number {
-    const part = this.#piece.subarray(this.#at, this.#at + length)
-    into.set(part, at)
-    this.#at += part.length
-    return part.length
-  }
-
   async #wait(into: Uint8Array, at: number, length: number): Promise<number> {
     for (;;) {
       const piece = this.#unpack.read() as Uint8Array | null
       if (piece !== null) {
-        this.#piece = piece
-        this.#at = 0
-        return this.#take(into, at, length)
+        this.#piece.set(piece)
+        return this.#piece.take(into, at, length)
       }
       if (this.#error !== null) throw this.#error
       if (this.#ended) return 0

@@ -5,48 +5,20 @@ import { type Conversation, ConversationTable, type Side } from './conversations
 import { DigestBatch, StreamDigest } from './digest.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
 import { gapMarker, ReportOrder, type StreamReport } from './report.ts'
-import { SegmentWalk, type WalkCounts } from './walk.ts'
+import type { CaptureSummary, FollowedStream, StreamOptions } from './streams.ts'
+import { SegmentWalk } from './walk.ts'
 
 /** What out-of-order data of all conversations together may take, unless said otherwise. */
 export const DEFAULT_HELD_BYTES = 64 << 20
 
-export interface FollowOptions {
-  /** In the reports; default the path, or `-`. */
-  readonly file?: string
-  /** Only this conversation. */
-  readonly conversation?: number
-  /** Only what this side sent; default both. */
-  readonly direction?: 'client' | 'server' | 'both'
-  /** SHA-256 of each stream; default true. */
-  readonly digests?: boolean
+export interface FollowOptions extends StreamOptions {
   /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
   readonly heldBytes?: number
-  /** Ends it early: it throws the signal's reason then. */
-  readonly signal?: AbortSignal
-  /** Conversations that may be open at a time; quiet or ended ones make room. Default 16384. */
-  readonly openConversations?: number
-  /** The streams' bytes in order; `bytes[at, at + length)` is valid during the call only. */
-  readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void
-  /** Takes the reports, in order of conversations; without it they are returned at the end. */
-  readonly onReport?: (report: StreamReport) => void
 }
 
-/** Whose bytes they are. */
-export interface FollowedStream {
-  readonly stream: number
-  readonly direction: 'client' | 'server'
-  readonly client: string
-  readonly server: string
-}
-
-export interface FollowSummary extends WalkCounts {
-  conversations: number
-  /** Conversations that were closed early because too many were open: what came of them later is missing. */
-  evicted: number
+export interface FollowSummary extends CaptureSummary {
   /** Holes that had to be made because too much was held. */
   forcedGaps: number
-  /** What ended the reading early: the file is truncated or corrupt. */
-  error: PcapError | null
 }
 
 export interface FollowResult {

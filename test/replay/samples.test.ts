@@ -5,7 +5,7 @@ import { followCommand } from '../../daemon/captures/follow.ts'
 import { replayCommand } from '../../daemon/captures/replay.ts'
 import type { StreamReport } from '../../pcap/follow/report.ts'
 import { type Sample, samples } from '../../pcap/samples/samples.ts'
-import type { ReplaySummary } from '../../replay/replay.ts'
+import type { ReplaySummary } from '../../replay/index.ts'
 import { tshark } from '../support/tshark.ts'
 import { streamKey, type TsharkStream, tsharkDigests } from '../support/tshark-follow.ts'
 
