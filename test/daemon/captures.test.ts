@@ -73,7 +73,7 @@ function write(name: string, bytes: Uint8Array): string {
 /** What the manual says of the fields: name and type, by the heading of their table. */
 function documented(heading: string, command: Command): Map<string, string> {
   const rows = tableRows(section(read('docs/captures.md'), heading))
-  const fields = rows.filter(([, , where]) => where === undefined || where === '' || where === command)
+  const fields = rows.filter(([, , only]) => only === '' || only === `\`${command}\``)
   return new Map(fields.flatMap(([names, type]) => codeSpans(names!).map((name) => [name, type!] as const)))
 }
 

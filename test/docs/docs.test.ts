@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { NicStats } from '../../driver/nic.ts'
 import { receive } from '../../examples/receive.ts'
+import * as captures from '../../replay/index.ts'
 import { Counters } from '../../stack/counters.ts'
 import { defaultIpConfig } from '../../stack/ip/options.ts'
 import { defaultTcpConfig } from '../../stack/tcp/options.ts'
@@ -161,10 +162,14 @@ describe('pages', () => {
       .filter((name) => name !== '')
     expect(names.length).toBeGreaterThan(30)
     expect(names.filter((name) => !api.includes(`\`${name}`))).toEqual([])
+    // Constants of the formats have the names of their specifications.
+    const ofCaptures = Object.keys(captures).filter((name) => /[a-z]/.test(name))
+    expect(ofCaptures.length).toBeGreaterThan(20)
+    expect(ofCaptures.filter((name) => !api.includes(`\`${name}`))).toEqual([])
   })
 
   it('have every error code, and no other', () => {
-    const sources = ['driver', 'stack', 'uapi']
+    const sources = ['driver', 'stack', 'uapi', 'pcap', 'replay']
       .flatMap((folder) =>
         readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
           .filter((name) => name.endsWith('.ts'))
@@ -172,10 +177,10 @@ describe('pages', () => {
       )
       .map(read)
       .join('\n')
-    const codes = new Set([...sources.matchAll(/'(ZCRX_[A-Z_]+)'/g)].map((match) => match[1]!))
+    const codes = new Set([...sources.matchAll(/'((?:ZCRX|PCAP)_[A-Z_]+)'/g)].map((match) => match[1]!))
     expect(codes.size).toBeGreaterThan(10)
     const documented = codeSpans(section(read('docs/api/errors.md'), '## Codes')).filter((span) =>
-      span.startsWith('ZCRX_'),
+      /^(ZCRX|PCAP)_/.test(span),
     )
     expect(new Set(documented)).toEqual(codes)
   })
@@ -304,15 +309,18 @@ describe('docs/zcrxd.md', () => {
     return new Set(names.filter((name) => name !== '--help'))
   }
 
-  it.each([['run'], ['demo']])('has every option of zcrxd %s, and no other', async (command) => {
-    const page = section(read('docs/zcrxd.md'), `## zcrxd ${command}`)
-    const documented = new Set(tableRows(page).flatMap((row) => row[0]!.match(LONG) ?? []))
-    const options = listed(await help(command))
-    expect(options.size).toBeGreaterThan(3)
-    expect(documented).toEqual(options)
-    const mentioned = [...page.matchAll(LONG)].map((match) => match[0])
-    expect(mentioned.filter((name) => !options.has(name))).toEqual([])
-  })
+  it.each([['run'], ['demo'], ['replay'], ['follow']])(
+    'has every option of zcrxd %s, and no other',
+    async (command) => {
+      const page = section(read('docs/zcrxd.md'), `## zcrxd ${command}`)
+      const documented = new Set(tableRows(page).flatMap((row) => row[0]!.match(LONG) ?? []))
+      const options = listed(await help(command))
+      expect(options.size).toBeGreaterThan(3)
+      expect(documented).toEqual(options)
+      const mentioned = [...page.matchAll(LONG)].map((match) => match[0])
+      expect(mentioned.filter((name) => !options.has(name))).toEqual([])
+    },
+  )
 
   it('has every option of zcrxd itself', async () => {
     const options = listed(await help())
