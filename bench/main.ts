@@ -2,6 +2,7 @@
 const BENCHES: Record<string, string> = {
   e2e: 'Linux sends over a veth pair to zcrx on AF_XDP and to node:net, MTU 1500, 9000, 65535 (needs root)',
   loss: 'Linux sends over a path that loses and delays frames, to zcrx and to node:net (needs root)',
+  pcap: 'captures: reading, following and replaying a million packets, beside capinfos and tshark',
   scale: 'memory of 100000 idle connections, and what a timer costs among a million',
   stack: 'the protocol stack alone, over a scripted queue: time per packet',
 }

@@ -31,6 +31,8 @@ const LONGEST_PAUSE_US = 3_600_000_000
 const MAX_HOLE_BYTES = 16 << 20
 const MAX_FILLED_BYTES = 2 ** 30
 const TICK_US = 1000
+/** Entries of a queue that are given back together. */
+const HELD_STEP = 1024
 
 export interface ReplayOptions {
   /** In the reports; default the path, or `-`. */
@@ -53,7 +55,7 @@ export interface ReplayOptions {
   readonly onReport?: (report: StreamReport) => void
   /** Ends it early: it throws the signal's reason then. */
   readonly signal?: AbortSignal
-  /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
+  /** Conversations that may be open at a time; quiet or ended ones make room. Default 16384. */
   readonly openConversations?: number
   /**
    * A capture (pcapng) of what our endpoints received and sent goes there, with the original's addresses and, where the stack
@@ -144,6 +146,7 @@ class Replayer implements SessionSink, StreamKeeper {
   readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
   readonly #streams = new Map<ReplaySession, FollowedStream>()
+  #heldFrom = 0
   #held: { session: ReplaySession; role: Role; until: number }[] = []
   /** Microseconds of the capture's clock at its first packet, -1 before; what pauses were shortened by. */
   #base = -1
@@ -316,15 +319,18 @@ class Replayer implements SessionSink, StreamKeeper {
     }
   }
 
-  /** Captured SYNs that nobody has answered in time are played as they are. */
+  /** Captured SYNs that nobody has answered in time are played as they are. They wait in the order in which their time is up. */
   #answerHeld(now: number): void {
-    let kept = 0
-    for (const entry of this.#held) {
-      if (entry.session.heldSyns.length === 0 || entry.session.released) continue
-      if (entry.until <= now) entry.role.answerSyns(entry.session, true)
-      else this.#held[kept++] = entry
+    while (this.#heldFrom < this.#held.length) {
+      const { session, role, until } = this.#held[this.#heldFrom]!
+      const waits = session.heldSyns.length > 0 && !session.released
+      if (waits && until > now) break
+      this.#heldFrom++
+      if (waits) role.answerSyns(session, true)
     }
-    this.#held.length = kept
+    if (this.#heldFrom < HELD_STEP && this.#heldFrom < this.#held.length) return
+    this.#held = this.#held.slice(this.#heldFrom)
+    this.#heldFrom = 0
   }
 
   // ---- conversations ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import type { Numbers, Refused } from './frame.ts'
 
 /** Timestamps of the captured endpoint that are remembered with what ours said at the time. */
 const TIMESTAMP_PAIRS = 32
+const NO_PAIRS = new Int32Array(0)
 /** Acknowledgements further ahead than this are nonsense, and are played as nonsense. */
 const BELIEVABLE = 2 ** 30
 
@@ -104,8 +105,9 @@ export class ReplaySession implements Numbers {
   unsentBytes = 0
   digest: StreamDigest | null = null
 
-  readonly #captured = new Int32Array(TIMESTAMP_PAIRS)
-  readonly #ours = new Int32Array(TIMESTAMP_PAIRS)
+  /** Made when there is something to remember: most conversations of a scan never have. */
+  #captured: Int32Array = NO_PAIRS
+  #ours: Int32Array = NO_PAIRS
   #pairs = 0
 
   /** @param segment the first one of the conversation @param played which side of it */
@@ -180,6 +182,10 @@ export class ReplaySession implements Numbers {
     if (this.#pairs > 0 && this.#captured[last] === captured) {
       this.#ours[last] = this.ourTsVal
       return
+    }
+    if (this.#captured === NO_PAIRS) {
+      this.#captured = new Int32Array(TIMESTAMP_PAIRS)
+      this.#ours = new Int32Array(TIMESTAMP_PAIRS)
     }
     this.#captured[this.#pairs % TIMESTAMP_PAIRS] = captured
     this.#ours[this.#pairs % TIMESTAMP_PAIRS] = this.ourTsVal

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { followCommand } from '../captures/follow.ts'
+import { Printer, writeOut } from '../captures/printer.ts'
 import { replayCommand } from '../captures/replay.ts'
 import { demoCommand } from '../demo/command.ts'
 import { run } from '../run/run.ts'
@@ -11,14 +12,22 @@ import { addRun } from './run.ts'
 
 const COMMANDS: readonly AddCommand[] = [addRun, addDemo, addReplay, addFollow]
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
+/** Runs a command that prints lines; what it has printed is written whatever becomes of it. */
+async function printing(command: (print: (line: string) => void) => Promise<number>): Promise<number> {
+  const printer = new Printer(writeOut)
+  try {
+    return await command(printer.line)
+  } finally {
+    printer.flush()
+  }
+}
 
 export function systemActions(signal: AbortSignal): Actions {
   return {
     run: (options) => run(options, signal),
     demo: (options, json) => demoCommand(options, json, signal),
-    replay: (request) => replayCommand(request, signal, print),
-    follow: (request) => followCommand(request, signal, print),
+    replay: (request) => printing((print) => replayCommand(request, signal, print)),
+    follow: (request) => printing((print) => followCommand(request, signal, print)),
   }
 }
 

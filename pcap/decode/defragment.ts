@@ -2,8 +2,11 @@ import { put16 } from '../../stack/wire/bytes.ts'
 import { IPPROTO_FRAGMENT } from '../../stack/wire/ipv6.ts'
 import { MALFORMED, type SegmentDecoder } from './segment.ts'
 
-/** Datagrams that may be incomplete at a time, as Linux bounds them by memory; older ones make room. */
+/** Datagrams that may be incomplete at a time, and bytes that all of them may take; older ones make room. */
 const MAX_DATAGRAMS = 1024
+const MAX_HELD_BYTES = 32 << 20
+/** For a piece's own objects. */
+const PIECE_OVERHEAD = 256
 /** RFC 8200 section 4.5. */
 const LIFETIME_SECONDS = 60
 const MAX_DATAGRAM_BYTES = 65_535
@@ -25,6 +28,8 @@ class Datagram {
   readonly key: string
   readonly begunAt: number
   readonly pieces: DatagramPiece[] = []
+  /** Memory it takes. */
+  held = 0
   /** Payload bytes; -1 before the last fragment is here. */
   total = -1
   received = 0
@@ -38,6 +43,7 @@ class Datagram {
 /** Puts IP datagrams together from captured fragments. Where fragments overlap, the first one counts. */
 export class Defragmenter {
   readonly #datagrams = new Map<string, Datagram>()
+  #held = 0
   /** The assembled packet of the last `add`, from its IP header on, and its pieces in order of arrival. */
   bytes: Uint8Array = new Uint8Array(0)
   pieces: readonly DatagramPiece[] = []
@@ -60,6 +66,9 @@ export class Defragmenter {
       return false
     }
     const datagram = this.#find(segment, now)
+    const cost = segment.ipEnd - segment.ipAt + PIECE_OVERHEAD
+    datagram.held += cost
+    this.#held += cost
     if (!more) datagram.total = offset + length
     datagram.pieces.push({
       offset,
@@ -74,7 +83,7 @@ export class Defragmenter {
       return false
     }
     if (datagram.total < 0 || datagram.received < datagram.total || !this.#complete(datagram)) return false
-    this.#datagrams.delete(datagram.key)
+    this.#forget(datagram)
     return this.#assemble(datagram)
   }
 
@@ -86,7 +95,8 @@ export class Defragmenter {
 
   #find(s: SegmentDecoder, now: number): Datagram {
     for (const old of this.#datagrams.values()) {
-      if (now - old.begunAt <= LIFETIME_SECONDS && this.#datagrams.size < MAX_DATAGRAMS) break
+      const room = this.#datagrams.size < MAX_DATAGRAMS && this.#held < MAX_HELD_BYTES
+      if (now - old.begunAt <= LIFETIME_SECONDS && room) break
       this.#giveUp(old)
     }
     const source = `${s.source0},${s.source1},${s.source2},${s.source3}`
@@ -102,6 +112,11 @@ export class Defragmenter {
 
   #giveUp(datagram: Datagram): void {
     this.dropped += datagram.pieces.length
+    this.#forget(datagram)
+  }
+
+  #forget(datagram: Datagram): void {
+    this.#held -= datagram.held
     this.#datagrams.delete(datagram.key)
   }
 

@@ -13,7 +13,7 @@ const MODIFIED_RECORD_BYTES = 24
 export class PcapParser implements CaptureParser {
   readonly interfaces: readonly CaptureInterface[]
   readonly section = new Section()
-  readonly inside = false
+  readonly passing = -1
   readonly #window: FileWindow
   readonly #littleEndian: boolean
   readonly #recordBytes: number

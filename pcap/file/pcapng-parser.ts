@@ -8,6 +8,8 @@ import type { FileWindow } from './window.ts'
 /** Interfaces of a section and names of it that are remembered; a file can't make us keep more. */
 const MAX_INTERFACES = 65_536
 const MAX_NAMES = 65_536
+/** Characters of all texts of a section; what is beyond them stays empty. */
+const MAX_TEXT = 16 << 20
 const MICROSECONDS = 6
 /** What lies in front of the packet's bytes in an enhanced packet block. */
 const ENHANCED_HEAD = 28
@@ -48,6 +50,7 @@ export class Section {
 export class PcapngParser implements CaptureParser {
   interfaces: CaptureInterface[] = []
   section = new Section()
+  passing = -1
   readonly #window: FileWindow
   #littleEndian = true
   /** Bytes of a block that are still to be passed over, without its trailing length; -1 = none. */
@@ -56,13 +59,10 @@ export class PcapngParser implements CaptureParser {
   #seconds = 0
   #nanoseconds = 0
   #names = 0
+  #text = 0
 
   constructor(window: FileWindow) {
     this.#window = window
-  }
-
-  get inside(): boolean {
-    return this.#skip >= 0
   }
 
   next(packet: CapturedPacket): number {
@@ -85,6 +85,7 @@ export class PcapngParser implements CaptureParser {
         this.section.skippedBlocks++
         this.#skip = length - 4
         this.#skippedLength = length
+        this.passing = window.offset()
         continue
       }
       if (length > format.MAX_BLOCK_BYTES) this.#corrupt(`a block of ${length} bytes is not believed`)
@@ -197,6 +198,7 @@ export class PcapngParser implements CaptureParser {
     this.section = section
     this.interfaces = []
     this.#names = 0
+    this.#text = 0
     this.#options(start + 24, start + length - 4, (code, at, size) => {
       if (code === format.OPTION_COMMENT) section.comments.push(text(bytes, at, size))
       else if (code === format.SECTION_HARDWARE) section.hardware = text(bytes, at, size)
@@ -217,9 +219,10 @@ export class PcapngParser implements CaptureParser {
     let resolution = MICROSECONDS
     let offset = 0
     this.#options(start + 16, start + length - 4, (code, at, size) => {
-      if (code === format.INTERFACE_NAME) device.name = text(bytes, at, size)
-      else if (code === format.INTERFACE_DESCRIPTION) device.description = text(bytes, at, size)
-      else if (code === format.INTERFACE_TSRESOL && size === 1) resolution = bytes[at]!
+      if (code === format.INTERFACE_NAME && this.#fits(size)) device.name = text(bytes, at, size)
+      else if (code === format.INTERFACE_DESCRIPTION && this.#fits(size)) {
+        device.description = text(bytes, at, size)
+      } else if (code === format.INTERFACE_TSRESOL && size === 1) resolution = bytes[at]!
       else if (code === format.INTERFACE_TSOFFSET && size === 8) {
         offset = Number(view.getBigInt64(at, littleEndian))
       }
@@ -256,13 +259,22 @@ export class PcapngParser implements CaptureParser {
       if (addressBytes > 0 && size > addressBytes) {
         const address = formatAddress(bytes.subarray(at + 4, at + 4 + addressBytes))
         const names = text0(bytes, at + 4 + addressBytes, size - addressBytes)
-        if (this.#names + names.length <= MAX_NAMES) {
+        if (this.#names + names.length <= MAX_NAMES && this.#fits(size)) {
           this.#names += names.length
-          this.section.names.set(address, [...(this.section.names.get(address) ?? []), ...names])
+          const known = this.section.names.get(address)
+          if (known === undefined) this.section.names.set(address, names)
+          else for (const name of names) known.push(name)
         }
       }
       at += 4 + ((size + 3) & ~3)
     }
+  }
+
+  /** Whether a text of so many bytes may still be kept. */
+  #fits(size: number): boolean {
+    if (this.#text + size > MAX_TEXT) return false
+    this.#text += size
+    return true
   }
 
   #options(at: number, end: number, visit: (code: number, at: number, length: number) => void): void {
@@ -287,6 +299,7 @@ export class PcapngParser implements CaptureParser {
     }
     window.start += 4
     this.#skip = -1
+    this.passing = -1
     return 0
   }
 

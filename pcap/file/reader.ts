@@ -15,8 +15,8 @@ import { FileWindow } from './window.ts'
 export interface CaptureParser {
   readonly interfaces: readonly CaptureInterface[]
   readonly section: Section
-  /** A record is being passed over. */
-  readonly inside: boolean
+  /** Where in the file the record begins that is being passed over; -1 = none is. */
+  readonly passing: number
   /** Fills `packet` with the next one; else the bytes that have to wait in the window for more to be said. @throws PcapError */
   next(packet: CapturedPacket): number
 }
@@ -113,11 +113,13 @@ export class CaptureReader implements AsyncIterable<CapturedPacket> {
     if (this.#closed) return false
     if (!window.ended) await window.more(this.#needed)
     if (window.waiting >= this.#needed) return true
-    if (window.waiting === 0 && !this.#parser.inside) return false
+    const { passing } = this.#parser
+    if (window.waiting === 0 && passing < 0) return false
+    const there = `, of which ${window.waiting} of ${this.#needed} bytes are there`
     throw new PcapError(
       'PCAP_TRUNCATED',
-      `the file ends within a record, of which ${window.waiting} of ${this.#needed} bytes are there`,
-      window.offset(),
+      `the file ends within a record${passing < 0 ? there : ''}`,
+      passing < 0 ? window.offset() : passing,
       'the packets in front of it are whole; whoever wrote it was stopped, or it was not copied to its end',
     )
   }

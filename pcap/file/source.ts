@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { PcapError } from '../errors.ts'
 
@@ -49,24 +48,23 @@ export class BytesSource implements ByteSource {
   close(): void {}
 }
 
-/** A stream: a pipe, or what is unpacked. Holds one piece at a time; the stream is not read ahead of that. */
+/** A stream: a pipe, for one. Holds one piece at a time; the stream is not read ahead of that. */
 export class StreamSource implements ByteSource {
   readonly #pieces: AsyncIterator<Uint8Array>
-  readonly #end: () => void
   #piece: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  constructor(stream: AsyncIterable<Uint8Array>, end: () => void = () => {}) {
+  constructor(stream: AsyncIterable<Uint8Array>) {
     this.#pieces = stream[Symbol.asyncIterator]()
-    this.#end = end
   }
 
   read(into: Uint8Array, at: number, length: number): number | Promise<number> {
     return this.#at < this.#piece.length ? this.#take(into, at, length) : this.#wait(into, at, length)
   }
 
+  /** Lets go of the stream, which may have more. */
   close(): void {
-    this.#end()
+    this.#pieces.return?.().catch(() => {})
   }
 
   #take(into: Uint8Array, at: number, length: number): number {
@@ -108,23 +106,97 @@ export function openSource(path: string): ByteSource {
 
 /** Unpacks what `head` and then `source` bring; members that follow each other are one stream (RFC 1952 section 2.2). */
 export function gunzip(head: Uint8Array, source: ByteSource): ByteSource {
-  const packed = Readable.from(pieces(head, source))
-  const unpacked = createGunzip({ chunkSize: 256 << 10 })
-  packed.on('error', (error) => unpacked.destroy(error))
-  packed.pipe(unpacked)
-  return new StreamSource(unpacked, () => {
-    packed.destroy()
-    unpacked.destroy()
-    source.close()
-  })
+  return new GunzipSource(head, source)
 }
 
-async function* pieces(head: Uint8Array, source: ByteSource): AsyncGenerator<Uint8Array> {
-  yield head
-  for (;;) {
-    const piece = new Uint8Array(256 << 10)
-    const count = await source.read(piece, 0, piece.length)
-    if (count === 0) return
-    yield piece.subarray(0, count)
+/** Packed bytes that are unpacked at a time: of these what was unpacked in front of a damaged place is lost. */
+const PACKED_BYTES = 64 << 10
+
+/**
+ * Unpacks as it is read. Nothing new is unpacked before all that there is has been taken: an error drops what waits in the
+ * stream, and every packet in front of the place where a file was cut off is to be had.
+ */
+class GunzipSource implements ByteSource {
+  readonly #source: ByteSource
+  readonly #unpack = createGunzip({ chunkSize: 256 << 10 })
+  #packed: Uint8Array | null
+  #piece: Uint8Array = new Uint8Array(0)
+  #at = 0
+  #writing = false
+  #ended = false
+  #error: Error | null = null
+  #wake: () => void = () => {}
+
+  constructor(head: Uint8Array, source: ByteSource) {
+    this.#packed = head
+    this.#source = source
+    const wake = (): void => this.#wake()
+    const end = (): void => {
+      this.#ended = true
+      wake()
+    }
+    this.#unpack
+      .on('readable', wake)
+      .on('end', end)
+      .on('close', end)
+      .on('error', (error) => {
+        this.#error = error
+        wake()
+      })
+  }
+
+  read(into: Uint8Array, at: number, length: number): number | Promise<number> {
+    return this.#at < this.#piece.length ? this.#take(into, at, length) : this.#wait(into, at, length)
+  }
+
+  close(): void {
+    this.#unpack.destroy()
+    this.#source.close()
+  }
+
+  #take(into: Uint8Array, at: number, length: number): number {
+    const part = this.#piece.subarray(this.#at, this.#at + length)
+    into.set(part, at)
+    this.#at += part.length
+    return part.length
+  }
+
+  async #wait(into: Uint8Array, at: number, length: number): Promise<number> {
+    for (;;) {
+      const piece = this.#unpack.read() as Uint8Array | null
+      if (piece !== null) {
+        this.#piece = piece
+        this.#at = 0
+        return this.#take(into, at, length)
+      }
+      if (this.#error !== null) throw this.#error
+      if (this.#ended) return 0
+      if (!this.#writing && !this.#unpack.writableEnded) await this.#feed()
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+      }
+    }
+  }
+
+  /** Gives the next packed bytes, or says that there are no more, which is an error within a member. */
+  async #feed(): Promise<void> {
+    const packed = this.#packed ?? (await this.#more())
+    this.#packed = packed.length > PACKED_BYTES ? packed.subarray(PACKED_BYTES) : null
+    if (packed.length === 0) {
+      this.#unpack.end()
+      return
+    }
+    this.#writing = true
+    this.#unpack.write(packed.subarray(0, PACKED_BYTES), () => {
+      this.#writing = false
+      this.#wake()
+    })
+  }
+
+  async #more(): Promise<Uint8Array> {
+    const piece = new Uint8Array(PACKED_BYTES)
+    return piece.subarray(0, await this.#source.read(piece, 0, piece.length))
   }
 }

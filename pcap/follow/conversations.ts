@@ -4,9 +4,9 @@ import { ACK, SYN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 
 /** Conversations that are open at a time, unless said otherwise. */
-export const DEFAULT_OPEN_CONVERSATIONS = 32_768
+export const DEFAULT_OPEN_CONVERSATIONS = 16_384
 /** For each open one so many closed ones are remembered, so that late segments of theirs don't count as new conversations. */
-const REMEMBERED = 8
+const REMEMBERED = 4
 /** An open conversation that was quiet for so long makes room for others. */
 const QUIET_SECONDS = 60
 /** Open conversations that are looked at before one is closed that is not quiet. */
@@ -139,24 +139,28 @@ export class ConversationTable<T> {
     this.#close(conversation)
   }
 
+  /** Of the oldest open ones that which ended, or was quiet the longest, makes room. */
   #makeRoom(newest: Conversation<T>, now: number): void {
     this.#opened++
     this.#open.push(newest)
     if (this.#opened <= this.#limit) return
-    for (let tries = 0; ; ) {
-      const oldest = this.#open[this.#openFrom++]!
-      if (oldest.closed) continue
-      if (oldest.ended || now - oldest.seenAt > QUIET_SECONDS || tries === TRIES) {
-        this.#evict(oldest)
-        break
-      }
-      this.#open.push(oldest)
-      tries++
-    }
-    if (this.#openFrom > this.#limit) {
-      this.#open = this.#open.slice(this.#openFrom)
+    while (this.#open[this.#openFrom]!.closed) this.#openFrom++
+    if (this.#openFrom > this.#limit || this.#open.length - this.#openFrom > 2 * this.#limit) {
+      this.#open = this.#open.filter(({ closed }) => !closed)
       this.#openFrom = 0
     }
+    let chosen = this.#open[this.#openFrom]!
+    for (let at = this.#openFrom, tries = 0; tries < TRIES && at < this.#open.length; at++) {
+      const candidate = this.#open[at]!
+      if (candidate.closed) continue
+      tries++
+      if (candidate.seenAt < chosen.seenAt) chosen = candidate
+      if (candidate.ended || now - candidate.seenAt > QUIET_SECONDS) {
+        chosen = candidate
+        break
+      }
+    }
+    this.#evict(chosen)
   }
 
   #evict(conversation: Conversation<T>): void {

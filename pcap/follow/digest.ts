@@ -1,6 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
 
 const BATCH_BYTES = 65_536
+/** Of no bytes: many streams have none, and making a hash costs more than anything else about them. */
+const EMPTY = createHash('sha256').digest('hex')
 
 /**
  * Puts small pieces of one stream together before they are hashed: a call costs as much as some hundred bytes. All streams share
@@ -20,6 +22,11 @@ export class DigestBatch {
     this.#owner = owner
     this.#bytes.set(bytes.subarray(at, at + length), this.#filled)
     this.#filled += length
+  }
+
+  /** Whether bytes of this stream wait. */
+  holds(owner: StreamDigest): boolean {
+    return this.#owner === owner
   }
 
   /** Hashes what waits. */
@@ -50,6 +57,7 @@ export class StreamDigest {
 
   /** In hexadecimal. Nothing may follow. */
   end(): string {
+    if (this.#hash === null && !this.#batch.holds(this)) return EMPTY
     this.#batch.flush()
     return this.hash.digest('hex')
   }

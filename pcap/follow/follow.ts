@@ -23,7 +23,7 @@ export interface FollowOptions {
   readonly heldBytes?: number
   /** Ends it early: it throws the signal's reason then. */
   readonly signal?: AbortSignal
-  /** Conversations that may be open at a time; quiet or ended ones make room. Default 32768. */
+  /** Conversations that may be open at a time; quiet or ended ones make room. Default 16384. */
   readonly openConversations?: number
   /** The streams' bytes in order; `bytes[at, at + length)` is valid during the call only. */
   readonly onData?: (stream: FollowedStream, bytes: Uint8Array, at: number, length: number) => void

@@ -42,6 +42,9 @@ function arrivedEarlier(a: Piece, b: Piece): boolean {
   return a.number < b.number
 }
 
+/** Of streams that had nothing out of order yet. */
+const NOTHING = new Heap<Piece>(begunEarlier)
+
 /** For a piece in memory that its heap knows of as well. */
 const PIECE_OVERHEAD = 128
 
@@ -58,9 +61,9 @@ export class OrderedStream {
   readonly #taker: StreamTaker
   readonly #budget: HeldBytes
   /** What lies behind a hole, by where it begins. */
-  readonly #ahead = new Heap<Piece>(begunEarlier)
+  #ahead: Heap<Piece> = NOTHING
   /** What may be taken now, by arrival. */
-  readonly #due = new Heap<Piece>(arrivedEarlier)
+  #due: Heap<Piece> = NOTHING
   #kept = 0
 
   constructor(taker: StreamTaker, budget: HeldBytes) {
@@ -119,6 +122,10 @@ export class OrderedStream {
 
   #keep(seq: number, bytes: Uint8Array): void {
     const budget = this.#budget
+    if (this.#ahead === NOTHING) {
+      this.#ahead = new Heap(begunEarlier)
+      this.#due = new Heap(arrivedEarlier)
+    }
     this.#ahead.push(new Piece(this.#kept++, seq, bytes))
     budget.held += bytes.length + PIECE_OVERHEAD
     while (budget.held > budget.limit && this.#ahead.size > 0) {
