@@ -9,7 +9,7 @@ import { CapturedPacket } from '../pcap/file/packet.ts'
 import { CaptureReader } from '../pcap/file/reader.ts'
 import { type FollowOptions, follow } from '../pcap/follow/follow.ts'
 import type { StreamReport } from '../pcap/follow/report.ts'
-import { type ReplayOptions, replayCapture } from '../replay/replay.ts'
+import { type ReplayOptions, replay } from '../replay/replay.ts'
 import { type BulkCapture, SEGMENT_BYTES, writeBulkCapture } from './bulk-capture.ts'
 import { type Spread, spread } from './spread.ts'
 
@@ -91,7 +91,7 @@ function following(name: string, options: FollowOptions): Case {
 
 function replaying(name: string, options: ReplayOptions): Case {
   const run = async (file: string, capture: BulkCapture): Promise<void> => {
-    const { streams } = await replayCapture(file, options)
+    const { streams } = await replay(file, options)
     check(streams, capture, options.digests !== false)
   }
   return { name, peer: 'tshark -z follow', ours: true, run }

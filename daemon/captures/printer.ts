@@ -13,10 +13,19 @@ export class Printer {
     this.#write = write
   }
 
+  #scheduled = false
+
+  /** A line; it is written with the next ones, or when the process has nothing else to do. */
   readonly line = (line: string): void => {
     this.#lines.push(line)
     this.#length += line.length
     if (this.#length > BATCH) this.flush()
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.flush()
+    })
   }
 
   flush(): void {

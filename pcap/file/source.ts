@@ -51,11 +51,14 @@ export class BytesSource implements ByteSource {
 /** A stream: a pipe, for one. Holds one piece at a time; the stream is not read ahead of that. */
 export class StreamSource implements ByteSource {
   readonly #pieces: AsyncIterator<Uint8Array>
+  readonly #end: () => void
   #piece: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  constructor(stream: AsyncIterable<Uint8Array>) {
+  /** @param end ends a stream that is being waited for, which its iterator can't */
+  constructor(stream: AsyncIterable<Uint8Array>, end: () => void = () => {}) {
     this.#pieces = stream[Symbol.asyncIterator]()
+    this.#end = end
   }
 
   read(into: Uint8Array, at: number, length: number): number | Promise<number> {
@@ -64,6 +67,7 @@ export class StreamSource implements ByteSource {
 
   /** Lets go of the stream, which may have more. */
   close(): void {
+    this.#end()
     this.#pieces.return?.().catch(() => {})
   }
 

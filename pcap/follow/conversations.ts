@@ -62,6 +62,11 @@ export class Conversation<T> {
 export class ConversationTable<T> {
   /** Who sent the segment that `find` was last asked about. */
   side: Side = 0
+  /**
+   * How much later than known its sender's sequence numbers begin, as the segment says that `find` was last asked about: a
+   * SYN,ACK behind a late segment of an earlier connection. 0 for nearly all.
+   */
+  rebased = 0
   /** Conversations so far. */
   count = 0
   /** Conversations that were closed before the capture's end because too many were open. */
@@ -99,9 +104,10 @@ export class ConversationTable<T> {
 
   /** The conversation of a segment, a new one if need be. @param now seconds of the capture's clock */
   find(segment: SegmentDecoder, now: number): Conversation<T> {
+    this.rebased = 0
     const last = this.#last
     if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) {
-      if (!last.based[this.side]) this.#base(last, segment)
+      if (!last.based[0] || !last.based[1]) this.#base(last, segment)
       last.seenAt = now
       return last
     }
@@ -116,6 +122,7 @@ export class ConversationTable<T> {
     if (found === null) {
       found = new Conversation(this.count++, segment, this.#make)
       this.side = 0
+      found.seenAt = now
       this.#add(found, slot)
       this.#makeRoom(found, now)
     }
@@ -195,11 +202,20 @@ export class ConversationTable<T> {
     return conversation.based[this.side] && conversation.base[this.side] !== segment.seq
   }
 
-  #base(conversation: Conversation<T>, segment: SegmentDecoder): void {
+  /** What is acknowledged first says where the other side began, if that has not been seen. */
+  #base({ base, based }: Conversation<T>, { flags, seq, ack }: SegmentDecoder): void {
     const { side } = this
-    if (conversation.based[side]) return
-    conversation.based[side] = true
-    conversation.base[side] = (segment.flags & SYN) !== 0 ? segment.seq : (segment.seq - 1) | 0
+    if (!based[side]) {
+      based[side] = true
+      base[side] = (flags & SYN) !== 0 ? seq : (seq - 1) | 0
+    } else if ((flags & (SYN | ACK)) === (SYN | ACK)) {
+      this.rebased = (seq - base[side]) | 0
+      base[side] = seq
+    }
+    const other = side === 0 ? 1 : 0
+    if (based[other] || (flags & ACK) === 0) return
+    based[other] = true
+    base[other] = (ack - 1) | 0
   }
 
   #add(conversation: Conversation<T>, slot: number): void {

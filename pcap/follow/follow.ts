@@ -67,6 +67,7 @@ class Direction implements StreamTaker {
   readonly digest: StreamDigest | null
   readonly who: FollowedStream
   readonly #onData: FollowOptions['onData']
+  #shifted = 0
 
   constructor(who: FollowedStream, budget: HeldBytes, batch: DigestBatch, options: FollowOptions) {
     this.ordered = new OrderedStream(this, budget)
@@ -74,6 +75,18 @@ class Direction implements StreamTaker {
     this.who = who
     this.digest = options.digests === false ? null : new StreamDigest(batch)
     this.#onData = options.onData
+  }
+
+  /** The sender's numbers begin `by` later than had been believed. */
+  shift(by: number): void {
+    this.#shifted = (this.#shifted + by) | 0
+    this.ordered.shift(by)
+  }
+
+  /** The FIN lies right behind what was put in order, also where a forged SYN,ACK has shifted what is believed. */
+  get finished(): boolean {
+    const { next } = this.ordered
+    return this.finSeen && (next === this.finAt || ((next - this.#shifted) | 0) === this.finAt)
   }
 
   data(bytes: Uint8Array, at: number, length: number): void {
@@ -186,6 +199,7 @@ class Follower {
     if (ours === null) return
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
     if (!ours.ordered.begun) ours.ordered.begin(first)
+    else if (this.#table.rebased !== 0) ours.shift(this.#table.rebased)
     const { payloadBytes } = segment
     if (payloadBytes > 0) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
@@ -231,7 +245,7 @@ class Follower {
     const { ordered, who } = direction
     this.#forced += ordered.forced
     const behind = ordered.end()
-    const fin = direction.finSeen && ordered.next === direction.finAt
+    const fin = direction.finished
     return {
       file: this.#file,
       stream: who.stream,

@@ -11,6 +11,11 @@ export class Heap<T> {
     return this.#items.length
   }
 
+  /** All, in no certain order. What decides the order may be changed for all of them alike. */
+  [Symbol.iterator](): Iterator<T> {
+    return this.#items.values()
+  }
+
   /** The first, which stays. The heap is not empty. */
   peek(): T {
     return this.#items[0]!

@@ -24,7 +24,7 @@ export class HeldBytes {
 /** A segment that came before what it follows. */
 class Piece {
   readonly number: number
-  readonly seq: number
+  seq: number
   readonly bytes: Uint8Array
 
   constructor(number: number, seq: number, bytes: Uint8Array) {
@@ -80,6 +80,12 @@ export class OrderedStream {
   begin(seq: number): void {
     this.next = seq
     this.begun = true
+  }
+
+  /** The sender's numbers begin later than had been believed: what is known, and what waits, counts from there. */
+  shift(by: number): void {
+    this.next = (this.next + by) | 0
+    for (const piece of this.#ahead) piece.seq = (piece.seq + by) | 0
   }
 
   /**

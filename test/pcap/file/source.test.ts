@@ -191,7 +191,7 @@ describe('files', () => {
   it('says which file can not be opened, and why', async () => {
     const path = joinPath(directory.path, 'no-such')
     const { error } = await readOutcome(path)
-    expect(error).toMatchObject({ code: 'PCAP_IO', offset: 0, remedy: 'check the path' })
+    expect(error).toMatchObject({ code: 'PCAP_IO', offset: -1, remedy: 'check the path' })
     expect(error!.message).toContain(`${path} can't be opened (ENOENT)`)
   })
 
