@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { NicStats } from '../../driver/nic.ts'
 import { receive } from '../../examples/receive.ts'
+import { DEFAULT_OPEN_CONVERSATIONS } from '../../pcap/follow/conversations.ts'
+import { DEFAULT_HELD_BYTES } from '../../pcap/follow/follow.ts'
+import { samples } from '../../pcap/samples/samples.ts'
 import * as captures from '../../replay/index.ts'
 import { Counters } from '../../stack/counters.ts'
 import { defaultIpConfig } from '../../stack/ip/options.ts'
@@ -271,6 +274,25 @@ describe('docs/conformance.md', () => {
       Array.from({ length: count }, (_, i) => `${group}${i + 1}`),
     )
     expect(ids).toEqual(expected)
+  })
+})
+
+describe('docs/captures.md', () => {
+  it('has the limits that are in force', () => {
+    const limits = section(read('docs/captures.md'), '### Limits')
+    expect(limits).toContain(`| ${DEFAULT_OPEN_CONVERSATIONS} (\`openConversations\`)`)
+    expect(limits).toContain(`| ${DEFAULT_HELD_BYTES / 2 ** 20} MiB. Beyond`)
+    expect(limits).toContain(
+      `| ${captures.MAX_PACKET_BYTES} bytes; ${captures.MAX_BLOCK_BYTES / 2 ** 20} MiB.`,
+    )
+    for (const page of ['docs/api/follow.md', 'docs/api/replay.md']) {
+      const rows = new Map(tableRows(read(page)).map((row) => [row[0], row[2]]))
+      expect(rows.get('`openConversations`'), page).toBe(`${DEFAULT_OPEN_CONVERSATIONS}`)
+    }
+  })
+
+  it('says how many samples there are', () => {
+    expect(samples.length).toBeGreaterThan(60)
   })
 })
 
