@@ -58,7 +58,7 @@ export const addReplay: AddCommand = (program, actions, done) => {
   )
     .option(
       '--recompute-checksums',
-      'make every checksum right: for captures in which they are not finished',
+      'make every checksum right, the wrong ones too; unfinished ones need no help',
       false,
     )
     .option('--area <size>', 'memory that data is received into (default: 64M)', checked(parseSize))

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { StreamReport } from '../../pcap/follow/report.ts'
 import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
@@ -73,7 +73,7 @@ function write(name: string, bytes: Uint8Array): string {
 /** What the manual says of the fields: name and type, by the heading of their table. */
 function documented(heading: string, command: Command): Map<string, string> {
   const rows = tableRows(section(read('docs/captures.md'), heading))
-  const fields = rows.filter(([, , where]) => where === undefined || where === '' || where === command)
+  const fields = rows.filter(([, , only]) => only === '' || only === `\`${command}\``)
   return new Map(fields.flatMap(([names, type]) => codeSpans(names!).map((name) => [name, type!] as const)))
 }
 
@@ -442,6 +442,7 @@ describe.skipIf(!built).each(COMMANDS)('zcrxd %s that is interrupted', (command)
     ['SIGTERM', 143],
   ] as const)('by %s while it waits for a pipe: status %i', async (signal, status) => {
     const child = spawn(process.execPath, [BIN, command, '-'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    onTestFinished(() => void child.kill('SIGKILL'))
     let stderr = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     // It says what came of a conversation when its ports are used again, and waits for more.
@@ -458,6 +459,7 @@ describe.skipIf(!built).each(COMMANDS)('zcrxd %s that is interrupted', (command)
     const run = join(directory, `large-${command}-run.pcapng`)
     const options = command === 'replay' ? ['--capture', run] : ['--out', join(directory, 'large-out')]
     const child = spawn(process.execPath, [BIN, command, ...options, path], { stdio: 'pipe' })
+    onTestFinished(() => void child.kill('SIGKILL'))
     const exit = once(child, 'exit')
     const seen = command === 'replay' ? run : join(directory, 'large-out', '000000-client.bin')
     while (!existsSync(seen)) await new Promise((resolve) => setImmediate(resolve))

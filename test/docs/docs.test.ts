@@ -6,6 +6,10 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { NicStats } from '../../driver/nic.ts'
 import { receive } from '../../examples/receive.ts'
+import { DEFAULT_OPEN_CONVERSATIONS } from '../../pcap/follow/conversations.ts'
+import { DEFAULT_HELD_BYTES } from '../../pcap/follow/follow.ts'
+import { samples } from '../../pcap/samples/samples.ts'
+import * as captures from '../../replay/index.ts'
 import { Counters } from '../../stack/counters.ts'
 import { defaultIpConfig } from '../../stack/ip/options.ts'
 import { defaultTcpConfig } from '../../stack/tcp/options.ts'
@@ -161,10 +165,14 @@ describe('pages', () => {
       .filter((name) => name !== '')
     expect(names.length).toBeGreaterThan(30)
     expect(names.filter((name) => !api.includes(`\`${name}`))).toEqual([])
+    // Constants of the formats have the names of their specifications.
+    const ofCaptures = Object.keys(captures).filter((name) => /[a-z]/.test(name))
+    expect(ofCaptures.length).toBeGreaterThan(20)
+    expect(ofCaptures.filter((name) => !api.includes(`\`${name}`))).toEqual([])
   })
 
   it('have every error code, and no other', () => {
-    const sources = ['driver', 'stack', 'uapi']
+    const sources = ['driver', 'stack', 'uapi', 'pcap', 'replay']
       .flatMap((folder) =>
         readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
           .filter((name) => name.endsWith('.ts'))
@@ -172,10 +180,10 @@ describe('pages', () => {
       )
       .map(read)
       .join('\n')
-    const codes = new Set([...sources.matchAll(/'(ZCRX_[A-Z_]+)'/g)].map((match) => match[1]!))
+    const codes = new Set([...sources.matchAll(/'((?:ZCRX|PCAP)_[A-Z_]+)'/g)].map((match) => match[1]!))
     expect(codes.size).toBeGreaterThan(10)
     const documented = codeSpans(section(read('docs/api/errors.md'), '## Codes')).filter((span) =>
-      span.startsWith('ZCRX_'),
+      /^(ZCRX|PCAP)_/.test(span),
     )
     expect(new Set(documented)).toEqual(codes)
   })
@@ -269,6 +277,25 @@ describe('docs/conformance.md', () => {
   })
 })
 
+describe('docs/captures.md', () => {
+  it('has the limits that are in force', () => {
+    const limits = section(read('docs/captures.md'), '### Limits')
+    expect(limits).toContain(`| ${DEFAULT_OPEN_CONVERSATIONS} (\`openConversations\`)`)
+    expect(limits).toContain(`| ${DEFAULT_HELD_BYTES / 2 ** 20} MiB. Beyond`)
+    expect(limits).toContain(
+      `| ${captures.MAX_PACKET_BYTES} bytes; ${captures.MAX_BLOCK_BYTES / 2 ** 20} MiB.`,
+    )
+    for (const page of ['docs/api/follow.md', 'docs/api/replay.md']) {
+      const rows = new Map(tableRows(read(page)).map((row) => [row[0], row[2]]))
+      expect(rows.get('`openConversations`'), page).toBe(`${DEFAULT_OPEN_CONVERSATIONS}`)
+    }
+  })
+
+  it('says how many samples there are', () => {
+    expect(samples.length).toBeGreaterThan(60)
+  })
+})
+
 describe('docs/zcrxd.md', () => {
   const LONG = /(?<![\w-])--[a-z][a-z-]*/g
   const ACTIONS = {
@@ -304,15 +331,18 @@ describe('docs/zcrxd.md', () => {
     return new Set(names.filter((name) => name !== '--help'))
   }
 
-  it.each([['run'], ['demo']])('has every option of zcrxd %s, and no other', async (command) => {
-    const page = section(read('docs/zcrxd.md'), `## zcrxd ${command}`)
-    const documented = new Set(tableRows(page).flatMap((row) => row[0]!.match(LONG) ?? []))
-    const options = listed(await help(command))
-    expect(options.size).toBeGreaterThan(3)
-    expect(documented).toEqual(options)
-    const mentioned = [...page.matchAll(LONG)].map((match) => match[0])
-    expect(mentioned.filter((name) => !options.has(name))).toEqual([])
-  })
+  it.each([['run'], ['demo'], ['replay'], ['follow']])(
+    'has every option of zcrxd %s, and no other',
+    async (command) => {
+      const page = section(read('docs/zcrxd.md'), `## zcrxd ${command}`)
+      const documented = new Set(tableRows(page).flatMap((row) => row[0]!.match(LONG) ?? []))
+      const options = listed(await help(command))
+      expect(options.size).toBeGreaterThan(3)
+      expect(documented).toEqual(options)
+      const mentioned = [...page.matchAll(LONG)].map((match) => match[0])
+      expect(mentioned.filter((name) => !options.has(name))).toEqual([])
+    },
+  )
 
   it('has every option of zcrxd itself', async () => {
     const options = listed(await help())
