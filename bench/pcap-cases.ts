@@ -46,7 +46,7 @@ function following(name: string, options: FollowOptions): OurCase {
 
 function replaying(name: string, options: ReplayOptions): OurCase {
   const run = async (file: string, capture: BulkCapture): Promise<void> => {
-    const { streams } = await replay(file, options)
+    const { streams } = await replay(file, { ...options, keep: false })
     check(streams, capture, options.digests !== false)
   }
   return { name, peer: 'tshark -z follow', run }

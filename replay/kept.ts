@@ -47,13 +47,14 @@ export class Kept implements RecordTaker {
     return this.#frames
   }
 
-  frame(frame: RecordedFrame): void {
+  frame(frame: RecordedFrame): boolean {
     if (this.#frames.length === MOST_FRAMES || this.#recorded + frame.bytes.length > MOST_BYTES) {
       this.incomplete = true
-      return
+      return false
     }
     this.#recorded += frame.bytes.length
     this.#frames.push(frame)
+    return true
   }
 
   close(): void {}

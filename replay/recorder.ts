@@ -30,7 +30,8 @@ export interface RecordedFrame {
 
 /** Takes what is recorded. */
 export interface RecordTaker {
-  frame(frame: RecordedFrame): void
+  /** False when it takes no more. */
+  frame(frame: RecordedFrame): boolean
   close(): void
 }
 
@@ -49,10 +50,11 @@ export class RecordWriter implements RecordTaker {
     }
   }
 
-  frame({ plays, received, seconds, nanoseconds, bytes, comment }: RecordedFrame): void {
+  frame({ plays, received, seconds, nanoseconds, bytes, comment }: RecordedFrame): boolean {
     const direction = received ? DIRECTION_INBOUND : DIRECTION_OUTBOUND
     const index = this.#interfaces[plays]
     this.#writer.packet(index, seconds, nanoseconds, bytes, 0, bytes.length, bytes.length, direction, comment)
+    return true
   }
 
   close(): void {
@@ -66,6 +68,8 @@ export class RecordWriter implements RecordTaker {
  */
 export class Recorder {
   readonly #takers: readonly RecordTaker[]
+  /** Nobody takes any more frames: they need not be recorded. */
+  done = false
   readonly #decoder = new SegmentDecoder()
   /** Frames that the stack has not looked at yet, by whose they are. */
   readonly #waiting: Record<'client' | 'server', Played[]> = { client: [], server: [] }
@@ -128,7 +132,9 @@ export class Recorder {
     const total = this.#nanoseconds + Math.round(us * 1000)
     const seconds = this.#seconds + Math.floor(total / 1e9)
     const recorded = { plays, received, seconds, nanoseconds: total % 1e9, bytes: frame, comment }
-    for (const taker of this.#takers) taker.frame(recorded)
+    let wanted = false
+    for (const taker of this.#takers) wanted = taker.frame(recorded) || wanted
+    this.done = !wanted
   }
 
   /** The addresses of the capture again. @param inbound the frame comes from the played side */

@@ -210,7 +210,7 @@ export class Role implements EndpointHandler {
     if (at < 0) return false
     this.#burst = session
     this.frames++
-    if (this.#recorder !== null) {
+    if (this.#recorder?.done === false) {
       const total = ETHERNET_HEADER_BYTES + segment.ipEnd - segment.ipAt
       this.#recorder.played(this.plays, session, this.nic.area.slice(at, at + total), this.now)
     }
@@ -329,7 +329,7 @@ export class Role implements EndpointHandler {
       return
     }
     this.frames++
-    if (this.#recorder !== null) {
+    if (this.#recorder?.done === false) {
       const frame = new Uint8Array(headerBytes + length)
       frame.set(header.subarray(0, headerBytes))
       frame.set(payload.subarray(at, at + length), headerBytes)
@@ -448,7 +448,8 @@ export class Role implements EndpointHandler {
     if (sent.decodeIp(memory, at + ETHERNET_HEADER_BYTES, at + length, at + length) !== SEGMENT) return
     const session = this.#sessions.get(sessionOf(sent.destination3))
     if (session === undefined) return
-    this.#recorder?.sent(this.plays, session, memory, at, length, this.#clock.now())
+    if (this.#recorder?.done === false)
+      this.#recorder.sent(this.plays, session, memory, at, length, this.#clock.now())
     const { flags, seq } = sent
     const syn = (flags & SYN) !== 0
     if (syn && !session.ourIssKnown) {

@@ -109,6 +109,9 @@ export class ReplaySession implements Numbers {
   #captured: Int32Array = NO_PAIRS
   #ours: Int32Array = NO_PAIRS
   #pairs = 0
+  /** The last echo that was asked for, and what it is; -1 = none. */
+  #echoed = -1
+  #echo = 0
 
   /** @param segment the first one of the conversation @param played which side of it */
   constructor(id: number, played: Side, segment: SegmentDecoder) {
@@ -170,6 +173,14 @@ export class ReplaySession implements Numbers {
 
   /** What our endpoint said when the captured one said `captured`. */
   tsEcr(captured: number): number {
+    // Segments that follow each other mostly echo the same.
+    if (captured === this.#echoed && this.#pairs > 0) return this.#echo
+    this.#echoed = captured
+    this.#echo = this.#echoOf(captured)
+    return this.#echo
+  }
+
+  #echoOf(captured: number): number {
     for (let i = this.#pairs - 1; i >= Math.max(0, this.#pairs - TIMESTAMP_PAIRS); i--) {
       if (this.#captured[i % TIMESTAMP_PAIRS] === captured) return this.#ours[i % TIMESTAMP_PAIRS]!
     }
@@ -178,6 +189,7 @@ export class ReplaySession implements Numbers {
 
   /** The captured endpoint in our place said this timestamp now. */
   sawTimestamp(captured: number): void {
+    if (captured === this.#echoed) this.#echoed = -1
     const last = (this.#pairs + TIMESTAMP_PAIRS - 1) % TIMESTAMP_PAIRS
     if (this.#pairs > 0 && this.#captured[last] === captured) {
       this.#ours[last] = this.ourTsVal
