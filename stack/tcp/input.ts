@@ -229,7 +229,8 @@ export class TcpInput {
       // still acknowledges, and points at urgent data.
       const shutOut = window === 0 && ahead === 0 && (segment.flags & SYN) === 0
       const mayTell = (old || shutOut) && (segment.flags & ACK) !== 0 && tcb.state >= ESTABLISHED
-      if (mayTell && this.#processAck(tcb, segment, now, false)) {
+      const latest = seqGe((segment.seq + extent) | 0, rcv.lastAckSent)
+      if (mayTell && this.#processAck(tcb, segment, now, latest)) {
         if (shutOut && (segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
         this.#transmitter.transmit(tcb, now)
       }
@@ -318,10 +319,11 @@ export class TcpInput {
 
   /**
    * Fifth check: the ACK field. False when the segment needs no further processing.
-   * @param acceptable it passed the first check. Only then its timestamp counts (RFC 7323 5.3, R2 before R3): that of a needless
-   * retransmission would make PAWS drop later segments that it overtook.
+   * @param timely it passed the first check, or is the latest segment once more. Only then its timestamp counts (RFC 7323 5.3, R2
+   * before R3; the bound is Linux's): that of an older one, sent again for nothing, would make PAWS drop later segments that it
+   * overtook.
    */
-  #processAck(tcb: Tcb, segment: Segment, now: number, acceptable = true): boolean {
+  #processAck(tcb: Tcb, segment: Segment, now: number, timely = true): boolean {
     const snd = tcb.snd
     const ack = segment.ack
     const opening = tcb.state === SYN_RECEIVED
@@ -341,7 +343,7 @@ export class TcpInput {
       this.#tcp.acks.challenge(tcb, now)
       return false
     }
-    if (acceptable) this.#takeTimestamp(tcb, segment, now)
+    if (timely) this.#takeTimestamp(tcb, segment, now)
     const window = segment.window << snd.shift
     const acked = Math.max(0, seqDiff(ack, snd.una))
     const duplicate =
