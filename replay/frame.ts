@@ -2,22 +2,25 @@ import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { IpAddress } from '../stack/ip/address.ts'
 import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
 import { addSums, fold, pseudoHeaderSum6, pseudoHeaderSumOf, sumBytes } from '../stack/wire/checksum.ts'
-import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
+import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
-import { FIN, SYN, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
+import {
+  FIN,
+  OPTION_END,
+  OPTION_NOP,
+  OPTION_SACK,
+  OPTION_SACK_PERMITTED,
+  OPTION_TIMESTAMPS,
+  OPTION_WINDOW_SCALE,
+  putTcp,
+  SYN,
+  TCP_MIN_HEADER_BYTES,
+  tcpField,
+} from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
+import { OUR_MAC } from './nic.ts'
 
-const OPTION_END = 0
-const OPTION_NOP = 1
-const OPTION_WINDOW_SCALE = 3
-const OPTION_SACK_PERMITTED = 4
-const OPTION_SACK = 5
-const OPTION_TIMESTAMPS = 8
-
-/** Hardware address of ours. */
-export const OUR_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2)
-const ZERO_LENGTH = 0
 /** Longest headers: Ethernet, IP with its options or extension headers, TCP with its options. */
 export const MAX_HEADER_BYTES = 2048
 /** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
@@ -65,7 +68,7 @@ export class FrameBuilder {
 
   /**
    * The segment's headers with the changes made. False when they are too long to be played.
-   * @param payloadBytes of the payload that will follow, which is the captured one unless `recompute`
+   * @param payload the payload that follows is `payload[at, at + length)`: the captured one unless `recompute`
    */
   translate(
     segment: SegmentDecoder,
@@ -88,7 +91,7 @@ export class FrameBuilder {
     const pseudoBefore = pseudoSum(segment, headerBytes + segment.payloadBytes)
     const field = get16(bytes, tcpAt + tcpField.checksum)
     // Offloading senders leave the length out of it, too.
-    const unfinished = field === pseudoBefore || field === pseudoSum(segment, ZERO_LENGTH)
+    const unfinished = field === pseudoBefore || field === pseudoSum(segment, 0)
     put16(header, tcp + tcpField.checksum, 0)
     const before = addSums(pseudoBefore, sumBytes(header, tcp, headerBytes))
     if (changes.withoutFin) header[tcp + tcpField.flags]! &= ~FIN
@@ -135,14 +138,7 @@ export class FrameBuilder {
     if (version === 4) {
       putIpv4(header, ip, IPV4_MIN_HEADER_BYTES + headerBytes + length, 0, IPPROTO_TCP, remote.w3, LOCAL4.w3)
     } else putIpv6(header, ip, headerBytes + length, IPPROTO_TCP, remote, LOCAL6, 0)
-    put16(header, tcp, ports.source)
-    put16(header, tcp + 2, ports.destination)
-    put32(header, tcp + 4, seq)
-    put32(header, tcp + 8, ack)
-    header[tcp + 12] = (headerBytes >>> 2) << 4
-    header[tcp + 13] = flags
-    put16(header, tcp + 14, window)
-    put32(header, tcp + 16, 0)
+    putTcp(header, tcp, ports.source, ports.destination, seq, ack, headerBytes, flags, window)
     header.set(options, tcp + TCP_MIN_HEADER_BYTES)
     const pseudo = ourPseudoSum(remote, headerBytes + length)
     const sum = addSums(addSums(pseudo, sumBytes(header, tcp, headerBytes)), sumBytes(payload, at, length))
@@ -152,12 +148,8 @@ export class FrameBuilder {
   }
 
   #ethernet(version: 4 | 6): void {
-    const { header } = this
-    for (let i = 0; i < 6; i++) {
-      header[i] = OUR_MAC[i]!
-      header[i + 6] = PEER_MAC[i]!
-    }
-    put16(header, 12, version === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6)
+    const type = version === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6
+    putEthernet(this.header, 0, get16(OUR_MAC, 0), get32(OUR_MAC, 2), PEER_MAC, type)
   }
 
   /** Other addresses in the IP header; its checksum, if right, stays right. */

@@ -16,6 +16,9 @@ const TX_SLOT_BYTES = 65_600
 /** Frames of any size may come, as from a device that puts segments together. */
 const MTU = 65_535
 
+/** Hardware address of every such queue. */
+export const OUR_MAC: Uint8Array = Uint8Array.of(2, 0, 0, 0, 0, 2)
+
 let nextIfIndex = 0x1000_0000
 
 /**
@@ -50,7 +53,7 @@ export class ReplayNic implements Nic {
       name,
       ifIndex: nextIfIndex++,
       queue: 0,
-      mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
+      mac: OUR_MAC,
       mtu: MTU,
       chunkPayload: 4096 - HEADROOM,
       tailBytes: 0,
@@ -60,11 +63,6 @@ export class ReplayNic implements Nic {
       partialChecksums: true,
       placement: 'area',
     }
-  }
-
-  /** Pieces of frames that wait. */
-  get pending(): number {
-    return this.#pending
   }
 
   /** Whether a frame of so many bytes can be put in before the next `receive`. */

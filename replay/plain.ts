@@ -1,13 +1,12 @@
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
-import { fold } from '../stack/wire/checksum.ts'
+import { fold, halves } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES } from '../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES } from '../stack/wire/ipv6.ts'
 import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
-import { OUR_MAC } from './frame.ts'
-import type { ReplayNic } from './nic.ts'
+import { OUR_MAC, type ReplayNic } from './nic.ts'
 import type { ReplaySession } from './session.ts'
 
 /** A TCP header with timestamps in their usual form (RFC 7323 appendix A), and where their echo lies in it. */
@@ -78,9 +77,4 @@ export function playPlain(nic: ReplayNic, session: ReplaySession, segment: Segme
   session.lastWindow = segment.window
   if (stamped) session.lastTsVal = get32(bytes, tcpAt + TCP_MIN_HEADER_BYTES + 4)
   return to
-}
-
-/** Sum of a word's halves. */
-function halves(word: number): number {
-  return (word >>> 16) + (word & 0xffff)
 }

@@ -78,7 +78,6 @@ class Replayer implements SessionSink, StreamKeeper {
   readonly #reports: StreamReport[] = []
   readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
-  readonly #streams = new Map<ReplaySession, FollowedStream>()
   #heldFrom = 0
   #held: { session: ReplaySession; role: Role; until: number }[] = []
   /** Microseconds of the capture's clock at its first packet, -1 before; what pauses were shortened by. */
@@ -277,15 +276,12 @@ class Replayer implements SessionSink, StreamKeeper {
     const reason = whyNot(conversation, segment.flags)
     if (reason !== null) return new Replayed(null, reason)
     // The first segment is a SYN: side 0 is the client.
-    const client = this.#clients?.begin(0, segment) ?? null
-    const server = this.#servers?.begin(1, segment) ?? null
+    const whose = [describe(conversation, 0), describe(conversation, 1)] as const
+    const client = this.#clients?.begin(0, segment, whose[0]) ?? null
+    const server = this.#servers?.begin(1, segment, whose[1]) ?? null
     const make = (side: Side, played: ReplaySession | null, sender: ReplaySession | null): Direction => {
-      const who = describe(conversation, side)
-      if (played !== null) {
-        this.#streams.set(played, who)
-        if (this.#options.digests !== false) played.digest = new StreamDigest(this.#batch)
-      }
-      return new Direction(this, who, played, sender, this.#budget)
+      if (played !== null && this.#options.digests !== false) played.digest = new StreamDigest(this.#batch)
+      return new Direction(this, whose[side], played, sender, this.#budget)
     }
     return new Replayed([make(0, client, server), make(1, server, client)], null)
   }
@@ -308,7 +304,6 @@ class Replayer implements SessionSink, StreamKeeper {
       role.finish(session)
       this.#unsent += session.unsentBytes
       reports.push(this.#report(direction, session, data.reset))
-      this.#streams.delete(session)
     }
     data.directions = null
     this.#order.add(conversation.number, reports)
@@ -421,13 +416,13 @@ class Replayer implements SessionSink, StreamKeeper {
 
   completed(session: ReplaySession, area: Uint8Array, offset: number, length: number): void {
     if (this.#kept === null) return
-    const { stream, direction } = this.#streams.get(session)!
+    const { stream, direction } = session.who
     this.#kept.completion(streamKey(stream, direction), area, offset, length)
   }
 
   data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void {
     const { onData } = this.#options
-    if (onData !== undefined) onData(this.#streams.get(session)!, bytes, at, length)
+    if (onData !== undefined) onData(session.who, bytes, at, length)
   }
 
   /** Plays this direction's segments. */

@@ -1,6 +1,7 @@
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
+import type { FollowedStream } from '../pcap/follow/streams.ts'
 import type { SegmentWalk } from '../pcap/follow/walk.ts'
 import type { VirtualClock } from '../stack/clock.ts'
 import { put16, put32 } from '../stack/wire/bytes.ts'
@@ -8,7 +9,7 @@ import { sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES } from '../stack/wire/ethernet.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
 import { ACK, FIN, PSH, putTimestamps, RST, SYN, TCP_MIN_HEADER_BYTES } from '../stack/wire/tcp.ts'
-import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, sessionOf } from './endpoint.ts'
+import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, SESSION_MASK, sessionOf } from './endpoint.ts'
 import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
 import { ReplayNic } from './nic.ts'
 import { CapturedOptions } from './options.ts'
@@ -72,10 +73,10 @@ export class Role implements EndpointHandler {
     this.endpoint = new ReplayEndpoint(this.nic, options, this)
   }
 
-  /** A conversation begins with this segment. @param played which side of it */
-  begin(played: Side, segment: SegmentDecoder): ReplaySession {
-    const session = new ReplaySession(this.#nextId, played, segment)
-    this.#nextId = (this.#nextId + 1) & 0x7f_ffff
+  /** A conversation begins with this segment. @param played which side of it @param who whose stream is played */
+  begin(played: Side, segment: SegmentDecoder, who: FollowedStream): ReplaySession {
+    const session = new ReplaySession(this.#nextId, played, segment, who)
+    this.#nextId = (this.#nextId + 1) & SESSION_MASK
     this.#sessions.set(session.id, session)
     return session
   }
@@ -121,7 +122,7 @@ export class Role implements EndpointHandler {
     if ((flags & (SYN | ACK)) === SYN && !session.ourIssKnown) {
       // What it offers depends on what the captured peer took up.
       const packet = segment.bytes.slice(segment.ipAt, segment.capturedEnd)
-      if (session.heldSyns.length < 16) session.heldSyns.push({ packet, at: this.now })
+      if (session.heldSyns.length < 16) session.heldSyns.push(packet)
       return
     }
     if (session.heldSyns.length > 0) {
@@ -140,7 +141,7 @@ export class Role implements EndpointHandler {
     session.heldSyns = []
     if (listen) this.endpoint.listen(session.remote.version, session.ports.destination)
     const segment = new SegmentDecoder()
-    for (const { packet } of syns) {
+    for (const packet of syns) {
       const found = segment.decodeIp(packet, 0, packet.length, packet.length)
       if (found === SEGMENT) this.#segment(session, segment, null)
       this.flush()
@@ -395,7 +396,6 @@ export class Role implements EndpointHandler {
       session.unsentBytes += length
       return
     }
-    session.sentBytes += length
     this.#clock.advanceTo(this.now)
     this.endpoint.send(session.id, session.fd, bytes, at, length)
   }

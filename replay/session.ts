@@ -2,6 +2,7 @@ import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
+import type { FollowedStream } from '../pcap/follow/streams.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
@@ -32,17 +33,11 @@ export interface SessionSink {
   data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void
 }
 
-/** What is to be said of a SYN that waits for its answer. */
-export interface HeldSyn {
-  /** The IP packet. */
-  readonly packet: Uint8Array
-  /** Microseconds of the capture. */
-  readonly at: number
-}
-
 /** One role in one conversation: `played` is the side whose segments go to our endpoint, which is in the place of the other. */
 export class ReplaySession implements Numbers {
   readonly id: number
+  /** Whose stream is played. */
+  readonly who: FollowedStream
   readonly played: Side
   readonly version: 4 | 6
   readonly ports: { source: number; destination: number }
@@ -66,7 +61,7 @@ export class ReplaySession implements Numbers {
   skipped: string | null = null
   released = false
   /** What waits for the connection. */
-  heldSyns: HeldSyn[] = []
+  heldSyns: Uint8Array[] = []
   synPayload: { seq: number; bytes: Uint8Array } | null = null
   refused: Refused | null = null
 
@@ -101,7 +96,6 @@ export class ReplaySession implements Numbers {
   /** Bytes delivered by the ring, fillers included, and how many were fillers. */
   position = 0
   filledBytes = 0
-  sentBytes = 0
   unsentBytes = 0
   digest: StreamDigest | null = null
 
@@ -114,9 +108,10 @@ export class ReplaySession implements Numbers {
   #echo = 0
 
   /** @param segment the first one of the conversation @param played which side of it */
-  constructor(id: number, played: Side, segment: SegmentDecoder) {
+  constructor(id: number, played: Side, segment: SegmentDecoder, who: FollowedStream) {
     const { version } = segment
     this.id = id
+    this.who = who
     this.remote = remoteAddress(version, id)
     const first = new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3)
     const second = new IpAddress(

@@ -132,8 +132,8 @@ interface Words {
   readonly w3: number
 }
 
-/** Sum of a word's halves. */
-function halves(word: number): number {
+/** Sum of a word's halves, not folded. */
+export function halves(word: number): number {
   return (word >>> 16) + (word & 0xffff)
 }
 

@@ -28,13 +28,14 @@ export const tcpField = {
   urgentPointer: 18,
 } as const
 
-const OPTION_END = 0
-const OPTION_NOP = 1
+/** Kinds of options (RFC 9293 3.1, RFC 7323, RFC 2018). */
+export const OPTION_END = 0
+export const OPTION_NOP = 1
 const OPTION_MSS = 2
-const OPTION_WINDOW_SCALE = 3
-const OPTION_SACK_PERMITTED = 4
-const OPTION_SACK = 5
-const OPTION_TIMESTAMPS = 8
+export const OPTION_WINDOW_SCALE = 3
+export const OPTION_SACK_PERMITTED = 4
+export const OPTION_SACK = 5
+export const OPTION_TIMESTAMPS = 8
 const OPTION_FAST_OPEN = 34
 const OPTION_ACCURATE_ECN_0 = 172
 
