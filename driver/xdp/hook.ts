@@ -1,5 +1,6 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
+import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from '../system.ts'
 import {
   buildProgram,
   STEERING_KEY_BYTES,
@@ -8,7 +9,6 @@ import {
   XDP_DROP,
   XDP_PASS,
 } from './program.ts'
-import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from './system.ts'
 
 // enum bpf_map_type, bpf_prog_type, bpf_attach_type; linux/bpf.h, linux/if_link.h
 const MAP_TYPE_HASH = 1

@@ -1,10 +1,10 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import { ERRNO, inNamespace, interfaceDown, linkInfo } from '../system.ts'
 import { XdpHook, type XdpHookHandle, type XdpMode } from './hook.ts'
 import { ReceivePath } from './receive.ts'
 import { type BindMode, openSocket, type RingSizes, XskSocket } from './socket.ts'
-import { ERRNO, inNamespace, interfaceDown, linkInfo } from './system.ts'
 import { TransmitPath } from './transmit.ts'
 
 export interface XdpNicOptions {

@@ -1,8 +1,8 @@
 import { NicError } from '../errors.ts'
 import type { Native, Watcher } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
+import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
-import { ERRNO, errnoName, memlockLimit, systemFailure } from './system.ts'
 
 // linux/if_xdp.h
 const XDP_COPY = 1 << 1

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../errors.ts'
 import type { NicStats } from '../nic.ts'
+import { ERRNO } from '../system.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, type Ring } from './ring.ts'
-import { ERRNO } from './system.ts'
 
 /** An Ethernet header; the kernel has no use for less. */
 const SHORTEST_FRAME = 14

@@ -1,15 +1,15 @@
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { NicError } from '../errors.ts'
-import type { LinkInfo, Native } from '../native/index.ts'
+import { NicError } from './errors.ts'
+import type { LinkInfo, Native } from './native/index.ts'
 
 /** What the operating system says: errno as typed errors, capabilities, limits, who holds what, namespaces. */
 
 /** errno numbers by name, positive. */
 export const ERRNO = constants.errno
 
-/** linux/capability.h, those that an AF_XDP queue takes. */
+/** linux/capability.h, those that a queue can take. */
 const NEEDED_CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_BPF: 39 } as const
 const CAP_SYS_ADMIN = 21
 
