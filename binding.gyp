@@ -9,6 +9,7 @@
         "driver/native/link.cc",
         "driver/native/memory.cc",
         "driver/native/poll.cc",
+        "driver/native/tap.cc",
         "driver/native/xsk.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],

@@ -89,6 +89,11 @@ export interface NicInfo {
    * `sideMemory` and the payload of TCP in the attached memory, other frames wholly beside it.
    */
   readonly placement: 'area' | 'side' | 'split'
+  /**
+   * Bytes of the longest frame for `txCommitLarge`, which every transmit slot then has room for; 0 or absent: the device can't
+   * cut frames into segments.
+   */
+  readonly txLargeBytes?: number
   /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
   readonly pulls?: boolean
 }
@@ -176,6 +181,20 @@ export interface Nic {
   txReserve(): number
   /** Queues the reserved slot's first `length` bytes, a whole Ethernet frame. `length` 0 gives the slot back. */
   txCommit(offset: number, length: number): void
+  /**
+   * Only with `info.txLargeBytes`: queues the reserved slot's first `length` bytes, a frame whose TCP payload is that of several
+   * segments. The device cuts it, writes the headers of each (sequence number, lengths, identification, checksums; FIN and
+   * PSH on the last only), and sends them. The checksum field holds the folded pseudo-header sum of the whole, not inverted.
+   * @param tcpAt bytes in front of the TCP header @param headerBytes bytes up to the payload
+   * @param segmentBytes payload of each segment; the last may have less
+   */
+  txCommitLarge?(
+    offset: number,
+    length: number,
+    tcpAt: number,
+    headerBytes: number,
+    segmentBytes: number,
+  ): void
   /** Tells the device about everything committed; at most one system call. */
   txFlush(): void
 

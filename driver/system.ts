@@ -9,6 +9,9 @@ import type { LinkInfo, Native } from './native/index.ts'
 /** errno numbers by name, positive. */
 export const ERRNO = constants.errno
 
+/** Not among Node's: what a TAP queue says when its device was deleted. */
+export const EBADFD = 77
+
 /** linux/capability.h, those that a queue can take. */
 const NEEDED_CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_BPF: 39 } as const
 const CAP_SYS_ADMIN = 21

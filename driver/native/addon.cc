@@ -41,6 +41,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitLink(env, exports);
   InitPoll(env, exports);
   InitChecksum(env, exports);
+  InitTap(env, exports);
   return exports;
 }
 

@@ -95,6 +95,45 @@ export interface Native {
   /** Name of a loaded program by its id. */
   bpfProgName(id: number): string | number
 
+  /**
+   * Opens a queue of a TAP device, which is made when there is none of that name (Documentation/networking/tuntap.rst). The
+   * descriptor does not block. Frames come and go behind a `virtio_net_hdr` of 10 bytes. @param flags `IFF_*` of TUNSETIFF
+   */
+  tapOpen(name: string, flags: number): number
+  /** TUNSETOFFLOAD: which unfinished frames we take. @param flags `TUN_F_*` */
+  tapSetOffload(fd: number, flags: number): number
+  /** TUNSETPERSIST: whether the device stays when nobody holds it. */
+  tapSetPersist(fd: number, persist: boolean): number
+  /**
+   * Reads whole frames: their headers into slots of `side`, the payload of TCP into chunks of `area`, from the top of a stack.
+   * Entries go to `offset`, `length` and `flags`, as `RxBurst` has them. Returns how many; a negative errno when the first read
+   * is refused.
+   * @param side slots of 528 bytes, then 65558 bytes for what finds no chunk
+   * @param chunks numbers of the chunks held, the next one last
+   * @param state six numbers: chunks held, bytes that headers are expected to have, how often in a row they were longer, and
+   *   counters of frames, bytes, invalid frames
+   * @param chunkSize bytes, at least 1024
+   */
+  tapReceive(
+    fd: number,
+    area: Uint8Array,
+    side: Uint8Array,
+    chunks: Uint32Array,
+    offset: Uint32Array,
+    length: Uint32Array,
+    flags: Uint8Array,
+    state: Float64Array,
+    chunkSize: number,
+  ): number
+  /**
+   * Sends frames `[from, to)`. Returns how many have gone, a negative errno when the first is refused.
+   * @param frames six words each: offset in `memory`, bytes, bytes in front of the TCP header, bytes up to the payload, payload
+   *   bytes of a segment, gso_type of virtio_net.h. With gso_type 0 the frame leaves as it is, else the device cuts it
+   */
+  tapSend(fd: number, memory: Uint8Array, frames: Uint32Array, from: number, to: number): number
+  /** Sets an interface up. @param mtu 0 = as it is @param queueLength 0 = as it is */
+  setLink(name: string, mtu: number, queueLength: number): number
+
   /** Facts about an interface of the calling thread's network namespace; `-ENODEV` when there is none. */
   linkInfo(name: string): LinkInfo | number
   /** setns(2) with `CLONE_NEWNET`, for the calling thread alone. */

@@ -1,6 +1,7 @@
 import { NicError } from '../errors.ts'
-import type { Native, Watcher } from '../native/index.ts'
+import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
+import { Readiness } from '../readiness.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
 
@@ -10,8 +11,6 @@ const XDP_ZEROCOPY = 1 << 2
 const XDP_USE_NEED_WAKEUP = 1 << 3
 const XDP_USE_SG = 1 << 4
 const OPTION_ZEROCOPY = 1
-
-const POLLIN = 1
 
 /** A queue's earlier socket is taken apart by the kernel some time after its close. */
 const BIND_PATIENCE_MS = 2000
@@ -53,15 +52,7 @@ export class XskSocket {
   readonly #native: Native
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
-  #watcher: Watcher | null = null
-  #watching = false
-  #armed: (() => void) | null = null
-  readonly #readable = (): void => {
-    const callback = this.#armed
-    this.#armed = null
-    callback?.()
-    if (this.#armed === null) this.#unwatch()
-  }
+  readonly #ready: Readiness
   #open = true
 
   /** @throws NicError */
@@ -69,6 +60,7 @@ export class XskSocket {
     this.#native = native
     const { device, sizes } = options
     this.fd = openSocket(native, device)
+    this.#ready = new Readiness(native, this.fd)
     try {
       this.#register(options)
       const offsets = new Uint32Array(16)
@@ -111,27 +103,12 @@ export class XskSocket {
 
   /** Blocks until a frame waits or the time is over; may return early. */
   wait(timeoutMs: number): void {
-    this.#native.poll(this.fd, POLLIN, timeoutMs)
+    this.#ready.wait(timeoutMs)
   }
 
-  /**
-   * See `Nic.arm`. The descriptor stays watched from one arming to the next when that happens in the callback, as in a bulk
-   * stream: watching anew would cost two system calls each time.
-   */
+  /** See `Nic.arm`. */
   arm(callback: (() => void) | null): void {
-    this.#armed = callback
-    if (callback === null) this.#unwatch()
-    else if (!this.#watching) {
-      this.#watcher ??= new this.#native.Watcher(this.fd)
-      this.#watcher.start(this.#readable, true)
-      this.#watching = true
-    }
-  }
-
-  #unwatch(): void {
-    if (!this.#watching) return
-    this.#watching = false
-    this.#watcher?.stop()
+    this.#ready.arm(callback)
   }
 
   /** Adds the kernel's counters to `stats`. */
@@ -149,8 +126,7 @@ export class XskSocket {
   close(): void {
     if (!this.#open) return
     this.#open = false
-    this.#watcher?.close()
-    this.#watcher = null
+    this.#ready.close()
     for (const mapping of this.#mappings.splice(0)) this.#native.release(mapping)
     this.#native.close(this.fd)
   }

@@ -1,5 +1,6 @@
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
+import { sideWordsOf } from './side-words.ts'
 
 /** Longest headers we parse: Ethernet with tags, IPv6 with extension headers, TCP with options. */
 export const HEADER_BYTES = 512
@@ -39,11 +40,7 @@ export class FrameHeaders {
     this.#nic = nic
     this.#burst = burst
     this.#memory = memory
-    const side = nic.sideMemory
-    this.#sideWords =
-      side === null
-        ? new Uint32Array(0)
-        : new Uint32Array(side.buffer, side.byteOffset, side.byteLength >>> 2)
+    this.#sideWords = sideWordsOf(nic)
   }
 
   /** Begins with the frame in burst entries `[first, last)`. */

@@ -8,6 +8,7 @@ import { ACK, PSH } from '../wire/tcp.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
 import { PlainInput6 } from './plain-input6.ts'
+import { sideWordsOf } from './side-words.ts'
 
 /** Ethernet, IPv4 without options, TCP. */
 const TCP_AT = 34
@@ -45,6 +46,7 @@ export class PlainInput {
   readonly #segment: Segment
   readonly #tcp: FastSegmentInput
   readonly #partial: boolean
+  readonly #sideWords: Uint32Array
   /** Our hardware address, as the frame's first six bytes read. */
   readonly #macLow: number
   readonly #macHigh: number
@@ -71,8 +73,9 @@ export class PlainInput {
     this.#tcp = tcp
     this.#sums = sums
     this.#untagged = link.vlan.length === 0
-    this.#plain6 = new PlainInput6(nic, memory, link, counters, burst, sums, segment, tcp)
+    this.#plain6 = new PlainInput6(nic, link, counters, burst, sums, segment, tcp)
     this.#partial = nic.info.partialChecksums
+    this.#sideWords = sideWordsOf(nic)
     const { mac } = nic.info
     this.#macLow = ((mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!) >>> 0
     this.#macHigh = (mac[5]! << 8) | mac[4]!
@@ -84,14 +87,14 @@ export class PlainInput {
     const offset = burst.offset[first]!
     const available = burst.length[first]!
     const flags = burst.flags[first]!
-    if (!littleEndian || (offset & 3) !== 0 || available < PLAIN_BYTES || (flags & RX_SIDE) !== 0)
-      return false
-    const words = this.#memory.pool.words
+    if (!littleEndian || (offset & 3) !== 0 || available < PLAIN_BYTES) return false
+    const words = (flags & RX_SIDE) !== 0 ? this.#sideWords : this.#memory.pool.words
     const at = offset >>> 2
     if (words[at] !== this.#macLow || (words[at + 1]! & 0xffff) !== this.#macHigh) return false
     const w3 = words[at + 3]!
     const w5 = words[at + 5]!
-    if ((w3 & IPV6_MASK) === IPV6_PLAIN) return this.#untagged && this.#plain6.frame(first, last, at, now)
+    if ((w3 & IPV6_MASK) === IPV6_PLAIN)
+      return this.#untagged && this.#plain6.frame(first, last, words, at, now)
     if (
       (w3 & 0xffffff) !== IPV4_PLAIN ||
       (w5 & FRAGMENT_BITS) !== 0 ||

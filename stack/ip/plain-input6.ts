@@ -1,6 +1,5 @@
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, type RxBurst } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
-import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { straddle, swap16 } from '../wire/bytes.ts'
 import { addSums, fold, swapSum } from '../wire/checksum.ts'
@@ -28,7 +27,6 @@ function halves(word: number): number {
 
 /** The IPv6 part of the fast path's parser: see `PlainInput`, which has looked at the first four words. */
 export class PlainInput6 {
-  readonly #memory: QueueMemory
   readonly #link: Link
   readonly #counters: Counters
   readonly #burst: RxBurst
@@ -39,7 +37,6 @@ export class PlainInput6 {
 
   constructor(
     nic: Nic,
-    memory: QueueMemory,
     link: Link,
     counters: Counters,
     burst: RxBurst,
@@ -47,7 +44,6 @@ export class PlainInput6 {
     segment: Segment,
     tcp: FastSegmentInput,
   ) {
-    this.#memory = memory
     this.#link = link
     this.#counters = counters
     this.#burst = burst
@@ -57,12 +53,11 @@ export class PlainInput6 {
     this.#partial = nic.info.partialChecksums
   }
 
-  /** Takes the frame in burst entries `[first, last)`, which begins at word `at` of the area, if it is plain and expected. */
-  frame(first: number, last: number, at: number, now: number): boolean {
+  /** Takes the frame in burst entries `[first, last)`, which begins at word `at`, if it is plain and expected. */
+  frame(first: number, last: number, words: Uint32Array, at: number, now: number): boolean {
     const burst = this.#burst
     const available = burst.length[first]!
     const flags = burst.flags[first]!
-    const words = this.#memory.pool.words
     const w5 = words[at + 5]!
     if (available < PLAIN_BYTES || (w5 & 0xff) !== PROTOCOL_TCP) return false
     const w16 = words[at + 16]!

@@ -9,6 +9,7 @@ import type { FragmentSums } from './fragment-sums.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
 import type { FastSegmentInput } from './plain-input.ts'
+import { sideWordsOf } from './side-words.ts'
 
 /** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
 const SUM_HERE = 256
@@ -55,11 +56,7 @@ export class SegmentInput {
     this.#segment = segment
     this.#tcp = tcp
     this.#partial = nic.info.partialChecksums
-    const side = nic.sideMemory
-    this.#sideWords =
-      side === null
-        ? new Uint32Array(0)
-        : new Uint32Array(side.buffer, side.byteOffset, side.byteLength >>> 2)
+    this.#sideWords = sideWordsOf(nic)
   }
 
   /** @param tcp bytes from the start of the frame to the TCP header @param tcpTotal bytes of header and payload */

@@ -1,0 +1,1 @@
+export { TapNic, type TapNicOptions } from './nic.ts'

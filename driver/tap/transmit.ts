@@ -1,0 +1,119 @@
+import { ArgumentError } from '../errors.ts'
+import type { Native } from '../native/index.ts'
+import type { NicStats } from '../nic.ts'
+import { EBADFD, ERRNO } from '../system.ts'
+
+/** Slots; when all are used, what they hold is sent before there is another. */
+const SLOTS = 32
+/** Words of a frame for `Native.tapSend`. */
+const WORDS = 6
+/** Two tags and an IP packet of the largest size. */
+export const LARGE_BYTES = 65_535 + 22
+const SLOT_BYTES = 65_568
+const SHORTEST_FRAME = 14
+/** virtio_net.h. */
+const GSO_TCPV4 = 1
+const GSO_TCPV6 = 4
+
+/** The transmit side of a TAP queue: slots for frames of any size, sent when they are flushed. */
+export class TapTransmit {
+  readonly memory: Uint8Array = new Uint8Array(SLOTS * SLOT_BYTES)
+  readonly #native: Native
+  readonly #fd: number
+  readonly #frames = new Uint32Array(SLOTS * WORDS)
+  /** Bytes of a frame that isn't cut. */
+  readonly #slotBytes: number
+  /** Frames, bytes, errors. */
+  readonly #counters = new Float64Array(3)
+  #count = 0
+  #reserved = -1
+
+  constructor(native: Native, fd: number, slotBytes: number) {
+    this.#native = native
+    this.#fd = fd
+    this.#slotBytes = slotBytes
+  }
+
+  reserve(): number {
+    if (this.#reserved < 0) {
+      if (this.#count === SLOTS) this.flush()
+      this.#reserved = this.#count * SLOT_BYTES
+    }
+    return this.#reserved
+  }
+
+  commit(offset: number, length: number): void {
+    if (length === 0) this.#reserved = -1
+    else this.#put(offset, length, this.#slotBytes, 0, 0, 0, 0)
+  }
+
+  commitLarge(
+    offset: number,
+    length: number,
+    tcpAt: number,
+    headerBytes: number,
+    segmentBytes: number,
+  ): void {
+    if (
+      !(tcpAt >= SHORTEST_FRAME + 20 && headerBytes >= tcpAt + 20 && headerBytes < length && segmentBytes > 0)
+    )
+      throw new ArgumentError(`a frame of ${length} bytes has no segments of ${segmentBytes}`)
+    // What lies in front of the TCP header tells which: IPv4 without options, IPv6 without extension headers.
+    const type = this.memory[offset + tcpAt - 20]! >>> 4 === 4 ? GSO_TCPV4 : GSO_TCPV6
+    this.#put(offset, length, LARGE_BYTES, tcpAt, headerBytes, segmentBytes, type)
+  }
+
+  #put(
+    offset: number,
+    length: number,
+    longest: number,
+    tcpAt: number,
+    headerBytes: number,
+    segmentBytes: number,
+    type: number,
+  ): void {
+    if (offset !== this.#reserved || offset < 0)
+      throw new ArgumentError(`slot ${offset} is not the reserved one`)
+    if (!(length >= SHORTEST_FRAME && length <= longest))
+      throw new ArgumentError(`a frame has ${SHORTEST_FRAME} to ${longest} bytes, not ${length}`)
+    this.#reserved = -1
+    const frames = this.#frames
+    const at = this.#count++ * WORDS
+    frames[at] = offset
+    frames[at + 1] = length
+    frames[at + 2] = tcpAt
+    frames[at + 3] = headerBytes
+    frames[at + 4] = segmentBytes
+    frames[at + 5] = type
+    this.#counters[0]!++
+    this.#counters[1]! += length
+  }
+
+  /** Sends everything committed. What the device refuses is counted, and lost as on a wire. Returns the last errno, or 0. */
+  flush(): number {
+    let status = 0
+    for (let from = 0; from < this.#count; ) {
+      const sent = this.#native.tapSend(this.#fd, this.memory, this.#frames, from, this.#count)
+      if (sent >= 0) {
+        from += sent
+        continue
+      }
+      status = -sent
+      this.#counters[2]!++
+      from++
+      // Nothing leaves through an interface that is gone or down.
+      if (status === ERRNO.EIO || status === EBADFD) {
+        this.#counters[2]! += this.#count - from
+        break
+      }
+    }
+    this.#count = 0
+    return status
+  }
+
+  addCounters(stats: NicStats): void {
+    stats.txFrames += this.#counters[0]!
+    stats.txBytes += this.#counters[1]!
+    stats.txErrors += this.#counters[2]!
+  }
+}
