@@ -8,7 +8,7 @@ import type { IpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
 import { allocateArea, asNicMemory } from './area.ts'
-import { openDevice } from './device.ts'
+import { openDevice } from './device/index.ts'
 import { Kernel } from './kernel/kernel.ts'
 
 /** Memory of a queue that has no area: enough for handshakes. */

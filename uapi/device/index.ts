@@ -1,0 +1,3 @@
+export { openDevice, openDevices } from './open.ts'
+export { parseDevice } from './parse.ts'
+export * from './spec.ts'

@@ -1,0 +1,64 @@
+import { ArgumentError, NicError } from '../../driver/errors.ts'
+import type { Nic } from '../../driver/nic.ts'
+import { TapNic } from '../../driver/tap/index.ts'
+import { XdpNic } from '../../driver/xdp/index.ts'
+import { openMemory } from './memory.ts'
+import { parseDevice } from './parse.ts'
+import type { DeviceSpec, TapSpec, XdpSpec } from './spec.ts'
+
+/** Opens the NIC that a device string names. @throws ArgumentError, NicError */
+export function openDevice(text: string): Nic {
+  const spec = parseDevice(text)
+  if (spec.driver === 'xdp' && spec.queues > 1)
+    throw new ArgumentError(`"${text}" names ${spec.queues} queues`, 'openDevices opens each')
+  return openSpec(spec)
+}
+
+/** Opens every NIC that a device string names: one, or one for each queue of a range. @throws ArgumentError, NicError */
+export function openDevices(text: string): Nic[] {
+  const spec = parseDevice(text)
+  return spec.driver === 'xdp' && spec.queues > 1 ? openQueues(spec) : [openSpec(spec)]
+}
+
+function openSpec(spec: DeviceSpec): Nic {
+  switch (spec.driver) {
+    case 'xdp':
+      return XdpNic.open(xdpOptions(spec, spec.queue))
+    case 'tap':
+      return TapNic.open(tapOptions(spec))
+    case 'memory':
+      return openMemory(spec.name, spec.mtu)
+    default:
+      throw new NicError('ZCRX_NIC_UNSUPPORTED', `no way in over ${spec.driver} yet`)
+  }
+}
+
+/** The queues share one program: the first brings it, the others take part in it. */
+function openQueues(spec: XdpSpec): Nic[] {
+  const nics: XdpNic[] = []
+  try {
+    for (let queue = spec.queue; queue < spec.queue + spec.queues; queue++) {
+      const hook = nics[0]?.shareHook()
+      nics.push(XdpNic.open({ ...xdpOptions(spec, queue), ...(hook === undefined ? {} : { hook }) }))
+    }
+    return nics
+  } catch (error) {
+    for (const nic of nics) nic.close()
+    throw error
+  }
+}
+
+function xdpOptions({ name, mode, copy, netns }: XdpSpec, queue: number) {
+  return { device: name, queue, mode, copy, ...(netns === undefined ? {} : { netns }) }
+}
+
+function tapOptions({ name, persist, multiQueue, offload, mtu, netns }: TapSpec) {
+  return {
+    device: name,
+    offload,
+    ...(persist === undefined ? {} : { persist }),
+    ...(multiQueue === undefined ? {} : { multiQueue }),
+    ...(mtu === 0 ? {} : { mtu }),
+    ...(netns === undefined ? {} : { netns }),
+  }
+}
