@@ -16,6 +16,7 @@ export class CaptureNic implements Nic {
   readonly inner: Nic
   declare readonly addArea?: NonNullable<Nic['addArea']>
   declare readonly removeArea?: NonNullable<Nic['removeArea']>
+  declare readonly txCommitLarge?: NonNullable<Nic['txCommitLarge']>
   declare readonly openChunk?: NonNullable<Nic['openChunk']>
   declare demand?: ((chunks: Uint32Array) => number) | null
   readonly #capture: CaptureWriter
@@ -38,6 +39,12 @@ export class CaptureNic implements Nic {
         capture.endBurst()
         capture.setArea(area, null)
         return inner.removeArea!(area, chunks)
+      }
+    }
+    if (inner.txCommitLarge !== undefined) {
+      this.txCommitLarge = (offset, length, tcpAt, headerBytes, segmentBytes) => {
+        this.#capture.send(inner.txMemory, offset, length)
+        inner.txCommitLarge!(offset, length, tcpAt, headerBytes, segmentBytes)
       }
     }
     if (inner.openChunk !== undefined) this.openChunk = () => inner.openChunk!()

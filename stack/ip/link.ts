@@ -202,6 +202,7 @@ export class Link implements Solicitor {
    * Completes the reserved frame with its Ethernet and IP headers and queues it.
    * @param flowLabel of IPv6 (RFC 6437) @param trafficClass with the ECN codepoint (RFC 3168 section 5)
    * @param hopLimit or TTL
+   * @param segmentBytes not 0 = the device cuts the payload behind `headerBytes` of transport header into such segments
    */
   send(
     at: number,
@@ -214,6 +215,8 @@ export class Link implements Solicitor {
     flowLabel: number,
     trafficClass: number,
     hopLimit: number,
+    headerBytes = 0,
+    segmentBytes = 0,
   ): void {
     const frame = this.nic.txMemory
     const ip = at + this.linkBytes
@@ -226,7 +229,18 @@ export class Link implements Solicitor {
       this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV6)
       putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel, hopLimit, trafficClass)
     }
-    this.commit(at, this.transportOffset(source) + transportBytes)
+    const transport = this.transportOffset(source)
+    if (segmentBytes === 0) this.commit(at, transport + transportBytes)
+    else {
+      this.#counters.txFrames++
+      this.nic.txCommitLarge!(
+        at,
+        transport + transportBytes,
+        transport,
+        transport + headerBytes,
+        segmentBytes,
+      )
+    }
   }
 
   /** Writes the Ethernet header with our tags at a slot; returns its bytes. */

@@ -3,8 +3,9 @@ import { type Census, PagePool, takeCensus } from './page-pool.ts'
 
 /** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
 export const FILL_MARGIN = 512
-/** Niovs for payload that comes beside the area of a NIC that puts it there otherwise. */
+/** Niovs for payload that comes beside the area of a NIC that puts it there otherwise, and the memory they may take. */
 const LINEAR_NIOVS = 1024
+const LINEAR_BYTES = 16 << 20
 /** Most pools alive at once: the current one and those that wait for their last niov. */
 const MAX_POOLS = 65_535
 
@@ -267,7 +268,7 @@ export class QueueMemory {
 
   #beginLinear(): PagePool {
     const chunkSize = 2 ** Math.ceil(Math.log2(this.#nic.txSlotBytes))
-    const areaLength = LINEAR_NIOVS * chunkSize
+    const areaLength = Math.min(LINEAR_NIOVS * chunkSize, LINEAR_BYTES)
     const id = this.#freeId()
     const pool = new PagePool(id, {
       buffer: new ArrayBuffer(areaLength),

@@ -38,12 +38,16 @@ export class TcpOutput {
   readonly #config: TcpConfig
   readonly #window: WindowKeeper
   readonly #edges = new Int32Array(8)
+  /** Of the largest frame that the device cuts; 0 = it cuts none. */
+  readonly #largeBytes: number
 
   constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper) {
     this.#link = link
     this.#counters = counters
     this.#config = config
     this.#window = window
+    const { nic } = link
+    this.#largeBytes = nic.txCommitLarge === undefined ? 0 : (nic.info.txLargeBytes ?? 0)
   }
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */
@@ -78,10 +82,31 @@ export class TcpOutput {
   }
 
   /**
+   * Payload of full segments that may leave as one frame for the device to cut; 0 where that can't be. What changes from segment
+   * to segment can't come along: ECN's answers, the urgent pointer, SACK blocks.
+   */
+  largePayload(tcb: Tcb): number {
+    if (this.#largeBytes === 0 || tcb.ecn !== null || tcb.snd.urgent || this.#config.pacing) return 0
+    if (tcb.sack && (tcb.rcv.ooo.count > 0 || tcb.rcv.hasDsack)) return 0
+    const ip = tcb.local.version === 4 ? 20 : 40
+    const most = Math.min(this.#largeBytes - this.#link.linkBytes, 65_535)
+    return most - ip - TCP_MIN_HEADER_BYTES - (tcb.timestamps ? 12 : 0)
+  }
+
+  /**
    * Sends one segment of `length` bytes that lie `skip` bytes into the send buffer. False when it could not leave (no slot,
    * neighbour unknown): a timer will try again.
+   * @param segmentBytes not 0 = several segments of so much payload each, which the device cuts; at most `largePayload`
    */
-  send(tcb: Tcb, flags: number, seq: number, skip: number, length: number, now: number): boolean {
+  send(
+    tcb: Tcb,
+    flags: number,
+    seq: number,
+    skip: number,
+    length: number,
+    now: number,
+    segmentBytes = 0,
+  ): boolean {
     if (tcb.remoteMacHigh < 0) {
       const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
       if (neighbour === null) return false
@@ -124,7 +149,8 @@ export class TcpOutput {
       put16(frame, tcp + tcpField.urgentPointer, Math.min(0xffff, ahead))
     }
     if (length > 0) tcb.snd.peek(skip, length, frame, tcp + headerBytes)
-    this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
+    if (segmentBytes === 0) this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
+    else put16(frame, tcp + tcpField.checksum, this.#pseudo(tcb.local, tcb.remote, headerBytes + length))
     this.#link.send(
       at,
       tcb.remoteMacHigh,
@@ -137,6 +163,8 @@ export class TcpOutput {
       Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
       (tcb.options.trafficClass & ~3) | codepoint,
       tcb.options.hopLimit || HOP_LIMIT,
+      headerBytes,
+      segmentBytes,
     )
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
@@ -239,12 +267,14 @@ export class TcpOutput {
   }
 
   #finish(frame: Uint8Array, tcp: number, source: IpAddress, destination: IpAddress, bytes: number): void {
-    const pseudo =
-      source.version === 4
-        ? pseudoHeaderSum(source.w3, destination.w3, IPPROTO_TCP, bytes)
-        : pseudoHeaderSum6(source, destination, IPPROTO_TCP, bytes)
-    const sum = addSums(pseudo, sumBytes(frame, tcp, bytes))
+    const sum = addSums(this.#pseudo(source, destination, bytes), sumBytes(frame, tcp, bytes))
     put16(frame, tcp + tcpField.checksum, ~sum & 0xffff)
+  }
+
+  #pseudo(source: IpAddress, destination: IpAddress, bytes: number): number {
+    return source.version === 4
+      ? pseudoHeaderSum(source.w3, destination.w3, IPPROTO_TCP, bytes)
+      : pseudoHeaderSum6(source, destination, IPPROTO_TCP, bytes)
   }
 
   #putSynOptions(tcb: Tcb, flags: number, frame: Uint8Array, at: number, now: number): number {

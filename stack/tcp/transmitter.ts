@@ -117,11 +117,23 @@ export class Transmitter {
           this.arm(tcb, TIMER_FOR_OVERRIDE, now + OVERRIDE_US)
         break
       }
+      if (length === full && unsent > full && this.#sendSeveral(tcb, full, unsent, window, pipe, now))
+        continue
       if (!this.#paced(tcb, now)) break
       // The FIN takes a number of the window too (RFC 9293 3.4).
       if (!this.#sendNew(tcb, length, last && snd.finQueued && length < window, now)) break
       if (snd.finSent) break
     }
+  }
+
+  /** Sends as many full segments as may leave in one frame for the device to cut. False when that are not at least two. */
+  #sendSeveral(tcb: Tcb, full: number, unsent: number, window: number, pipe: number, now: number): boolean {
+    const { snd } = tcb
+    const large = this.#output.largePayload(tcb)
+    if (large < 2 * full) return false
+    const bytes = Math.min(large, unsent, window, snd.cwnd - pipe)
+    const count = Math.floor(bytes / full)
+    return count > 1 && this.#sendNew(tcb, count * full, false, now, full)
   }
 
   /** Sends a FIN behind everything, or waits for a window that has room for it. */
@@ -309,8 +321,11 @@ export class Transmitter {
     return true
   }
 
-  /** Sends `length` bytes at SND.NXT for the first time. */
-  #sendNew(tcb: Tcb, length: number, fin: boolean, now: number): boolean {
+  /**
+   * Sends `length` bytes at SND.NXT for the first time.
+   * @param segmentBytes not 0 = as segments of so many bytes each, in one frame
+   */
+  #sendNew(tcb: Tcb, length: number, fin: boolean, now: number, segmentBytes = 0): boolean {
     const { snd } = tcb
     const seq = snd.nxt
     const skip = seqDiff(seq, snd.una)
@@ -318,23 +333,26 @@ export class Transmitter {
     const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
     const full = this.#output.payloadLimit(tcb)
     const out = snd.out ?? this.#lend(tcb, now)
-    if (!this.#output.send(tcb, flags, seq, skip, length, now)) {
+    if (!this.#output.send(tcb, flags, seq, skip, length, now, segmentBytes)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
       return false
     }
+    const fresh = out.flight.count === 0
     const end = (seq + length + (fin ? 1 : 0)) | 0
     if (fin) snd.finSent = true
     const again = seqLe(end, snd.max)
     snd.nxt = end
     if (seqGt(end, snd.max)) snd.max = end
     if (length < full) snd.smallEnd = end
-    out.flight.push(seq, end, now)
+    if (segmentBytes === 0) out.flight.push(seq, end, now)
+    else
+      for (let sent = 0; sent < length; sent += segmentBytes)
+        out.flight.push((seq + sent) | 0, (seq + sent + segmentBytes) | 0, now)
     out.prrOut += length
     snd.lastSentAt = now
     this.#pace(tcb, length, now)
     // A window probe may have carried it before.
     if (again) this.#context.counters.retransmits++
-    const fresh = out.flight.count === 1
     if (fresh) snd.progressAt = now
     this.schedule(tcb, now, fresh || tcb.retransmitTimer === null)
     return true

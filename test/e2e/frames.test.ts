@@ -13,8 +13,8 @@ import {
   PORT,
   runCell,
 } from '../support/matrix.ts'
-import { VethPair } from '../support/netns.ts'
 import { faults, tshark, WireCapture } from '../support/tshark.ts'
+import { XdpWay } from '../support/ways.ts'
 
 const CLOSED_PORT = 81
 
@@ -37,10 +37,10 @@ except OSError as error: print(error.errno)
 
 /** Everything the stack says that a plain stream does not make it say, before tshark's eyes. */
 describe.skipIf(obstacle !== '')('frames on the wire', () => {
-  let pair: VethPair
+  let pair: XdpWay
   let capture: WireCapture | null = null
   beforeAll(async () => {
-    pair = new VethPair({ ipv6: true })
+    pair = new XdpWay({ ipv6: true })
     capture = await WireCapture.start(pair)
   })
   afterAll(() => {

@@ -12,7 +12,8 @@ import {
   reportCells,
   runCell,
 } from '../support/matrix.ts'
-import { ip, VethPair, type VethPairOptions } from '../support/netns.ts'
+import { ip, type VethPairOptions } from '../support/netns.ts'
+import { XdpWay } from '../support/ways.ts'
 
 const MB = 1 << 20
 
@@ -24,26 +25,20 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
     for (const cleanup of cleanups.splice(0).reverse()) cleanup()
   })
 
-  function veth(options: VethPairOptions = {}): VethPair {
-    const pair = new VethPair({ ipv6: true, ...options })
+  function veth(options: VethPairOptions = {}): XdpWay {
+    const pair = new XdpWay({ ipv6: true, ...options })
     cleanups.push(() => pair.destroy())
     return pair
   }
 
-  function open(pair: VethPair, version: 4 | 6): Endpoint {
+  function open(pair: XdpWay, version: 4 | 6): Endpoint {
     const endpoint = openEndpoint(pair, { version, own: true })
     cleanups.push(() => endpoint.close())
     return endpoint
   }
 
   /** Runs a cell; `disturb` is called once as many bytes as `after` have arrived. */
-  async function disturbed(
-    pair: VethPair,
-    endpoint: Endpoint,
-    cell: Cell,
-    after: number,
-    disturb: () => void,
-  ) {
+  async function disturbed(pair: XdpWay, endpoint: Endpoint, cell: Cell, after: number, disturb: () => void) {
     const { counters } = endpoint.engine.host.stack
     let done = false
     const watch = setInterval(() => {

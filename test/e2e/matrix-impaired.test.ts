@@ -6,9 +6,9 @@ import type { Endpoint } from '../support/endpoint.ts'
 import { ImpairedNic } from '../support/impaired-nic.ts'
 import type { FrameImpairments } from '../support/impairments.ts'
 import { cellRan, expectedOutcome, openEndpoint, reportCells, runCell } from '../support/matrix.ts'
-import { VethPair } from '../support/netns.ts'
 import { PcapFile } from '../support/pcap.ts'
 import { captureDirectory, faults } from '../support/tshark.ts'
+import { XdpWay } from '../support/ways.ts'
 
 const BYTES = 4 << 20
 
@@ -25,7 +25,7 @@ const IMPAIRMENTS: readonly (readonly [string, FrameImpairments])[] = [
 ]
 
 describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () => {
-  let pair: VethPair
+  let pair: XdpWay
   let endpoint: Endpoint | null = null
   let directory: ReturnType<typeof captureDirectory> | null = null
   /** What the stack sends, before it is damaged on purpose. */
@@ -33,7 +33,7 @@ describe.skipIf(obstacle !== '')('the stack against Linux over a bad path', () =
   beforeAll(() => {
     directory = captureDirectory()
     sent = new PcapFile(join(directory.path, 'sent.pcap'))
-    pair = new VethPair({ ipv6: true })
+    pair = new XdpWay({ ipv6: true })
     // Frames that the stack gets damaged must have had complete checksums.
     pair.run(pair.peer, 'ethtool', '-K', pair.peerDevice, 'tx', 'off')
   })

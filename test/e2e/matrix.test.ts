@@ -1,140 +1,19 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { obstacle } from '../driver/xdp/setup.ts'
-import type { Endpoint } from '../support/endpoint.ts'
-import {
-  type Cell,
-  cellRan,
-  type End,
-  type EndpointOptions,
-  expectedOutcome,
-  openEndpoint,
-  reportCells,
-  runCell,
-} from '../support/matrix.ts'
-import { VethPair } from '../support/netns.ts'
-import { faults, WireCapture } from '../support/tshark.ts'
+import { describeMatrix } from '../support/matrix-cells.ts'
+import type { VethPair } from '../support/netns.ts'
+import { WireCapture } from '../support/tshark.ts'
+import { XdpWay } from '../support/ways.ts'
 
-const MB = 1 << 20
 const GB = 1 << 30
 
-afterAll(() => reportCells('plain', obstacle))
-
-/** All the combinations of who opens, who closes first and the version of IP. */
-function combinations(): { opens: End; closes: End; version: 4 | 6 }[] {
-  const ends = ['Linux', 'we'] as const
-  return ends.flatMap((opens) =>
-    ends.flatMap((closes) => ([4, 6] as const).map((version) => ({ opens, closes, version }))),
-  )
-}
-
-function cellName({ opens, closes, version, send }: Cell): string {
-  return `${opens} opens, ${closes === 'we' ? 'we close' : 'Linux closes'} first, IPv${version}, ${send} bytes each way`
-}
-
-describe.skipIf(obstacle !== '')('the stack against Linux', () => {
-  let pair: VethPair
-  let capture: WireCapture | null = null
-  let endpoint: Endpoint | null = null
-  beforeAll(async () => {
-    pair = new VethPair({ ipv6: true })
-    capture = await WireCapture.start(pair)
-  })
-  afterEach(() => {
-    endpoint?.close()
-    endpoint = null
-  })
-  afterAll(() => {
-    capture?.remove()
-    pair?.destroy()
-  })
-
-  /** Runs a cell and holds it to everything that must be true of any. */
-  async function hold(cell: Cell, options: Partial<EndpointOptions> = {}): Promise<Endpoint> {
-    // Opening needs an address of our own: answers to ARP at the machine's address are the machine's.
-    const own = cell.opens === 'we' || cell.version === 6
-    const ours = openEndpoint(pair, { version: cell.version, own, ...options })
-    endpoint = ours
-    expect(await runCell(pair, ours, cell)).toEqual(expectedOutcome(cell))
-    // Who closes first waits out the last segments (RFC 9293 3.3.2); the other end has nothing left.
-    const left = cell.closes === 'we' ? Array.from({ length: cell.times ?? 1 }, () => 'TIME-WAIT') : []
-    await vi.waitFor(() => expect(ours.states()).toEqual(left), { interval: 2 })
-    const { lost, rx, queued, user } = ours.census()
-    expect({ lost, rx, queued, user }).toEqual({ lost: 0, rx: 0, queued: 0, user: 0 })
-    return ours
-  }
-
-  /** Every combination with so many bytes each way. */
-  function everyWay(bytes: number) {
-    return combinations().map((ends) => {
-      const cell = { ...ends, send: bytes, receive: bytes }
-      return [cellName(cell), cell] as const
-    })
-  }
-  const plainCell = async (_name: string, cell: Cell): Promise<void> => {
-    await hold(cell)
-    cellRan()
-  }
-  it.each([...everyWay(1), ...everyWay(MB)])('%s', plainCell, 60_000)
-
-  it.each(
-    combinations()
-      .filter(({ version }) => version === 4)
-      .map(({ opens, closes }) => [opens, closes === 'we' ? 'we shut' : 'Linux shuts', closes] as const),
-  )(
-    'half-closed: %s opens, %s down writing first, the other goes on',
-    async (opens, _who, closes) => {
-      await hold({ opens, closes, version: 4, send: MB, receive: MB, half: true })
-      cellRan()
-    },
-    60_000,
-  )
-
-  it.each([
-    ['one after another', 1000, 1, 'Linux', 4],
-    ['one after another', 1000, 1, 'we', 6],
-    ['at once', 200, 200, 'Linux', 6],
-    ['at once', 200, 200, 'we', 4],
-  ] as const)(
-    '%s: %i connections, %i at a time, opened by %s over IPv%i',
-    async (_how, times, atOnce, opens, version) => {
-      const timeWaitUs = 100_000
-      const cell = { opens, closes: 'we', version, send: 100, receive: 100, times, atOnce } as const
-      const ours = openEndpoint(pair, { version, own: true, tcp: { timeWaitUs } })
-      endpoint = ours
-      expect(await runCell(pair, ours, cell)).toEqual(expectedOutcome(cell))
-      await vi.waitFor(() => expect(ours.states()).toEqual([]), { interval: 10, timeout: 5000 })
-      const { kernel, stack } = ours.engine.host
-      const { lost, rx, queued, user } = ours.census()
-      expect({ lost, rx, queued, user }).toEqual({ lost: 0, rx: 0, queued: 0, user: 0 })
-      expect(stack.tcp.connections).toBe(0)
-      const open = Array.from({ length: 2 * times }, (_, fd) => fd).filter(
-        (fd) => kernel.files.get(fd) !== null,
-      )
-      expect(open.length).toBe(opens === 'Linux' ? 1 : 0)
-      // The last timer may be the neighbour's, which is probed (RFC 4861 7.3.3).
-      await vi.waitFor(() => expect(stack.nextDeadline()).toBe(Number.POSITIVE_INFINITY), { timeout: 10_000 })
-      cellRan()
-    },
-    60_000,
-  )
-
-  it('tshark finds no fault with any frame of ours', async () => {
-    expect(await capture!.stop()).toBeGreaterThan(1000)
-    expect(faults(capture!.file)).toEqual([])
-    cellRan()
-  }, 60_000)
-
-  it.each(everyWay(64 * MB))('%s', plainCell, 60_000)
-
-  it.each([
+describeMatrix({
+  name: 'plain',
+  obstacle,
+  make: () => new XdpWay({ ipv6: true }),
+  capture: (way) => WireCapture.start(way as XdpWay satisfies VethPair),
+  bulk: 64 << 20,
+  single: [
     ['generic', '1 GiB to us', { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB }],
     ['native', '1 GiB from us', { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 }],
-  ] as const)(
-    '%s mode, %s',
-    async (mode, _what, cell) => {
-      await hold(cell, { mode })
-      cellRan()
-    },
-    60_000,
-  )
+  ],
 })

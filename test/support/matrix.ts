@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Nic } from '../../driver/nic.ts'
-import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
+import type { XdpMode } from '../../driver/xdp/index.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import { script } from '../driver/xdp/setup.ts'
 import { Endpoint, OUR_PERIOD, PEER_PERIOD, patternDigest, type Stream } from './endpoint.ts'
-import type { VethPair } from './netns.ts'
+import type { LinuxPeer, Way } from './ways.ts'
 
 export type End = 'Linux' | 'we'
 
@@ -58,18 +58,19 @@ export interface EndpointOptions {
   version: 4 | 6
   /** The address is the stack's alone. */
   own?: boolean
-  mode?: XdpNicOptions['mode']
+  /** Of XDP. */
+  mode?: XdpMode
   wrap?: (nic: Nic) => Nic
   tcp?: Partial<TcpConfig>
 }
 
-export function openEndpoint(pair: VethPair, options: EndpointOptions): Endpoint {
-  const { version, own = false, mode = 'native', wrap = (nic: Nic) => nic, tcp } = options
-  const plain = version === 4 ? pair.ourAddress : pair.ourAddress6
+export function openEndpoint(way: Way, options: EndpointOptions): Endpoint {
+  const { version, own = false, mode, wrap = (nic: Nic) => nic, tcp } = options
+  const host = way.hostAddress(version)
   return new Endpoint({
-    device: wrap(XdpNic.open({ device: pair.device, netns: pair.oursPath, mode })),
-    address: own ? (version === 4 ? OWN4 : OWN6) : plain,
-    ownAddress: own,
+    device: wrap(way.open(version, mode)),
+    address: own || host === null ? (version === 4 ? OWN4 : OWN6) : host,
+    ownAddress: own || host === null,
     ...(tcp === undefined ? {} : { tcp }),
   })
 }
@@ -80,7 +81,7 @@ export class Peer {
   readonly ready: Promise<void>
   readonly #result: Promise<string>
 
-  constructor(pair: VethPair, cell: Cell, ourAddress: string) {
+  constructor(pair: LinuxPeer, cell: Cell, ourAddress: string) {
     const theirs = cell.version === 4 ? pair.peerAddress : pair.peerAddress6
     const role = cell.closes === 'Linux' ? 'first' : 'last'
     this.child = pair.start(
@@ -147,7 +148,7 @@ export async function play(stream: Stream, cell: Cell): Promise<Seen> {
 
 /** Runs a cell's connections to their end at both ends. @throws Error with what the stack knows when it takes too long */
 export async function runCell(
-  pair: VethPair,
+  pair: LinuxPeer,
   endpoint: Endpoint,
   cell: Cell,
   limitMs = 40_000,
