@@ -1,6 +1,5 @@
 import { obstacle } from '../driver/xdp/setup.ts'
 import { describeMatrix } from '../support/matrix-cells.ts'
-import type { VethPair } from '../support/netns.ts'
 import { WireCapture } from '../support/tshark.ts'
 import { XdpWay } from '../support/ways.ts'
 
@@ -10,10 +9,18 @@ describeMatrix({
   name: 'plain',
   obstacle,
   make: () => new XdpWay({ ipv6: true }),
-  capture: (way) => WireCapture.start(way as XdpWay satisfies VethPair),
+  capture: (way) => WireCapture.start(way as XdpWay),
   bulk: 64 << 20,
   single: [
-    ['generic', '1 GiB to us', { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB }],
-    ['native', '1 GiB from us', { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 }],
+    [
+      'generic mode, 1 GiB to us',
+      { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB },
+      'generic',
+    ],
+    [
+      'native mode, 1 GiB from us',
+      { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 },
+      'native',
+    ],
   ],
 })
