@@ -73,8 +73,8 @@ export function interfaceDown(device: string, errno = 0): NicError {
   )
 }
 
-/** Facts about an interface that must be there. @throws NicError */
-export function linkInfo(native: Native, device: string): LinkInfo {
+/** @throws NicError when no interface can have that name */
+export function checkDeviceName(device: string): void {
   if (device === '' || device.length > 15 || /[\s/\0]/.test(device)) {
     throw new NicError(
       'ZCRX_NIC_NO_DEVICE',
@@ -82,6 +82,11 @@ export function linkInfo(native: Native, device: string): LinkInfo {
       'ip link',
     )
   }
+}
+
+/** Facts about an interface that must be there. @throws NicError */
+export function linkInfo(native: Native, device: string): LinkInfo {
+  checkDeviceName(device)
   const facts = native.linkInfo(device)
   if (typeof facts !== 'number') return facts
   if (facts !== -ERRNO.ENODEV) throw systemFailure(facts, 'RTM_GETLINK', device)

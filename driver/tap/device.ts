@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../errors.ts'
 import type { LinkInfo, Native } from '../native/index.ts'
-import { ERRNO, linkInfo, systemFailure } from '../system.ts'
+import { checkDeviceName, ERRNO, linkInfo, systemFailure } from '../system.ts'
 
 // linux/if_tun.h
 const IFF_TAP = 0x0002
@@ -39,6 +39,9 @@ export interface TapDevice {
 /** Opens a queue and sets the interface up. The caller closes `fd`. @throws NicError */
 export function openTap(native: Native, options: TapDeviceOptions): TapDevice {
   const { device, persist, offload = true, mtu = 0 } = options
+  checkDeviceName(device)
+  // The kernel would put a number in its place.
+  if (device.includes('%')) throw new ArgumentError(`${device} is a pattern of names`, 'name one device')
   const before = native.linkInfo(device)
   const created = before === -ERRNO.ENODEV
   if (!created) checkTap(linkInfo(native, device), device)

@@ -10,7 +10,7 @@ describeMatrix({
   make: () => new TapWay({ ipv6: true }),
   bulk: 64 << 20,
   single: [
-    ['1 GiB to us', { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB }],
-    ['1 GiB from us', { opens: 'we', closes: 'Linux', version: 6, send: GB, receive: 1 }],
+    { what: '1 GiB to us', cell: { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB } },
+    { what: '1 GiB from us', cell: { opens: 'we', closes: 'Linux', version: 6, send: GB, receive: 1 } },
   ],
 })

@@ -12,15 +12,15 @@ describeMatrix({
   capture: (way) => WireCapture.start(way as XdpWay),
   bulk: 64 << 20,
   single: [
-    [
-      'generic mode, 1 GiB to us',
-      { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB },
-      'generic',
-    ],
-    [
-      'native mode, 1 GiB from us',
-      { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 },
-      'native',
-    ],
+    {
+      what: 'generic mode, 1 GiB to us',
+      cell: { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB },
+      mode: 'generic',
+    },
+    {
+      what: 'native mode, 1 GiB from us',
+      cell: { opens: 'Linux', closes: 'Linux', version: 4, send: GB, receive: 1 },
+      mode: 'native',
+    },
   ],
 })

@@ -27,7 +27,7 @@ export interface MatrixWay {
   /** Bytes each way of the bulk cells, which every combination has. */
   readonly bulk: number
   /** Further cells. */
-  readonly single: readonly (readonly [what: string, cell: Cell, mode?: XdpMode])[]
+  readonly single: readonly { readonly what: string; readonly cell: Cell; readonly mode?: XdpMode }[]
 }
 
 const MB = 1 << 20
@@ -148,8 +148,8 @@ export function describeMatrix(matrix: MatrixWay): void {
     it.each(everyWay(matrix.bulk))('%s', plainCell, 60_000)
 
     it.each(matrix.single)(
-      '%s',
-      async (_what, cell, mode) => {
+      '$what',
+      async ({ cell, mode }) => {
         await hold(cell, mode === undefined ? {} : { mode })
         cellRan()
       },
