@@ -1,4 +1,4 @@
-import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import { MemoryLink, type MemoryLinkOptions, type MemoryNic } from '../../driver/memory/index.ts'
 import type { Nic, NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
@@ -31,6 +31,8 @@ export interface PairOptions extends Omit<MemoryLinkOptions, 'now'> {
   version?: 4 | 6
   /** What the server's stack gets instead of its end of the link. */
   wrap?: (nic: Nic, clock: VirtualClock) => Nic
+  /** What the client's gets. */
+  wrapClient?: (nic: MemoryNic) => Nic
 }
 
 /** Two stacks on one link under a virtual clock: `client` opens, `server` listens on port 9000. */
@@ -58,7 +60,7 @@ export class StackPair {
       stack.addAddress(address, true)
       return stack
     }
-    this.client = make(this.link.a, this.clientAddress, 11)
+    this.client = make(options.wrapClient?.(this.link.a) ?? this.link.a, this.clientAddress, 11)
     this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
   }
 

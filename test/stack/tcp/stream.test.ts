@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../driver/memory/index.ts'
 import { CLOSE_WAIT, FIN_WAIT_2 } from '../../../stack/tcp/state.ts'
-import { drain, StackPair } from '../../support/stack-pair.ts'
+import { type Cuts, segmenting } from '../../support/segmenting.ts'
+import { drain, type PairOptions, StackPair } from '../../support/stack-pair.ts'
 
 function pattern(bytes: number, seed: number): Uint8Array {
   const random = seededRandom(seed)
@@ -135,4 +136,63 @@ describe('a stream from one stack to another', () => {
       { numRuns: 150 },
     )
   })
+})
+
+describe('a sender whose device cuts frames', () => {
+  /** A pair whose client has such a device. */
+  function cutting(options: PairOptions): [StackPair, Cuts] {
+    let cuts: Cuts | null = null
+    const pair = new StackPair({
+      ...options,
+      wrapClient: (nic) => {
+        cuts = segmenting(nic)
+        return nic
+      },
+    })
+    return [pair, cuts!]
+  }
+
+  it.each([
+    [4, 1500],
+    [6, 1500],
+    [4, 9000],
+    [6, 65_535],
+  ] as const)('sends several segments at once over IPv%i, MTU %i', (version, mtu) => {
+    const [pair, cuts] = cutting({ version, mtu })
+    const data = pattern(3_000_000, mtu)
+    expect(Buffer.compare(transfer(pair, data, 1 << 20), data)).toBe(0)
+    if (mtu > 60_000) expect(cuts.frames).toBe(0)
+    else expect(cuts.segments / cuts.frames).toBeGreaterThan(3)
+    expect(pair.client.counters.retransmits).toBe(0)
+    expect(pair.server.counters.dropTcpChecksum + pair.server.counters.dropMalformed).toBe(0)
+  })
+
+  it('keeps them apart in its scoreboard: whatever is lost of them comes again, and no more', () => {
+    const [pair, cuts] = cutting({ seed: 5, impairments: { aToB: { loss: 0.02 } } })
+    const data = pattern(3_000_000, 9)
+    expect(Buffer.compare(transfer(pair, data, 1 << 20), data)).toBe(0)
+    const segments = cuts.segments
+    expect(segments).toBeGreaterThan(500)
+    expect(pair.client.counters.retransmits).toBeGreaterThan(10)
+    expect(pair.client.counters.retransmits).toBeLessThan(segments / 10)
+  })
+
+  it('delivers every stream over any path', () => {
+    const rate = fc.constantFrom(0, 0, 0.01, 0.05)
+    fc.assert(
+      fc.property(
+        fc.record({ seed: fc.nat(), loss: rate, duplicate: rate, reorder: rate, corrupt: rate }),
+        fc.integer({ min: 1, max: 300_000 }),
+        fc.integer({ min: 1, max: 100_000 }),
+        fc.constantFrom(4 as const, 6 as const),
+        ({ seed, ...impairments }, bytes, piece, version) => {
+          const [pair] = cutting({ seed, impairments, version })
+          const data = pattern(bytes, seed)
+          expect(Buffer.compare(transfer(pair, data, piece), data)).toBe(0)
+          expect(pair.server.census().lost).toBe(0)
+        },
+      ),
+      { numRuns: 30 },
+    )
+  }, 60_000)
 })
