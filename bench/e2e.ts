@@ -1,84 +1,108 @@
 import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
-import { parseInteger, parseSize } from '../daemon/cli/parse.ts'
+import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
 import { describeFailure } from '../daemon/cli/report.ts'
 import { renderTable } from '../daemon/cli/table.ts'
-import { runDemo } from '../daemon/demo/demo.ts'
-import type { DemoReport, StackReport } from '../daemon/demo/report.ts'
+import { Peers, RECEIVERS, type ReceiverName, type RunResult, runOnce } from './e2e-run.ts'
 import { type Spread, spread } from './spread.ts'
 
 const MTUS = [1500, 9000, 65535]
 
+/** One receiver at one MTU. */
 export interface BenchRow {
   readonly mtu: number
-  readonly receiver: 'zcrx' | 'node:net'
+  readonly receiver: ReceiverName
   readonly mode: string
   readonly gbps: Spread
   readonly cpuSecondsPerGB: Spread
+  readonly machineCpuSecondsPerGB: Spread
   readonly retransmittedSegments: Spread
-  /** The runs' ratios to node:net; pairs are neighbours in time. Absent for node:net. */
-  readonly gbpsRatio?: Spread
-  readonly cpuRatio?: Spread
+  /** Of the run's rate to those of the peers in the same round; absent where the peer was not asked for. */
+  readonly toNode?: Spread
+  readonly toRecv?: Spread
+  /** The same of the machine's CPU time for a byte. */
+  readonly machineCpuToRecv?: Spread
 }
 
-/** The two rows of one MTU. */
-export function benchRows(mtu: number, reports: readonly DemoReport[]): BenchRow[] {
-  const row = (receiver: BenchRow['receiver'], stacks: readonly StackReport[]): BenchRow => ({
-    mtu,
-    receiver,
-    mode: stacks[0]!.mode,
-    gbps: spread(stacks.map((stack) => stack.gbps)),
-    cpuSecondsPerGB: spread(stacks.map((stack) => stack.cpuSecondsPerGB)),
-    retransmittedSegments: spread(stacks.map((stack) => stack.retransmittedSegments ?? 0)),
+/** The rows of one MTU. @param rounds every receiver's run, by round */
+export function benchRows(mtu: number, rounds: readonly (readonly RunResult[])[]): BenchRow[] {
+  const of = (receiver: ReceiverName): RunResult[] =>
+    rounds.flatMap((round) => round.filter((run) => run.receiver === receiver))
+  const ratio = (
+    receiver: ReceiverName,
+    peer: ReceiverName,
+    figure: (run: RunResult) => number,
+  ): Spread | undefined => {
+    const peers = of(peer)
+    return peers.length === 0 || receiver === peer
+      ? undefined
+      : spread(of(receiver).map((run, i) => figure(run) / figure(peers[i]!)))
+  }
+  const rate = (run: RunResult): number => run.gbps
+  return RECEIVERS.filter((receiver) => of(receiver).length > 0).map((receiver) => {
+    const runs = of(receiver)
+    const toNode = ratio(receiver, 'node:net', rate)
+    const toRecv = ratio(receiver, 'c-recv', rate)
+    const machineCpuToRecv = ratio(receiver, 'c-recv', (run) => run.machineCpuSecondsPerGB)
+    return {
+      mtu,
+      receiver,
+      mode: runs[0]!.mode,
+      gbps: spread(runs.map(rate)),
+      cpuSecondsPerGB: spread(runs.map((run) => run.cpuSecondsPerGB)),
+      machineCpuSecondsPerGB: spread(runs.map((run) => run.machineCpuSecondsPerGB)),
+      retransmittedSegments: spread(runs.map((run) => run.retransmittedSegments)),
+      ...(toNode === undefined ? {} : { toNode }),
+      ...(toRecv === undefined ? {} : { toRecv }),
+      ...(machineCpuToRecv === undefined ? {} : { machineCpuToRecv }),
+    }
   })
-  return [
-    {
-      ...row('zcrx', reports),
-      gbpsRatio: spread(reports.map((report) => report.gbps / report.peer.gbps)),
-      cpuRatio: spread(reports.map((report) => report.cpuSecondsPerGB / report.peer.cpuSecondsPerGB)),
-    },
-    row(
-      'node:net',
-      reports.map((report) => report.peer),
-    ),
-  ]
 }
 
 export function renderBench(rows: readonly BenchRow[]): string[] {
-  const range = ({ min, median, max }: Spread, digits: number): string =>
-    `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`
+  const range = (figures: Spread | undefined, digits: number): string =>
+    figures === undefined
+      ? ''
+      : `${figures.median.toFixed(digits)} (${figures.min.toFixed(digits)}-${figures.max.toFixed(digits)})`
   return renderTable(
     [
       'MTU',
       'receiver',
       'Gbit/s median (min-max)',
-      'x',
-      'CPU s/GB median (min-max)',
-      'x',
-      'segments sent again',
+      'x node:net',
+      'x recv()',
+      'CPU s/GB',
+      'machine CPU s/GB',
+      'x recv()',
+      'sent again',
     ],
     rows.map((row) => [
       String(row.mtu),
       row.receiver,
-      range(row.gbps, 2),
-      row.gbpsRatio === undefined ? '' : range(row.gbpsRatio, 2),
+      range(row.gbps, 1),
+      range(row.toNode, 2),
+      range(row.toRecv, 2),
       range(row.cpuSecondsPerGB, 3),
-      row.cpuRatio === undefined ? '' : range(row.cpuRatio, 2),
+      range(row.machineCpuSecondsPerGB, 3),
+      range(row.machineCpuToRecv, 2),
       range(row.retransmittedSegments, 0),
     ]),
   )
 }
 
 /**
- * The demo's comparison over three MTUs, in interleaved runs: every round visits every MTU, and in each zcrx and node:net
- * follow each other. Table on stderr, one JSON object as the last line on stdout.
+ * Linux sends one stream to each receiver, over AF_XDP, TAP, packet and raw sockets, and to node:net and recv() in C, in
+ * interleaved runs: every round visits every MTU, and in each all receivers follow each other. Table on stderr, one JSON object
+ * as the last line on stdout.
  */
 export async function main(args: string[]): Promise<void> {
-  const abort = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => abort.abort(new Error(`interrupted by ${name}`)))
+  for (const [name, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const)
+    process.once(name, () => process.exit(128 + number))
   try {
-    await bench(args, abort.signal)
+    await bench(args)
   } catch (error) {
     const failure = describeFailure(error)
     process.stderr.write(`${failure.text}\n`)
@@ -86,34 +110,35 @@ export async function main(args: string[]): Promise<void> {
   }
 }
 
-async function bench(args: string[], signal: AbortSignal): Promise<void> {
+async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
     options: {
-      bytes: { type: 'string', default: '2G' },
+      seconds: { type: 'string', default: '2' },
       runs: { type: 'string', default: '5' },
-      flows: { type: 'string', default: '1' },
-      mode: { type: 'string', default: 'auto' },
+      congestion: { type: 'string', default: 'cubic' },
       mtu: { type: 'string', multiple: true },
+      receiver: { type: 'string', multiple: true },
     },
   })
-  const bytes = parseSize(values.bytes)
+  const seconds = parseInteger(values.seconds, 'number of seconds', 1, 3600)
   const runs = parseInteger(values.runs, 'number of runs', 1, 1000)
-  const flows = parseInteger(values.flows, 'number of flows', 1, 1024)
   const mtus = values.mtu?.map((text) => parseInteger(text, 'MTU', 576, 65535)) ?? MTUS
-  const reports = new Map<number, DemoReport[]>(mtus.map((mtu) => [mtu, []]))
+  const receivers = values.receiver?.map((text) => parseChoice(text, 'receiver', RECEIVERS)) ?? RECEIVERS
+  const rounds = new Map<number, RunResult[][]>(mtus.map((mtu) => [mtu, []]))
+  const peers = new Peers()
+  process.once('exit', () => peers.remove())
   for (let run = 1; run <= runs; run += 1) {
     for (const mtu of mtus) {
-      const report = await runDemo({ bytes, mtu, flows, driver: 'xdp', mode: values.mode }, {}, signal)
-      const problems = [...report.problems, ...report.peer.problems]
-      if (!report.ok) throw new Error(`run ${run} at MTU ${mtu} is not a good one: ${problems.join('; ')}`)
-      reports.get(mtu)!.push(report)
-      process.stderr.write(
-        `run ${run} of ${runs}, MTU ${mtu}: zcrx ${report.gbps.toFixed(2)}, node:net ${report.peer.gbps.toFixed(2)} Gbit/s\n`,
-      )
+      const round: RunResult[] = []
+      for (const receiver of receivers)
+        round.push(await runOnce(receiver, peers, { mtu, seconds, congestionControl: values.congestion }))
+      rounds.get(mtu)!.push(round)
+      const told = round.map(({ receiver, gbps }) => `${receiver} ${gbps.toFixed(1)}`).join(', ')
+      process.stderr.write(`run ${run} of ${runs}, MTU ${mtu}, Gbit/s: ${told}\n`)
     }
   }
-  const rows = mtus.flatMap((mtu) => benchRows(mtu, reports.get(mtu)!))
+  const rows = mtus.flatMap((mtu) => benchRows(mtu, rounds.get(mtu)!))
   process.stderr.write(`\n${renderBench(rows).join('\n')}\n`)
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',
@@ -121,8 +146,8 @@ async function bench(args: string[], signal: AbortSignal): Promise<void> {
     kernel: release(),
     node: process.version,
   }
-  const first = reports.get(mtus[0]!)![0]!
+  const { congestion: congestionControl } = values
   process.stdout.write(
-    `${JSON.stringify({ bench: 'e2e', machine, bytes, runs, flows, congestionControl: first.congestionControl, rows })}\n`,
+    `${JSON.stringify({ bench: 'e2e', machine, seconds, runs, congestionControl, rows })}\n`,
   )
 }

@@ -1,6 +1,6 @@
 /** `npm run bench -- WHAT [options]`. A bench is a module that exports `main(args): Promise<void>`. */
 const BENCHES: Record<string, string> = {
-  e2e: 'Linux sends over a veth pair to zcrx on AF_XDP and to node:net, MTU 1500, 9000, 65535 (needs root)',
+  e2e: 'Linux sends to zcrx over every way in, to node:net and to recv() in C, at three MTUs (needs root, cc)',
   loss: 'Linux sends over a path that loses and delays frames, to zcrx and to node:net (needs root)',
   pcap: 'captures: reading, following and replaying a million packets, beside capinfos and tshark',
   scale: 'memory of 100000 idle connections, and what a timer costs among a million',

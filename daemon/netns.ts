@@ -28,6 +28,8 @@ export class NetworkPair {
   readonly sender: LinkEnd
   readonly receiver: LinkEnd
   readonly mtu: number
+  /** A TAP device in the sender's namespace, for whoever opens it there: the kernel's end, and the address of the other. */
+  readonly tap = { device: 'zcrx-tap', address: '198.18.1.1', peerAddress: '198.18.1.2' } as const
   #removed = false
 
   private constructor(sender: LinkEnd, receiver: LinkEnd, mtu: number) {
@@ -74,13 +76,24 @@ export class NetworkPair {
   /**
    * Makes the sender's connections over the link use congestion control `name`. Through the route, because a namespace
    * may not choose one that the machine does not allow to everyone. @throws ZcrxError when the kernel does not have it
+   * @param end of the sender's: the veth's, or `tap`
    */
-  async setCongestionControl(name: string): Promise<void> {
-    const { namespace, device, address } = this.sender
+  async setCongestionControl(
+    name: string,
+    end: { device: string; address: string } = this.sender,
+  ): Promise<void> {
+    const { device, address } = end
+    const network = address.replace(/\d+$/, '0/30')
     await ip(
-      ...['-n', namespace, 'route', 'change', '198.18.0.0/30', 'dev', device],
+      ...['-n', this.sender.namespace, 'route', 'change', network, 'dev', device],
       ...['proto', 'kernel', 'scope', 'link', 'src', address, 'congctl', name],
     )
+  }
+
+  /** Gives the kernel its address on the TAP device that somebody has opened. */
+  async addTapAddress(): Promise<void> {
+    const { device, address } = this.tap
+    await ip('-n', this.sender.namespace, 'addr', 'add', `${address}/30`, 'dev', device)
   }
 
   /** Command line that runs `command` inside the namespace of `end`. */

@@ -1,5 +1,6 @@
 import { MAX_FLOW_BYTES } from '../demo/content.ts'
-import { type DemoDriver, MAX_DEMO_FLOWS } from '../demo/demo.ts'
+import { MAX_DEMO_FLOWS } from '../demo/demo.ts'
+import { DEMO_DRIVERS, type DemoDriver } from '../demo/place.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
 import { type AddCommand, checked, MODES, type Mode } from './command.ts'
 import { parseChoice, parseInteger, parseSize, UsageError } from './parse.ts'
@@ -20,7 +21,7 @@ export const addDemo: AddCommand = (program, actions, done) => {
     .description('show it: Linux sends, zcrx receives and checks; then node:net receives the same')
     .option(
       '--bytes <size>',
-      'bytes of each pass (default: 2G over xdp, 256M over memory)',
+      'bytes of each pass (default: 2G over xdp, tap and packet, 256M over raw and memory)',
       checked(parseSize),
     )
     .option(
@@ -37,8 +38,8 @@ export const addDemo: AddCommand = (program, actions, done) => {
     )
     .option(
       '--driver <driver>',
-      'xdp (a veth pair; needs root) or memory (default: xdp, else memory)',
-      checked((text) => parseChoice(text, 'driver', ['xdp', 'memory'] as const)),
+      `way in: ${DEMO_DRIVERS.join(', ')}; all but memory need root (default: xdp, else memory)`,
+      checked((text) => parseChoice(text, 'driver', DEMO_DRIVERS)),
     )
     .option(
       '--mode <mode>',
@@ -58,6 +59,7 @@ and removes them again. Exit status: 0 only when every byte arrived unchanged an
 Examples:
   zcrxd demo
   zcrxd demo --json --mtu 9000 --flows 8
+  zcrxd demo --driver tap
   zcrxd demo --driver memory --bytes 64M
   zcrxd demo --bytes 64M --capture demo.pcapng --snaplen 128`,
     )

@@ -1,9 +1,9 @@
-import { resolve } from 'node:path'
 import { checkCapture, ZcrxError } from '../api.ts'
 import type { CaptureRequest } from '../capture.ts'
-import { liveCongestionControl, NetworkPair } from '../netns.ts'
+import { liveCongestionControl } from '../netns.ts'
 import { Program } from './child.ts'
 import { splitBytes } from './content.ts'
+import { choosePlace, type DemoDriver, fallBack, openRequest, type Place } from './place.ts'
 import type {
   ConnectRequest,
   OpenRequest,
@@ -19,15 +19,18 @@ import { type DemoReport, type Pass, type StackIdentity, type StackReport, stack
 /** Nothing arriving for so long means that nothing will. */
 const STALL_MS = 30_000
 const PROGRESS_MS = 200
-const CONGESTION_CONTROL = 'cubic'
 
 /** More connections than these show nothing more and cost the sender memory (1 MiB each). */
 export const MAX_DEMO_FLOWS = 1024
 
-/** Bytes of each pass unless asked otherwise: some seconds in all on either way in. */
-export const DEFAULT_BYTES = { xdp: 2 * 2 ** 30, memory: 256 * 2 ** 20 } as const
-
-export type DemoDriver = 'xdp' | 'memory'
+/** Bytes of each pass unless asked otherwise: some seconds in all on any way in. */
+export const DEFAULT_BYTES: Readonly<Record<DemoDriver, number>> = {
+  xdp: 2 * 2 ** 30,
+  tap: 2 * 2 ** 30,
+  packet: 2 * 2 ** 30,
+  raw: 256 * 2 ** 20,
+  memory: 256 * 2 ** 20,
+}
 
 export interface DemoOptions {
   /** Of each pass, all flows together; absent: `DEFAULT_BYTES`. At least one a flow. */
@@ -50,17 +53,10 @@ export interface DemoEvents {
   onProgress?(who: string, pass: PassKind, progress: Progress, bytes: number): void
 }
 
-/** Where the two ends are. */
-interface Place {
-  readonly driver: DemoDriver
-  readonly pair: NetworkPair | null
-  readonly fallback?: { reason: string; remedy: string }
-}
-
 /**
  * Sends the same streams to zcrx and to `node:net`, each once verified and once measured. Everything it makes is removed
  * before it returns or throws, also when `signal` aborts (it throws the signal's reason then).
- * @throws ZcrxError when `driver` is `xdp` and it can't be had, or the capture can't be written
+ * @throws ZcrxError when `driver` was asked for and can't be had, or the capture can't be written
  */
 export async function runDemo(
   options: DemoOptions,
@@ -92,32 +88,6 @@ export async function runDemo(
   }
 }
 
-async function choosePlace(options: DemoOptions, events: DemoEvents): Promise<Place> {
-  if (options.driver === 'memory') return { driver: 'memory', pair: null }
-  try {
-    if (process.geteuid?.() !== 0) {
-      throw new ZcrxError(
-        'ZCRXD_NOT_ROOT',
-        `network namespaces and AF_XDP need root, and this is uid ${process.geteuid?.()}`,
-        'run it as root: sudo npx zcrxd demo',
-      )
-    }
-    events.onStep?.(`making two network namespaces and a veth pair, MTU ${options.mtu}`)
-    const pair = await NetworkPair.create(options.mtu)
-    const remove = (): void => pair.remove()
-    process.once('exit', remove)
-    try {
-      await pair.setCongestionControl(CONGESTION_CONTROL)
-    } catch (error) {
-      events.onStep?.(`congestion control stays the machine's own: ${(error as Error).message}`)
-    }
-    return { driver: 'xdp', pair }
-  } catch (error) {
-    if (options.driver === 'xdp' || !(error instanceof ZcrxError)) throw error
-    return fallBack(error, events)
-  }
-}
-
 /** The queue could not be opened: the addon, a permission, the kernel. What fails later is no reason to fall back. */
 class Unavailable extends Error {
   declare readonly cause: ZcrxError
@@ -125,17 +95,6 @@ class Unavailable extends Error {
   constructor(cause: ZcrxError) {
     super(cause.message, { cause })
   }
-}
-
-function fallBack(error: ZcrxError, events: DemoEvents): Place {
-  const { remedy } = error
-  const tail = `: ${remedy}`
-  const reason =
-    remedy !== '' && error.message.endsWith(tail) ? error.message.slice(0, -tail.length) : error.message
-  events.onStep?.(`no AF_XDP here: ${reason}`)
-  if (remedy !== '') events.onStep?.(`to run over the real one: ${remedy}`)
-  events.onStep?.('running over the memory link instead; node:net gets its stream over 127.0.0.1')
-  return { driver: 'memory', pair: null, fallback: { reason, remedy } }
 }
 
 /** Both passes of one receiver, in one pair of processes. */
@@ -163,6 +122,7 @@ async function runReceiver(
     const ready = await receiver.expect('ready').catch((error: unknown) => {
       throw error instanceof ZcrxError ? new Unavailable(error) : error
     })
+    if (request.kind === 'zcrx') await place.ready?.()
     events.onStep?.(`${who} receives: ${ready.driver}, ${ready.mode}, MTU ${ready.mtu}`)
     if (request.capture !== undefined) events.onStep?.(`capturing its frames to ${options.capture?.file}`)
     const session = {
@@ -182,23 +142,6 @@ async function runReceiver(
   } finally {
     signal.removeEventListener('abort', abort)
     await Promise.all([receiver.stop({ type: 'close' }), sender?.stop()])
-  }
-}
-
-function openRequest(who: 'zcrx' | 'node:net', place: Place, options: DemoOptions): OpenRequest {
-  const end = place.pair?.receiver
-  const mode = options.mode === 'auto' ? '' : `?mode=${options.mode}`
-  return {
-    type: 'open',
-    kind: who === 'node:net' ? 'node' : place.driver,
-    device: end === undefined ? '' : `xdp:${end.device}/0${mode}`,
-    address: end?.address ?? '127.0.0.1',
-    interface: end?.device ?? '',
-    mtu: options.mtu,
-    // Only what zcrx sees: node:net's frames are Linux's, where tcpdump sees them.
-    ...(who !== 'zcrx' || options.capture === undefined
-      ? {}
-      : { capture: { ...options.capture, file: resolve(options.capture.file) } }),
   }
 }
 

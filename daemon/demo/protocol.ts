@@ -5,14 +5,16 @@ import type { CaptureRequest } from '../capture.ts'
 /** Verified: SHA-256 over every byte at both ends. Measured: bytes counted, contents sampled. */
 export type PassKind = 'verified' | 'measured'
 
-/** What receives: zcrx over AF_XDP, zcrx over the memory link (with the sender inside), or `node:net` on Linux's TCP. */
-export type ReceiverKind = 'xdp' | 'memory' | 'node'
+/** What receives: zcrx over a device, zcrx over the memory link (with the sender inside), or `node:net` on Linux's TCP. */
+export type ReceiverKind = 'zcrx' | 'memory' | 'node'
 
 export interface OpenRequest {
   readonly type: 'open'
   readonly kind: ReceiverKind
-  /** A device string (`xdp`), else unused. */
+  /** A device string (`zcrx`), else unused. */
   readonly device: string
+  /** The address is the stack's alone. */
+  readonly ownAddress: boolean
   /** Address to listen on. */
   readonly address: string
   /** Interface whose drops are counted (`node`); empty: none. */

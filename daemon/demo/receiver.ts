@@ -39,8 +39,8 @@ serve<ReceiverRequest>(
 
 async function open(request: OpenRequest): Promise<ReceivingStack> {
   switch (request.kind) {
-    case 'xdp':
-      return openZcrx(captured(openDevice(request.device), request), request.address, false)
+    case 'zcrx':
+      return openZcrx(captured(openDevice(request.device), request), request.address, request.ownAddress)
     case 'memory':
       path = new MemoryPath(request.mtu)
       return openZcrx(captured(path.nic, request), path.address, true)

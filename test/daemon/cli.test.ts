@@ -117,7 +117,7 @@ describe('zcrxd demo', () => {
     await expect(parse('demo --bytes 7 --flows 8')).rejects.toThrow(UsageError)
   })
 
-  it.each(['demo --mtu 65536', 'demo --flows 0', 'demo --driver tap', 'demo --bytes 0'])(
+  it.each(['demo --mtu 65536', 'demo --flows 0', 'demo --driver tun', 'demo --bytes 0'])(
     '%s is refused',
     async (line) => {
       expect((await parse(line)).status).toBe(2)

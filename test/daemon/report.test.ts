@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { benchRows, renderBench } from '../../bench/e2e.ts'
+import type { RunResult } from '../../bench/e2e-run.ts'
 import { spread } from '../../bench/spread.ts'
 import { explainDrops } from '../../daemon/demo/drops.ts'
 import { renderDemoReport } from '../../daemon/demo/print.ts'
@@ -185,11 +186,25 @@ describe('bench', () => {
   })
 
   it('takes the ratio of neighbouring runs', () => {
-    const rows = benchRows(1500, [demo(), demo({ gbps: 40 }), demo({ gbps: 10 })])
-    expect(rows.map(({ receiver, gbpsRatio }) => [receiver, gbpsRatio])).toEqual([
-      ['zcrx', { min: 1, median: 2, max: 4 }],
-      ['node:net', undefined],
+    const run = (receiver: RunResult['receiver'], gbps: number): RunResult => ({
+      receiver,
+      mode: 'mode',
+      bytes: 1e9,
+      gbps,
+      cpuSecondsPerGB: 0.1,
+      machineCpuSecondsPerGB: gbps / 100,
+      retransmittedSegments: 0,
+      copiedBytes: 0,
+      drops: {},
+    })
+    const rounds = [10, 40, 20].map((gbps) => [run('tap', gbps), run('node:net', 10), run('c-recv', 20)])
+    const rows = benchRows(1500, rounds)
+    expect(rows.map(({ receiver, toNode, toRecv }) => [receiver, toNode, toRecv])).toEqual([
+      ['tap', { min: 1, median: 2, max: 4 }, { min: 0.5, median: 1, max: 2 }],
+      ['node:net', undefined, { min: 0.5, median: 0.5, max: 0.5 }],
+      ['c-recv', { min: 2, median: 2, max: 2 }, undefined],
     ])
-    expect(renderBench(rows)[2]).toMatch(/^1500\s+zcrx\s+20\.00 \(10\.00-40\.00\)\s+2\.00/)
+    expect(rows[0]!.machineCpuToRecv).toEqual({ min: 0.5, median: 1, max: 2 })
+    expect(renderBench(rows)[2]).toMatch(/^1500\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
   })
 })
