@@ -2,11 +2,14 @@ import { createServer as createNetServer } from 'node:net'
 import { createServer } from '../uapi/server.ts'
 
 /**
- * Child process of the `e2e` bench: receives one stream and throws it away.
- * `e2e-child DEVICE ADDRESS PORT OWN AREA_BYTES`; DEVICE `node` is node:net. Prints `ready`, then one JSON object.
+ * Child process of the `e2e` bench: receives streams one after the other and throws them away.
+ * `e2e-child DEVICE ADDRESS PORT STREAMS OWN AREA_BYTES BUFFER_BYTES`; DEVICE `node` is node:net. Prints `ready`, then a JSON
+ * object for each stream.
  */
-const [device = '', address = '', port = '', own = '', areaBytes = ''] = process.argv.slice(2)
+const [device = '', address = '', port = '', streams = '', own = '', areaBytes = '', bufferBytes = ''] =
+  process.argv.slice(2)
 
+let left = Number(streams)
 let bytes = 0
 let begun = 0
 let usedAt = 0
@@ -17,25 +20,28 @@ function cpu(): number {
 }
 
 function take(count: number): void {
-  if (begun === 0) {
+  if (bytes === 0) {
     begun = performance.now()
     usedAt = cpu()
   }
   bytes += count
 }
 
-function report(more: object): void {
+/** Prints the result of a stream. Returns whether there is another. */
+function report(more: object): boolean {
   const seconds = (performance.now() - begun) / 1000
   process.stdout.write(`${JSON.stringify({ bytes, seconds, cpuSeconds: cpu() - usedAt, ...more })}\n`)
+  bytes = 0
+  return --left > 0
 }
 
 if (device === 'node') {
   const server = createNetServer((socket) => {
     socket.on('data', (chunk) => take(chunk.length))
     socket.on('end', () => {
-      report({ mode: 'data events' })
+      const more = report({ mode: 'data events' })
       socket.end()
-      server.close()
+      if (!more) server.close()
     })
   })
   server.listen(Number(port), address, () => process.stdout.write('ready\n'))
@@ -46,17 +52,18 @@ if (device === 'node') {
     port: Number(port),
     ownAddress: own === 'own',
     areaBytes: Number(areaBytes),
+    bufferBytes: Number(bufferBytes),
     handler: {
       onData(_connection, _offset, length) {
         take(length)
         return true
       },
       onEnd(connection, errno) {
-        const { copiedBytes, zeroCopiedBytes, frames, drops, completions } = server.stats()
-        const { mode } = server.nic.info
-        report({ errno, mode, copiedBytes, zeroCopiedBytes, frames, drops, completions })
+        const { copiedBytes, frames, drops, completions } = server.stats()
+        const more = report({ errno, mode: server.nic.info.mode, copiedBytes, frames, drops, completions })
         connection.close()
-        setTimeout(() => void server.close(), 100)
+        // The peer still has to hear of it.
+        if (!more) setTimeout(() => void server.close(), 100)
       },
     },
   })

@@ -92,7 +92,7 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
 
 /**
  * Linux sends one stream to each receiver, over AF_XDP, TAP, packet and raw sockets, and to node:net and recv() in C, in
- * interleaved runs: every round visits every MTU, and in each all receivers follow each other. Table on stderr, one JSON object
+ * interleaved runs, each after a stream that warms the receiver up: every round visits every MTU, and in each all receivers follow each other. Table on stderr, one JSON object
  * as the last line on stdout.
  */
 export async function main(args: string[]): Promise<void> {
@@ -115,6 +115,7 @@ async function bench(args: string[]): Promise<void> {
     args,
     options: {
       seconds: { type: 'string', default: '2' },
+      'warm-up': { type: 'string', default: '2' },
       runs: { type: 'string', default: '5' },
       congestion: { type: 'string', default: 'cubic' },
       mtu: { type: 'string', multiple: true },
@@ -122,6 +123,7 @@ async function bench(args: string[]): Promise<void> {
     },
   })
   const seconds = parseInteger(values.seconds, 'number of seconds', 1, 3600)
+  const warmUpSeconds = parseInteger(values['warm-up'], 'number of seconds', 1, 3600)
   const runs = parseInteger(values.runs, 'number of runs', 1, 1000)
   const mtus = values.mtu?.map((text) => parseInteger(text, 'MTU', 576, 65535)) ?? MTUS
   const receivers = values.receiver?.map((text) => parseChoice(text, 'receiver', RECEIVERS)) ?? RECEIVERS
@@ -132,7 +134,14 @@ async function bench(args: string[]): Promise<void> {
     for (const mtu of mtus) {
       const round: RunResult[] = []
       for (const receiver of receivers)
-        round.push(await runOnce(receiver, peers, { mtu, seconds, congestionControl: values.congestion }))
+        round.push(
+          await runOnce(receiver, peers, {
+            mtu,
+            warmUpSeconds,
+            seconds,
+            congestionControl: values.congestion,
+          }),
+        )
       rounds.get(mtu)!.push(round)
       const told = round.map(({ receiver, gbps }) => `${receiver} ${gbps.toFixed(1)}`).join(', ')
       process.stderr.write(`run ${run} of ${runs}, MTU ${mtu}, Gbit/s: ${told}\n`)
@@ -148,6 +157,6 @@ async function bench(args: string[]): Promise<void> {
   }
   const { congestion: congestionControl } = values
   process.stdout.write(
-    `${JSON.stringify({ bench: 'e2e', machine, seconds, runs, congestionControl, rows })}\n`,
+    `${JSON.stringify({ bench: 'e2e', machine, warmUpSeconds, seconds, runs, congestionControl, rows })}\n`,
   )
 }

@@ -89,6 +89,8 @@ export interface NicInfo {
    * `sideMemory` and the payload of TCP in the attached memory, other frames wholly beside it.
    */
   readonly placement: 'area' | 'side' | 'split'
+  /** Payload is written through virtual addresses: chunks of any size will do, in any memory. */
+  readonly anyMemory?: boolean
   /**
    * Bytes of the longest frame for `txCommitLarge`, which every transmit slot then has room for; 0 or absent: the device can't
    * cut frames into segments.

@@ -5,7 +5,7 @@ import {
   IORING_SETUP_SINGLE_ISSUER,
 } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
-import { allocateArea } from './area.ts'
+import { allocateArea, markHuge, PAGE } from './area.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
 import type { Ifq } from './ring/ifq.ts'
@@ -20,6 +20,11 @@ const MAX_ROUNDS = 4
 export interface EngineOptions extends HostOptions {
   /** Bytes of the area received data lies in; default 64 MiB. */
   readonly areaBytes?: number
+  /**
+   * Bytes of a buffer (`rx_buf_len`), a power of two; default 4096. Larger ones make fewer completions where frames are large.
+   * They need a NIC that takes any memory (TAP).
+   */
+  readonly bufferBytes?: number
   /** Completion queue entries; default 8192. */
   readonly cqEntries?: number
   /** Refill queue entries; default one per buffer of the area, at most 32768. */
@@ -58,11 +63,15 @@ export class Engine {
         flags: IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
+      const bufferBytes = options.bufferBytes ?? PAGE
       this.area = allocateArea(options.areaBytes ?? DEFAULT_AREA_BYTES, nic.info.tailBytes)
+      // What such a NIC is given need not lie together in physical memory.
+      if (nic.info.anyMemory === true) markHuge(this.area.buffer)
       const ifq = this.ring.registerIfq({
         ifIdx: nic.info.ifIndex,
         ifRxq: nic.info.queue,
-        rqEntries: options.rqEntries ?? Math.min(32_768, this.area.byteLength / 4096),
+        rqEntries: options.rqEntries ?? Math.min(32_768, Math.max(1, this.area.byteLength / bufferBytes)),
+        rxBufLen: bufferBytes,
         area: this.area,
       })
       if (typeof ifq === 'number') throw registrationError(kernel, ifq)

@@ -1,4 +1,7 @@
-/* Receives one TCP stream with recv() into a buffer and throws it away: recv PORT. Prints "ready", then one JSON object. */
+/*
+ * Receives TCP streams with recv() into a buffer, one after the other, and throws them away: recv PORT STREAMS. Prints "ready",
+ * then a JSON object for each.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -30,7 +33,7 @@ static int fail(const char *what) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1]))};
   int listener = socket(AF_INET, SOCK_STREAM, 0);
   if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener, 1) < 0) return fail("listen");
@@ -38,17 +41,21 @@ int main(int argc, char **argv) {
   if (buffer == NULL) return fail("malloc");
   printf("ready\n");
   fflush(stdout);
-  int fd = accept(listener, NULL, NULL);
-  if (fd < 0) return fail("accept");
-  unsigned long long bytes = 0;
-  double begun = 0, used = 0;
-  for (;;) {
-    ssize_t count = recv(fd, buffer, BUFFER, 0);
-    if (count < 0) return fail("recv");
-    if (begun == 0) begun = now(), used = cpu();
-    if (count == 0) break;
-    bytes += (unsigned long long)count;
+  for (int left = atoi(argv[2]); left > 0; left--) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) return fail("accept");
+    unsigned long long bytes = 0;
+    double begun = 0, used = 0;
+    for (;;) {
+      ssize_t count = recv(fd, buffer, BUFFER, 0);
+      if (count < 0) return fail("recv");
+      if (begun == 0) begun = now(), used = cpu();
+      if (count == 0) break;
+      bytes += (unsigned long long)count;
+    }
+    printf("{\"bytes\":%llu,\"seconds\":%.6f,\"cpuSeconds\":%.6f}\n", bytes, now() - begun, cpu() - used);
+    fflush(stdout);
+    close(fd);
   }
-  printf("{\"bytes\":%llu,\"seconds\":%.6f,\"cpuSeconds\":%.6f}\n", bytes, now() - begun, cpu() - used);
   return 0;
 }

@@ -97,6 +97,7 @@ export class TapNic implements Nic {
       ringPackets: 0,
       partialChecksums: false,
       placement: 'split',
+      anyMemory: true,
       txLargeBytes: offload ? LARGE_BYTES : 0,
     }
     abandoned.register(this, { native, fd }, this)
