@@ -58,23 +58,18 @@ export class WireCapture {
   readonly #lines: string[] = []
   readonly #exit: Promise<number | null>
 
-  private constructor(pair: VethPair) {
+  private constructor(pair: VethPair, mac: string | undefined) {
     this.#directory = captureDirectory()
     this.file = join(this.#directory.path, 'ours.pcap')
     const [link] = JSON.parse(ip('-n', pair.ours, '-j', 'link', 'show', pair.device))
-    this.#child = pair.start(
-      pair.peer,
-      'python3',
-      script('capture.py'),
-      pair.peerDevice,
-      link.address,
-      this.file,
-    )
+    const address = mac?.replace(/(..)(?!$)/g, '$1:') ?? link.address
+    this.#child = pair.start(pair.peer, 'python3', script('capture.py'), pair.peerDevice, address, this.file)
     this.#exit = new Promise((resolve) => this.#child.once('close', resolve))
   }
 
-  static async start(pair: VethPair): Promise<WireCapture> {
-    const capture = new WireCapture(pair)
+  /** @param mac hardware address of ours in hexadecimal digits; default the interface's */
+  static async start(pair: VethPair, mac?: string): Promise<WireCapture> {
+    const capture = new WireCapture(pair, mac)
     await new Promise<void>((resolve, reject) => {
       capture.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
         capture.#lines.push(...text.split('\n').filter((line) => line !== ''))
