@@ -41,6 +41,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitLink(env, exports);
   InitPoll(env, exports);
   InitChecksum(env, exports);
+  InitPacket(env, exports);
+  InitGuard(env, exports);
+  InitNetlink(env, exports);
   return exports;
 }
 

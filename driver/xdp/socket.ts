@@ -1,7 +1,8 @@
 import { NicError } from '../errors.ts'
-import type { Native, Watcher } from '../native/index.ts'
+import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
+import { ReadWatch } from '../watch.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
 
 // linux/if_xdp.h
@@ -53,15 +54,7 @@ export class XskSocket {
   readonly #native: Native
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
-  #watcher: Watcher | null = null
-  #watching = false
-  #armed: (() => void) | null = null
-  readonly #readable = (): void => {
-    const callback = this.#armed
-    this.#armed = null
-    callback?.()
-    if (this.#armed === null) this.#unwatch()
-  }
+  readonly #watch: ReadWatch
   #open = true
 
   /** @throws NicError */
@@ -69,6 +62,7 @@ export class XskSocket {
     this.#native = native
     const { device, sizes } = options
     this.fd = openSocket(native, device)
+    this.#watch = new ReadWatch(native, this.fd)
     try {
       this.#register(options)
       const offsets = new Uint32Array(16)
@@ -114,24 +108,9 @@ export class XskSocket {
     this.#native.poll(this.fd, POLLIN, timeoutMs)
   }
 
-  /**
-   * See `Nic.arm`. The descriptor stays watched from one arming to the next when that happens in the callback, as in a bulk
-   * stream: watching anew would cost two system calls each time.
-   */
+  /** See `Nic.arm`. */
   arm(callback: (() => void) | null): void {
-    this.#armed = callback
-    if (callback === null) this.#unwatch()
-    else if (!this.#watching) {
-      this.#watcher ??= new this.#native.Watcher(this.fd)
-      this.#watcher.start(this.#readable, true)
-      this.#watching = true
-    }
-  }
-
-  #unwatch(): void {
-    if (!this.#watching) return
-    this.#watching = false
-    this.#watcher?.stop()
+    this.#watch.arm(callback)
   }
 
   /** Adds the kernel's counters to `stats`. */
@@ -149,8 +128,7 @@ export class XskSocket {
   close(): void {
     if (!this.#open) return
     this.#open = false
-    this.#watcher?.close()
-    this.#watcher = null
+    this.#watch.close()
     for (const mapping of this.#mappings.splice(0)) this.#native.release(mapping)
     this.#native.close(this.fd)
   }
