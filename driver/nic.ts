@@ -89,6 +89,11 @@ export interface NicInfo {
    * `sideMemory` and the payload of TCP in the attached memory, other frames wholly beside it.
    */
   readonly placement: 'area' | 'side' | 'split'
+  /**
+   * The kernel finds the way: every destination is reached through one hardware address, which means nothing, and nobody is
+   * asked for one (no ARP, no neighbour discovery); default false.
+   */
+  readonly routed?: boolean
   /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
   readonly pulls?: boolean
 }

@@ -1,9 +1,8 @@
-import type { Native, Watcher } from './native/index.ts'
+import type { Watcher } from './native/index.ts'
 
-/** `Nic.arm` over a descriptor that is readable when frames wait. */
+/** `Nic.arm` over something that is readable when frames wait. */
 export class ReadWatch {
-  readonly #native: Native
-  readonly #fd: number
+  readonly #make: () => Watcher
   #watcher: Watcher | null = null
   #watching = false
   #armed: (() => void) | null = null
@@ -14,9 +13,9 @@ export class ReadWatch {
     if (this.#armed === null) this.#unwatch()
   }
 
-  constructor(native: Native, fd: number) {
-    this.#native = native
-    this.#fd = fd
+  /** @param make watches it; called when it is first needed */
+  constructor(make: () => Watcher) {
+    this.#make = make
   }
 
   /**
@@ -27,7 +26,7 @@ export class ReadWatch {
     this.#armed = callback
     if (callback === null) this.#unwatch()
     else if (!this.#watching) {
-      this.#watcher ??= new this.#native.Watcher(this.#fd)
+      this.#watcher ??= this.#make()
       this.#watcher.start(this.#readable, true)
       this.#watching = true
     }

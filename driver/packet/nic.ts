@@ -131,7 +131,7 @@ export class PacketNic implements Nic {
       native,
       fd: socket.fd,
       ring: this.sideMemory,
-      watch: new ReadWatch(native, socket.fd),
+      watch: new ReadWatch(() => new native.Watcher(socket.fd)),
       guard,
     }
     this.#transmit = new TransmitPath(native, socket.fd, facts.mtu, () => {

@@ -62,7 +62,7 @@ export class XskSocket {
     this.#native = native
     const { device, sizes } = options
     this.fd = openSocket(native, device)
-    this.#watch = new ReadWatch(native, this.fd)
+    this.#watch = new ReadWatch(() => new native.Watcher(this.fd))
     try {
       this.#register(options)
       const offsets = new Uint32Array(16)
