@@ -45,9 +45,9 @@ const NDP_TARGET = TRANSPORT6 + 8
 const FRAGMENT_HEADER_BYTES = 8
 
 /** Ports compared one after the other where the search ends. */
-const LEAF = 8
+const LEAF = 16
 /** Ports that share an end of the filter, near enough for a short jump. */
-const CLUSTER = 64
+const CLUSTER = 128
 
 const WHOLE = 0xffff_ffff
 

@@ -255,6 +255,7 @@ export class PacketNic implements Nic {
     this.#groups(address, false)
   }
 
+  /** True at once, too, when nothing can arrive before `receive` gives the ring back to the kernel. */
   wait(timeoutMs: number): boolean {
     const receive = this.#receive
     const { fd } = this.#holdings
@@ -262,6 +263,7 @@ export class PacketNic implements Nic {
       if (Number.isFinite(timeoutMs)) this.#native.poll(-1, 0, timeoutMs)
       return false
     }
+    if (receive.full) return true
     const deadline = performance.now() + timeoutMs
     for (let left = timeoutMs; !receive.pending() && left > 0; left = deadline - performance.now()) {
       if (receive.holding) this.#native.poll(-1, 0, Math.min(NAP_MS, left))

@@ -86,6 +86,11 @@ export class ReceivePath {
     return this.#done > 0
   }
 
+  /** Whether the kernel has no block left until some go back. */
+  get full(): boolean {
+    return this.#done === this.#blocks
+  }
+
   receive(burst: RxBurst): number {
     this.release()
     const { capacity } = burst
