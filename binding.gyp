@@ -6,8 +6,11 @@
         "driver/native/addon.cc",
         "driver/native/bpf.cc",
         "driver/native/checksum.cc",
+        "driver/native/guard.cc",
         "driver/native/link.cc",
         "driver/native/memory.cc",
+        "driver/native/netlink.cc",
+        "driver/native/packet.cc",
         "driver/native/poll.cc",
         "driver/native/tap.cc",
         "driver/native/xsk.cc"

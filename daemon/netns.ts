@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
+import { processStart } from '../driver/system.ts'
 import { ZcrxError } from './api.ts'
 
 /** Where `ip netns` keeps its names. */
@@ -168,14 +169,8 @@ export function isStale(name: string, startOf: (pid: number) => string | undefin
 
 /** Start of a process in clock ticks since boot, base 36; tells apart processes that had the same id. */
 function startTime(pid: number): string | undefined {
-  try {
-    // The second field is the command in parentheses and may itself hold spaces and parentheses.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return Number(fields[19]).toString(36)
-  } catch {
-    return undefined
-  }
+  const ticks = processStart(pid)
+  return ticks === undefined ? undefined : Number(ticks).toString(36)
 }
 
 function deleteNamespace(name: string): void {

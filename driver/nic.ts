@@ -96,6 +96,11 @@ export interface NicInfo {
    * cut frames into segments.
    */
   readonly txLargeBytes?: number
+  /**
+   * The kernel finds the way: every destination is reached through one hardware address, which means nothing, and nobody is
+   * asked for one (no ARP, no neighbour discovery); default false.
+   */
+  readonly routed?: boolean
   /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
   readonly pulls?: boolean
 }

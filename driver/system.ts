@@ -99,6 +99,20 @@ export function linkInfo(native: Native, device: string): LinkInfo {
 }
 
 /**
+ * When a process of this PID namespace was started, in clock ticks since the machine was; undefined when there is no such
+ * process. With its number it tells a process from every other (proc(5), `stat`).
+ */
+export function processStart(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The name, in parentheses, may hold anything. Field 3 follows it, the start time is field 22.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
+
+/**
  * Runs `work` with the calling thread in another network namespace. Sockets stay where they were made, so nothing later
  * needs this. @param path such as `/run/netns/blue`; undefined for the namespace the thread is in
  */

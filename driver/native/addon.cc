@@ -42,6 +42,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitPoll(env, exports);
   InitChecksum(env, exports);
   InitTap(env, exports);
+  InitPacket(env, exports);
+  InitGuard(env, exports);
+  InitNetlink(env, exports);
   return exports;
 }
 

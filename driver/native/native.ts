@@ -63,6 +63,52 @@ export interface Native {
   /** recvfrom(2) with nothing: the kernel looks at the fill ring (zero-copy with `XDP_USE_NEED_WAKEUP`). */
   xskKickRx(fd: number): number
 
+  /** A new AF_PACKET socket, non-blocking, that nothing arrives at before it is bound. */
+  packetSocket(): number
+  /** setsockopt(2) of a 32-bit value. */
+  setOption(fd: number, level: number, option: number, value: number): number
+  /**
+   * Asks for a `TPACKET_V3` receive ring and maps it.
+   * @param blockBytes a multiple of the page size @param retireMs a block is handed over this long after its first frame
+   */
+  packetRing(fd: number, blockBytes: number, blocks: number, retireMs: number): ArrayBuffer | number
+  /** bind(2) to an interface, for frames of all protocols. */
+  packetBind(fd: number, ifIndex: number): number
+  /** `SO_ATTACH_FILTER`: replaces the socket's filter at once. @param instructions `struct sock_filter`, 1 to 4096 */
+  attachFilter(fd: number, instructions: Uint8Array): number
+  /** The interface takes (or no longer takes) frames to this group address of six bytes. */
+  packetGroup(fd: number, ifIndex: number, mac: Uint8Array, join: boolean): number
+  /** `PACKET_STATISTICS` into three numbers: frames, of them dropped, times the ring was full. Sets them to zero. */
+  packetStatistics(fd: number, out: Float64Array): number
+  /** `-ENXIO` when the interface was deleted, else the socket's pending error as a negative errno, which is cleared. */
+  packetState(fd: number): number
+  /**
+   * sendmmsg(2): each message is a virtio-net header and a frame. Returns how many were taken.
+   * @param from,count which of `offsets` and `lengths`; at most 256
+   */
+  packetSend(
+    fd: number,
+    memory: Uint8Array,
+    offsets: Uint32Array,
+    lengths: Uint32Array,
+    from: number,
+    count: number,
+  ): number
+
+  /**
+   * A TCP socket that listens at an address (network order, 4 or 16 bytes) and port, and drops whatever arrives. The address
+   * need not be there. `-EADDRINUSE` when the port is taken.
+   * @param ifIndex interface of a link-local address @param shared others of this user may share the port (`SO_REUSEPORT`)
+   */
+  deafSocket(address: Uint8Array, port: number, ifIndex: number, shared: boolean): number
+
+  /** A netlink socket, non-blocking, bound to an address that the kernel chose. @param groups bits of `nl_groups` */
+  netlinkOpen(protocol: number, groups: number): number
+  /** Sends messages to the kernel. */
+  netlinkSend(fd: number, bytes: Uint8Array): number
+  /** A datagram of the kernel. Returns its length, which is more than `bytes` has when it was cut off; `-EAGAIN` for none. */
+  netlinkReceive(fd: number, bytes: Uint8Array): number
+
   /** `BPF_MAP_CREATE`. Returns the descriptor. @param name at most 15 of `[A-Za-z0-9_.]` */
   bpfMapCreate(
     type: number,

@@ -1,8 +1,8 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_SIDE, type RxBurst } from '../nic.ts'
-import { Readiness } from '../readiness.ts'
 import { EBADFD, inNamespace } from '../system.ts'
+import { ReadWatch } from '../watch.ts'
 import { openTap, ourHardwareAddress, type TapDeviceOptions } from './device.ts'
 import { LARGE_BYTES, TapTransmit } from './transmit.ts'
 
@@ -22,6 +22,7 @@ const USUAL_HEADER_BYTES = 66
 /** Ethernet header and two VLAN tags. */
 const LINK_HEADER = 22
 const SMALLEST_CHUNK = 1024
+const POLLIN = 1
 /** Elements of the state shared with `Native.tapReceive`. */
 const HELD = 0
 const GUESS = 1
@@ -48,7 +49,7 @@ export class TapNic implements Nic {
   readonly created: boolean
   readonly #native: Native
   readonly #fd: number
-  readonly #ready: Readiness
+  readonly #watch: ReadWatch
   readonly #transmit: TapTransmit
   #info: NicInfo
   readonly #state = new Float64Array(STATE_LENGTH)
@@ -79,7 +80,7 @@ export class TapNic implements Nic {
     this.#native = native
     this.#fd = fd
     this.created = created
-    this.#ready = new Readiness(native, fd)
+    this.#watch = new ReadWatch(() => new native.Watcher(fd))
     this.sideMemory = new Uint8Array((SIDE_SLOTS * SIDE_SLOT_BYTES + OVERFLOW_BYTES + 3) & ~3)
     this.#transmit = new TapTransmit(native, fd, facts.mtu + LINK_HEADER)
     this.#state[GUESS] = USUAL_HEADER_BYTES
@@ -245,11 +246,11 @@ export class TapNic implements Nic {
       if (Number.isFinite(timeoutMs)) this.#native.poll(-1, 0, timeoutMs)
       return false
     }
-    return this.#ready.wait(timeoutMs) !== 0
+    return this.#native.poll(this.#fd, POLLIN, timeoutMs) !== 0
   }
 
   arm(callback: (() => void) | null): void {
-    if (this.#open) this.#ready.arm(this.#gone ? null : callback)
+    if (this.#open) this.#watch.arm(this.#gone ? null : callback)
   }
 
   stats(): NicStats {
@@ -267,7 +268,7 @@ export class TapNic implements Nic {
     if (!this.#open) return
     this.#open = false
     this.detach()
-    this.#ready.close()
+    this.#watch.close()
     abandoned.unregister(this)
     this.#native.close(this.#fd)
   }

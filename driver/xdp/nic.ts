@@ -1,4 +1,5 @@
 import { ArgumentError, NicError } from '../errors.ts'
+import { checkPort } from '../flows.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo } from '../system.ts'
@@ -406,11 +407,6 @@ function checkRings(sizes: RingSizes): RingSizes {
     }
   }
   return sizes
-}
-
-function checkPort(port: number): number {
-  if (Number.isInteger(port) && port > 0 && port < 65536) return port
-  throw new ArgumentError(`${port} is not a TCP port`)
 }
 
 /** Bytes behind the area that slots may take; whole chunks. */

@@ -1,8 +1,8 @@
 import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
-import { Readiness } from '../readiness.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
+import { ReadWatch } from '../watch.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
 
 // linux/if_xdp.h
@@ -11,6 +11,8 @@ const XDP_ZEROCOPY = 1 << 2
 const XDP_USE_NEED_WAKEUP = 1 << 3
 const XDP_USE_SG = 1 << 4
 const OPTION_ZEROCOPY = 1
+
+const POLLIN = 1
 
 /** A queue's earlier socket is taken apart by the kernel some time after its close. */
 const BIND_PATIENCE_MS = 2000
@@ -52,7 +54,7 @@ export class XskSocket {
   readonly #native: Native
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
-  readonly #ready: Readiness
+  readonly #watch: ReadWatch
   #open = true
 
   /** @throws NicError */
@@ -60,7 +62,7 @@ export class XskSocket {
     this.#native = native
     const { device, sizes } = options
     this.fd = openSocket(native, device)
-    this.#ready = new Readiness(native, this.fd)
+    this.#watch = new ReadWatch(() => new native.Watcher(this.fd))
     try {
       this.#register(options)
       const offsets = new Uint32Array(16)
@@ -103,12 +105,12 @@ export class XskSocket {
 
   /** Blocks until a frame waits or the time is over; may return early. */
   wait(timeoutMs: number): void {
-    this.#ready.wait(timeoutMs)
+    this.#native.poll(this.fd, POLLIN, timeoutMs)
   }
 
   /** See `Nic.arm`. */
   arm(callback: (() => void) | null): void {
-    this.#ready.arm(callback)
+    this.#watch.arm(callback)
   }
 
   /** Adds the kernel's counters to `stats`. */
@@ -126,7 +128,7 @@ export class XskSocket {
   close(): void {
     if (!this.#open) return
     this.#open = false
-    this.#ready.close()
+    this.#watch.close()
     for (const mapping of this.#mappings.splice(0)) this.#native.release(mapping)
     this.#native.close(this.fd)
   }

@@ -14,10 +14,10 @@ import {
 } from '../wire/ethernet.ts'
 import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
-import type { IpAddress } from './address.ts'
+import { IpAddress } from './address.ts'
 import { Arp } from './arp.ts'
 import { Ndp } from './ndp.ts'
-import { type Neighbour, Neighbours, type Solicitor } from './neighbours.ts'
+import { Neighbour, Neighbours, REACHABLE, type Solicitor } from './neighbours.ts'
 import type { IpConfig } from './options.ts'
 import { PathMtus } from './path-mtus.ts'
 import { Routes } from './routes.ts'
@@ -47,6 +47,8 @@ export class Link implements Solicitor {
   /** Bytes of the Ethernet header with the tags we send. */
   readonly linkBytes: number
   readonly #counters: Counters
+  /** Who leads everywhere, on a NIC behind which the kernel finds the way; else null. */
+  readonly #everywhere: Neighbour | null
   /** Called when a neighbour's hardware address becomes known. */
   onResolved: (neighbour: Neighbour, now: number) => void = () => {}
   /** Called when a neighbour was asked for in vain. */
@@ -65,6 +67,7 @@ export class Link implements Solicitor {
     this.vlan = config.vlan
     this.linkBytes = ETHERNET_HEADER_BYTES + 4 * config.vlan.length
     this.neighbours = new Neighbours(wheel, this, config.maxNeighbours, config.neighbourSolicits)
+    this.#everywhere = nic.info.routed === true ? everywhere(this.neighbours) : null
     this.pathMtus = new PathMtus(config.maxPathMtus, config.pathMtuLifeUs)
     this.arp = new Arp(this, counters)
     this.ndp = new Ndp(this, counters)
@@ -153,6 +156,7 @@ export class Link implements Solicitor {
 
   /** Finds the hardware address that leads to `remote`, or asks for it and returns null. */
   resolve(local: IpAddress, remote: IpAddress, now: number): Neighbour | null {
+    if (this.#everywhere !== null) return this.#everywhere
     const hop = this.nextHop(remote)
     const neighbour = hop === null ? null : this.neighbours.use(hop, local, now)
     if (neighbour === null) this.#counters.noNeighbour++
@@ -161,6 +165,7 @@ export class Link implements Solicitor {
 
   /** Nothing comes back from `remote`: asks again where its next hop is. `onResolved` follows when the answer is news. */
   ask(local: IpAddress, remote: IpAddress, now: number): void {
+    if (this.#everywhere !== null) return
     const hop = this.nextHop(remote)
     if (hop !== null) this.neighbours.suspect(hop, local, now)
   }
@@ -270,6 +275,15 @@ export class Link implements Solicitor {
     this.#counters.txFrames++
     this.nic.txCommit(at, length)
   }
+}
+
+/** A neighbour that needs no asking. Its hardware address means nothing; it is a locally administered one. */
+function everywhere(table: Neighbours): Neighbour {
+  const neighbour = new Neighbour(IpAddress.any4, IpAddress.any4, table)
+  neighbour.state = REACHABLE
+  neighbour.macHigh = 0x0200
+  neighbour.macLow = 2
+  return neighbour
 }
 
 function commonBits(a: IpAddress, b: IpAddress): number {

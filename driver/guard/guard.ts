@@ -1,0 +1,16 @@
+/**
+ * Keeps the host's kernel from answering for the stack. Where an address is the host's too, its kernel gets every segment that
+ * the stack gets, knows no connection for it, and would reset it (RFC 9293 3.5.2). An address that is the stack's alone needs
+ * no guard: the kernel has no use for packets to it, unless it forwards.
+ */
+export interface Guard {
+  /**
+   * From now on the kernel answers nothing that comes to this address (network order) and TCP port.
+   * @throws NicError `ZCRX_NIC_BUSY` when the port is the host's
+   */
+  hold(address: Uint8Array, port: number): void
+  /** Undoes `hold`. */
+  release(address: Uint8Array, port: number): void
+  /** Undoes everything. Idempotent. */
+  close(): void
+}

@@ -1,0 +1,66 @@
+// A TCP socket of the kernel that holds an address and port, and hears nothing.
+#include "addon.h"
+
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+
+namespace zcrx {
+namespace {
+
+bool On(int fd, int level, int option) {
+  const int one = 1;
+  return setsockopt(fd, level, option, &one, sizeof one) == 0;
+}
+
+// The filter is there before the socket is bound: no segment finds it open.
+bool Deafen(int fd, bool six, bool shared, const sockaddr* address, socklen_t length) {
+  sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+  sock_fprog program = {1, nothing};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 &&
+         (six ? On(fd, IPPROTO_IPV6, IPV6_V6ONLY) && On(fd, IPPROTO_IPV6, IPV6_FREEBIND)
+              : On(fd, IPPROTO_IP, IP_FREEBIND)) &&
+         (!shared || On(fd, SOL_SOCKET, SO_REUSEPORT)) && bind(fd, address, length) == 0 && listen(fd, 1) == 0;
+}
+
+Napi::Value DeafSocket(const Napi::CallbackInfo& info) {
+  const Span<uint8_t> address = Bytes(info, 0, "address");
+  const uint16_t port = static_cast<uint16_t>(Integer(info, 1, "port", 1, 65535));
+  const uint32_t scope = U32(info, 2, "ifIndex");
+  const bool shared = Flag(info, 3, "shared");
+  if (address.length != 4 && address.length != 16) Wrong(info, "address", "of 4 or 16 bytes");
+  const bool six = address.length == 16;
+  sockaddr_in four = {};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(port);
+  sockaddr_in6 sixth = {};
+  sixth.sin6_family = AF_INET6;
+  sixth.sin6_port = htons(port);
+  std::memcpy(six ? static_cast<void*>(&sixth.sin6_addr) : &four.sin_addr, address.data, address.length);
+  // A link-local address is one of an interface only.
+  if (six && IN6_IS_ADDR_LINKLOCAL(&sixth.sin6_addr)) sixth.sin6_scope_id = scope;
+  const sockaddr* name = six ? reinterpret_cast<sockaddr*>(&sixth) : reinterpret_cast<sockaddr*>(&four);
+  const int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+  if (fd >= 0 && !Deafen(fd, six, shared, name, six ? sizeof sixth : sizeof four)) {
+    const int why = errno;
+    ::close(fd);
+    errno = why;
+    return Result(info.Env(), -1);
+  }
+  return Opened(info.Env(), fd);
+}
+
+}  // namespace
+
+void InitGuard(Napi::Env env, Napi::Object exports) {
+  exports.Set("deafSocket", Napi::Function::New(env, DeafSocket, "deafSocket"));
+}
+
+}  // namespace zcrx

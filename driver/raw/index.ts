@@ -1,0 +1,1 @@
+export { RawNic, type RawNicOptions } from './nic.ts'

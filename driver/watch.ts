@@ -1,0 +1,48 @@
+import type { Watcher } from './native/index.ts'
+
+/** `Nic.arm` over something that is readable when frames wait. */
+export class ReadWatch {
+  readonly #make: () => Watcher
+  #watcher: Watcher | null = null
+  #watching = false
+  #armed: (() => void) | null = null
+  readonly #readable = (): void => {
+    const callback = this.#armed
+    this.#armed = null
+    callback?.()
+    if (this.#armed === null) this.#unwatch()
+  }
+
+  /** @param make watches it; called when it is first needed */
+  constructor(make: () => Watcher) {
+    this.#make = make
+  }
+
+  /**
+   * See `Nic.arm`. The descriptor stays watched from one arming to the next when that happens in the callback, as in a bulk
+   * stream: watching anew would cost two system calls each time.
+   */
+  arm(callback: (() => void) | null): void {
+    this.#armed = callback
+    if (callback === null) this.#unwatch()
+    else if (!this.#watching) {
+      this.#watcher ??= this.#make()
+      this.#watcher.start(this.#readable, true)
+      this.#watching = true
+    }
+  }
+
+  /** Before the descriptor is closed. Idempotent. */
+  close(): void {
+    this.#watcher?.close()
+    this.#watcher = null
+    this.#watching = false
+    this.#armed = null
+  }
+
+  #unwatch(): void {
+    if (!this.#watching) return
+    this.#watching = false
+    this.#watcher?.stop()
+  }
+}
