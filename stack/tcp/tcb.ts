@@ -26,11 +26,6 @@ export class Seldom {
   paceTimer: Timer | null = null
 }
 
-/** Who keeps something for connections until they end. */
-export interface Keeper {
-  ended(tcb: Tcb): void
-}
-
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
 export class Tcb {
   state = CLOSED
@@ -79,8 +74,6 @@ export class Tcb {
   listener: Listener | null = null
   /** Free for the owner (the socket layer's object). */
   owner: object | null = null
-  /** Told when no segment finds the connection any more, which is after the owner has let go as a rule. */
-  keeper: Keeper | null = null
   /** What setsockopt changed; shared until changed. */
   options: SocketOptions
   /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */

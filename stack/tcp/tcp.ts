@@ -332,8 +332,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     }
     if (tcb.orphaned) this.dropQueue(tcb)
     else this.raise(tcb, EVENT_CLOSED | EVENT_READABLE)
-    tcb.keeper?.ended(tcb)
-    tcb.keeper = null
   }
 
   /** Frees everything in the receive queue. */

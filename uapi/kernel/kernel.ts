@@ -3,7 +3,7 @@ import type { NicMemory } from '../../driver/nic.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
-import { type Keeper, Listener, type Tcb } from '../../stack/tcp/tcb.ts'
+import { Listener } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
@@ -59,7 +59,6 @@ export class Kernel implements RingHost {
   nicError: NicError | null = null
   readonly options: KernelOptions
   /** Stacks whose devices went away. */
-  readonly #keepers = new WeakMap<Stack, Keeper>()
   readonly #lost = new Set<Stack>()
   /** Instances whose kept buffers are looked at. */
   readonly #watches = new Map<ZcrxIfq, HeldWatch>()
@@ -275,20 +274,6 @@ export class Kernel implements RingHost {
 
   unsteer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
     for (const local of localAddresses(stack, address, v6Only)) stack.nic.unsteer(local.bytes(), port)
-  }
-
-  /**
-   * Frames of a connection come to the stack until it ends: it outlives its socket, and the listener that took it.
-   * @throws NicError
-   */
-  keepSteered(stack: Stack, tcb: Tcb): void {
-    stack.nic.steer(tcb.local.bytes(), tcb.localPort)
-    let keeper = this.#keepers.get(stack)
-    if (keeper === undefined) {
-      keeper = { ended: (ended) => stack.nic.unsteer(ended.local.bytes(), ended.localPort) }
-      this.#keepers.set(stack, keeper)
-    }
-    tcb.keeper = keeper
   }
 
   #dispatch(stack: Stack): void {

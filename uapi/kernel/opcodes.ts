@@ -254,13 +254,14 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     return
   }
   try {
-    kernel.keepSteered(stack, tcb)
+    kernel.steer(stack, local, tcb.localPort)
   } catch (error) {
     stack.tcp.abort(tcb)
     reply(context, sqe, nicErrno(context, error))
     return
   }
   socket.adopt(stack, tcb)
+  socket.connectedActively = true
   start(new ConnectRequest(context, sqe, socket), !socket.nonBlocking, -errno.EINPROGRESS)
 }
 

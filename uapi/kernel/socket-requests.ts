@@ -48,7 +48,6 @@ export class AcceptRequest extends SocketRequest {
       if (tcb === null) return
       const socket = new Socket(kernel, this.socket.family)
       socket.adopt(stack, tcb)
-      if (tcb.state !== CLOSED) kernel.keepSteered(stack, tcb)
       socket.nonBlocking = this.#nonBlocking
       const fd = install(this.context, socket, this.#fileIndex)
       if (fd < 0) {

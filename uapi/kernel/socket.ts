@@ -25,6 +25,8 @@ export class Socket implements OpenFile {
   bound: { address: IpAddress; port: number } | null = null
   /** AF_INET or AF_INET6: which sockaddr it speaks. */
   readonly family: number
+  /** CONNECT opened the connection, so its local port has a steering entry of its own. */
+  connectedActively = false
   /** SHUT_RD was called. */
   readShut = false
   /** SHUT_WR was called. */
@@ -113,6 +115,7 @@ export class Socket implements OpenFile {
       stack.tcp.unlisten(listener)
     }
     if (tcb !== null) {
+      if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
       // SO_LINGER with no time to linger: what is unsent is thrown away, and the peer is told (RFC 9293 3.10.5).
       if (this.options.lingerUs === 0 && tcb.state !== CLOSED) {
         tcb.orphaned = true
