@@ -8,6 +8,7 @@
         "driver/native/checksum.cc",
         "driver/native/link.cc",
         "driver/native/memory.cc",
+        "driver/native/netlink.cc",
         "driver/native/poll.cc",
         "driver/native/xsk.cc"
       ],
