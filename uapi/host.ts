@@ -9,6 +9,7 @@ import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
 import { allocateArea, asNicMemory } from './area.ts'
 import { openDevice } from './device.ts'
+import { HostNetwork } from './host-network.ts'
 import { Kernel } from './kernel/kernel.ts'
 
 /** Memory of a queue that has no area: enough for handshakes. */
@@ -39,24 +40,41 @@ export class Host {
   readonly stack: Stack
   readonly kernel: Kernel
   readonly address: IpAddress
+  /** What the host's kernel knows of the interface; null with addresses of our own, and without netlink. */
+  readonly network: HostNetwork | null
 
-  private constructor(nic: Nic, stack: Stack, kernel: Kernel, address: IpAddress) {
+  private constructor(
+    nic: Nic,
+    stack: Stack,
+    kernel: Kernel,
+    address: IpAddress,
+    network: HostNetwork | null,
+  ) {
     this.nic = nic
     this.stack = stack
     this.kernel = kernel
     this.address = address
+    this.network = network
+    if (network === null) return
+    kernel.outside = network
+    network.onNews = () => {
+      stack.kick()
+      kernel.interrupt()
+    }
   }
 
   /** Opens the device and starts a stack on it. @throws NicError, ArgumentError with what to do about it */
   static open(options: HostOptions): Host {
     const nic = typeof options.device === 'string' ? openDevice(options.device) : options.device
+    const clock = options.clock ?? new SystemClock()
+    const network = options.ownAddress === true ? null : HostNetwork.open(nic, clock)
     try {
-      const address = findAddress(nic, options.address)
+      const address = findAddress(nic, network, options.address)
       const memoryFor = (): NicMemory => asNicMemory(allocateArea(OWN_AREA_BYTES, nic.info.tailBytes))
       const stack = new Stack({
         nic,
         memory: memoryFor(),
-        clock: options.clock ?? new SystemClock(),
+        clock,
         entropy: systemEntropy(),
         ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
         ...(options.ip === undefined ? {} : { ip: options.ip }),
@@ -70,8 +88,10 @@ export class Host {
       }
       stack.addAddress(address, options.ownAddress ?? false, bits)
       if (options.gateway !== undefined) stack.setGateway(findGateway(address, options.gateway))
-      return new Host(nic, stack, kernel, address)
+      network?.attach(stack.link)
+      return new Host(nic, stack, kernel, address, network)
     } catch (error) {
+      network?.close()
       nic.close()
       throw error
     }
@@ -79,6 +99,7 @@ export class Host {
 
   /** Sends what is queued and gives the queue back. Close the rings first. */
   close(): void {
+    this.network?.close()
     this.nic.txFlush()
     this.nic.close()
   }
@@ -90,13 +111,16 @@ function findGateway(address: IpAddress, text: string): IpAddress {
   throw new ArgumentError(`"${text}" is no gateway for ${address}`, 'it has an address of the same version')
 }
 
-function findAddress(nic: Nic, given: string | undefined): IpAddress {
+function findAddress(nic: Nic, network: HostNetwork | null, given: string | undefined): IpAddress {
   if (given !== undefined) {
     const address = IpAddress.parse(given)
     if (address === null)
       throw new ArgumentError(`"${given}" is not an IP address`, 'write it as 192.0.2.1 or 2001:db8::1')
     return address
   }
+  const known = network?.addresses ?? []
+  const first = known.find(({ address }) => address.version === 4) ?? known[0]
+  if (first !== undefined) return first.address
   const all = networkInterfaces()[nic.info.name] ?? []
   const entry =
     all.find((candidate) => candidate.family === 'IPv4') ??

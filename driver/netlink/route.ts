@@ -48,12 +48,9 @@ export const NUD_PERMANENT = 0x80
 export const NUD_VALID: number = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_NOARP | NUD_PERMANENT
 export const NTF_USE = 0x01
 
-/** The main routing table, and the route types that lead somewhere or nowhere. */
+/** The main routing table, and the type of routes that lead somewhere. */
 export const RT_TABLE_MAIN = 254
-export const RTN_UNICAST = 1
-const RTN_BLACKHOLE = 6
-const RTN_UNREACHABLE = 7
-const RTN_PROHIBIT = 8
+const RTN_UNICAST = 1
 
 export const IFF_UP = 0x1
 /** Tests for duplicates are not over, or one was found. */
@@ -101,8 +98,7 @@ export interface RouteMessage {
   readonly gone: boolean
   readonly ifIndex: number
   readonly table: number
-  /** The destinations are refused (blackhole, unreachable, prohibit). */
-  readonly refuses: boolean
+  /** It leads somewhere: RTN_UNICAST, neither local, nor multicast, nor a refusal. */
   readonly unicast: boolean
   /** All zero with `prefixLength` 0 for the default route. */
   readonly prefix: Uint8Array
@@ -191,15 +187,13 @@ function readRouteEntry({ type, body }: NetlinkMessage): RouteMessage | null {
   const ifIndex = attributeNumber(attributes.get(RTA_OIF))
   if (bytes === 0 || prefixLength > bytes * 8 || prefix.length !== bytes || ifIndex === undefined) return null
   if (gateway !== null && gateway.length !== bytes) return null
-  const kind = body[7]!
   const metrics = attributes.get(RTA_METRICS)
   return {
     kind: 'route',
     gone: type === RTM_DELROUTE,
     ifIndex,
     table: attributeNumber(attributes.get(RTA_TABLE)) ?? body[4]!,
-    refuses: kind === RTN_BLACKHOLE || kind === RTN_UNREACHABLE || kind === RTN_PROHIBIT,
-    unicast: kind === RTN_UNICAST,
+    unicast: body[7] === RTN_UNICAST,
     prefix: prefix.slice(),
     prefixLength,
     gateway: gateway?.slice() ?? null,
@@ -256,6 +250,14 @@ export function neighboursOn(ifIndex: number): RouteRequest {
   return { type: RTM_GETNEIGH, body: new Uint8Array(12), attributes: [numberAttribute(NDA_IFINDEX, ifIndex)] }
 }
 
+/** Asks (without NLM_F_DUMP) for one neighbour; `-ENOENT` when the kernel knows of none. Linux 5.0. */
+export function neighbourAt(ifIndex: number, address: Uint8Array): RouteRequest {
+  const body = new Uint8Array(12)
+  body[0] = familyOf(address)
+  viewOf(body).setInt32(4, ifIndex, true)
+  return { type: RTM_GETNEIGH, body, attributes: [[NDA_DST, address]] }
+}
+
 /** Asks (without NLM_F_DUMP) for one interface. */
 export function linkOf(ifIndex: number): RouteRequest {
   const body = new Uint8Array(16)
@@ -270,10 +272,14 @@ export function linkOf(ifIndex: number): RouteRequest {
 export function useNeighbour(ifIndex: number, address: Uint8Array): RouteRequest {
   const body = new Uint8Array(12)
   const view = viewOf(body)
-  body[0] = address.length === 4 ? AF_INET : AF_INET6
+  body[0] = familyOf(address)
   view.setInt32(4, ifIndex, true)
   body[10] = NTF_USE
   return { type: RTM_NEWNEIGH, flags: NLM_F_CREATE, body, attributes: [[NDA_DST, address]] }
+}
+
+function familyOf(address: Uint8Array): number {
+  return address.length === 4 ? AF_INET : AF_INET6
 }
 
 function addressBytes(family: number): number {

@@ -116,7 +116,7 @@ export class XdpNic implements Nic {
       )
     }
     this.#holdings.hook = hook
-    this.#info = describe(device, queue, facts, hook.mode, this.#rings)
+    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
     abandoned.register(this, this.#holdings, this)
   }
 
@@ -367,7 +367,14 @@ export class XdpNic implements Nic {
   }
 }
 
-function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode, rings: RingSizes): NicInfo {
+function describe(
+  device: string,
+  queue: number,
+  facts: LinkInfo,
+  mode: XdpMode,
+  rings: RingSizes,
+  netns: string | undefined,
+): NicInfo {
   const driver = facts.loopback ? 'lo' : facts.driver
   return {
     driver: 'xdp',
@@ -383,6 +390,7 @@ function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode,
     ringPackets: driver === 'veth' && mode === 'native' ? VETH_RING : 0,
     partialChecksums: SOFTWARE_DRIVERS.has(driver),
     placement: 'area',
+    system: { netns },
   }
 }
 

@@ -32,6 +32,12 @@ export interface InterfaceAddress {
   readonly own: boolean
 }
 
+/** Finds neighbours on behalf of addresses that are the host's: its kernel, asked in its own way. */
+export interface Resolver {
+  /** Looks for the neighbour; what is found is told with `Neighbours.install` and `withdraw`. */
+  solicit(neighbour: Neighbour): void
+}
+
 /** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
 export class Link implements Solicitor {
   readonly nic: Nic
@@ -46,6 +52,10 @@ export class Link implements Solicitor {
   readonly vlan: readonly number[]
   /** Bytes of the Ethernet header with the tags we send. */
   readonly linkBytes: number
+  /** Bytes of the largest IP packet on this link; at most the NIC's. */
+  mtu: number
+  /** Who finds neighbours for addresses of the host's; null: ARP and neighbour discovery from here. */
+  resolver: Resolver | null = null
   readonly #counters: Counters
   /** Called when a neighbour's hardware address becomes known. */
   onResolved: (neighbour: Neighbour, now: number) => void = () => {}
@@ -55,6 +65,7 @@ export class Link implements Solicitor {
   constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig) {
     this.nic = nic
     this.mac = nic.info.mac
+    this.mtu = nic.info.mtu
     this.#counters = counters
     if (config.vlan.length > 2 || config.vlan.some((id) => !Number.isInteger(id) || id < 1 || id > 4094)) {
       throw new ArgumentError(
@@ -135,6 +146,11 @@ export class Link implements Solicitor {
     return false
   }
 
+  /** Whether the next hop of what this address sends can be asked for: by us, or by the host's kernel. */
+  asks(address: IpAddress): boolean {
+    return this.resolver !== null || this.isOwn(address)
+  }
+
   // ---- ways -----------------------------------------------------------------------------------------------------
 
   /** Where frames to this address go next: itself, or a gateway; null when no route leads there. */
@@ -147,7 +163,7 @@ export class Link implements Solicitor {
   /** Bytes of the largest IP packet that gets to this address, as far as we know. @param now microseconds */
   mtuTo(remote: IpAddress, now: number): number {
     const route = this.routes.find(remote)
-    const mtu = route === null || route.mtu === 0 ? this.nic.info.mtu : Math.min(route.mtu, this.nic.info.mtu)
+    const mtu = route === null || route.mtu === 0 ? this.mtu : Math.min(route.mtu, this.mtu)
     return Math.min(mtu, this.pathMtus.get(remote, now))
   }
 
@@ -172,8 +188,13 @@ export class Link implements Solicitor {
   }
 
   solicit(neighbour: Neighbour, unicast: boolean): void {
-    if (neighbour.address.version === 4) this.arp.solicit(neighbour, unicast)
+    if (this.resolver !== null && !this.isOwn(neighbour.local)) this.resolver.solicit(neighbour)
+    else if (neighbour.address.version === 4) this.arp.solicit(neighbour, unicast)
     else this.ndp.solicit(neighbour, unicast)
+  }
+
+  resolved(neighbour: Neighbour, now: number): void {
+    this.onResolved(neighbour, now)
   }
 
   failed(neighbour: Neighbour, now: number): void {

@@ -48,6 +48,6 @@ export function memoryHost(bytes: number): { host: Host; sent: () => number } {
   })
   kernel.addStack(stack)
   kernel.addStack(peer)
-  const host: Host = { nic: link.b, stack, kernel, address, close: () => link.b.close() }
+  const host: Host = { nic: link.b, stack, kernel, address, network: null, close: () => link.b.close() }
   return { host, sent: () => sent }
 }
