@@ -110,7 +110,13 @@ export class Server implements AsyncIterable<Connection> {
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
     this.#engine.onBatchEnd(this.#afterBatch)
+    this.#engine.wake()
+  }
+
+  /** @internal listens as soon as the host's addresses can be used; the engine is closed when that fails */
+  async begin(options: ServerOptions): Promise<void> {
     try {
+      if (this.#engine.host.pending) await this.#engine.host.ready
       this.#listen(options)
     } catch (error) {
       this.#engine.close()
@@ -128,9 +134,14 @@ export class Server implements AsyncIterable<Connection> {
     return this.#engine.host.nic
   }
 
-  /** As text: `192.0.2.1`, `2001:db8::1`. */
+  /** As text: `192.0.2.1`, `2001:db8::1`. Of several the first; `addresses` has all. */
   get address(): string {
     return this.#engine.host.address.toString()
+  }
+
+  /** Every address that the server can be reached at now. */
+  get addresses(): string[] {
+    return this.#engine.host.addresses.map((address) => address.toString())
   }
 
   get port(): number {
@@ -212,7 +223,7 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #listen(options: ServerOptions): void {
-    const { address } = this.#engine.host
+    const address = this.#engine.host.listenAddress
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
     const sockaddr = sockaddrOf(address, options.port)
@@ -367,5 +378,7 @@ function socketOptions(options: ServerOptions): [number, number, number][] {
 
 /** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  return new Server(options)
+  const server = new Server(options)
+  await server.begin(options)
+  return server
 }
