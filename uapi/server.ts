@@ -1,5 +1,6 @@
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
@@ -17,6 +18,7 @@ import {
 import type { Sqe } from './abi/sqe.ts'
 import { Connection } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
+import type { Host } from './host.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id. */
@@ -32,6 +34,8 @@ const SHUTDOWN = 7
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. */
   readonly port: number
+  /** Which of several addresses to listen on, as text; default all. */
+  readonly listenOn?: string
   /** Connections that may wait to be accepted; default 128. */
   readonly backlog?: number
   /** TCP_NODELAY: small sends leave at once. Default false. */
@@ -223,7 +227,7 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #listen(options: ServerOptions): void {
-    const address = this.#engine.host.listenAddress
+    const address = listenAddress(this.#engine.host, options.listenOn)
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
     const sockaddr = sockaddrOf(address, options.port)
@@ -360,6 +364,17 @@ export class Server implements AsyncIterable<Connection> {
     this.#stalled = []
     for (const connection of stalled) connection.start()
   }
+}
+
+/** @throws ArgumentError when it is none of the host's */
+function listenAddress(host: Host, named: string | undefined): IpAddress {
+  if (named === undefined) return host.listenAddress
+  const address = host.addresses.find((one) => one.toString() === IpAddress.parse(named)?.toString())
+  if (address !== undefined) return address
+  throw new ArgumentError(
+    `"${named}" is none of the addresses ${host.addresses.join(', ')}`,
+    'listen on one of them',
+  )
 }
 
 /** Level, name and value of the socket options that are asked for. */

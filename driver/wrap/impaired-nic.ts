@@ -31,8 +31,9 @@ interface Held {
   readonly due: number
 }
 
-/** Chunks kept back from the fill ring, to copy frames into that are to come twice. */
+/** Chunks kept back from the fill ring, to copy frames into that are to come twice: at most this, and this part of the area. */
 const SPARES = 64
+const SPARE_PART = 1 / 8
 /** Frames held back to come later than others; more leave at once. */
 const MOST_HELD = 64
 /** Frames beside the area in one burst, and the largest of them. */
@@ -55,6 +56,7 @@ export class ImpairedNic extends DelayingNic {
   /** Memory of frames beside the area; null for a NIC that places them in it. */
   readonly #side: Uint8Array | null
   #sideUsed = 0
+  #spares = 0
   #area: Uint8Array = new Uint8Array(0)
   #held: Held[] = []
   #shift = 12
@@ -96,6 +98,7 @@ export class ImpairedNic extends DelayingNic {
     this.#forget()
     this.#shift = 31 - Math.clz32(memory.chunkSize)
     this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
+    this.#spares = Math.min(SPARES, Math.floor((memory.areaLength / memory.chunkSize) * SPARE_PART))
     this.inner.attach(memory)
   }
 
@@ -255,7 +258,7 @@ export class ImpairedNic extends DelayingNic {
   override fill(chunks: Uint32Array, from: number, count: number): number {
     let kept = 0
     if (this.#side === null && (this.#impairments.duplicate ?? 0) > 0) {
-      while (kept < count && this.#spare.length < SPARES) this.#spare.push(chunks[from + kept++]!)
+      while (kept < count && this.#spare.length < this.#spares) this.#spare.push(chunks[from + kept++]!)
     }
     return kept + this.inner.fill(chunks, from + kept, count - kept)
   }
