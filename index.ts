@@ -2,10 +2,23 @@ export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './driver/
 export { type Impairments, MemoryLink, type MemoryLinkOptions, MemoryNic } from './driver/memory/index.ts'
 export type { Nic, NicInfo, NicMemory, NicStats } from './driver/nic.ts'
 export { TapNic, type TapNicOptions } from './driver/tap/index.ts'
+export {
+  type DirectionStatistics,
+  ForwardingNic,
+  type FrameImpairments,
+  ImpairedNic,
+  type ImpairmentCounts,
+  type NicImpairments,
+  type RateLimit,
+  RateLimitNic,
+  type RateLimits,
+  StatisticsNic,
+} from './driver/wrap/index.ts'
 export { XdpNic, type XdpNicOptions } from './driver/xdp/index.ts'
 export { type Clock, SystemClock, VirtualClock } from './stack/clock.ts'
 export { seededEntropy, systemEntropy } from './stack/entropy.ts'
 export { formatEndpoint, IpAddress } from './stack/ip/address.ts'
+export type { AddressEvent } from './stack/ip/link.ts'
 export type { IpConfig } from './stack/ip/options.ts'
 export type { Census } from './stack/memory/page-pool.ts'
 export { Stack, type StackOptions } from './stack/stack.ts'
@@ -17,6 +30,7 @@ export { type Client, connect } from './uapi/client.ts'
 export type { Chunk, Connection } from './uapi/connection.ts'
 export * from './uapi/device/index.ts'
 export { Host, type HostOptions } from './uapi/host.ts'
+export { type HostAddress, HostNetwork } from './uapi/host-network.ts'
 export { Kernel, type KernelOptions } from './uapi/kernel/kernel.ts'
 export { BufRing } from './uapi/ring/buf-ring.ts'
 export { Cqe } from './uapi/ring/cqe.ts'

@@ -10,9 +10,11 @@ export {
   connect,
   createServer,
   formatEndpoint,
+  ImpairedNic,
   MemoryLink,
   type Nic,
   openDevice,
+  RateLimitNic,
   type ServerOptions,
   type ServerStats,
   ZcrxError,
@@ -42,7 +44,7 @@ export type Connection = Pick<
 
 export type Server = Pick<
   library.Server,
-  'area' | 'nic' | 'address' | 'port' | 'stats' | 'census' | 'onHeld' | 'close'
+  'area' | 'nic' | 'address' | 'addresses' | 'port' | 'stats' | 'census' | 'onHeld' | 'close'
 >
 
 /** `library.ConnectionHandler`, of any such connection. */

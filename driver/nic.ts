@@ -59,6 +59,12 @@ export interface NicMemory {
   readonly chunkSize: number
 }
 
+/** Where an interface of the operating system's is. */
+export interface SystemInterface {
+  /** Path of its network namespace, such as `/run/netns/blue`; undefined: that of the thread which opened the NIC. */
+  readonly netns: string | undefined
+}
+
 export interface NicInfo {
   /** `xdp`, `memory`, … */
   readonly driver: string
@@ -101,6 +107,11 @@ export interface NicInfo {
    * asked for one (no ARP, no neighbour discovery); default false.
    */
   readonly routed?: boolean
+  /**
+   * The interface is one of the operating system's, which has addresses, routes and neighbours there that a host may share;
+   * absent for NICs of this process' own.
+   */
+  readonly system?: SystemInterface
   /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
   readonly pulls?: boolean
 }

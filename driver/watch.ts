@@ -1,9 +1,11 @@
 import type { Watcher } from './native/index.ts'
 
+type Watching = Pick<Watcher, 'start' | 'stop' | 'close'>
+
 /** `Nic.arm` over something that is readable when frames wait. */
 export class ReadWatch {
-  readonly #make: () => Watcher
-  #watcher: Watcher | null = null
+  readonly #make: () => Watching
+  #watcher: Watching | null = null
   #watching = false
   #armed: (() => void) | null = null
   readonly #readable = (): void => {
@@ -14,7 +16,7 @@ export class ReadWatch {
   }
 
   /** @param make watches it; called when it is first needed */
-  constructor(make: () => Watcher) {
+  constructor(make: () => Watching) {
     this.#make = make
   }
 

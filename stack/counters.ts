@@ -32,7 +32,7 @@ export class Counters {
   dropIcmpLimit = 0
   /** Neighbour discovery that does not come from this link, or is malformed (RFC 4861 section 7.1). */
   dropNdp = 0
-  /** Redirects and router advertisements: routes come from the configuration. */
+  /** Redirects, and router advertisements when addresses are not configured from them. */
   dropRouting = 0
   dropIpChecksum = 0
   dropTcpChecksum = 0
@@ -113,6 +113,10 @@ export class Counters {
   /** Fragments of datagrams other than TCP's. */
   fragmentsSent = 0
   neighbourAdvertsSent = 0
+  routerSolicitsSent = 0
+  routerAdvertsTaken = 0
+  /** Others that use an address of ours, or want to (RFC 5227, RFC 4862 5.4). */
+  addressConflicts = 0
   /** Neighbours that did not answer. */
   neighbourFailed = 0
   /** Frames that had to wait for, or gave up on, a neighbour's hardware address. */

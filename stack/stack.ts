@@ -4,13 +4,15 @@ import { Counters, dropsByCause } from './counters.ts'
 import type { Entropy } from './entropy.ts'
 import { IpAddress } from './ip/address.ts'
 import { EthernetInput } from './ip/ethernet-input.ts'
-import { Link } from './ip/link.ts'
+import { type AddressEvent, Link } from './ip/link.ts'
 import { defaultIpConfig, type IpConfig } from './ip/options.ts'
+import { Slaac } from './ip/slaac.ts'
 import { Fragments } from './memory/fragments.ts'
 import type { Census, PagePool } from './memory/page-pool.ts'
 import { FILL_MARGIN, QueueMemory } from './memory/queue-memory.ts'
 import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
+import { EADDRNOTAVAIL } from './tcp/state.ts'
 import { Tcp } from './tcp/tcp.ts'
 import { TimerWheel } from './timers.ts'
 
@@ -43,6 +45,10 @@ export class Stack {
   readonly #input: EthernetInput
   #slackBefore = 0
   readonly #drop: boolean
+  readonly #entropy: Entropy
+  #slaac: Slaac | null = null
+  /** Called when an address becomes usable, and when it can't be used or no longer is; within `poll`, or `addAddress`. */
+  onAddress: (event: AddressEvent) => void = () => {}
 
   constructor(options: StackOptions) {
     const { nic, clock, entropy } = options
@@ -54,7 +60,9 @@ export class Stack {
     this.fragments = new Fragments(this.memory.pools)
     this.#wheel = new TimerWheel(clock.now())
     const ipConfig = { ...defaultIpConfig, ...options.ip }
-    this.link = new Link(nic, this.counters, this.#wheel, ipConfig)
+    this.#entropy = entropy
+    this.link = new Link(nic, this.counters, this.#wheel, ipConfig, entropy)
+    this.link.onAddress = (event) => this.#addressEvent(event)
     this.#burst = new RxBurst(options.burst ?? 256)
     const segment = new Segment()
     this.tcp = new Tcp({
@@ -86,16 +94,33 @@ export class Stack {
   }
 
   /**
-   * Adds an address to the interface.
+   * Adds an address to the interface. With `IpConfig.dad` one of our own is tested for duplicates first and becomes usable later,
+   * or not at all: `onAddress` tells.
    * @param own the stack alone uses it and answers ARP or neighbour solicitations for it
    * @param prefixLength bits that the addresses on the link share with it; 0 = not said
    * @throws NicError
    */
   addAddress(address: IpAddress, own: boolean, prefixLength = 0): void {
     if (prefixLength > 0) this.addRoute(address, prefixLength, null)
-    if (this.link.isLocal(address)) return
-    if (own) this.nic.claim(address.bytes())
-    this.link.addresses.push({ address, own })
+    this.link.add(address, own, this.clock.now())
+  }
+
+  /** Takes an address away; its connections end with EADDRNOTAVAIL. */
+  removeAddress(address: IpAddress): void {
+    this.link.remove(address, null, this.clock.now())
+  }
+
+  /**
+   * IPv6 addresses and routes from router advertisements (RFC 4862): a link-local address first, then those of the prefixes
+   * that routers tell. `onAddress` tells of each.
+   * @param secret 16 bytes that make addresses stable and say nothing of the hardware (RFC 7217); null: they are made of the
+   *   hardware address @param onNoRouter routers were asked for in vain; they may still come @throws NicError
+   */
+  autoconfigure(secret: Uint8Array | null, onNoRouter: () => void = () => {}): void {
+    if (this.#slaac !== null) return
+    this.#slaac = new Slaac(this.link, this.#wheel, this.counters, this.#entropy, secret)
+    this.#slaac.onNoRouter = onNoRouter
+    this.#slaac.begin(this.clock.now())
   }
 
   /**
@@ -171,6 +196,13 @@ export class Stack {
     if (nic.rxDropped > 0) drops.nicDropped = nic.rxDropped
     if (nic.rxInvalid > 0) drops.nicInvalid = nic.rxInvalid
     return drops
+  }
+
+  #addressEvent(event: AddressEvent): void {
+    if (event.what === 'lost') {
+      for (const tcb of [...this.tcp]) if (tcb.local.equals(event.address)) this.tcp.end(tcb, EADDRNOTAVAIL)
+    }
+    this.onAddress(event)
   }
 
   #refill(now: number): void {

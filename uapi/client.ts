@@ -32,6 +32,8 @@ export class Client {
 
   /** @internal */
   async open(remote: IpAddress, port: number, flows: number): Promise<void> {
+    this.#engine.wake()
+    await this.#engine.host.ready
     const family = remote.version === 4 ? AF_INET : AF_INET6
     for (let flow = 0; flow < flows; flow++) {
       const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))

@@ -1,5 +1,6 @@
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
+import { IpAddress } from '../stack/ip/address.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
@@ -17,6 +18,7 @@ import {
 import type { Sqe } from './abi/sqe.ts'
 import { Connection } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
+import type { Host } from './host.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id. */
@@ -32,6 +34,8 @@ const SHUTDOWN = 7
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. */
   readonly port: number
+  /** Which of several addresses to listen on, as text; default all. */
+  readonly listenOn?: string
   /** Connections that may wait to be accepted; default 128. */
   readonly backlog?: number
   /** TCP_NODELAY: small sends leave at once. Default false. */
@@ -110,7 +114,13 @@ export class Server implements AsyncIterable<Connection> {
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
     this.#engine.onBatchEnd(this.#afterBatch)
+    this.#engine.wake()
+  }
+
+  /** @internal listens as soon as the host's addresses can be used; the engine is closed when that fails */
+  async begin(options: ServerOptions): Promise<void> {
     try {
+      if (this.#engine.host.pending) await this.#engine.host.ready
       this.#listen(options)
     } catch (error) {
       this.#engine.close()
@@ -128,9 +138,14 @@ export class Server implements AsyncIterable<Connection> {
     return this.#engine.host.nic
   }
 
-  /** As text: `192.0.2.1`, `2001:db8::1`. */
+  /** As text: `192.0.2.1`, `2001:db8::1`. Of several the first; `addresses` has all. */
   get address(): string {
     return this.#engine.host.address.toString()
+  }
+
+  /** Every address that the server can be reached at now. */
+  get addresses(): string[] {
+    return this.#engine.host.addresses.map((address) => address.toString())
   }
 
   get port(): number {
@@ -212,7 +227,7 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #listen(options: ServerOptions): void {
-    const { address } = this.#engine.host
+    const address = listenAddress(this.#engine.host, options.listenOn)
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
     const sockaddr = sockaddrOf(address, options.port)
@@ -351,6 +366,17 @@ export class Server implements AsyncIterable<Connection> {
   }
 }
 
+/** @throws ArgumentError when it is none of the host's */
+function listenAddress(host: Host, named: string | undefined): IpAddress {
+  if (named === undefined) return host.listenAddress
+  const address = host.addresses.find((one) => one.toString() === IpAddress.parse(named)?.toString())
+  if (address !== undefined) return address
+  throw new ArgumentError(
+    `"${named}" is none of the addresses ${host.addresses.join(', ')}`,
+    'listen on one of them',
+  )
+}
+
 /** Level, name and value of the socket options that are asked for. */
 function socketOptions(options: ServerOptions): [number, number, number][] {
   const { noDelay = false, keepAlive = false, userTimeoutMs = 0, fastOpen = 0 } = options
@@ -367,5 +393,7 @@ function socketOptions(options: ServerOptions): [number, number, number][] {
 
 /** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  return new Server(options)
+  const server = new Server(options)
+  await server.begin(options)
+  return server
 }

@@ -19,6 +19,12 @@ export type AddCommand = (program: Command, actions: Actions, done: (status: num
 export const MODES = ['auto', 'native', 'generic'] as const
 export type Mode = (typeof MODES)[number]
 
+/** The same for an option that may be given several times: its values in a list. */
+export function checkedList<T>(parse: (text: string) => T): (text: string, previous?: T[]) => T[] {
+  const one = checked(parse)
+  return (text, previous = []) => [...previous, one(text)]
+}
+
 /** Lets commander show a parser's complaint as its own. */
 export function checked<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {

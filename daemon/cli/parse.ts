@@ -68,6 +68,84 @@ export function parseChoice<T extends string>(text: string, what: string, allowe
   return found
 }
 
+/** `192.0.2.5`, `192.0.2.5/24`, `2001:db8::5/64`, or `auto` (also `slaac`): IPv6 from routers. @throws UsageError */
+export function parseAddress(text: string): string {
+  if (text === 'auto' || text === 'slaac') return 'auto'
+  const [address = '', bits, ...more] = text.split('/')
+  const version = address.includes('%') ? 0 : isIP(address)
+  const most = version === 4 ? 32 : 128
+  const fits = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most)
+  if (version !== 0 && fits && more.length === 0) return text
+  throw new UsageError(`"${text}" is not an address; write 192.0.2.5/24, 2001:db8::5/64, or auto`)
+}
+
+/** An address of a gateway. @throws UsageError */
+export function parseGateway(text: string): string {
+  if (isIP(text) !== 0 && !text.includes('%')) return text
+  throw new UsageError(`"${text}" is not a gateway; write its address, as in 192.0.2.254 or fe80::1`)
+}
+
+/** VLAN ids, outer first: `7`, `100.7`. @throws UsageError */
+export function parseVlan(text: string): number[] {
+  const ids = text.split('.')
+  if (ids.length > 2) throw new UsageError(`"${text}" is more than two VLAN ids; write 7, or 100.7`)
+  return ids.map((id) => parseInteger(id, 'VLAN id', 1, 4094))
+}
+
+/** Bits a second: `10M`, `1G`, `2.5G`, `100000` (powers of 1000). @throws UsageError */
+export function parseRate(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMGT]?)(?:bit(?:\/s|ps)?|bps)?$/i.exec(text.trim())
+  const power = match === null ? 0 : ['', 'K', 'M', 'G', 'T'].indexOf(match[2]!.toUpperCase())
+  const rate = match === null ? 0 : Number(match[1]) * 1000 ** power
+  if (rate >= 1) return rate
+  throw new UsageError(`"${text}" is not a rate; write bits a second, as in 10M, 1G or 2.5G`)
+}
+
+/** What `--impair` says: probabilities, a delay, the seed of every decision. */
+export interface ImpairSpec {
+  readonly loss?: number
+  readonly reorder?: number
+  readonly duplicate?: number
+  readonly corrupt?: number
+  readonly delayUs?: number
+  /** Absent: a fresh one. */
+  readonly seed?: number
+}
+
+/** `loss=1%,reorder=0.02,delay=10ms,seed=7`. @throws UsageError */
+export function parseImpair(text: string): ImpairSpec {
+  const spec: { -readonly [name in keyof ImpairSpec]: number } = {}
+  for (const part of text.split(',')) {
+    const [name, value = '', ...more] = part.split('=')
+    if (more.length > 0) throw new UsageError(`"${part}" is not NAME=VALUE`)
+    if (name === 'loss' || name === 'reorder' || name === 'duplicate' || name === 'corrupt') {
+      spec[name] = parseProbability(value)
+    } else if (name === 'delay') spec.delayUs = parseDelay(value)
+    else if (name === 'seed') spec.seed = parseInteger(value, 'seed', 0, 2 ** 32 - 1)
+    else {
+      throw new UsageError(
+        `"${part}" is no impairment; allowed are loss, reorder, duplicate, corrupt (1%), delay (10ms) and seed`,
+      )
+    }
+  }
+  return spec
+}
+
+function parseProbability(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text)
+  const value = match === null ? -1 : Number(match[1]) / (match[2] === '%' ? 100 : 1)
+  if (value >= 0 && value <= 1) return value
+  throw new UsageError(`"${text}" is not a probability; write 1% or 0.01`)
+}
+
+function parseDelay(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(us|ms|s)$/.exec(text)
+  const us =
+    match === null ? -1 : Number(match[1]) * { us: 1, ms: 1000, s: 1e6 }[match[2] as 'us' | 'ms' | 's']
+  if (us >= 0 && us <= 60e6) return us
+  throw new UsageError(`"${text}" is not a delay of at most a minute; write 10ms, 500us or 1s`)
+}
+
 /** A whole number of milliseconds from `2s`, `500ms` or `0` (off). @throws UsageError */
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text)

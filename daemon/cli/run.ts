@@ -1,15 +1,21 @@
 import { type Command, Option } from 'commander'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
-import { type AddCommand, checked, MODES, type Mode } from './command.ts'
+import { type AddCommand, checked, checkedList, MODES, type Mode } from './command.ts'
 import {
   deviceString,
+  type ImpairSpec,
   type ListenAddress,
+  parseAddress,
   parseChoice,
   parseDuration,
+  parseGateway,
+  parseImpair,
   parseInteger,
   parseListen,
+  parseRate,
   parseSink,
   parseSize,
+  parseVlan,
   type SinkSpec,
 } from './parse.ts'
 
@@ -21,6 +27,12 @@ interface RunFlags extends CaptureFlags {
   sink: SinkSpec
   area?: number
   ownAddress: boolean
+  address?: string[]
+  gateway?: string[]
+  dad: boolean
+  vlan?: number[]
+  impair?: ImpairSpec
+  rateLimit?: number
   once: boolean
   stats: number
   json: boolean
@@ -61,6 +73,28 @@ export const addRun: AddCommand = (program, actions, done) => {
       'the address is not the kernel’s: answer ARP and neighbour solicitations for it',
       false,
     )
+    .option(
+      '--address <address>',
+      'an address of our own, as in 192.0.2.5/24, or auto: IPv6 from routers; several times for several',
+      checkedList(parseAddress),
+    )
+    .option(
+      '--gateway <address>',
+      'where to send what is beyond the link; once for IPv4 and once for IPv6',
+      checkedList(parseGateway),
+    )
+    .option('--no-dad', 'use addresses of our own without testing whether somebody has them')
+    .option(
+      '--vlan <id>',
+      'VLAN that frames are tagged with, or two, outer first: 7, 100.7',
+      checked(parseVlan),
+    )
+    .option(
+      '--impair <list>',
+      'spoil frames in both directions, for tests: loss=1%,reorder=1%,duplicate=1%,corrupt=0.1%,delay=10ms,seed=7',
+      checked(parseImpair),
+    )
+    .option('--rate-limit <rate>', 'bits a second in each direction at the most: 10M, 1G', checked(parseRate))
     .option('--once', 'end after the first connection', false)
     .addOption(
       new Option('--stats <time>', 'log the rate this often while bytes arrive; 0: never')
@@ -80,6 +114,7 @@ Examples:
   zcrxd run --device eth0 --queue 1 --listen 192.0.2.1:9000
   zcrxd run --device eth0 --listen :9000 --sink file:/srv/incoming --area 256M
   zcrxd run --device eth0 --listen :9000 --sink hash --once --json
+  zcrxd run --device eth0 --listen :9000 --address 192.0.2.5/24 --gateway 192.0.2.254 --address auto
   zcrxd run --device eth0 --listen :9000 --capture /var/tmp/in.pcapng --capture-size 100M --capture-files 10`,
     )
     .action(async (flags: RunFlags, command: Command) => {
@@ -90,7 +125,13 @@ Examples:
           sink: flags.sink,
           ...(flags.area === undefined ? {} : { areaBytes: flags.area }),
           ...captureOf(flags),
-          ownAddress: flags.ownAddress,
+          ownAddress: flags.ownAddress || flags.address !== undefined,
+          ...(flags.address === undefined ? {} : { addresses: flags.address }),
+          ...(flags.gateway === undefined ? {} : { gateways: flags.gateway }),
+          dad: flags.dad,
+          ...(flags.vlan === undefined ? {} : { vlan: flags.vlan }),
+          ...(flags.impair === undefined ? {} : { impair: flags.impair }),
+          ...(flags.rateLimit === undefined ? {} : { rateLimit: flags.rateLimit }),
           once: flags.once,
           json: flags.json,
           verbose: command.optsWithGlobals<{ verbose: boolean }>().verbose,

@@ -1,17 +1,20 @@
+import { randomInt } from 'node:crypto'
 import { type Logger, pino } from 'pino'
 import {
   type CaptureNic,
   checkCapture,
   createServer,
   formatEndpoint,
+  ImpairedNic,
   type Nic,
   openDevice,
+  RateLimitNic,
   type Server,
   type ServerOptions,
 } from '../api.ts'
 import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
-import type { ListenAddress, SinkSpec } from '../cli/parse.ts'
+import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '../cli/parse.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Receiver } from './receiver.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
@@ -31,6 +34,16 @@ export interface RunOptions {
   /** Absent: nothing is captured. */
   readonly capture?: CaptureRequest
   readonly ownAddress: boolean
+  /** Addresses of our own, `auto` among them for IPv6 from routers; absent: the one to listen on. */
+  readonly addresses?: readonly string[]
+  readonly gateways?: readonly string[]
+  /** Addresses of our own are tested for duplicates first. */
+  readonly dad: boolean
+  /** VLAN ids, outer first. */
+  readonly vlan?: readonly number[]
+  readonly impair?: ImpairSpec
+  /** Bits a second in each direction. */
+  readonly rateLimit?: number
   /** Ends when the first connection has ended. */
   readonly once: boolean
   readonly json: boolean
@@ -70,14 +83,19 @@ export async function run(
   if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
   const receiver = new Receiver(sink, log)
-  const capture = openCapture(options, environment, log)
-  const { address } = options.listen
+  const addresses = addressesOf(options)
+  const device = openWrapped(options, environment, log)
+  const capture = openCapture(options, device, environment, log)
   const server = await environment.createServer({
-    device: capture ?? options.device,
+    device: capture ?? device ?? options.device,
     port: options.listen.port,
     handler: receiver,
     ownAddress: options.ownAddress,
-    ...(address === undefined ? {} : { address }),
+    // Without addresses of our own there is nothing to test.
+    ...(options.ownAddress ? { dad: options.dad } : {}),
+    ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
+    ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
+    ...addresses,
     ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
   })
   receiver.attach(server)
@@ -86,6 +104,7 @@ export async function run(
   log.info(
     {
       listen: `${server.address}:${server.port}`,
+      addresses: server.addresses,
       device: info.name,
       queue: info.queue,
       driver: info.driver,
@@ -118,9 +137,48 @@ export async function run(
   return report.sinkFailures > 0 || report.capture?.error !== undefined ? 1 : 0
 }
 
-function openCapture(options: RunOptions, environment: RunEnvironment, log: Logger): CaptureNic | null {
+/** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
+function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'address' | 'listenOn'> {
+  const { address } = listen
+  if (addresses === undefined) return address === undefined ? {} : { address }
+  if (address === undefined) return { address: addresses }
+  if (addresses.some((text) => text.split('/')[0] === address))
+    return { address: addresses, listenOn: address }
+  throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
+}
+
+/** The device with what is to happen to its frames; null when nothing is. */
+function openWrapped(options: RunOptions, environment: RunEnvironment, log: Logger): Nic | null {
+  const { impair, rateLimit } = options
+  if (impair === undefined && rateLimit === undefined) return null
+  let nic = environment.openDevice(options.device)
+  try {
+    if (rateLimit !== undefined) {
+      nic = new RateLimitNic(nic, {
+        receive: { bitsPerSecond: rateLimit },
+        transmit: { bitsPerSecond: rateLimit },
+      })
+    }
+    if (impair !== undefined) {
+      const { seed = randomInt(2 ** 32), ...both } = impair
+      log.warn({ ...both, seed }, 'frames are spoiled on purpose')
+      nic = new ImpairedNic(nic, { seed, receive: both, transmit: both })
+    }
+    return nic
+  } catch (error) {
+    nic.close()
+    throw error
+  }
+}
+
+function openCapture(
+  options: RunOptions,
+  device: Nic | null,
+  environment: RunEnvironment,
+  log: Logger,
+): CaptureNic | null {
   if (options.capture === undefined) return null
-  const nic = captureNic(environment.openDevice(options.device), options.capture, (error) =>
+  const nic = captureNic(device ?? environment.openDevice(options.device), options.capture, (error) =>
     log.error({ code: error.code }, `the capture has ended, frames go on: ${error.message}`),
   )
   log.info({ files: nic.files }, 'capturing')

@@ -39,6 +39,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitXsk(env, exports);
   InitBpf(env, exports);
   InitLink(env, exports);
+  InitNetlink(env, exports);
   InitPoll(env, exports);
   InitChecksum(env, exports);
   InitTap(env, exports);

@@ -102,13 +102,6 @@ export interface Native {
    */
   deafSocket(address: Uint8Array, port: number, ifIndex: number, shared: boolean): number
 
-  /** A netlink socket, non-blocking, bound to an address that the kernel chose. @param groups bits of `nl_groups` */
-  netlinkOpen(protocol: number, groups: number): number
-  /** Sends messages to the kernel. */
-  netlinkSend(fd: number, bytes: Uint8Array): number
-  /** A datagram of the kernel. Returns its length, which is more than `bytes` has when it was cut off; `-EAGAIN` for none. */
-  netlinkReceive(fd: number, bytes: Uint8Array): number
-
   /** `BPF_MAP_CREATE`. Returns the descriptor. @param name at most 15 of `[A-Za-z0-9_.]` */
   bpfMapCreate(
     type: number,
@@ -182,6 +175,18 @@ export interface Native {
 
   /** Facts about an interface of the calling thread's network namespace; `-ENODEV` when there is none. */
   linkInfo(name: string): LinkInfo | number
+  /**
+   * A netlink socket (netlink(7)) bound to multicast groups; it never blocks. Returns the descriptor.
+   * @param protocol `NETLINK_ROUTE` is 0 @param groups one bit each, group 1 the lowest
+   */
+  netlinkOpen(protocol: number, groups: number): number
+  /** Sends whole messages to the kernel. Bytes sent. */
+  netlinkSend(fd: number, bytes: Uint8Array): number
+  /**
+   * Receives one datagram of messages. Its length, more than `bytes` has when the rest was cut off; 0 for one that is not the
+   * kernel's. `-EAGAIN` when none waits, `-ENOBUFS` when some were lost: what they said has to be asked for anew.
+   */
+  netlinkReceive(fd: number, bytes: Uint8Array): number
   /** setns(2) with `CLONE_NEWNET`, for the calling thread alone. */
   setNetns(fd: number): number
 
@@ -211,7 +216,7 @@ export interface Native {
   ): void
 }
 
-/** Keeps the process alive while it is started, and not otherwise. */
+/** Keeps the process alive while it is started, and not otherwise; after `unref` not at all. */
 export interface Watcher {
   /**
    * Calls `callback` when the descriptor is readable: once, or in every turn of the event loop until `stop`, which costs no
@@ -219,6 +224,8 @@ export interface Watcher {
    */
   start(callback: () => void, repeat: boolean): number
   stop(): void
+  /** It watches as long as something else keeps the process alive. */
+  unref(): void
   close(): void
 }
 

@@ -81,7 +81,7 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
   static void Define(Napi::Env env, Napi::Object exports) {
     exports.Set("Watcher", DefineClass(env, "Watcher",
                                        {InstanceMethod("start", &Watcher::Start), InstanceMethod("stop", &Watcher::Stop),
-                                        InstanceMethod("close", &Watcher::Close)}));
+                                        InstanceMethod("unref", &Watcher::Unref), InstanceMethod("close", &Watcher::Close)}));
   }
 
   explicit Watcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Watcher>(info) {
@@ -130,6 +130,11 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
       uv_poll_stop(&handle_->poll);
       handle_->Forget();
     }
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Unref(const Napi::CallbackInfo& info) {
+    if (handle_ != nullptr) uv_unref(reinterpret_cast<uv_handle_t*>(&handle_->poll));
     return info.Env().Undefined();
   }
 

@@ -9,7 +9,8 @@ import { FilterAssembler, INSTRUCTION_BYTES, MOST_INSTRUCTIONS } from './cbpf.ts
  *   all nodes once an IPv6 address is claimed.
  * - Of a steered address and port: TCP to that port, the first fragment of such a segment and the later fragments of any TCP
  *   to the address (a datagram whose first fragment is missing is never complete, so the host's own are not disturbed), and
- *   the ICMP errors to the address, which the stack holds against its connections and the host's kernel against its own.
+ *   the ICMP errors to the address, which the stack holds against its connections and the host's kernel against its own; and
+ *   the answers to who asks for a neighbour from the address (ARP, neighbour advertisements), which are for both.
  *
  * Segments behind IPv6 extension headers other than a fragment header are the host's, for a steered address.
  */
@@ -34,6 +35,7 @@ const ALL_NODES = [0xff02_0000, 0, 0, 1]
 /** Hardware type Ethernet, protocol type IPv4, address lengths 6 and 4. */
 const ARP_ETHERNET = 0x0001_0800
 const ARP_LENGTHS = 0x0604
+const ARP_REPLY = 2
 
 // Offsets from the start of the frame, less the bytes of a tag that is still in it (the kernel takes out the outer one).
 const TYPE = 12
@@ -97,7 +99,13 @@ function arp(asm: FilterAssembler, addresses: FlowAddress[]): void {
     .jump('eq', ARP_LENGTHS, 'arp target')
     .ret(0)
   asm.label('arp target').loadAtX(4, NETWORK + 24)
-  for (const { bytes, claims } of addresses) if (claims > 0) asm.jump('eq', words(bytes)[0]!, 'arp taken')
+  for (const { bytes, claims } of addresses)
+    asm.jump('eq', words(bytes)[0]!, claims > 0 ? 'arp taken' : 'arp steered')
+  asm
+    .ret(0)
+    .label('arp steered')
+    .loadAtX(2, NETWORK + 6)
+    .jump('eq', ARP_REPLY, 'arp taken')
   asm.ret(0).label('arp taken').ret(WHOLE)
 }
 
@@ -180,6 +188,7 @@ function ipv6(asm: FilterAssembler, addresses: FlowAddress[]): void {
     search(asm, ports)
   })
   asm.label('icmpv6').loadAtX(1, TRANSPORT6)
+  asm.jump('eq', NEIGHBOUR_ADVERTISEMENT, 'icmpv6 taken')
   asm.jump('gt', ICMPV6_LAST_ERROR, 'icmpv6 none').jump('ge', 1, 'icmpv6 taken')
   asm.label('icmpv6 none').ret(0).label('icmpv6 taken').ret(WHOLE)
 }

@@ -117,7 +117,7 @@ export class XdpNic implements Nic {
       )
     }
     this.#holdings.hook = hook
-    this.#info = describe(device, queue, facts, hook.mode, this.#rings)
+    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
     abandoned.register(this, this.#holdings, this)
   }
 
@@ -368,7 +368,14 @@ export class XdpNic implements Nic {
   }
 }
 
-function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode, rings: RingSizes): NicInfo {
+function describe(
+  device: string,
+  queue: number,
+  facts: LinkInfo,
+  mode: XdpMode,
+  rings: RingSizes,
+  netns: string | undefined,
+): NicInfo {
   const driver = facts.loopback ? 'lo' : facts.driver
   return {
     driver: 'xdp',
@@ -384,6 +391,7 @@ function describe(device: string, queue: number, facts: LinkInfo, mode: XdpMode,
     ringPackets: driver === 'veth' && mode === 'native' ? VETH_RING : 0,
     partialChecksums: SOFTWARE_DRIVERS.has(driver),
     placement: 'area',
+    system: { netns },
   }
 }
 

@@ -6,7 +6,8 @@ import { Assembler, type Register, reg, type Width } from './asm.ts'
  *
  * A key is 24 bytes: address (16, network order, IPv4 as ::ffff:a.b.c.d), port (2, network order), protocol (1), zero (1),
  * receive queue (4, host order). Protocol 6 steers a TCP port; port 0 with protocol 0 claims everything to the address,
- * ARP and neighbour solicitations for it included. What is neither plain TCP to a steered port nor to a claimed address
+ * ARP and neighbour discovery about it included, whoever says he has it too; the
+ * all-nodes group claims router advertisements. What is neither plain TCP to a steered port nor to a claimed address
  * (ICMP errors, fragments and extension headers of the host's own addresses) is the kernel's. With the queue in the key, workers on several queues share the map without sharing an entry.
  * The value (4, host order) is what to do while the queue has no socket, `XDP_PASS` or `XDP_DROP`.
  */
@@ -16,8 +17,10 @@ export const STEERING_VALUE_BYTES = 4
 
 const PROTOCOL_TCP = 6
 const PROTOCOL_ICMPV6 = 58
-/** RFC 4861 4.3. */
+/** RFC 4861 4.2 to 4.4. */
+const ROUTER_ADVERTISEMENT = 134
 const NEIGHBOUR_SOLICITATION = 135
+const NEIGHBOUR_ADVERTISEMENT = 136
 const MULTICAST = 0xff
 
 /** Writes the key for a TCP port (host order) of an address (4 or 16 bytes), or, with port 0, for the whole address. */
@@ -63,6 +66,8 @@ const AT: Register = 9
 const FRAME: Register = 10
 const KEY = -24
 const WINDOW = -64
+/** The sender of an ARP packet, kept while the target is looked up. */
+const SENDER = -72
 
 /** How the program reads headers. Positions count from where the last `skip` has led. */
 interface Reader {
@@ -179,7 +184,14 @@ function parse(asm: Assembler, read: Reader, name: string): void {
   read.load(2, 3, 4)
   asm.jump('ne', 3, be16(ARP_LENGTHS), 'pass')
   read.load(4, 3, 24)
-  asm.stx(4, FRAME, KEY + 12, 3).goto('claimed')
+  asm.stx(4, FRAME, KEY + 12, 3)
+  // In halves: the stack is read at multiples of the width only.
+  read.load(2, 3, 14)
+  read.load(2, 4, 16)
+  asm
+    .stx(2, FRAME, SENDER, 3)
+    .stx(2, FRAME, SENDER + 2, 4)
+    .goto('arp')
 
   asm.label(`${name} ipv4`)
   read.need(20)
@@ -222,13 +234,21 @@ function parseIpv6(asm: Assembler, read: Reader, name: string): void {
   read.load(2, 3, 2)
   asm.stx(2, FRAME, KEY + 16, 3).goto('steered')
 
-  // Who asks for the hardware address of an address does so at a group that several can share: the target counts.
+  // Who asks for the hardware address of an address does so at a group that several can share, and who has an address that
+  // somebody tests says so to all: the target counts. What routers say is for the group.
   read.reset(at)
   asm.label(`${name} group`).jump('ne', 5, PROTOCOL_ICMPV6, 'pass')
   read.skip(40)
+  // The shortest advertisement of a router is shorter than what has a target.
+  read.need(16)
+  read.load(1, 3, 0)
+  asm.jump('eq', 3, ROUTER_ADVERTISEMENT, 'claimed')
   read.need(24)
   read.load(1, 3, 0)
-  asm.jump('ne', 3, NEIGHBOUR_SOLICITATION, 'pass')
+  asm
+    .jump('eq', 3, NEIGHBOUR_ADVERTISEMENT, `${name} target`)
+    .jump('ne', 3, NEIGHBOUR_SOLICITATION, 'pass')
+    .label(`${name} target`)
   loadAddress(8)
   asm.goto('claimed')
 }
@@ -261,6 +281,14 @@ export function buildProgram(steeringFd: number, socketsFd: number): Uint8Array 
   parse(asm, directReader(asm, 'general'), 'direct')
   asm.label('general').mov(AT, 0)
   parse(asm, helperReader(asm, 'pass'), 'helper')
+
+  // RFC 5227 1.1: an address is in use where it is the sender's.
+  asm.label('arp').st(4, FRAME, KEY + 16, 0)
+  lookup('redirect')
+  asm
+    .ldx(4, 3, FRAME, SENDER)
+    .stx(4, FRAME, KEY + 12, 3)
+    .goto('claimed')
 
   asm.label('steered')
   lookup('redirect')

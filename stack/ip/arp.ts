@@ -13,6 +13,7 @@ import {
 import { get16, get32 } from '../wire/bytes.ts'
 import { BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, ETHERTYPE_ARP } from '../wire/ethernet.ts'
 import { IpAddress } from './address.ts'
+import { isMac } from './dad.ts'
 import type { Link } from './link.ts'
 import type { Neighbour } from './neighbours.ts'
 
@@ -38,6 +39,7 @@ export class Arp {
     const mac = bytes.subarray(at + arpField.senderMac, at + arpField.senderMac + 6)
     const high = get16(mac, 0)
     const low = get32(mac, 2)
+    if (!isMac(mac, link.mac) && link.dad.arp(sender, target, mac, now)) return
     const own = link.addresses.find(
       (entry) => entry.own && entry.address.version === 4 && entry.address.w3 === target,
     )
@@ -73,6 +75,16 @@ export class Arp {
     const high = unicast ? neighbour.macHigh : BROADCAST_MAC_HIGH
     const low = unicast ? neighbour.macLow : BROADCAST_MAC_LOW
     this.#send(ARP_REQUEST, high, low, neighbour.local.w3, 0, 0, neighbour.address.w3)
+  }
+
+  /** Asks whether anybody has an address that we want (RFC 5227 2.1.1). */
+  probe(address: IpAddress): void {
+    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, 0, 0, 0, address.w3)
+  }
+
+  /** Tells everybody that an address is ours (RFC 5227 2.3). */
+  announce(address: IpAddress): void {
+    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, address.w3, 0, 0, address.w3)
   }
 
   #send(

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import type { Nic } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
+import type { Entropy } from '../entropy.ts'
 import type { Segment } from '../tcp/segment.ts'
 import type { TimerWheel } from '../timers.ts'
 import { put16, put32 } from '../wire/bytes.ts'
@@ -16,6 +17,7 @@ import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import { IpAddress } from './address.ts'
 import { Arp } from './arp.ts'
+import { Dad, type DadResult } from './dad.ts'
 import { Ndp } from './ndp.ts'
 import { Neighbour, Neighbours, REACHABLE, type Solicitor } from './neighbours.ts'
 import type { IpConfig } from './options.ts'
@@ -30,6 +32,26 @@ export interface InterfaceAddress {
    * the host's, whose kernel does that; peers are answered at the hardware address their frames came from.
    */
   readonly own: boolean
+  /** It serves what goes on, and nothing new begins at it while there is another (RFC 4862 5.5.4). */
+  deprecated?: boolean
+}
+
+/** What became of an address of the interface. */
+export interface AddressEvent {
+  readonly address: IpAddress
+  /**
+   * `usable` from now on; `taken`: somebody else has it and it is not used; `lost`: it was used and is no longer, because
+   * somebody else insists on it or its lifetime is over.
+   */
+  readonly what: 'usable' | 'taken' | 'lost'
+  /** Six bytes: the hardware address of who has it; null when nobody else has. */
+  readonly holder: Uint8Array | null
+}
+
+/** Finds neighbours on behalf of addresses that are the host's: its kernel, asked in its own way. */
+export interface Resolver {
+  /** Looks for the neighbour; what is found is told with `Neighbours.install` and `withdraw`. */
+  solicit(neighbour: Neighbour): void
 }
 
 /** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
@@ -40,12 +62,20 @@ export class Link implements Solicitor {
   readonly routes: Routes = new Routes()
   readonly neighbours: Neighbours
   readonly pathMtus: PathMtus
+  readonly dad: Dad
   readonly arp: Arp
   readonly ndp: Ndp
   /** VLAN ids that frames carry, outer first. */
   readonly vlan: readonly number[]
   /** Bytes of the Ethernet header with the tags we send. */
   readonly linkBytes: number
+  /** Bytes of the largest IP packet on this link; at most the NIC's. */
+  mtu: number
+  /** Who finds neighbours for addresses of the host's; null: ARP and neighbour discovery from here. */
+  resolver: Resolver | null = null
+  /** Bytes of the largest IPv6 packet: less where a router says so. */
+  mtu6: number
+  readonly #tests: boolean
   readonly #counters: Counters
   /** Who leads everywhere, on a NIC behind which the kernel finds the way; else null. */
   readonly #everywhere: Neighbour | null
@@ -54,9 +84,16 @@ export class Link implements Solicitor {
   /** Called when a neighbour was asked for in vain. */
   onUnreachable: (neighbour: Neighbour, now: number) => void = () => {}
 
-  constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig) {
+  /** Called when an address becomes usable after its test, and when it can't be used or no longer is. */
+  onAddress: (event: AddressEvent, now: number) => void = () => {}
+  /** Called when a neighbour that is a router does not answer. */
+  onRouterLost: (router: IpAddress) => void = () => {}
+
+  constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig, entropy: Entropy) {
     this.nic = nic
     this.mac = nic.info.mac
+    this.mtu = nic.info.mtu
+    this.mtu6 = nic.info.mtu
     this.#counters = counters
     if (config.vlan.length > 2 || config.vlan.some((id) => !Number.isInteger(id) || id < 1 || id > 4094)) {
       throw new ArgumentError(
@@ -69,11 +106,46 @@ export class Link implements Solicitor {
     this.neighbours = new Neighbours(wheel, this, config.maxNeighbours, config.neighbourSolicits)
     this.#everywhere = nic.info.routed === true ? everywhere(this.neighbours) : null
     this.pathMtus = new PathMtus(config.maxPathMtus, config.pathMtuLifeUs)
+    this.dad = new Dad(this, wheel, counters, config, entropy)
+    this.dad.onLost = (address, holder, now) => this.remove(address, holder, now)
+    this.#tests = config.dad
     this.arp = new Arp(this, counters)
     this.ndp = new Ndp(this, counters)
   }
 
   // ---- addresses ------------------------------------------------------------------------------------------------
+
+  /**
+   * Adds an address; nothing changes when it is there. One of our own is claimed from the NIC and, if that is configured,
+   * tested first.
+   * @param tested what became of the test; default: `onAddress` tells. Not called without a test @throws NicError
+   */
+  add(address: IpAddress, own: boolean, now: number, tested?: DadResult): void {
+    if (this.isLocal(address) || this.dad.tests(address)) return
+    if (own) this.nic.claim(address.bytes())
+    if (!own || !this.#tests) {
+      this.addresses.push({ address, own })
+      if (own) this.onAddress({ address, what: 'usable', holder: null }, now)
+      return
+    }
+    const done: DadResult = (holder, at) => {
+      if (holder === null) this.addresses.push({ address, own })
+      else this.nic.unclaim(address.bytes())
+      if (tested !== undefined) tested(holder, at)
+      else this.onAddress({ address, what: holder === null ? 'usable' : 'taken', holder }, at)
+    }
+    this.dad.begin(address, done, now)
+  }
+
+  /** Takes an address away. @param holder see `AddressEvent` */
+  remove(address: IpAddress, holder: Uint8Array | null, now: number): void {
+    this.dad.forget(address)
+    const at = this.addresses.findIndex((entry) => entry.address.equals(address))
+    if (at < 0) return
+    const [entry] = this.addresses.splice(at, 1)
+    if (entry!.own) this.nic.unclaim(address.bytes())
+    this.onAddress({ address, what: 'lost', holder }, now)
+  }
 
   /** Whether frames to this address are for us. */
   isLocal(address: IpAddress): boolean {
@@ -117,14 +189,15 @@ export class Link implements Solicitor {
 
   /**
    * The address of ours that a connection to `remote` begins at; null when we have none of its version. Of RFC 6724 section
-   * 5, rules 2 (scope) and 8 (longest common prefix).
+   * 5, rules 2 (scope), 3 (deprecated ones last) and 8 (longest common prefix).
    */
   localFor(remote: IpAddress): IpAddress | null {
     let best: IpAddress | null = null
     let score = -1
-    for (const { address } of this.addresses) {
+    for (const { address, deprecated } of this.addresses) {
       if (address.version !== remote.version) continue
-      const common = commonBits(address, remote) + (address.linkLocal === remote.linkLocal ? 256 : 0)
+      const scope = address.linkLocal === remote.linkLocal ? 512 : 0
+      const common = commonBits(address, remote) + scope + (deprecated === true ? 0 : 256)
       if (common <= score) continue
       best = address
       score = common
@@ -138,6 +211,11 @@ export class Link implements Solicitor {
     return false
   }
 
+  /** Whether the next hop of what this address sends can be asked for: by us, or by the host's kernel. */
+  asks(address: IpAddress): boolean {
+    return this.resolver !== null || this.isOwn(address)
+  }
+
   // ---- ways -----------------------------------------------------------------------------------------------------
 
   /** Where frames to this address go next: itself, or a gateway; null when no route leads there. */
@@ -147,10 +225,16 @@ export class Link implements Solicitor {
     return remote.linkLocal || !this.routes.has(remote.version) ? remote : null
   }
 
+  /** Bytes of the largest packet of a version on this link. */
+  mtuOf(version: number): number {
+    return version === 6 ? Math.min(this.mtu, this.mtu6) : this.mtu
+  }
+
   /** Bytes of the largest IP packet that gets to this address, as far as we know. @param now microseconds */
   mtuTo(remote: IpAddress, now: number): number {
     const route = this.routes.find(remote)
-    const mtu = route === null || route.mtu === 0 ? this.nic.info.mtu : Math.min(route.mtu, this.nic.info.mtu)
+    const most = this.mtuOf(remote.version)
+    const mtu = route === null || route.mtu === 0 ? most : Math.min(route.mtu, most)
     return Math.min(mtu, this.pathMtus.get(remote, now))
   }
 
@@ -177,12 +261,18 @@ export class Link implements Solicitor {
   }
 
   solicit(neighbour: Neighbour, unicast: boolean): void {
-    if (neighbour.address.version === 4) this.arp.solicit(neighbour, unicast)
+    if (this.resolver !== null && !this.isOwn(neighbour.local)) this.resolver.solicit(neighbour)
+    else if (neighbour.address.version === 4) this.arp.solicit(neighbour, unicast)
     else this.ndp.solicit(neighbour, unicast)
+  }
+
+  resolved(neighbour: Neighbour, now: number): void {
+    this.onResolved(neighbour, now)
   }
 
   failed(neighbour: Neighbour, now: number): void {
     this.#counters.neighbourFailed++
+    if (neighbour.router) this.onRouterLost(neighbour.address)
     this.onUnreachable(neighbour, now)
   }
 

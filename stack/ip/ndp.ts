@@ -7,6 +7,7 @@ import {
   NDP_NEIGHBOUR_ADVERTISEMENT,
   NDP_NEIGHBOUR_BYTES,
   NDP_NEIGHBOUR_SOLICITATION,
+  NDP_NONCE,
   NDP_OVERRIDE,
   NDP_REDIRECT,
   NDP_ROUTER,
@@ -18,19 +19,22 @@ import {
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import { IpAddress } from './address.ts'
 import type { Link } from './link.ts'
+import { ALL_NODES, NDP_HOP_LIMIT, solicitedNode } from './ndp-output.ts'
 import type { Neighbour } from './neighbours.ts'
 
-/** RFC 4861 6.1, 7.1: proves that no router has forwarded the packet. */
-const NDP_HOP_LIMIT = 255
-const ALL_NODES = new IpAddress(0xff020000, 0, 0, 1)
-
-/** The solicited-node multicast address of an address (RFC 4291 2.7.1). */
-function solicitedNode(address: IpAddress): IpAddress {
-  return new IpAddress(0xff020000, 0, 1, 0xff000000 | (address.w3 & 0xffffff))
+/** Takes router advertisements (RFC 4861 4.2). */
+export interface RouterAdvertTaker {
+  /**
+   * A message at `at` whose checksum, hop limit and code are right; `length` bytes are all in `bytes`. False when it is
+   * malformed.
+   */
+  advertised(bytes: Uint8Array, at: number, length: number, source: IpAddress, now: number): boolean
 }
 
-/** Neighbour discovery (RFC 4861): answers for our own addresses, asks for those of neighbours. No router discovery. */
+/** Neighbour discovery (RFC 4861): answers for our own addresses, asks for those of neighbours. */
 export class Ndp {
+  /** Null: routes come from the configuration. */
+  routers: RouterAdvertTaker | null = null
   readonly #link: Link
   readonly #counters: Counters
 
@@ -42,6 +46,9 @@ export class Ndp {
   /** Whether packets to this multicast group are ours: all nodes, and the solicited-node groups of our own addresses. */
   joined(w0: number, w1: number, w2: number, w3: number): boolean {
     if (w0 !== ALL_NODES.w0 || w1 !== 0) return false
+    const { dad } = this.#link
+    if (w2 === 0 && w3 === 1 && (this.routers !== null || dad.tests6)) return true
+    if (w2 === 1 && w3 >>> 24 === 0xff && dad.joined(w3)) return true
     for (const { address, own } of this.#link.addresses) {
       if (!own || address.version !== 6) continue
       if (w2 === 0 && w3 === 1) return true
@@ -64,8 +71,13 @@ export class Ndp {
     now: number,
   ): void {
     const type = bytes[at]!
-    if (type === NDP_ROUTER_ADVERTISEMENT || type === NDP_REDIRECT) {
+    if (type === NDP_REDIRECT || (type === NDP_ROUTER_ADVERTISEMENT && this.routers === null)) {
       this.#counters.dropRouting++
+      return
+    }
+    if (type === NDP_ROUTER_ADVERTISEMENT) {
+      const valid = hopLimit === NDP_HOP_LIMIT && bytes[at + 1] === 0
+      if (!valid || !this.routers!.advertised(bytes, at, length, source, now)) this.#counters.dropNdp++
       return
     }
     if (
@@ -89,6 +101,15 @@ export class Ndp {
       return
     }
     const mac = option < 0 ? null : bytes.subarray(option, option + 6)
+    if (this.#link.dad.tests(target)) {
+      const from = mac ?? bytes.subarray(6, 12)
+      if (type === NDP_NEIGHBOUR_ADVERTISEMENT) this.#link.dad.advertised(target, from, now)
+      else {
+        const nonce = nonceOf(bytes, at + NDP_NEIGHBOUR_BYTES, at + length)
+        this.#link.dad.solicited(target, source, nonce, from, now)
+      }
+      return
+    }
     if (type === NDP_NEIGHBOUR_SOLICITATION) this.#solicited(bytes, target, mac, source, destination, now)
     else this.#advertised(bytes[at + 4]!, target, mac, destination, now)
   }
@@ -151,6 +172,7 @@ export class Ndp {
   ): void {
     const link = this.#link
     const solicited = (flags & NDP_SOLICITED) !== 0
+    if (link.isLocal(target) && link.isOwn(target)) this.#counters.addressConflicts++
     if ((solicited && destination.multicast) || link.isLocal(target)) {
       this.#counters.dropNdp++
       return
@@ -219,4 +241,12 @@ export class Ndp {
     put16(frame, at + 2, ~addSums(pseudo, sumBytes(frame, at, length)) & 0xffff)
     link.commit(slot, at - slot + length)
   }
+}
+
+/** The nonce (RFC 3971 5.3.2) among options whose lengths were checked; null when there is none. */
+function nonceOf(bytes: Uint8Array, from: number, end: number): Uint8Array | null {
+  for (let at = from; at < end; at += bytes[at + 1]! * 8) {
+    if (bytes[at] === NDP_NONCE) return bytes.subarray(at + 2, at + bytes[at + 1]! * 8)
+  }
+  return null
 }

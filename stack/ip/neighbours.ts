@@ -16,8 +16,13 @@ const REACHABLE_TIME_US = 30_000_000
 
 /** What the table asks of ARP and neighbour discovery. */
 export interface Solicitor {
-  /** Asks for the neighbour's hardware address: itself, when it has one and `unicast`, else everybody. */
+  /**
+   * Asks for the neighbour's hardware address: itself, when it has one and `unicast`, else everybody. The answer may come
+   * within the call (`Neighbours.install`).
+   */
   solicit(neighbour: Neighbour, unicast: boolean): void
+  /** Whoever waits for the neighbour's hardware address may go on. */
+  resolved(neighbour: Neighbour, now: number): void
   /** The neighbour did not answer and was forgotten. */
   failed(neighbour: Neighbour, now: number): void
 }
@@ -31,6 +36,8 @@ export class Neighbour extends Timer {
   macLow = 0
   /** Address of ours that asks. */
   local: IpAddress
+  /** The host's kernel vouches for it (`Neighbours.install`): it is not probed from here. */
+  managed = false
   /** It is a router, as it says (RFC 4861 7.2.5). */
   router = false
   /** Solicitations sent since the last answer. */
@@ -80,8 +87,9 @@ export class Neighbours {
     const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
     if (entry.state === INCOMPLETE) {
       if (!entry.armed) this.#probe(entry, false, now)
-      return null
+      return entry.state === INCOMPLETE ? null : entry
     }
+    if (entry.managed) return entry
     if (entry.state === REACHABLE && now - entry.confirmedAt > REACHABLE_TIME_US) entry.state = STALE
     if (entry.state === STALE) {
       entry.state = DELAY
@@ -96,6 +104,11 @@ export class Neighbours {
     const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
     if ((entry.state === INCOMPLETE || entry.state === PROBE) && entry.armed) return
     if (now - entry.askedAt < RETRANS_TIMER_US) return
+    if (entry.managed) {
+      entry.askedAt = now
+      this.#solicitor.solicit(entry, false)
+      return
+    }
     if (entry.state !== INCOMPLETE) entry.state = PROBE
     entry.local = local
     entry.probes = 0
@@ -105,7 +118,7 @@ export class Neighbours {
   /** An upper layer has heard from the neighbour what it can only have sent after hearing us (RFC 4861 7.3.1). */
   confirm(address: IpAddress, now: number): void {
     const entry = this.#table.get(keyOf(address))
-    if (entry === undefined || entry.state === INCOMPLETE) return
+    if (entry === undefined || entry.state === INCOMPLETE || entry.managed) return
     this.#reachable(entry, now)
   }
 
@@ -147,9 +160,43 @@ export class Neighbours {
     return differs || asked ? entry : null
   }
 
+  /**
+   * Notes what the host's kernel knows of a neighbour that was asked for; of others nothing is noted. Until `withdraw` it is
+   * not probed. Returns its entry when that is news, else null.
+   */
+  install(address: IpAddress, mac: Uint8Array): Neighbour | null {
+    const entry = this.#table.get(keyOf(address))
+    if (entry === undefined) return null
+    const high = get16(mac, 0)
+    const low = get32(mac, 2)
+    const news = entry.state === INCOMPLETE || entry.macHigh !== high || entry.macLow !== low
+    entry.macHigh = high
+    entry.macLow = low
+    entry.state = REACHABLE
+    entry.managed = true
+    entry.probes = 0
+    this.#wheel.cancel(entry)
+    return news ? entry : null
+  }
+
+  /** Tells `Solicitor.resolved` of an entry when timers are next looked at: for who installs it while it is asked for. */
+  announce(entry: Neighbour, now: number): void {
+    this.#wheel.arm(entry, now)
+  }
+
+  /** The host's kernel has forgotten the neighbour. @param failed it was asked for in vain */
+  withdraw(address: IpAddress, failed: boolean, now: number): void {
+    const entry = this.#table.get(keyOf(address))
+    if (entry === undefined || !(entry.managed || (failed && entry.state === INCOMPLETE))) return
+    this.#wheel.cancel(entry)
+    this.#table.delete(keyOf(address))
+    if (failed) this.#solicitor.failed(entry, now)
+  }
+
   /** @internal a neighbour's timer fired */
   due(entry: Neighbour, now: number): void {
-    if (entry.state === DELAY) {
+    if (entry.managed) this.#solicitor.resolved(entry, now)
+    else if (entry.state === DELAY) {
       entry.state = PROBE
       entry.probes = 0
       this.#probe(entry, true, now)

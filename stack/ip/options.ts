@@ -26,6 +26,24 @@ export interface IpConfig {
   maxNeighbours: number
   /** How often a neighbour is asked, a second apart, before it counts as gone (RFC 4861 section 10: 3). */
   neighbourSolicits: number
+  /**
+   * Addresses of our own are tested for duplicates before they are used (RFC 4862 5.4, RFC 5227). With the defaults that takes
+   * up to 2 s for IPv6 and 4 to 7 s for IPv4.
+   */
+  dad: boolean
+  /** Neighbour solicitations that test an IPv6 address (RFC 4862 5.1, DupAddrDetectTransmits). */
+  dadTransmits: number
+  /** ARP probes that test an IPv4 address; this and what follows as in RFC 5227 section 1.1. */
+  probeCount: number
+  /** Longest random delay of the first probe. */
+  probeWaitUs: number
+  /** Shortest and longest time between probes. */
+  probeMinUs: number
+  probeMaxUs: number
+  /** Time from the last probe until the address is used. */
+  announceWaitUs: number
+  /** Announcements, two seconds apart. */
+  announceCount: number
 }
 
 export const defaultIpConfig: IpConfig = {
@@ -42,4 +60,12 @@ export const defaultIpConfig: IpConfig = {
   maxPathMtus: 1024,
   maxNeighbours: 1024,
   neighbourSolicits: 3,
+  dad: false,
+  dadTransmits: 1,
+  probeCount: 3,
+  probeWaitUs: 1_000_000,
+  probeMinUs: 1_000_000,
+  probeMaxUs: 2_000_000,
+  announceWaitUs: 2_000_000,
+  announceCount: 2,
 }

@@ -13,8 +13,10 @@ export interface Route {
 
 /** A routing table of one interface: the longest prefix decides. */
 export class Routes {
-  /** Longest prefix first. */
-  readonly #routes: Route[] = []
+  /** Longest prefix first; of equal ones the given goes before the host's. */
+  #routes: readonly Route[] = []
+  #given: readonly Route[] = []
+  #host: readonly Route[] = []
 
   /** Every route, longest prefix first. */
   get all(): readonly Route[] {
@@ -23,15 +25,23 @@ export class Routes {
 
   /** Adds a route; one to the same prefix is replaced. */
   add(route: Route): void {
-    const same = this.#routes.findIndex(
-      ({ prefix, prefixLength }) =>
-        prefixLength === route.prefixLength &&
-        prefix.version === route.prefix.version &&
-        route.prefix.within(prefix, prefixLength),
-    )
-    if (same >= 0) this.#routes.splice(same, 1)
-    this.#routes.push(route)
-    this.#routes.sort((a, b) => b.prefixLength - a.prefixLength)
+    this.#given = [
+      ...this.#given.filter((other) => !samePrefix(other, route.prefix, route.prefixLength)),
+      route,
+    ]
+    this.#merge()
+  }
+
+  /** Takes away the route that `add` made to a prefix. */
+  remove(prefix: IpAddress, prefixLength: number): void {
+    this.#given = this.#given.filter((other) => !samePrefix(other, prefix, prefixLength))
+    this.#merge()
+  }
+
+  /** The routes of the host's kernel, in the place of those it had before. Given ones go before them. */
+  setHost(routes: readonly Route[]): void {
+    this.#host = routes
+    this.#merge()
   }
 
   /** The route to an address, null when there is none. */
@@ -44,4 +54,16 @@ export class Routes {
   has(version: number): boolean {
     return this.#routes.some((route) => route.prefix.version === version)
   }
+
+  #merge(): void {
+    this.#routes = [...this.#given, ...this.#host].sort((a, b) => b.prefixLength - a.prefixLength)
+  }
+}
+
+function samePrefix(route: Route, prefix: IpAddress, prefixLength: number): boolean {
+  return (
+    route.prefixLength === prefixLength &&
+    route.prefix.version === prefix.version &&
+    prefix.within(route.prefix, prefixLength)
+  )
 }

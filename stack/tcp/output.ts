@@ -52,7 +52,7 @@ export class TcpOutput {
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */
   localMss(tcb: Tcb): number {
-    return this.#mss(tcb, this.#link.nic.info.mtu)
+    return this.#mss(tcb, this.#link.mtuOf(tcb.local.version))
   }
 
   /** Payload of a full segment in packets of `mtu` bytes towards this peer, options of every segment deducted. */

@@ -45,4 +45,5 @@ export const ECONNRESET = 104
 export const ETIMEDOUT = 110
 export const ECONNREFUSED = 111
 export const ECONNABORTED = 103
+export const EADDRNOTAVAIL = 99
 export const EHOSTUNREACH = 113

@@ -70,6 +70,8 @@ export class Tcb {
   error = 0
   /** The application has let go: nobody will read or write any more. */
   orphaned = false
+  /** The NIC has been asked to bring its segments here, by whoever drives the stack. */
+  steered = false
   /** Listener that will hand the connection out, until accepted. */
   listener: Listener | null = null
   /** Free for the owner (the socket layer's object). */

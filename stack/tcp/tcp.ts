@@ -64,6 +64,8 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Connections and listeners with events, drained by the socket layer. */
   readonly ready: (Tcb | Listener)[] = []
   readonly #relieved: Tcb[] = []
+  /** Called when no segment finds a connection any more. */
+  onEnd: (tcb: Tcb) => void = () => {}
   #nextPort: number
 
   constructor(context: TcpContext) {
@@ -330,6 +332,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       tcb.listener = null
       tcb.orphaned = true
     }
+    this.onEnd(tcb)
     if (tcb.orphaned) this.dropQueue(tcb)
     else this.raise(tcb, EVENT_CLOSED | EVENT_READABLE)
   }
@@ -456,7 +459,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   #neighbourLost(neighbour: Neighbour): void {
     const { link } = this.context
     for (const tcb of [...this.#flows]) {
-      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      if (!link.asks(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
       if (tcb.state === SYN_SENT) this.end(tcb, EHOSTUNREACH)
       // The old hardware address serves on: perhaps it is only the answers that get lost.
       else tcb.softError = EHOSTUNREACH
@@ -467,7 +470,10 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   #retryAfterResolve(neighbour: Neighbour, now: number): void {
     const { link } = this.context
     for (const tcb of this.#flows) {
-      if (!link.isOwn(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      if (!link.asks(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
+      // At the host's address a peer that is heard is answered where its frames come from.
+      const heard = tcb.remoteMacHigh >= 0 && tcb.state !== SYN_SENT && tcb.snd.retries === 0
+      if (heard && !link.isOwn(tcb.local)) continue
       const { macHigh, macLow } = neighbour
       if (tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
       tcb.remoteMacHigh = macHigh

@@ -171,7 +171,7 @@ export class Timeouts {
   #backOff(tcb: Tcb, now: number): void {
     const { snd } = tcb
     // RFC 1122 2.3.2.1: nothing comes back, so perhaps the neighbour has moved. The old address serves until it answers.
-    if (snd.retries >= DOUBT_AFTER - 1 && this.#context.link.isOwn(tcb.local)) {
+    if (snd.retries >= DOUBT_AFTER - 1 && this.#context.link.asks(tcb.local)) {
       this.#context.link.ask(tcb.local, tcb.remote, now)
     }
     snd.backOff()

@@ -51,6 +51,10 @@ export const NDP_REDIRECT = 137
 export const NDP_NEIGHBOUR_BYTES = 24
 export const NDP_SOURCE_LINK_ADDRESS = 1
 export const NDP_TARGET_LINK_ADDRESS = 2
+export const NDP_PREFIX = 3
+export const NDP_MTU = 5
+/** RFC 3971 5.3.2. */
+export const NDP_NONCE = 14
 /** Flags of an advertisement, in its fifth byte. */
 export const NDP_ROUTER = 0x80
 export const NDP_SOLICITED = 0x40

@@ -63,6 +63,7 @@ describe('zcrxd run', () => {
       listen: { port: 9000 },
       sink: { kind: 'discard' },
       ownAddress: false,
+      dad: true,
       once: false,
       json: false,
       verbose: false,
@@ -79,6 +80,7 @@ describe('zcrxd run', () => {
       sink: { kind: 'file', directory: '/srv' },
       areaBytes: 128 << 20,
       ownAddress: true,
+      dad: true,
       once: true,
       json: true,
       verbose: true,
@@ -86,7 +88,32 @@ describe('zcrxd run', () => {
     })
   })
 
+  it('takes addresses of our own, and what is to happen to frames', async () => {
+    const line =
+      'run -d eth0 -l :80 --address 192.0.2.5/24 --address slaac --gateway 192.0.2.254 --gateway fe80::1 --no-dad ' +
+      '--vlan 100.7 --impair loss=1%,reorder=0.5,delay=10ms,seed=7 --rate-limit 2.5G'
+    expect((await parse(line)).run).toMatchObject({
+      ownAddress: true,
+      addresses: ['192.0.2.5/24', 'auto'],
+      gateways: ['192.0.2.254', 'fe80::1'],
+      dad: false,
+      vlan: [100, 7],
+      impair: { loss: 0.01, reorder: 0.5, delayUs: 10_000, seed: 7 },
+      rateLimit: 2.5e9,
+    })
+  })
+
   it.each([
+    ['run --device eth0 --listen :1 --address 192.0.2.5/33', /192\.0\.2\.5\/24/],
+    ['run --device eth0 --listen :1 --address fe80::1%eth0', /is not an address/],
+    ['run --device eth0 --listen :1 --address 2001:db8::1/64/64', /is not an address/],
+    ['run --device eth0 --listen :1 --gateway 192.0.2.0/24', /is not a gateway/],
+    ['run --device eth0 --listen :1 --vlan 4095', /from 1 to 4094/],
+    ['run --device eth0 --listen :1 --vlan 1.2.3', /more than two/],
+    ['run --device eth0 --listen :1 --impair loss=101%', /is not a probability/],
+    ['run --device eth0 --listen :1 --impair delay=10', /10ms, 500us or 1s/],
+    ['run --device eth0 --listen :1 --impair heat=1%', /allowed are loss, reorder/],
+    ['run --device eth0 --listen :1 --rate-limit fast', /is not a rate/],
     ['run --listen :1', /--device/],
     ['run --device eth0', /--listen/],
     ['run --device eth0 --listen here', /allowed is a whole number from 0 to 65535/],

@@ -30,6 +30,7 @@ const NIOVS: Census = { total: 4, free: 4, fill: 0, rx: 0, queued: 0, user: 0, l
 export class FakeServer implements Server {
   readonly area = Uint8Array.from({ length: 16 * 1024 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
   readonly address = '198.18.0.2'
+  readonly addresses = ['198.18.0.2']
   readonly port = 9000
   readonly nic = {
     info: { driver: 'fake', mode: 'fake mode', name: 'fake0', queue: 1, mtu: 1500 },

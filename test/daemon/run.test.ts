@@ -8,6 +8,7 @@ import { type RunOptions, run } from '../../daemon/run/run.ts'
 import { type RunReport, renderRunReport } from '../../daemon/run/totals.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { Nic } from '../../driver/nic.ts'
+import { ImpairedNic, RateLimitNic } from '../../driver/wrap/index.ts'
 import type { Connection } from '../../uapi/connection.ts'
 import { FakeConnection, FakeServer } from './fakes.ts'
 
@@ -16,6 +17,7 @@ const defaults: RunOptions = {
   listen: { address: '198.18.0.2', port: 9000 },
   sink: { kind: 'discard' },
   ownAddress: false,
+  dad: true,
   once: false,
   json: true,
   verbose: false,
@@ -71,6 +73,46 @@ describe('run', () => {
     })
     abort.abort()
     expect(await status).toBe(0)
+  })
+
+  it('passes addresses of our own on, and which of them to listen on', async () => {
+    const addresses = ['198.18.0.2/24', '2001:db8::5/64']
+    const gateways = ['198.18.0.1']
+    const { options, abort, status } = await start({ ownAddress: true, addresses, gateways, vlan: [7] })
+    expect(options).toMatchObject({
+      address: addresses,
+      listenOn: '198.18.0.2',
+      gateway: gateways,
+      ownAddress: true,
+      dad: true,
+      ip: { vlan: [7] },
+    })
+    abort.abort()
+    await status
+    const plain = await start({ listen: { port: 9000 } })
+    expect([plain.options.address, plain.options.dad, plain.options.listenOn]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+    plain.abort.abort()
+    await plain.status
+    await expect(
+      run({ ...defaults, ownAddress: true, addresses: ['auto'] }, new AbortController().signal),
+    ).rejects.toThrow('is none of --address auto')
+  })
+
+  it('puts what spoils and slows frames between device and capture', async () => {
+    const { options, abort, status, logs } = await start({
+      impair: { loss: 0.1, delayUs: 1000 },
+      rateLimit: 1e9,
+    })
+    const device = options.device as ImpairedNic
+    expect(device).toBeInstanceOf(ImpairedNic)
+    expect(device.inner).toBeInstanceOf(RateLimitNic)
+    expect(logs[0]).toMatchObject({ level: 40, loss: 0.1, seed: expect.any(Number) })
+    abort.abort()
+    await status
   })
 
   it('closes what is open when interrupted, gives the queue back, prints the totals', async () => {

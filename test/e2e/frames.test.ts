@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { ImpairedNic } from '../../driver/wrap/index.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import type { Endpoint, Stream } from '../support/endpoint.ts'
-import { ImpairedNic } from '../support/impaired-nic.ts'
 import {
   type Cell,
   type EndpointOptions,

@@ -2,11 +2,11 @@ import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Nic } from '../../driver/nic.ts'
+import { ImpairedNic } from '../../driver/wrap/index.ts'
 import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
-import { ImpairedNic } from '../support/impaired-nic.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
 
 const PORT = 9000

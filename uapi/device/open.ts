@@ -1,10 +1,12 @@
 import { ArgumentError, NicError } from '../../driver/errors.ts'
 import type { Nic } from '../../driver/nic.ts'
+import { PacketNic } from '../../driver/packet/index.ts'
+import { RawNic } from '../../driver/raw/index.ts'
 import { TapNic } from '../../driver/tap/index.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
 import { openMemory } from './memory.ts'
 import { parseDevice } from './parse.ts'
-import type { DeviceSpec, TapSpec, XdpSpec } from './spec.ts'
+import type { DeviceSpec, PacketSpec, TapSpec, XdpSpec } from './spec.ts'
 
 /** Opens the NIC that a device string names. @throws ArgumentError, NicError */
 export function openDevice(text: string): Nic {
@@ -28,6 +30,10 @@ function openSpec(spec: DeviceSpec): Nic {
       return TapNic.open(tapOptions(spec))
     case 'memory':
       return openMemory(spec.name, spec.mtu)
+    case 'packet':
+      return PacketNic.open(packetOptions(spec))
+    case 'raw':
+      return RawNic.open({ address: spec.address })
     default:
       throw new NicError('ZCRX_NIC_UNSUPPORTED', `no way in over ${spec.driver} yet`)
   }
@@ -50,6 +56,15 @@ function openQueues(spec: XdpSpec): Nic[] {
 
 function xdpOptions({ name, mode, copy, netns }: XdpSpec, queue: number) {
   return { device: name, queue, mode, copy, ...(netns === undefined ? {} : { netns }) }
+}
+
+function packetOptions({ name, fanout, guard, netns }: PacketSpec) {
+  return {
+    device: name,
+    guard,
+    ...(fanout === undefined ? {} : { fanout: { group: fanout } }),
+    ...(netns === undefined ? {} : { netns }),
+  }
 }
 
 function tapOptions({ name, persist, multiQueue, offload, mtu, netns }: TapSpec) {

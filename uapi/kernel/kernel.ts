@@ -3,7 +3,7 @@ import type { NicMemory } from '../../driver/nic.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
-import { Listener } from '../../stack/tcp/tcb.ts'
+import { Listener, type Tcb } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
 import { AddressSpace } from '../ring/address-space.ts'
@@ -33,6 +33,17 @@ export interface KernelOptions {
   readonly idle?: (untilUs: number) => boolean
 }
 
+/** Bursts between looks at what else tells of the network, for who polls without sleeping. */
+const OUTSIDE_EVERY = 256
+
+/** Something beside the queues that stacks learn from; see `HostNetwork`. */
+export interface Outside {
+  /** Takes what waits. */
+  look(): void
+  /** Longest time (milliseconds) to sleep without a look. */
+  readonly napMs: number
+}
+
 /** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
 export class Kernel implements RingHost {
   readonly space: AddressSpace = new AddressSpace()
@@ -58,6 +69,10 @@ export class Kernel implements RingHost {
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
   readonly options: KernelOptions
+  /** What else the stacks learn from; null: nothing. */
+  outside: Outside | null = null
+  #untilOutside = OUTSIDE_EVERY
+  #polling = false
   /** Stacks whose devices went away. */
   readonly #lost = new Set<Stack>()
   /** Instances whose kept buffers are looked at. */
@@ -90,6 +105,7 @@ export class Kernel implements RingHost {
 
   addStack(stack: Stack): void {
     this.stacks.push(stack)
+    stack.tcp.onEnd = (tcb) => this.#unsteerConnection(stack, tcb)
   }
 
   setup(memory: RingMemory, flags: number): RingContext {
@@ -123,6 +139,12 @@ export class Kernel implements RingHost {
     const ifqs = this.deviceIfqs
     for (let i = 0; i < ifqs.length; i++) {
       if (ifqs[i]!.stack?.nic.info.pulls !== true) ifqs[i]!.takeRefills()
+    }
+    if (this.outside !== null && --this.#untilOutside === 0) {
+      this.#untilOutside = OUTSIDE_EVERY
+      this.#polling = true
+      this.outside.look()
+      this.#polling = false
     }
     let work = 0
     for (let i = 0; i < this.stacks.length; i++) {
@@ -169,7 +191,9 @@ export class Kernel implements RingHost {
       return true
     }
     if (this.stacks.length > 1) nap = Math.min(nap, MULTI_QUEUE_NAP_MS)
+    if (this.outside !== null) nap = Math.min(nap, this.outside.napMs)
     first.nic.wait(nap)
+    this.outside?.look()
     return true
   }
 
@@ -189,6 +213,12 @@ export class Kernel implements RingHost {
     if (deadline === Number.POSITIVE_INFINITY) return
     const ms = Math.ceil((deadline - this.now) / 1000)
     this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+  }
+
+  /** Something happened outside the queues: the stacks work, and who sleeps in the event loop is woken. */
+  interrupt(): void {
+    // Who polls at the moment sends what came of it.
+    if (!this.#polling) this.#fire()
   }
 
   /** The stack that serves a local address; for the unspecified one the only one there is. */
@@ -274,6 +304,34 @@ export class Kernel implements RingHost {
 
   unsteer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
     for (const local of localAddresses(stack, address, v6Only)) stack.nic.unsteer(local.bytes(), port)
+  }
+
+  /**
+   * A connection's segments come to the stack until it has ended, whatever becomes of descriptors: the host's kernel would
+   * answer them with a reset. @throws NicError
+   */
+  steerConnection(stack: Stack, tcb: Tcb): void {
+    stack.nic.steer(tcb.local.bytes(), tcb.localPort)
+    tcb.steered = true
+  }
+
+  /** The listener of a port goes, its connections stay. */
+  steerConnections(stack: Stack, port: number): void {
+    for (const tcb of [...stack.tcp]) {
+      if (tcb.localPort !== port || tcb.steered) continue
+      try {
+        this.steerConnection(stack, tcb)
+      } catch {
+        // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
+        stack.tcp.abort(tcb)
+      }
+    }
+  }
+
+  #unsteerConnection(stack: Stack, tcb: Tcb): void {
+    if (!tcb.steered) return
+    tcb.steered = false
+    stack.nic.unsteer(tcb.local.bytes(), tcb.localPort)
   }
 
   #dispatch(stack: Stack): void {

@@ -254,14 +254,13 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     return
   }
   try {
-    kernel.steer(stack, local, tcb.localPort)
+    kernel.steerConnection(stack, tcb)
   } catch (error) {
     stack.tcp.abort(tcb)
     reply(context, sqe, nicErrno(context, error))
     return
   }
   socket.adopt(stack, tcb)
-  socket.connectedActively = true
   start(new ConnectRequest(context, sqe, socket), !socket.nonBlocking, -errno.EINPROGRESS)
 }
 

@@ -25,8 +25,6 @@ export class Socket implements OpenFile {
   bound: { address: IpAddress; port: number } | null = null
   /** AF_INET or AF_INET6: which sockaddr it speaks. */
   readonly family: number
-  /** CONNECT opened the connection, so its local port has a steering entry of its own. */
-  connectedActively = false
   /** SHUT_RD was called. */
   readShut = false
   /** SHUT_WR was called. */
@@ -111,11 +109,13 @@ export class Socket implements OpenFile {
     if (stack === null) return
     if (listener !== null) {
       const { bound, options } = this
-      if (bound !== null) this.kernel.unsteer(stack, bound.address, bound.port, options.v6Only)
       stack.tcp.unlisten(listener)
+      if (bound !== null) {
+        this.kernel.steerConnections(stack, bound.port)
+        this.kernel.unsteer(stack, bound.address, bound.port, options.v6Only)
+      }
     }
     if (tcb !== null) {
-      if (this.connectedActively) this.kernel.unsteer(stack, tcb.local, tcb.localPort)
       // SO_LINGER with no time to linger: what is unsent is thrown away, and the peer is told (RFC 9293 3.10.5).
       if (this.options.lingerUs === 0 && tcb.state !== CLOSED) {
         tcb.orphaned = true

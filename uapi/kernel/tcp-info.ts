@@ -57,6 +57,6 @@ function fill(info: TcpInfo, tcb: Tcb, socket: Socket): void {
   const { stack } = socket
   if (stack === null) return
   info.set('ato', stack.tcp.context.config.delayedAckUs)
-  info.set('pmtu', stack.nic.info.mtu)
-  info.set('advmss', stack.nic.info.mtu - (tcb.local.version === 6 ? 60 : 40))
+  info.set('pmtu', stack.link.mtuOf(tcb.local.version))
+  info.set('advmss', stack.link.mtuOf(tcb.local.version) - (tcb.local.version === 6 ? 60 : 40))
 }

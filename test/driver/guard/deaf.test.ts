@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DeafSockets } from '../../../driver/guard/deaf.ts'
 import { loadNative } from '../../../driver/native/index.ts'
 import { VethPair } from '../../support/netns.ts'
+import { kernelCounter } from '../packet/setup.ts'
 import { ethernet, ipv4, ipv6, OURS, OURS6, tcp } from '../xdp/frames.ts'
 import { inject, obstacle } from '../xdp/setup.ts'
-import { kernelCounter } from '../packet/setup.ts'
 
 const PORT = 9000
 const SYN = 2
@@ -84,7 +84,9 @@ input()`
             }),
           )
           guard.hold(OURS, PORT + 1)
-          expect(() => open().hold(OURS, PORT + 1)).toThrow(expect.objectContaining({ code: 'ZCRX_NIC_BUSY' }))
+          expect(() => open().hold(OURS, PORT + 1)).toThrow(
+            expect.objectContaining({ code: 'ZCRX_NIC_BUSY' }),
+          )
           resolve()
         } catch (error) {
           reject(error as Error)

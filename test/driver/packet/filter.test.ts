@@ -53,7 +53,10 @@ describe('of a steered port', () => {
     ['an exceeded time behind options', frame4(ipv4(icmp(11), { protocol: 1, options: 8 })), true],
     ['an echo request', frame4(ipv4(icmp(8), { protocol: 1 })), false],
     ['an ICMP error to another address', frame4(ipv4(icmp(3), { protocol: 1, destination: OTHER })), false],
-    ['ARP', ethernet(0x0806, arp(OURS)), false],
+    ['an ARP request for it', ethernet(0x0806, arp(OURS)), false],
+    ['an ARP reply to it', ethernet(0x0806, arp(OURS).with(7, 2)), true],
+    ['an ARP reply to another address', ethernet(0x0806, arp(OTHER).with(7, 2)), false],
+    ['a neighbour advertisement to it', frame6(ipv6(icmp(136), { protocol: 58 })), true],
     ['a frame cut short', frame4(ipv4(tcp(PORT))).subarray(0, 36), false],
     ['TCP over IPv6', frame6(ipv6(tcp(PORT))), true],
     ['TCP over IPv6 to another port', frame6(ipv6(tcp(22))), false],
@@ -139,7 +142,15 @@ test.skipIf(obstacle !== '')('the kernel takes the filters', () => {
   const native = loadNative()
   const fd = native.packetSocket()
   const apart = Array.from({ length: 3000 }, (_, i): [Uint8Array, number] => [OURS, 2 * i + 1])
-  for (const flows of [[], apart, [[OURS, 0], [OURS6, 0], [OTHER6, PORT]] as [Uint8Array, number][]])
+  for (const flows of [
+    [],
+    apart,
+    [
+      [OURS, 0],
+      [OURS6, 0],
+      [OTHER6, PORT],
+    ] as [Uint8Array, number][],
+  ])
     expect(native.attachFilter(fd, filterOf(...flows))).toBe(0)
   expect(() => native.attachFilter(fd, new Uint8Array(12))).toThrow(TypeError)
   native.close(fd)

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RX_CSUM_PARTIAL, RX_SIDE, RxBurst } from '../../../driver/nic.ts'
-import { PacketNic } from '../../../driver/packet/index.ts'
+import type { PacketNic } from '../../../driver/packet/index.ts'
 import { ip, VethPair } from '../../support/netns.ts'
 import { arp, ethernet, hex, ipv4, OURS, pattern, tcp } from '../xdp/frames.ts'
 import { inject, obstacle, script } from '../xdp/setup.ts'

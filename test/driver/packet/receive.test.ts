@@ -138,7 +138,14 @@ test.each([
   kernel.close(0, [{ frame, status, tag, offload: 1 }, { frame }])
   const burst = new RxBurst()
   expect(kernel.path.receive(burst)).toBe(2)
-  const tagged = Uint8Array.of(...frame.subarray(0, 12), type >> 8, type & 255, 0x20, 7, ...frame.subarray(12))
+  const tagged = Uint8Array.of(
+    ...frame.subarray(0, 12),
+    type >> 8,
+    type & 255,
+    0x20,
+    7,
+    ...frame.subarray(12),
+  )
   expect(shown(kernel, burst)).toEqual([tagged, frame])
   expect(burst.flags[0]).toBe(RX_SIDE | RX_CSUM_PARTIAL)
 })
@@ -182,7 +189,10 @@ describe('what is wrong is counted', () => {
   })
 
   test('whatever a block says, frames shown lie in it', () => {
-    const word = fc.record({ at: fc.integer({ min: 0, max: 300 }), value: fc.oneof(fc.nat(8192), fc.maxSafeNat()) })
+    const word = fc.record({
+      at: fc.integer({ min: 0, max: 300 }),
+      value: fc.oneof(fc.nat(8192), fc.maxSafeNat()),
+    })
     fc.assert(
       fc.property(fc.array(word, { maxLength: 12 }), (words) => {
         const kernel = new Kernel()
@@ -214,8 +224,14 @@ test('our own frames are not shown', () => {
 test('flush throws away what waits', () => {
   const kernel = new Kernel()
   const burst = new RxBurst(64)
-  kernel.close(0, Array.from({ length: 35 }, () => ({ frame: new Uint8Array(14) })))
-  kernel.close(1, Array.from({ length: 35 }, () => ({ frame: new Uint8Array(14) })))
+  kernel.close(
+    0,
+    Array.from({ length: 35 }, () => ({ frame: new Uint8Array(14) })),
+  )
+  kernel.close(
+    1,
+    Array.from({ length: 35 }, () => ({ frame: new Uint8Array(14) })),
+  )
   kernel.close(2, frames(2))
   kernel.path.receive(burst)
   kernel.path.flush()

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { PacketNic } from '../../../driver/packet/index.ts'
 import { Endpoint } from '../../support/endpoint.ts'
 import { type Cell, expectedOutcome, OWN4, OWN6, runCell } from '../../support/matrix.ts'
@@ -10,10 +10,10 @@ const MANY = 24 << 20
 
 describe.skipIf(obstacle !== '')('connections with Linux over AF_PACKET', () => {
   let pair: VethPair
-  beforeAll(() => {
+  beforeEach(() => {
     pair = new VethPair({ ipv6: true })
   })
-  afterAll(() => pair?.destroy())
+  afterEach(() => pair?.destroy())
 
   const cells: [string, Cell & { own: boolean }][] = []
   for (const version of [4, 6] as const)

@@ -46,7 +46,9 @@ test('frames go out in one call, behind an empty header', () => {
   kernel.path.flush()
   kernel.path.flush()
   expect(kernel.calls).toBe(1)
-  expect(kernel.sent.map((frame) => [...frame.subarray(0, 11)])).toEqual([1, 2, 3].map((byte) => [...Array(10).fill(0), byte]))
+  expect(kernel.sent.map((frame) => [...frame.subarray(0, 11)])).toEqual(
+    [1, 2, 3].map((byte) => [...Array(10).fill(0), byte]),
+  )
   expect(kernel.stats()).toMatchObject({ txFrames: 3, txBytes: 180, txErrors: 0, txNoSlot: 0 })
 })
 

@@ -89,8 +89,8 @@ export function tcp(port: number, payload: Uint8Array = new Uint8Array(0)): Uint
   return segment
 }
 
-export function arp(target: Uint8Array): Uint8Array {
-  return Uint8Array.of(0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, ...PEER, 0, 0, 0, 0, 0, 0, ...target)
+export function arp(target: Uint8Array, sender = PEER): Uint8Array {
+  return Uint8Array.of(0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, ...sender, 0, 0, 0, 0, 0, 0, ...target)
 }
 
 /** Bytes that tell where they are. */

@@ -39,6 +39,9 @@ const PORT = 9000
 const CLAIMED = Uint8Array.of(10, 77, 0, 99)
 const CLAIMED6 = address6('fd00:77::99')
 const GROUP6 = address6('ff02::1:ff00:99')
+const ALL_NODES = address6('ff02::1')
+const NOBODY = new Uint8Array(4)
+const redirect = solicitation(CLAIMED6).with(0, 137)
 const MORE_FRAGMENTS = 0x2000
 const DONT_FRAGMENT = 0x4000
 
@@ -88,10 +91,33 @@ const cases: [string, Uint8Array, number][] = [
     PASS,
   ],
   [
-    'an advertisement to all',
+    'an advertisement of a claimed address to all',
     ethernet(0x86dd, ipv6(solicitation(CLAIMED6).with(0, 136), { destination: GROUP6, protocol: 58 })),
+    REDIRECT,
+  ],
+  [
+    'an advertisement of an address of the kernel',
+    ethernet(0x86dd, ipv6(solicitation(OURS6).with(0, 136), { destination: GROUP6, protocol: 58 })),
     PASS,
   ],
+  [
+    'what a router says to a group that is not claimed',
+    ethernet(0x86dd, ipv6(solicitation(CLAIMED6).with(0, 134), { destination: GROUP6, protocol: 58 })),
+    PASS,
+  ],
+  [
+    'what a router says to all nodes, which are claimed',
+    ethernet(0x86dd, ipv6(new Uint8Array(16).with(0, 134), { destination: ALL_NODES, protocol: 58 })),
+    REDIRECT,
+  ],
+  [
+    'a redirect to all nodes',
+    ethernet(0x86dd, ipv6(redirect, { destination: ALL_NODES, protocol: 58 })),
+    PASS,
+  ],
+  ['ARP from who has a claimed address', ethernet(0x806, arp(NOBODY, CLAIMED)), REDIRECT],
+  ['ARP from who has an address of the kernel', ethernet(0x806, arp(NOBODY, OURS)), PASS],
+  ['ARP from a claimed address in two VLANs', ethernet(0x806, arp(NOBODY, CLAIMED), [QINQ, VLAN]), REDIRECT],
   ['TCP to a group', ethernet(0x86dd, ipv6(tcp(PORT), { destination: GROUP6 })), PASS],
   ['an IPv6 header alone', ethernet(0x86dd, ipv6(new Uint8Array(0))), PASS],
   ['half an IPv6 header', ethernet(0x86dd, ipv6(new Uint8Array(0)).slice(0, 20)), PASS],
@@ -133,6 +159,7 @@ describe.skipIf(obstacle !== '')('verdicts', () => {
     nic.steer(OURS6, PORT)
     nic.claim(CLAIMED)
     nic.claim(CLAIMED6)
+    nic.claim(ALL_NODES)
   })
   afterAll(() => {
     nic?.close()

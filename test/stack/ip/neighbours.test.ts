@@ -8,7 +8,7 @@ import { ether } from '../../support/ip-frames.ts'
 import { RawPeer } from '../../support/raw-peer.ts'
 import { CLIENT, drain, SERVER, StackPair } from '../../support/stack-pair.ts'
 
-const silent = { solicit: () => {}, failed: () => {} }
+const silent = { solicit: () => {}, resolved: () => {}, failed: () => {} }
 const WRONG = Uint8Array.of(2, 0, 0, 0, 0, 77)
 
 describe('where frames go', () => {
@@ -119,7 +119,11 @@ describe('where frames go', () => {
   it('asks once a second for the same address, three times', () => {
     const asked: number[] = []
     const wheel = new TimerWheel(0)
-    const table = new Neighbours(wheel, { solicit: () => asked.push(at), failed: () => asked.push(-at) })
+    const table = new Neighbours(wheel, {
+      ...silent,
+      solicit: () => asked.push(at),
+      failed: () => asked.push(-at),
+    })
     let at = 0
     for (; at <= 4_000_000; at += 100_000) {
       wheel.advance(at)

@@ -1,6 +1,6 @@
-import { seededRandom } from '../../driver/memory/index.ts'
+import { seededRandom } from '../memory/random.ts'
 
-/** Probabilities, decided per frame. */
+/** What happens to frames. Probabilities from 0 to 1, decided per frame. */
 export interface FrameImpairments {
   /** The frame is dropped. */
   loss?: number
@@ -10,13 +10,17 @@ export interface FrameImpairments {
   duplicate?: number
   /** A bit of the frame behind its Ethernet header is flipped. */
   corrupt?: number
+  /** Every frame comes this much later, microseconds. */
+  delayUs?: number
 }
 
+/** What befell the frames of one direction. */
 export class ImpairmentCounts {
   dropped = 0
   reordered = 0
   duplicated = 0
   corrupted = 0
+  delayed = 0
 }
 
 /** What happens to frames, from a seed. */

@@ -1,0 +1,3 @@
+export * from './message.ts'
+export * from './route.ts'
+export { RouteSocket } from './socket.ts'

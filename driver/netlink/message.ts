@@ -1,0 +1,119 @@
+/**
+ * Netlink messages (netlink(7), linux/netlink.h): a header, a fixed structure, attributes. Numbers are in the machine's byte
+ * order, which Node runs on as little-endian only. What comes in is checked against its lengths; what is cut off or lies
+ * about them ends the walk.
+ */
+
+export const NLMSG_HEADER_BYTES = 16
+const ATTRIBUTE_HEADER_BYTES = 4
+
+// nlmsg_type below NLMSG_MIN_TYPE.
+export const NLMSG_ERROR = 2
+export const NLMSG_DONE = 3
+
+// nlmsg_flags.
+export const NLM_F_REQUEST = 0x01
+export const NLM_F_ACK = 0x04
+export const NLM_F_DUMP = 0x300
+export const NLM_F_REPLACE = 0x100
+export const NLM_F_CREATE = 0x400
+/** Of an answer: what was dumped changed meanwhile. */
+export const NLM_F_DUMP_INTR = 0x10
+
+/** Nested and byte order bits of an attribute's type. */
+const ATTRIBUTE_TYPE_MASK = 0x3fff
+
+/** One message. `body` is a view of the received bytes behind the header. */
+export interface NetlinkMessage {
+  readonly type: number
+  readonly flags: number
+  readonly sequence: number
+  readonly body: Uint8Array
+}
+
+/** An attribute to send: its type and its bytes. */
+export type NetlinkAttribute = readonly [type: number, value: Uint8Array]
+
+/** The messages of a datagram, in order. */
+export function readMessages(datagram: Uint8Array): NetlinkMessage[] {
+  const messages: NetlinkMessage[] = []
+  const view = viewOf(datagram)
+  for (let at = 0; at + NLMSG_HEADER_BYTES <= datagram.length; ) {
+    const length = view.getUint32(at, true)
+    if (length < NLMSG_HEADER_BYTES || length > datagram.length - at) break
+    messages.push({
+      type: view.getUint16(at + 4, true),
+      flags: view.getUint16(at + 6, true),
+      sequence: view.getUint32(at + 8, true),
+      body: datagram.subarray(at + NLMSG_HEADER_BYTES, at + length),
+    })
+    at += align(length)
+  }
+  return messages
+}
+
+/** Attributes from `at` on, by type; of several of one type the last. */
+export function readAttributes(bytes: Uint8Array, at = 0): Map<number, Uint8Array> {
+  const attributes = new Map<number, Uint8Array>()
+  const view = viewOf(bytes)
+  while (at + ATTRIBUTE_HEADER_BYTES <= bytes.length) {
+    const length = view.getUint16(at, true)
+    if (length < ATTRIBUTE_HEADER_BYTES || length > bytes.length - at) break
+    const type = view.getUint16(at + 2, true) & ATTRIBUTE_TYPE_MASK
+    attributes.set(type, bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length))
+    at += align(length)
+  }
+  return attributes
+}
+
+/** The first four bytes of an attribute as an unsigned number; undefined when it is missing or shorter. */
+export function attributeNumber(value: Uint8Array | undefined): number | undefined {
+  return value === undefined || value.length < 4 ? undefined : viewOf(value).getUint32(0, true)
+}
+
+/** A number as an attribute's four bytes. */
+export function numberAttribute(type: number, value: number): NetlinkAttribute {
+  const bytes = new Uint8Array(4)
+  viewOf(bytes).setUint32(0, value, true)
+  return [type, bytes]
+}
+
+/** A whole message. @param body the fixed structure behind the header */
+export function writeMessage(
+  type: number,
+  flags: number,
+  sequence: number,
+  body: Uint8Array,
+  attributes: readonly NetlinkAttribute[] = [],
+): Uint8Array {
+  let length = NLMSG_HEADER_BYTES + align(body.length)
+  for (const [, value] of attributes) length += align(ATTRIBUTE_HEADER_BYTES + value.length)
+  const bytes = new Uint8Array(length)
+  const view = viewOf(bytes)
+  view.setUint32(0, length, true)
+  view.setUint16(4, type, true)
+  view.setUint16(6, flags, true)
+  view.setUint32(8, sequence, true)
+  bytes.set(body, NLMSG_HEADER_BYTES)
+  let at = NLMSG_HEADER_BYTES + align(body.length)
+  for (const [attribute, value] of attributes) {
+    view.setUint16(at, ATTRIBUTE_HEADER_BYTES + value.length, true)
+    view.setUint16(at + 2, attribute, true)
+    bytes.set(value, at + ATTRIBUTE_HEADER_BYTES)
+    at += align(ATTRIBUTE_HEADER_BYTES + value.length)
+  }
+  return bytes
+}
+
+/** The errno, 0 or negative, of an NLMSG_ERROR or NLMSG_DONE; 0 when it says none. */
+export function errnoOf(message: NetlinkMessage): number {
+  return message.body.length < 4 ? 0 : Math.min(0, viewOf(message.body).getInt32(0, true))
+}
+
+function align(length: number): number {
+  return (length + 3) & ~3
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

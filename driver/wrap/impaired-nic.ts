@@ -1,0 +1,299 @@
+import { ArgumentError } from '../errors.ts'
+import { type Nic, type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../nic.ts'
+import { DelayingNic } from './delaying.ts'
+import { ImpairedTransmit } from './impaired-transmit.ts'
+import { Fates, type FrameImpairments, flipBit, ImpairmentCounts } from './impairments.ts'
+
+export interface NicImpairments {
+  /** Of every decision. */
+  seed: number
+  /** On the way from the wire to the stack. Corruption needs frames with complete checksums: `ethtool -K tx off` there. */
+  receive?: FrameImpairments
+  /** On the way from the stack to the wire. */
+  transmit?: FrameImpairments
+  /** Sees every frame that the stack sends, before anything happens to it. */
+  tap?: (frame: Uint8Array) => void
+  /** Microseconds, monotonic; default `performance.now`. */
+  now?: () => number
+}
+
+/** One frame that was kept back. */
+interface Held {
+  /** Where its pieces lie in the area; of a frame beside it, nothing. */
+  readonly offset: readonly number[]
+  readonly length: readonly number[]
+  readonly flags: readonly number[]
+  /** The frame itself, of a NIC whose memory holds it until the next burst only. */
+  readonly bytes: Uint8Array | null
+  /** Frames that still pass before this one. */
+  behind: number
+  /** Not before, microseconds. */
+  readonly due: number
+}
+
+/** Chunks kept back from the fill ring, to copy frames into that are to come twice: at most this, and this part of the area. */
+const SPARES = 64
+const SPARE_PART = 1 / 8
+/** Frames held back to come later than others; more leave at once. */
+const MOST_HELD = 64
+/** Frames beside the area in one burst, and the largest of them. */
+const SIDE_FRAMES = 64
+const SIDE_FRAME_BYTES = 65_600
+/** What the stack is told became of a frame that was dropped here. */
+const CAUSE = 'impaired'
+
+/** Loses, doubles, reorders, damages and delays whole frames, those of many fragments too, between a NIC and the stack. */
+export class ImpairedNic extends DelayingNic {
+  readonly received: ImpairmentCounts = new ImpairmentCounts()
+  readonly #fates: Fates
+  readonly #impairments: FrameImpairments
+  readonly #transmit: ImpairedTransmit
+  /** Half a burst of the stack's, so that what was held back and what comes twice fits too. */
+  readonly #raw = new RxBurst(128)
+  readonly #back = new Uint32Array(512)
+  /** Chunks the stack has given that the inner NIC has not. */
+  readonly #spare: number[] = []
+  /** Memory of frames beside the area; null for a NIC that places them in it. */
+  readonly #side: Uint8Array | null
+  #sideUsed = 0
+  #spares = 0
+  #area: Uint8Array = new Uint8Array(0)
+  #held: Held[] = []
+  #shift = 12
+
+  /** @throws ArgumentError for a NIC that splits frames, whose reception can't be impaired */
+  constructor(inner: Nic, impairments: NicImpairments) {
+    super(inner, impairments.now)
+    this.#impairments = impairments.receive ?? {}
+    const { placement } = inner.info
+    if (placement === 'split' && impairments.receive !== undefined) {
+      throw new ArgumentError(
+        `${inner.info.name} puts headers and payload into different memory, which can't be impaired`,
+        'impair what its peer sends',
+      )
+    }
+    this.#side = placement === 'side' ? new Uint8Array(SIDE_FRAMES * SIDE_FRAME_BYTES) : null
+    this.#fates = new Fates(impairments.seed)
+    this.#transmit = new ImpairedTransmit(
+      inner,
+      impairments.transmit ?? {},
+      new Fates(impairments.seed ^ 0x5eed),
+      this.now,
+      impairments.tap,
+    )
+    // Bursts of the stack's are not the inner NIC's: that hears of each frame as soon as its fate is known.
+    if (placement !== 'split') delete this.settled
+    // What befalls frames befalls each for itself.
+    delete this.txCommitLarge
+  }
+
+  /** What befell frames on their way out. */
+  get sent(): ImpairmentCounts {
+    return this.#transmit.counts
+  }
+
+  override get sideMemory(): Uint8Array | null {
+    return this.#side ?? this.inner.sideMemory
+  }
+
+  override attach(memory: NicMemory): void {
+    this.#forget()
+    this.#shift = 31 - Math.clz32(memory.chunkSize)
+    this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
+    this.#spares = Math.min(SPARES, Math.floor((memory.areaLength / memory.chunkSize) * SPARE_PART))
+    this.inner.attach(memory)
+  }
+
+  override detach(): void {
+    this.#forget()
+    this.inner.detach()
+  }
+
+  override receive(burst: RxBurst): number {
+    this.#transmit.release()
+    if (this.inner.info.placement === 'split') return this.inner.receive(burst)
+    burst.count = 0
+    this.#sideUsed = 0
+    this.#release(burst)
+    // Whatever the inner burst holds, twice, has to fit behind what was released.
+    if (burst.capacity - burst.count < this.#raw.capacity + SPARES) return burst.count
+    if (this.#side !== null && this.#sideUsed > 0) return burst.count
+    const count = this.inner.receive(this.#raw)
+    let first = 0
+    while (first < count) {
+      let last = first
+      while ((this.#raw.flags[last]! & RX_MORE) !== 0) last++
+      last++
+      const { dropped } = this.received
+      this.#pass(burst, first, last)
+      this.inner.settled?.(first, last, this.received.dropped > dropped ? CAUSE : null)
+      first = last
+    }
+    return burst.count
+  }
+
+  /** One frame, the entries `[first, last)` of the inner burst. */
+  #pass(burst: RxBurst, first: number, last: number): void {
+    const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0, delayUs = 0 } = this.#impairments
+    if (this.#fates.strikes(loss)) {
+      this.#drop(first, last)
+      return
+    }
+    const side = this.#side === null ? null : this.#gather(first, last)
+    if (side !== null && side.length > SIDE_FRAME_BYTES) {
+      this.#drop(first, last)
+      return
+    }
+    if (this.#fates.strikes(corrupt)) {
+      this.received.corrupted++
+      const from = this.#raw.offset[first]!
+      flipBit(side ?? this.#area.subarray(from, from + this.#raw.length[first]!), this.#fates)
+    }
+    if (this.#fates.strikes(duplicate)) this.#double(burst, first, last, side, delayUs)
+    const later = this.#fates.strikes(reorder)
+    if (later) this.received.reordered++
+    if (delayUs > 0) this.received.delayed++
+    const frame = this.#take(first, last, side, later ? 1 + this.#fates.below(8) : 0, delayUs)
+    if (later || delayUs > 0 || !this.#show(burst, frame)) this.#held.push(frame)
+    if (!later) for (const held of this.#held) held.behind--
+  }
+
+  /** A copy of a frame that lies beside the area. */
+  #gather(first: number, last: number): Uint8Array {
+    const memory = this.inner.sideMemory!
+    const { offset, length } = this.#raw
+    let bytes = 0
+    for (let i = first; i < last; i++) bytes += length[i]!
+    const frame = new Uint8Array(bytes)
+    for (let i = first, at = 0; i < last; at += length[i++]!) {
+      frame.set(memory.subarray(offset[i]!, offset[i]! + length[i]!), at)
+    }
+    return frame
+  }
+
+  #take(first: number, last: number, side: Uint8Array | null, behind: number, delayUs: number): Held {
+    const { offset, length, flags } = this.#raw
+    const end = side === null ? last : first
+    return {
+      offset: [...offset.subarray(first, end)],
+      length: [...length.subarray(first, end)],
+      flags: side === null ? [...flags.subarray(first, end)] : [flags[first]! & ~RX_MORE],
+      bytes: side,
+      behind,
+      due: delayUs > 0 ? this.now() + delayUs : Number.NEGATIVE_INFINITY,
+    }
+  }
+
+  #drop(first: number, last: number): void {
+    this.received.dropped++
+    if (this.#side !== null) return
+    for (let i = first; i < last; i++) this.#back[i - first] = this.#raw.offset[i]! >>> this.#shift
+    this.inner.fill(this.#back, 0, last - first)
+  }
+
+  /** The frame comes once more, in chunks of its own; not when there are too few of them. */
+  #double(burst: RxBurst, first: number, last: number, side: Uint8Array | null, delayUs: number): void {
+    let frame = this.#take(first, last, side?.slice() ?? null, 0, delayUs)
+    if (side === null) {
+      if (this.#spare.length < last - first) return
+      const within = (1 << this.#shift) - 1
+      const offset = frame.offset.map((from, i) => {
+        const to = this.#spare.pop()! * (within + 1) + (from & within)
+        this.#area.copyWithin(to, from, from + frame.length[i]!)
+        return to
+      })
+      frame = { ...frame, offset }
+    }
+    this.received.duplicated++
+    if (delayUs > 0 || !this.#show(burst, frame)) this.#held.push(frame)
+  }
+
+  #release(burst: RxBurst): void {
+    if (this.#held.length === 0) return
+    const now = this.now()
+    // Of those that are delayed there may be many.
+    const crowded = this.#held.length >= MOST_HELD && (this.#impairments.delayUs ?? 0) === 0
+    this.#held = this.#held.filter((held) => {
+      if (held.due > now) return true
+      if (held.behind > 0 && !crowded) {
+        held.behind--
+        return true
+      }
+      const pieces = Math.max(1, held.offset.length)
+      if (burst.count + pieces > burst.capacity - this.#raw.capacity - SPARES) return true
+      return !this.#show(burst, held)
+    })
+  }
+
+  /** Puts a frame into the stack's burst; false when there is no room beside the area. */
+  #show(burst: RxBurst, { offset, length, flags, bytes }: Held): boolean {
+    if (bytes === null) {
+      for (let i = 0; i < offset.length; i++) this.#put(burst, offset[i]!, length[i]!, flags[i]!)
+      return true
+    }
+    if (this.#sideUsed === SIDE_FRAMES) return false
+    const at = this.#sideUsed++ * SIDE_FRAME_BYTES
+    this.#side!.set(bytes, at)
+    this.#put(burst, at, bytes.length, flags[0]! | RX_SIDE)
+    return true
+  }
+
+  #put(burst: RxBurst, offset: number, length: number, flags: number): void {
+    const at = burst.count++
+    burst.offset[at] = offset
+    burst.length[at] = length
+    burst.flags[at] = flags
+  }
+
+  #forget(): void {
+    this.#held = []
+    this.#spare.length = 0
+    this.#transmit.forget()
+  }
+
+  protected override nextDue(): number {
+    let due = this.#transmit.nextDue()
+    for (const held of this.#held) due = Math.min(due, held.due)
+    return due
+  }
+
+  override fill(chunks: Uint32Array, from: number, count: number): number {
+    let kept = 0
+    if (this.#side === null && (this.#impairments.duplicate ?? 0) > 0) {
+      while (kept < count && this.#spare.length < this.#spares) this.#spare.push(chunks[from + kept++]!)
+    }
+    return kept + this.inner.fill(chunks, from + kept, count - kept)
+  }
+
+  override chunksHeld(area?: number): number {
+    const held = this.#held.reduce((sum, { offset }) => sum + offset.length, 0)
+    return this.inner.chunksHeld(area) + this.#spare.length + held
+  }
+
+  override sumFragments(burst: RxBurst): void {
+    if (this.#side === null) {
+      this.inner.sumFragments(burst)
+      return
+    }
+    for (let i = 0; i < burst.count; i++) burst.sum[i] = sum(this.#side, burst.offset[i]!, burst.length[i]!)
+  }
+
+  override txCommit(offset: number, length: number): void {
+    this.#transmit.commit(offset, length)
+  }
+
+  override txFlush(): void {
+    this.#transmit.release()
+    this.inner.txFlush()
+  }
+}
+
+/** The folded one's complement sum of bytes as big-endian words. */
+function sum(bytes: Uint8Array, from: number, length: number): number {
+  let total = 0
+  const end = from + (length & ~1)
+  for (let at = from; at < end; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!
+  if ((length & 1) !== 0) total += bytes[end]! << 8
+  total = (total & 0xffff) + Math.floor(total / 65_536)
+  return (total & 0xffff) + (total >>> 16)
+}

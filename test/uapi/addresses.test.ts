@@ -1,0 +1,152 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { ArgumentError } from '../../driver/errors.ts'
+import { MemoryLink } from '../../driver/memory/index.ts'
+import { planAddresses } from '../../uapi/addresses.ts'
+import { connect } from '../../uapi/client.ts'
+import { Host, type HostOptions } from '../../uapi/host.ts'
+import { machineSecret } from '../../uapi/machine-secret.ts'
+import { createServer } from '../../uapi/server.ts'
+
+const QUICK = { probeWaitUs: 20_000, probeMinUs: 10_000, probeMaxUs: 20_000, announceWaitUs: 20_000 }
+
+describe('what options say about addresses', () => {
+  const plan = (options: Omit<HostOptions, 'device'>) => planAddresses({ device: '', ...options })
+
+  it('is read with and without prefixes, one or several', () => {
+    const { addresses, gateways, own, auto } = plan({
+      address: ['192.0.2.5/24', '2001:db8::5'],
+      prefixLength: 64,
+      gateway: ['192.0.2.254', 'fe80::1'],
+      ownAddress: true,
+    })
+    expect(addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`)).toEqual([
+      '192.0.2.5/24',
+      '2001:db8::5/64',
+    ])
+    expect([gateways.map(String), own, auto]).toEqual([['192.0.2.254', 'fe80::1'], true, false])
+    expect(plan({ address: 'auto' })).toMatchObject({ addresses: [], own: true, auto: true })
+    expect(plan({})).toMatchObject({ addresses: [], own: false, auto: false })
+  })
+
+  it.each<[string, Omit<HostOptions, 'device'>]>([
+    ['no address', { address: '192.0.2' }],
+    ['a prefix that is too long', { address: '192.0.2.1/33' }],
+    ['a prefix that is no number', { address: '192.0.2.1/x' }],
+    ['a group as a gateway', { address: '192.0.2.1', gateway: '224.0.0.1' }],
+    ['a gateway of another version', { address: '192.0.2.1', gateway: 'fe80::1' }],
+    ['two gateways of a version', { address: '192.0.2.1', gateway: ['192.0.2.2', '192.0.2.3'] }],
+    ['addresses from routers that are the machine’s', { address: 'auto', ownAddress: false }],
+  ])('is refused: %s', (_what, options) => {
+    expect(() => plan(options)).toThrow(ArgumentError)
+  })
+})
+
+describe('hosts on a memory link', () => {
+  const open = (link: MemoryLink, options: Partial<HostOptions> = {}): Promise<Host> => {
+    const host = Host.open({ device: link.b, address: '192.0.2.1', ownAddress: true, ...options })
+    return Promise.resolve(host)
+  }
+
+  it('are ready at once without a test, and take nothing from the kernel', async () => {
+    const host = await open(new MemoryLink({ seed: 1 }))
+    expect([host.pending, host.network]).toEqual([false, null])
+    await host.ready
+    host.close()
+    const theirs = await open(new MemoryLink({ seed: 1 }), { ownAddress: false })
+    expect([theirs.pending, theirs.network]).toEqual([false, null])
+    theirs.close()
+  })
+
+  it('serve over both versions at once, once their addresses are tested', async () => {
+    const link = new MemoryLink({ seed: 1 })
+    const bytes: Record<string, number> = {}
+    const server = await createServer({
+      device: link.b,
+      address: ['192.0.2.1/24', '2001:db8::1/64'],
+      ownAddress: true,
+      dad: true,
+      ip: QUICK,
+      port: 9000,
+      areaBytes: 2 << 20,
+      handler: {
+        onData: (connection, _offset, length) => {
+          bytes[connection.remoteAddress] = (bytes[connection.remoteAddress] ?? 0) + length
+          return true
+        },
+        onEnd: (connection) => connection.close(),
+      },
+    })
+    expect(server.addresses.sort()).toEqual(['192.0.2.1', '2001:db8::1'])
+    const client = await connect({
+      device: link.a,
+      address: '192.0.2.2',
+      ownAddress: true,
+      remoteAddress: '192.0.2.1',
+      remotePort: 9000,
+    })
+    await client.send(0, new Uint8Array(1000))
+    await client.end(0)
+    await expect.poll(() => bytes).toEqual({ '192.0.2.2': 1000 })
+    client.close()
+    await server.close()
+  }, 20_000)
+
+  it('listen at one of several addresses when they are told to', async () => {
+    const options = { address: ['192.0.2.1', '192.0.2.3'], ownAddress: true, port: 9000, areaBytes: 2 << 20 }
+    const link = new MemoryLink({ seed: 1 })
+    const server = await createServer({ ...options, device: link.b, listenOn: '192.0.2.3' })
+    const to = { device: link.a, address: '192.0.2.2', ownAddress: true, remotePort: 9000 }
+    const client = await connect({ ...to, remoteAddress: '192.0.2.3' })
+    client.close()
+    await expect(connect({ ...to, remoteAddress: '192.0.2.1' })).rejects.toThrow('ECONNREFUSED')
+    await server.close()
+    const other = new MemoryLink({ seed: 1 }).b
+    await expect(createServer({ ...options, device: other, listenOn: '192.0.2.9' })).rejects.toThrow(
+      ArgumentError,
+    )
+  }, 20_000)
+
+  it('say who has their address', async () => {
+    const link = new MemoryLink({ seed: 1 })
+    const first = await createServer({
+      device: link.a,
+      address: '192.0.2.1',
+      ownAddress: true,
+      port: 9000,
+      areaBytes: 2 << 20,
+    })
+    const second = createServer({
+      device: link.b,
+      address: '192.0.2.1',
+      ownAddress: true,
+      dad: true,
+      ip: QUICK,
+      port: 9000,
+      areaBytes: 2 << 20,
+    })
+    await expect(second).rejects.toMatchObject({
+      code: 'ZCRX_ADDRESS_IN_USE',
+      message: expect.stringContaining('02:00:00:00:00:01'),
+    })
+    await first.close()
+  }, 20_000)
+})
+
+it('the secret of a machine is its own, and not its id', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'zcrx-'))
+  try {
+    const path = join(directory, 'machine-id')
+    const id = '0123456789abcdef0123456789abcdef'
+    writeFileSync(path, `${id}\n`)
+    const secret = machineSecret(path)
+    expect(machineSecret(path)).toEqual(secret)
+    expect([secret.length, Buffer.from(secret).toString('hex') === id]).toEqual([16, false])
+    writeFileSync(path, 'uninitialized\n')
+    expect(machineSecret(path)).not.toEqual(machineSecret(path))
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+})
