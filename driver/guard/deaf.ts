@@ -1,7 +1,7 @@
 import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
 import { ERRNO, inNamespace, systemFailure } from '../system.ts'
-import type { Guard } from './guard.ts'
+import { type Guard, portKey } from './guard.ts'
 
 /**
  * A listening socket of the kernel for each port, which drops every segment by a filter: the kernel finds whose the segment
@@ -49,11 +49,11 @@ export class DeafSockets implements Guard {
       )
     }
     if (fd < 0) throw systemFailure(fd, `holding TCP port ${port}`, this.#device)
-    this.#sockets.set(keyOf(address, port), fd)
+    this.#sockets.set(portKey(address, port), fd)
   }
 
   release(address: Uint8Array, port: number): void {
-    const key = keyOf(address, port)
+    const key = portKey(address, port)
     const fd = this.#sockets.get(key)
     if (fd === undefined) return
     this.#sockets.delete(key)
@@ -64,10 +64,6 @@ export class DeafSockets implements Guard {
     for (const fd of this.#sockets.values()) this.#native.close(fd)
     this.#sockets.clear()
   }
-}
-
-function keyOf(address: Uint8Array, port: number): string {
-  return `${address.join('.')} ${port}`
 }
 
 function textOf(address: Uint8Array): string {

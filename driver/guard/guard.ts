@@ -9,8 +9,13 @@ export interface Guard {
    * @throws NicError `ZCRX_NIC_BUSY` when the port is the host's
    */
   hold(address: Uint8Array, port: number): void
-  /** Undoes `hold`. */
+  /** Undoes `hold`; nothing when the port is not held. Does not throw. */
   release(address: Uint8Array, port: number): void
   /** Undoes everything. Idempotent. */
   close(): void
+}
+
+/** An address and port as the key of a map. */
+export function portKey(address: Uint8Array, port: number): string {
+  return `${address.join('.')} ${port}`
 }

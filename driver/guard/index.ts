@@ -1,3 +1,4 @@
+import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
 import { DeafSockets } from './deaf.ts'
 import type { Guard } from './guard.ts'
@@ -7,7 +8,8 @@ export type { Guard } from './guard.ts'
 
 /**
  * `socket`: a deaf socket holds each port. `nftables`: a rule drops the segments; it reserves no port. `both`: the socket,
- * and the rule that keeps the segments away from it. `auto`: `socket`.
+ * and the rule that keeps the segments away from it, which saves the kernel some of its work where segments come one by one.
+ * `auto`: `both` where nftables can be had, else `socket`.
  */
 export type GuardKind = 'auto' | 'socket' | 'nftables' | 'both'
 
@@ -54,5 +56,12 @@ export function openGuard(
   const sockets = (): Guard => new DeafSockets(native, device, ifIndex, netns, shared)
   if (kind === 'nftables') return new NftablesGuard(native, device, netns)
   if (kind === 'both') return new Guards([sockets(), new NftablesGuard(native, device, netns)])
-  return sockets()
+  if (kind === 'socket') return sockets()
+  try {
+    return new Guards([sockets(), new NftablesGuard(native, device, netns)])
+  } catch (error) {
+    if (!(error instanceof NicError)) throw error
+    // No privilege, or no nftables: the sockets alone do.
+    return sockets()
+  }
 }

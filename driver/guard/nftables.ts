@@ -1,7 +1,7 @@
 import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
 import { ERRNO, errnoName, inNamespace, processStart, systemFailure } from '../system.ts'
-import type { Guard } from './guard.ts'
+import { type Guard, portKey } from './guard.ts'
 import {
   NetlinkWriter,
   NLM_F_ACK,
@@ -53,6 +53,7 @@ export class NftablesGuard implements Guard {
   #fd: number
   #owned: boolean
   #sequence = 1
+  readonly #held = new Set<string>()
 
   /**
    * @param owned false = as on a kernel that has no owned tables
@@ -76,11 +77,15 @@ export class NftablesGuard implements Guard {
   }
 
   hold(address: Uint8Array, port: number): void {
-    this.#element(NFT_MSG.newElement, NLM_F_CREATE, address, port)
+    const added = this.#element(NFT_MSG.newElement, NLM_F_CREATE, address, port)
+    this.#expect(added, `changing the ports of ${this.table}`)
+    this.#held.add(portKey(address, port))
   }
 
   release(address: Uint8Array, port: number): void {
-    if (this.#fd >= 0) this.#element(NFT_MSG.delElement, 0, address, port)
+    if (this.#fd < 0 || !this.#held.delete(portKey(address, port))) return
+    // Refused only when somebody has taken the table away, and the port with it.
+    this.#element(NFT_MSG.delElement, 0, address, port)
   }
 
   close(): void {
@@ -121,12 +126,9 @@ export class NftablesGuard implements Guard {
     return this.#batch(() => parts)
   }
 
-  #element(type: number, flags: number, address: Uint8Array, port: number): void {
+  #element(type: number, flags: number, address: Uint8Array, port: number): number {
     const attributes = (writer: NetlinkWriter): void => putElement(writer, this.table, address, port)
-    this.#expect(
-      this.#batch(() => [{ type, flags, attributes }]),
-      `changing the ports of ${this.table}`,
-    )
+    return this.#batch(() => [{ type, flags, attributes }])
   }
 
   #remove(table: string): Message {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RX_CSUM_PARTIAL, RX_SIDE, RxBurst } from '../../../driver/nic.ts'
 import type { PacketNic } from '../../../driver/packet/index.ts'
 import { ip, VethPair } from '../../support/netns.ts'
+import { tables } from '../guard/tables.ts'
 import { arp, ethernet, hex, ipv4, OURS, pattern, tcp } from '../xdp/frames.ts'
 import { inject, obstacle, script } from '../xdp/setup.ts'
 import { collectSide, openPacket, someMemory } from './setup.ts'
@@ -119,7 +120,7 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
     inject(pair, frames)
     const got = collectSide(nic, 400).length
     const { rxFrames, rxRingFull } = nic.stats()
-    expect(got).toBeGreaterThan(100)
+    expect(Math.min(got, rxRingFull)).toBeGreaterThan(0)
     expect([rxFrames, rxFrames + rxRingFull]).toEqual([got, 400])
     // The kernel's counter begins anew when it is read, ours does not.
     expect(nic.stats().rxRingFull).toBe(rxRingFull)
@@ -242,10 +243,12 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
     expect(String((await once(holder.stdout!, 'data'))[0]).trim()).toBe('ready')
     const sockets = (): string => pair.run(pair.ours, 'sh', '-c', 'cat /proc/net/packet; ss -Htlan')
     expect(sockets()).toMatch(new RegExp(`:${PORT}\\b`))
+    expect(tables(pair)).toHaveLength(1)
     const exit = once(holder, 'exit')
     holder.kill('SIGKILL')
     await exit
     expect(sockets().trim().split('\n')).toHaveLength(1)
+    expect(tables(pair)).toEqual([])
     nic = openPacket(pair)
     nic.steer(OURS, PORT)
   })
