@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Nic } from '../../driver/nic.ts'
+import { PacketNic } from '../../driver/packet/index.ts'
+import { RawNic } from '../../driver/raw/index.ts'
 import { type XdpMode, XdpNic } from '../../driver/xdp/index.ts'
 import { VethPair, type VethPairOptions } from './netns.ts'
 import { TapPlace } from './tap-place.ts'
@@ -26,6 +28,28 @@ export interface Way extends LinuxPeer {
 export class XdpWay extends VethPair implements Way {
   open(_version: 4 | 6, mode: XdpMode = 'native'): Nic {
     return XdpNic.open({ device: this.device, netns: this.oursPath, mode })
+  }
+
+  hostAddress(version: 4 | 6): string {
+    return version === 4 ? this.ourAddress : this.ourAddress6
+  }
+}
+
+/** A veth pair, and a packet socket at our end of it. */
+export class PacketWay extends VethPair implements Way {
+  open(): Nic {
+    return PacketNic.open({ device: this.device, netns: this.oursPath })
+  }
+
+  hostAddress(version: 4 | 6): string {
+    return version === 4 ? this.ourAddress : this.ourAddress6
+  }
+}
+
+/** A veth pair, and raw sockets of the machine at our end. */
+export class RawWay extends VethPair implements Way {
+  open(version: 4 | 6): Nic {
+    return RawNic.open({ address: this.hostAddress(version), netns: this.oursPath })
   }
 
   hostAddress(version: 4 | 6): string {

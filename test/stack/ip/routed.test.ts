@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { MemoryLink } from '../../../driver/memory/index.ts'
 import type { Nic } from '../../../driver/nic.ts'
 import { Counters } from '../../../stack/counters.ts'
+import { seededEntropy } from '../../../stack/entropy.ts'
 import { IpAddress } from '../../../stack/ip/address.ts'
 import { Link } from '../../../stack/ip/link.ts'
 import { REACHABLE } from '../../../stack/ip/neighbours.ts'
@@ -20,7 +21,11 @@ function linkOver(routed: boolean): { link: Link; counters: Counters; asked: () 
   }
   const nic = { info: { ...info, routed }, txMemory, txSlotBytes, txReserve } as unknown as Nic
   const counters = new Counters()
-  return { link: new Link(nic, counters, new TimerWheel(0), defaultIpConfig), counters, asked: () => asked }
+  return {
+    link: new Link(nic, counters, new TimerWheel(0), defaultIpConfig, seededEntropy(1)),
+    counters,
+    asked: () => asked,
+  }
 }
 
 test.each([
