@@ -3,11 +3,10 @@ import { createServer } from '../uapi/server.ts'
 
 /**
  * Child process of the `e2e` bench: receives streams one after the other and throws them away.
- * `e2e-child DEVICE ADDRESS PORT STREAMS OWN AREA_BYTES BUFFER_BYTES`; DEVICE `node` is node:net. Prints `ready`, then a JSON
+ * `e2e-child DEVICE ADDRESS PORT STREAMS OWN AREA_BYTES`; DEVICE `node` is node:net. Prints `ready`, then a JSON
  * object for each stream.
  */
-const [device = '', address = '', port = '', streams = '', own = '', areaBytes = '', bufferBytes = ''] =
-  process.argv.slice(2)
+const [device = '', address = '', port = '', streams = '', own = '', areaBytes = ''] = process.argv.slice(2)
 
 let left = Number(streams)
 let bytes = 0
@@ -52,7 +51,6 @@ if (device === 'node') {
     port: Number(port),
     ownAddress: own === 'own',
     areaBytes: Number(areaBytes),
-    bufferBytes: Number(bufferBytes),
     handler: {
       onData(_connection, _offset, length) {
         take(length)

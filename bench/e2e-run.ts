@@ -80,7 +80,7 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
       start(
         pair.receiver,
         process.execPath,
-        ...[child, device, address, `${PORT}`, `${STREAMS}`, own ? 'own' : '', `${AREA_BYTES}`, '4096'],
+        ...[child, device, address, `${PORT}`, `${STREAMS}`, own ? 'own' : '', `${AREA_BYTES}`],
       )
     const { address, device } = pair.receiver
     const tap = `tap:${pair.tap.device}?mtu=${Math.min(options.mtu, TAP_MTU)}&netns=${pair.sender.namespace}`

@@ -7,6 +7,9 @@ import { ZcrxError } from './api.ts'
 const NETNS_DIRECTORY = '/run/netns'
 const NAME = /^zcrx-(\d+)-([0-9a-z]+)-(tx|rx)$/
 
+/** A look takes a millisecond or more. */
+const LINK_LOOKS = 200
+
 /** One end of the link. */
 export interface LinkEnd {
   readonly namespace: string
@@ -71,6 +74,15 @@ export class NetworkPair {
       await ip('-n', namespace, 'addr', 'add', `${address}/30`, 'dev', device)
       await ip('-n', namespace, 'link', 'set', 'lo', 'up')
       await ip('-n', namespace, 'link', 'set', device, 'up')
+    }
+    await this.#running()
+  }
+
+  /** The link comes up a moment after both ends are; before, Node sees no addresses on it. */
+  async #running(): Promise<void> {
+    const { namespace, device } = this.receiver
+    for (let i = 0; i < LINK_LOOKS; i++) {
+      if ((await ip('-n', namespace, 'link', 'show', device)).includes('LOWER_UP')) return
     }
   }
 

@@ -97,6 +97,8 @@ export interface NicInfo {
   readonly placement: 'area' | 'side' | 'split'
   /** Payload is written through virtual addresses: chunks of any size will do, in any memory. */
   readonly anyMemory?: boolean
+  /** Bytes of the chunks that suit it best, where that is no page; only with `anyMemory`. */
+  readonly chunkBytes?: number
   /**
    * Bytes of the longest frame for `txCommitLarge`, which every transmit slot then has room for; 0 or absent: the device can't
    * cut frames into segments.

@@ -21,8 +21,8 @@ export interface EngineOptions extends HostOptions {
   /** Bytes of the area received data lies in; default 64 MiB. */
   readonly areaBytes?: number
   /**
-   * Bytes of a buffer (`rx_buf_len`), a power of two; default 4096. Larger ones make fewer completions where frames are large.
-   * They need a NIC that takes any memory (TAP).
+   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
+   * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
    */
   readonly bufferBytes?: number
   /** Completion queue entries; default 8192. */
@@ -63,8 +63,10 @@ export class Engine {
         flags: IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
-      const bufferBytes = options.bufferBytes ?? PAGE
-      this.area = allocateArea(options.areaBytes ?? DEFAULT_AREA_BYTES, nic.info.tailBytes)
+      const areaBytes = options.areaBytes ?? DEFAULT_AREA_BYTES
+      this.area = allocateArea(areaBytes, nic.info.tailBytes)
+      const suited = nic.info.chunkBytes ?? PAGE
+      const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)
       // What such a NIC is given need not lie together in physical memory.
       if (nic.info.anyMemory === true) markHuge(this.area.buffer)
       const ifq = this.ring.registerIfq({
