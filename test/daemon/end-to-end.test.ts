@@ -312,7 +312,14 @@ sys.exit(len(s.recv(1)))`
     const address = pair.receiver.address.replace(/\d+$/, '77')
     const { namespace, device } = pair.sender
     execFileSync('ip', ['-n', namespace, 'route', 'add', address, 'dev', device])
-    const own = ['--address', `${address}/24`, '--impair', 'reorder=2%,duplicate=1%,delay=1ms,seed=3', '--rate-limit', '1G']
+    const own = [
+      '--address',
+      `${address}/24`,
+      '--impair',
+      'reorder=2%,duplicate=1%,delay=1ms,seed=3',
+      '--rate-limit',
+      '1G',
+    ]
     const child = await run('--listen', ':9004', ...own, '--sink', 'hash', '--once')
     expect(logs).toContain('frames are spoiled on purpose')
     send(9004, join(directory, 'sent'), address)
