@@ -177,13 +177,13 @@ export class HostNetwork implements Resolver {
   /** Asks for everything. Returns 0 or a negative errno. */
   #dump(): number {
     const take = (message: NetlinkMessage): void => this.#take(message)
-    const refused =
+    const failed =
       this.#requests.ask(linkOf(this.#ifIndex), false, take) ||
       this.#requests.ask(addressesOf(this.#ifIndex), true, take) ||
       this.#requests.ask(routesThrough(this.#ifIndex, AF_INET), true, take)
     // A kernel without IPv6 refuses: it has no such routes.
-    if (refused === 0) this.#requests.ask(routesThrough(this.#ifIndex, AF_INET6), true, take)
-    return refused
+    if (failed === 0) this.#requests.ask(routesThrough(this.#ifIndex, AF_INET6), true, take)
+    return failed
   }
 
   #take(message: NetlinkMessage): void {

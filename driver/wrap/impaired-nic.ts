@@ -213,15 +213,17 @@ export class ImpairedNic extends DelayingNic {
     const now = this.now()
     // Of those that are delayed there may be many.
     const crowded = this.#held.length >= MOST_HELD && (this.#impairments.delayUs ?? 0) === 0
+    // What there is no room for keeps what comes later back too: a delay must not reorder.
+    let full = false
     this.#held = this.#held.filter((held) => {
-      if (held.due > now) return true
+      if (full || held.due > now) return true
       if (held.behind > 0 && !crowded) {
         held.behind--
         return true
       }
       const pieces = Math.max(1, held.offset.length)
-      if (burst.count + pieces > burst.capacity - this.#raw.capacity - SPARES) return true
-      return !this.#show(burst, held)
+      full = burst.count + pieces > burst.capacity - this.#raw.capacity - SPARES || !this.#show(burst, held)
+      return full
     })
   }
 
@@ -245,10 +247,11 @@ export class ImpairedNic extends DelayingNic {
     burst.flags[at] = flags
   }
 
+  /** The memory is another's: what was kept back of it is lost. What is to be sent was copied. */
   #forget(): void {
+    this.received.dropped += this.#held.length
     this.#held = []
     this.#spare.length = 0
-    this.#transmit.forget()
   }
 
   protected override nextDue(): number {
@@ -280,6 +283,13 @@ export class ImpairedNic extends DelayingNic {
 
   override txCommit(offset: number, length: number): void {
     this.#transmit.commit(offset, length)
+  }
+
+  /** What is on its way out leaves at once: a FIN that is held back would be missed for good. */
+  override close(): void {
+    this.#transmit.releaseAll()
+    this.inner.txFlush()
+    super.close()
   }
 
   override txFlush(): void {

@@ -46,7 +46,9 @@ export class ImpairedTransmit {
     return due
   }
 
-  forget(): void {
+  /** Everything that is held back leaves: the NIC goes away. */
+  releaseAll(): void {
+    for (const { frame } of this.#held) this.#send(frame)
     this.#held = []
     this.#heldBytes = 0
   }

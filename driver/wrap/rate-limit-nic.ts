@@ -119,6 +119,15 @@ export class RateLimitNic extends DelayingNic {
     this.inner.txFlush()
   }
 
+  /** What waits to be sent leaves at once: a FIN that waits would be missed for good. */
+  override close(): void {
+    for (const frame of this.#queue) if (!this.#send(frame)) this.txDropped++
+    this.#queue = []
+    this.#queued = 0
+    this.inner.txFlush()
+    super.close()
+  }
+
   protected override nextDue(): number {
     let due = Number.POSITIVE_INFINITY
     if (this.#transmit !== null && this.#queue.length > 0) {
@@ -140,14 +149,20 @@ export class RateLimitNic extends DelayingNic {
     let sent = 0
     while (sent < this.#queue.length && bucket.open(this.now())) {
       const frame = this.#queue[sent]!
-      const offset = this.inner.txReserve()
-      if (offset < 0) break
-      this.inner.txMemory.set(frame, offset)
-      this.inner.txCommit(offset, frame.length)
+      if (!this.#send(frame)) break
       bucket.take(frame.length)
       this.#queued -= frame.length
       sent++
     }
     if (sent > 0) this.#queue.splice(0, sent)
+  }
+
+  /** False without a free slot. */
+  #send(frame: Uint8Array): boolean {
+    const offset = this.inner.txReserve()
+    if (offset < 0) return false
+    this.inner.txMemory.set(frame, offset)
+    this.inner.txCommit(offset, frame.length)
+    return true
   }
 }

@@ -247,10 +247,10 @@ describe.skipIf(obstacle !== '')('zcrxd run', () => {
   }
 
   /** An ordinary client of Linux's TCP; waits for the receiver's FIN. */
-  function send(port: number, file: string): void {
+  function send(port: number, file: string, address = pair.receiver.address): void {
     const script = `
 import socket, sys
-s = socket.create_connection(('${pair.receiver.address}', ${port}), 5)
+s = socket.create_connection(('${address}', ${port}), 5)
 s.settimeout(20)
 s.sendall(open('${file}', 'rb').read())
 s.shutdown(socket.SHUT_WR)
@@ -305,6 +305,37 @@ sys.exit(len(s.recv(1)))`
     expect(record!.sha256).toBe(createHash('sha256').update(data).digest('hex'))
     expect(record!.end).toBe('closed')
   })
+
+  it('is a host of its own at an address that it has tested, over a bad and slow link', async () => {
+    const data = randomBytes(1_000_001)
+    writeFileSync(join(directory, 'sent'), data)
+    const address = pair.receiver.address.replace(/\d+$/, '77')
+    const { namespace, device } = pair.sender
+    execFileSync('ip', ['-n', namespace, 'route', 'add', address, 'dev', device])
+    const own = [
+      '--address',
+      `${address}/24`,
+      '--impair',
+      'reorder=2%,duplicate=1%,delay=1ms,seed=3',
+      '--rate-limit',
+      '1G',
+    ]
+    const child = await run('--listen', ':9004', ...own, '--sink', 'hash', '--once')
+    expect(logs).toContain('frames are spoiled on purpose')
+    send(9004, join(directory, 'sent'), address)
+    expect(await exit(child)).toBe(0)
+    expect(report()).toMatchObject({ listen: `${address}:9004`, broken: 0 })
+    expect(report().connectionList[0]!.sha256).toBe(createHash('sha256').update(data).digest('hex'))
+  }, 60_000)
+
+  it('leaves an address to who has it, and says who', () => {
+    const { receiver, sender } = pair
+    const args = ['--device', receiver.device, '--listen', ':9005', '--address', `${sender.address}/24`]
+    const command = ['netns', 'exec', receiver.namespace, process.execPath, BIN, 'run', ...args]
+    const { status, stderr } = spawnSync('ip', command, { encoding: 'utf8', timeout: 30_000 })
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/in use on this link, by ([0-9a-f]{2}:){5}[0-9a-f]{2}[\s\S]*what to do: /)
+  }, 40_000)
 
   it('leaves other ports of the interface to Linux', async () => {
     const { receiver, sender } = pair

@@ -162,6 +162,20 @@ describe('RateLimitNic', () => {
     expect(wire.receive()).toEqual([4])
   })
 
+  it('lets go of what waits when it is closed, through all that is stacked', () => {
+    const wire = new Wire()
+    wire.wrap((inner, now) => {
+      const limited = new RateLimitNic(inner, { transmit: limit, now })
+      return new ImpairedNic(limited, { seed: 1, transmit: { delayUs: 9000 }, now })
+    })
+    wire.send(1, 2, 3)
+    expect(wire.arrived()).toEqual([])
+    // The queue is restarted over other memory, as at the end of a registration.
+    wire.nic.attach(memory())
+    wire.nic.close()
+    expect(wire.arrived()).toEqual([1, 2, 3])
+  })
+
   it('refuses rates that are none', () => {
     const { b } = new MemoryLink()
     expect(() => new RateLimitNic(b, { receive: { bitsPerSecond: 0 } })).toThrow(ArgumentError)

@@ -50,15 +50,15 @@ describe('neighbours of an address of the host’s', () => {
 
   it('that it knows are used at once, and those who wait already go on too', () => {
     const peer = new Managed()
-    peer.open4()
+    const waiting = peer.open4()
+    // The timer of the first question asks again, and finds what the kernel has learned meanwhile.
     peer.known = MAC
-    peer.pass(1.1 * SECOND)
-    const flags = peer.seen().map((segment) => segment.flags)
+    const seen = peer.pass(1.1 * SECOND)
+    expect(seen.map(({ flags }) => flags)).toContain(SYN)
+    expect(waiting.remoteMacLow).toBe(1)
     const second = peer.open4()
+    expect(peer.poll().filter(({ flags }) => flags === SYN).length).toBe(1)
     expect(second.remoteMacLow).toBe(1)
-    expect(flags.concat(peer.poll().map((segment) => segment.flags)).every((value) => value === SYN)).toBe(
-      true,
-    )
   })
 
   it('end attempts when the kernel finds nobody, or says nothing', () => {
@@ -86,7 +86,7 @@ describe('neighbours of an address of the host’s', () => {
 
   it('that move take connections with them only if nothing comes back', () => {
     const peer = new Managed()
-    const { tcb, flow } = peer.open()
+    const { tcb } = peer.open()
     peer.known = MAC
     peer.stack.link.ask(SERVER, CLIENT, peer.clock.now())
     peer.tell(MAC.with(5, 7))
@@ -95,7 +95,6 @@ describe('neighbours of an address of the host’s', () => {
     peer.pass(3 * SECOND)
     peer.tell(MAC.with(5, 8))
     expect(tcb.remoteMacLow).toBe(8)
-    expect(flow.ack).toBeDefined()
   })
 
   it('that the kernel forgets are asked for again', () => {
