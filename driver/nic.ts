@@ -95,6 +95,8 @@ export interface NicInfo {
    * `sideMemory` and the payload of TCP in the attached memory, other frames wholly beside it.
    */
   readonly placement: 'area' | 'side' | 'split'
+  /** The interface's kernel is at the other end of the wire: addresses that it has there are not ours. Default false. */
+  readonly farEnd?: boolean
   /** Payload is written through virtual addresses: chunks of any size will do, in any memory. */
   readonly anyMemory?: boolean
   /** Bytes of the chunks that suit it best, where that is no page; only with `anyMemory`. */

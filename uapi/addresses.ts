@@ -12,11 +12,20 @@ export interface AddressPlan {
   readonly auto: boolean
 }
 
-/** Reads and checks what is said about addresses. @throws ArgumentError that shows what is wrong */
-export function planAddresses(options: HostOptions): AddressPlan {
+/**
+ * Reads and checks what is said about addresses. @throws ArgumentError that shows what is wrong
+ * @param farEnd the kernel is at the other end of the wire: whatever addresses we have are our own
+ */
+export function planAddresses(options: HostOptions, farEnd: boolean): AddressPlan {
   const given = listOf(options.address)
   const auto = given.includes('auto')
-  const own = options.ownAddress ?? auto
+  const own = farEnd || (options.ownAddress ?? auto)
+  if (farEnd && given.length === 0) {
+    throw new ArgumentError(
+      'the addresses of the interface are those of the kernel at the other end',
+      'name one of your own on the same network: 192.0.2.2/24',
+    )
+  }
   if (auto && !own) {
     throw new ArgumentError(
       'the machine configures its addresses itself',

@@ -99,7 +99,7 @@ export class Host {
     const clock = options.clock ?? new SystemClock()
     let network: HostNetwork | null = null
     try {
-      const plan = planAddresses(options)
+      const plan = planAddresses(options, nic.info.farEnd === true)
       network = plan.own ? null : HostNetwork.open(nic, clock)
       if (plan.addresses.length === 0 && !plan.auto) {
         const address = interfaceAddress(nic, network)

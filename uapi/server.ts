@@ -153,11 +153,12 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   stats(): ServerStats {
-    const { stack } = this.#engine.host
+    const { stack, nic } = this.#engine.host
     const ifq = this.#finalStats ?? this.#engine.ifq.stats()
     return {
       connections: this.#accepted,
-      zeroCopiedBytes: ifq.zeroCopiedBytes,
+      // What lies beside the area was copied into it, in front of the ring.
+      zeroCopiedBytes: nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
       copiedBytes: ifq.copiedBytes + stack.counters.copiedBytes + stack.counters.packedBytes,
       completions: ifq.completions,
       frames: stack.counters.rxFrames,

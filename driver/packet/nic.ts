@@ -158,6 +158,7 @@ export class PacketNic implements Nic {
       placement: 'side',
       anyMemory: true,
       chunkBytes: CHUNK_BYTES,
+      system: { netns: options.netns },
     }
     abandoned.register(this, this.#holdings, this)
   }

@@ -134,6 +134,7 @@ export class RawNic implements Nic {
       placement: 'side',
       anyMemory: true,
       chunkBytes: CHUNK_BYTES,
+      system: { netns: options.netns },
       routed: true,
     }
   }

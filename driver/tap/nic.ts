@@ -99,6 +99,7 @@ export class TapNic implements Nic {
       partialChecksums: false,
       placement: 'split',
       anyMemory: true,
+      farEnd: true,
       txLargeBytes: offload ? LARGE_BYTES : 0,
     }
     abandoned.register(this, { native, fd }, this)

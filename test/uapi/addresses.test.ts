@@ -13,7 +13,8 @@ import { createServer } from '../../uapi/server.ts'
 const QUICK = { probeWaitUs: 20_000, probeMinUs: 10_000, probeMaxUs: 20_000, announceWaitUs: 20_000 }
 
 describe('what options say about addresses', () => {
-  const plan = (options: Omit<HostOptions, 'device'>) => planAddresses({ device: '', ...options })
+  const plan = (options: Omit<HostOptions, 'device'>, farEnd = false) =>
+    planAddresses({ device: '', ...options }, farEnd)
 
   it('is read with and without prefixes, one or several', () => {
     const { addresses, gateways, own, auto } = plan({
@@ -29,6 +30,11 @@ describe('what options say about addresses', () => {
     expect([gateways.map(String), own, auto]).toEqual([['192.0.2.254', 'fe80::1'], true, false])
     expect(plan({ address: 'auto' })).toMatchObject({ addresses: [], own: true, auto: true })
     expect(plan({})).toMatchObject({ addresses: [], own: false, auto: false })
+  })
+
+  it('is ours alone where the kernel is at the other end of the wire, and must be said', () => {
+    expect(plan({ address: '192.0.2.5/24', ownAddress: false }, true)).toMatchObject({ own: true })
+    expect(() => plan({}, true)).toThrow(ArgumentError)
   })
 
   it.each<[string, Omit<HostOptions, 'device'>]>([
