@@ -1,4 +1,4 @@
-import type { NetlinkWriter } from './netlink.ts'
+import type { NetlinkWriter } from '../netlink/writer.ts'
 
 /** What the messages of nftables hold (linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h). */
 

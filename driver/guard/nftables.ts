@@ -1,9 +1,7 @@
 import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
-import { ERRNO, errnoName, inNamespace, processStart, systemFailure } from '../system.ts'
-import { type Guard, portKey } from './guard.ts'
 import {
-  NetlinkWriter,
+  errnoOf,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -12,7 +10,10 @@ import {
   NLMSG_ERROR,
   readAttributes,
   readMessages,
-} from './netlink.ts'
+} from '../netlink/message.ts'
+import { NetlinkWriter, NFGEN_BYTES } from '../netlink/writer.ts'
+import { ERRNO, errnoName, inNamespace, processStart, systemFailure } from '../system.ts'
+import { type Guard, portKey } from './guard.ts'
 import {
   NETLINK_NETFILTER,
   NFT_MSG,
@@ -148,7 +149,7 @@ export class NftablesGuard implements Guard {
     const sent = this.#native.netlinkSend(this.#fd, request.finish())
     if (sent < 0) throw this.#failure(sent, 'asking for the tables of nftables')
     const failed = this.#replies((payload) => {
-      const name = readAttributes(payload).get(NFTA.tableName)
+      const name = readAttributes(payload, NFGEN_BYTES).get(NFTA.tableName)
       if (name !== undefined) names.push(Buffer.from(name).toString('latin1').replace(/\0$/, ''))
     })
     this.#expect(failed, 'asking for the tables of nftables')
@@ -182,9 +183,9 @@ export class NftablesGuard implements Guard {
       const bytes = this.#native.netlinkReceive(this.#fd, reply)
       if (bytes === -ERRNO.EAGAIN) return failed
       if (bytes < 0) return failed || bytes
-      for (const { type, error, payload } of readMessages(reply.subarray(0, Math.min(bytes, REPLY_BYTES)))) {
-        if (type === NLMSG_ERROR) failed ||= error
-        else if (type !== NLMSG_DONE) each(payload)
+      for (const message of readMessages(reply.subarray(0, Math.min(bytes, REPLY_BYTES)))) {
+        if (message.type === NLMSG_ERROR) failed ||= errnoOf(message)
+        else if (message.type !== NLMSG_DONE) each(message.body)
       }
     }
   }

@@ -17,6 +17,7 @@ export const NLM_F_ACK = 0x04
 export const NLM_F_DUMP = 0x300
 export const NLM_F_REPLACE = 0x100
 export const NLM_F_CREATE = 0x400
+export const NLM_F_EXCL = 0x200
 /** Of an answer: what was dumped changed meanwhile. */
 export const NLM_F_DUMP_INTR = 0x10
 

@@ -1,6 +1,7 @@
-import { NetlinkWriter, NLM_F_DUMP, readAttributes, readMessages } from '../../../driver/guard/netlink.ts'
 import { NETLINK_NETFILTER, NFT_MSG, NFTA, nftablesType } from '../../../driver/guard/nftables-messages.ts'
 import { loadNative } from '../../../driver/native/index.ts'
+import { NLM_F_DUMP, readAttributes, readMessages } from '../../../driver/netlink/message.ts'
+import { NetlinkWriter, NFGEN_BYTES } from '../../../driver/netlink/writer.ts'
 import { inNamespace } from '../../../driver/system.ts'
 import type { VethPair } from '../../support/netns.ts'
 
@@ -16,9 +17,11 @@ export function tables(pair: VethPair): string[] {
     const names: string[] = []
     const reply = new Uint8Array(65_536)
     for (let bytes = native.netlinkReceive(fd, reply); bytes > 0; bytes = native.netlinkReceive(fd, reply)) {
-      for (const { payload, type } of readMessages(reply.subarray(0, bytes))) {
+      for (const { body, type } of readMessages(reply.subarray(0, bytes))) {
         const name =
-          type === nftablesType(NFT_MSG.newTable) ? readAttributes(payload).get(NFTA.tableName) : undefined
+          type === nftablesType(NFT_MSG.newTable)
+            ? readAttributes(body, NFGEN_BYTES).get(NFTA.tableName)
+            : undefined
         if (name !== undefined) names.push(Buffer.from(name).toString().replace('\0', ''))
       }
     }

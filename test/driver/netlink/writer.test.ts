@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { NetlinkWriter, readAttributes, readMessages } from '../../../driver/guard/netlink.ts'
+import { readAttributes, readMessages } from '../../../driver/netlink/message.ts'
+import { NetlinkWriter, NFGEN_BYTES } from '../../../driver/netlink/writer.ts'
 
 test('messages and attributes are read as they were written', () => {
   const attribute = fc.record({
@@ -19,10 +20,10 @@ test('messages and attributes are read as they were written', () => {
         writer.message(type, 0, sequence, 1, 0, () => {
           for (const { type: kind, value } of attributes) writer.bytes(kind, value)
         })
-      const read = readMessages(writer.finish()).map(({ type, sequence, payload }) => ({
+      const read = readMessages(writer.finish()).map(({ type, sequence, body }) => ({
         type,
         sequence,
-        attributes: [...readAttributes(payload)].map(([kind, value]) => ({
+        attributes: [...readAttributes(body, NFGEN_BYTES)].map(([kind, value]) => ({
           type: kind,
           value: Uint8Array.from(value),
         })),
@@ -60,10 +61,10 @@ test('a message as the kernel wants it', () => {
 test('whatever the bytes are, reading ends inside them', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      for (const { payload } of readMessages(bytes)) {
-        expect(payload.length).toBeLessThanOrEqual(bytes.length)
-        for (const value of readAttributes(payload).values())
-          expect(value.length).toBeLessThanOrEqual(payload.length)
+      for (const { body } of readMessages(bytes)) {
+        expect(body.length).toBeLessThanOrEqual(bytes.length)
+        for (const value of readAttributes(body, NFGEN_BYTES).values())
+          expect(value.length).toBeLessThanOrEqual(body.length)
       }
     }),
     { seed: 6, numRuns: 500 },
