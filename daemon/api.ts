@@ -14,6 +14,8 @@ export {
   MemoryLink,
   type Nic,
   openDevice,
+  openDevices,
+  parseDevice,
   RateLimitNic,
   type ServerOptions,
   type ServerStats,

@@ -37,6 +37,8 @@ export interface ReceiverTotals {
 }
 
 class Session {
+  /** Of the connection, among those of all queues. */
+  readonly id: number
   readonly connection: Connection
   readonly stream: SinkStream
   received = 0
@@ -44,7 +46,8 @@ class Session {
   sinkError: Error | undefined
   ending = false
 
-  constructor(connection: Connection, stream: SinkStream) {
+  constructor(id: number, connection: Connection, stream: SinkStream) {
+    this.id = id
     this.connection = connection
     this.stream = stream
   }
@@ -67,12 +70,20 @@ export class Receiver implements ConnectionHandler {
   readonly #log: Logger
   readonly #sessions = new Map<number, Session>()
   readonly #endings = new Set<Promise<void>>()
+  readonly #queue: number
+  readonly #queues: number
   #server: Server | undefined
   #stopping = false
 
-  constructor(sink: Sink, log: Logger) {
+  /**
+   * @param queue which of the queues this is, when several receive for one sink @param queues how many there are: connections of
+   *   each have numbers of their own, which are made to differ
+   */
+  constructor(sink: Sink, log: Logger, queue = 0, queues = 1) {
     this.#sink = sink
     this.#log = log
+    this.#queue = queue
+    this.#queues = queues
   }
 
   /** Names the server whose area offsets refer to. */
@@ -98,7 +109,8 @@ export class Receiver implements ConnectionHandler {
       return
     }
     const receiver = this
-    const stream = this.#sink.open(connection, {
+    const id = connection.id * this.#queues + this.#queue
+    const stream = this.#sink.open(this.#queues === 1 ? connection : numbered(connection, id), {
       get area(): Uint8Array {
         return receiver.#server!.area
       },
@@ -106,8 +118,8 @@ export class Receiver implements ConnectionHandler {
         receiver.#sinkFailed(connection, error)
       },
     })
-    this.#sessions.set(connection.id, new Session(connection, stream))
-    this.#log.info({ connection: connection.id, remote: remoteOf(connection) }, 'connection opened')
+    this.#sessions.set(connection.id, new Session(id, connection, stream))
+    this.#log.info({ connection: id, remote: remoteOf(connection) }, 'connection opened')
   }
 
   onData(connection: Connection, offset: number, length: number): boolean {
@@ -169,7 +181,7 @@ export class Receiver implements ConnectionHandler {
   #record(session: Session, result: SinkResult, end: string, seconds: number): void {
     const error = result.error ?? session.sinkError
     const record: ConnectionRecord = {
-      id: session.connection.id,
+      id: session.id,
       remote: remoteOf(session.connection),
       receivedBytes: session.received,
       sinkBytes: result.bytes,
@@ -192,6 +204,19 @@ export class Receiver implements ConnectionHandler {
     else if (end !== 'closed') this.#log.warn({ connection: id, ...fields }, `connection ended: ${end}`)
     else this.#log.info({ connection: id, ...fields }, 'connection closed')
     this.onRecord?.(record)
+  }
+}
+
+/** The connection under another number. */
+function numbered(connection: Connection, id: number): Connection {
+  const { remoteAddress, remotePort } = connection
+  return {
+    id,
+    remoteAddress,
+    remotePort,
+    release: (offset) => connection.release(offset),
+    send: (data) => connection.send(data),
+    close: () => connection.close(),
   }
 }
 

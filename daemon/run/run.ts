@@ -8,6 +8,8 @@ import {
   ImpairedNic,
   type Nic,
   openDevice,
+  openDevices,
+  parseDevice,
   RateLimitNic,
   type Server,
   type ServerOptions,
@@ -16,7 +18,7 @@ import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '../cli/parse.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
-import { Receiver } from './receiver.ts'
+import { Queues } from './queues.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
 
 /** A sink that keeps a buffer for longer is warned about. */
@@ -55,6 +57,7 @@ export interface RunOptions {
 /** What `run` needs of the world; tests bring their own. */
 export interface RunEnvironment {
   openDevice(device: string): Nic
+  openDevices(device: string): Nic[]
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
   print(text: string): void
@@ -62,6 +65,7 @@ export interface RunEnvironment {
 
 export const SYSTEM: RunEnvironment = {
   openDevice,
+  openDevices,
   createServer,
   // Synchronous, so that nothing is lost when the process ends; a few lines a second at most.
   createLogger: (level) => pino({ level, base: null }, pino.destination({ fd: 2, sync: true })),
@@ -82,23 +86,25 @@ export async function run(
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
   if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
-  const receiver = new Receiver(sink, log)
   const addresses = addressesOf(options)
-  const device = openWrapped(options, environment, log)
-  const capture = openCapture(options, device, environment, log)
-  const server = await environment.createServer({
-    device: capture ?? device ?? options.device,
-    port: options.listen.port,
-    handler: receiver,
-    ownAddress: options.ownAddress,
-    // Without addresses of our own there is nothing to test.
-    ...(options.ownAddress ? { dad: options.dad } : {}),
-    ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
-    ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
-    ...addresses,
-    ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
-  })
-  receiver.attach(server)
+  const { devices, capture } = openDevicesOf(options, environment, log)
+  const queues = await Queues.open(
+    devices,
+    sink,
+    log,
+    {
+      port: options.listen.port,
+      ownAddress: options.ownAddress,
+      // Without addresses of our own there is nothing to test.
+      ...(options.ownAddress ? { dad: options.dad } : {}),
+      ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
+      ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
+      ...addresses,
+      ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
+    },
+    environment.createServer,
+  )
+  const { server } = queues
   const startedAt = performance.now()
   const { info } = server.nic
   log.info(
@@ -107,6 +113,7 @@ export async function run(
       addresses: server.addresses,
       device: info.name,
       queue: info.queue,
+      ...(queues.all.length > 1 ? { queues: queues.all.length } : {}),
       driver: info.driver,
       mode: info.mode,
       mtu: info.mtu,
@@ -115,20 +122,20 @@ export async function run(
     },
     'listening',
   )
-  tellHeld(server, log)
-  const stopTelling = tellTraffic(options.statsEvery, server, receiver, log)
+  for (const queue of queues.all) tellHeld(queue.server, log)
+  const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   try {
-    await untilDone(options.once, signal, receiver)
+    await untilDone(options.once, signal, queues)
     log.info(
-      { open: receiver.openConnections },
+      { open: queues.openConnections },
       signal.aborted ? 'interrupted: closing' : 'first connection ended: closing',
     )
-    await receiver.stop()
-    report = collect(server, receiver, sink, (performance.now() - startedAt) / 1000)
+    await queues.stop()
+    report = collect(queues, sink, (performance.now() - startedAt) / 1000)
   } finally {
     stopTelling()
-    await server.close()
+    await queues.close()
   }
   log.info({ device: info.name, queue: info.queue }, 'queue given back')
   // Complete only now: the last frames leave when the connections are given up.
@@ -147,11 +154,28 @@ function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'ad
   throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
 }
 
-/** The device with what is to happen to its frames; null when nothing is. */
-function openWrapped(options: RunOptions, environment: RunEnvironment, log: Logger): Nic | null {
-  const { impair, rateLimit } = options
-  if (impair === undefined && rateLimit === undefined) return null
-  let nic = environment.openDevice(options.device)
+/** What the queues are opened from, and the capture of the only one. @throws ZcrxError, UsageError */
+function openDevicesOf(
+  options: RunOptions,
+  environment: RunEnvironment,
+  log: Logger,
+): { devices: (Nic | string)[]; capture: CaptureNic | null } {
+  const spec = parseDevice(options.device)
+  const wrapped = options.impair !== undefined || options.rateLimit !== undefined
+  if (spec.driver === 'xdp' && spec.queues > 1) {
+    if (options.capture !== undefined)
+      throw new UsageError(`--capture takes one queue, ${options.device} has ${spec.queues}`)
+    const nics = environment.openDevices(options.device)
+    return { devices: wrapped ? nics.map((nic) => wrap(nic, options, log)) : nics, capture: null }
+  }
+  if (!wrapped && options.capture === undefined) return { devices: [options.device], capture: null }
+  const nic = wrap(environment.openDevice(options.device), options, log)
+  const capture = openCapture(options, nic, log)
+  return { devices: [capture ?? nic], capture }
+}
+
+/** The NIC with what is to happen to its frames; closed when that fails. */
+function wrap(nic: Nic, { impair, rateLimit }: RunOptions, log: Logger): Nic {
   try {
     if (rateLimit !== undefined) {
       nic = new RateLimitNic(nic, {
@@ -171,28 +195,23 @@ function openWrapped(options: RunOptions, environment: RunEnvironment, log: Logg
   }
 }
 
-function openCapture(
-  options: RunOptions,
-  device: Nic | null,
-  environment: RunEnvironment,
-  log: Logger,
-): CaptureNic | null {
+function openCapture(options: RunOptions, device: Nic, log: Logger): CaptureNic | null {
   if (options.capture === undefined) return null
-  const nic = captureNic(device ?? environment.openDevice(options.device), options.capture, (error) =>
+  const nic = captureNic(device, options.capture, (error) =>
     log.error({ code: error.code }, `the capture has ended, frames go on: ${error.message}`),
   )
   log.info({ files: nic.files }, 'capturing')
   return nic
 }
 
-function untilDone(once: boolean, signal: AbortSignal, receiver: Receiver): Promise<void> {
+function untilDone(once: boolean, signal: AbortSignal, queues: Queues): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) {
       resolve()
       return
     }
     signal.addEventListener('abort', () => resolve(), { once: true })
-    if (once) receiver.onRecord = () => resolve()
+    if (once) queues.onRecord(resolve)
   })
 }
 
@@ -209,18 +228,18 @@ function tellHeld(server: Server, log: Logger): void {
 }
 
 /** Logs the rate now and then while bytes arrive. Returns what stops it. */
-function tellTraffic(everyMs: number, server: Server, receiver: Receiver, log: Logger): () => void {
+function tellTraffic(everyMs: number, queues: Queues, log: Logger): () => void {
   if (everyMs <= 0) return () => {}
   let last = 0
   let lastAt = performance.now()
   const timer = setInterval(() => {
-    const bytes = receiver.receivedBytes
+    const bytes = queues.receivedBytes
     const now = performance.now()
     if (bytes !== last) {
-      const { free, fill, rx, queued, user } = server.census()
+      const { free, fill, rx, queued, user } = queues.census()
       const gbps = round(gigabits(bytes - last, (now - lastAt) / 1000), 3)
       log.info(
-        { gbps, bytes, connections: receiver.openConnections, niovs: { free, fill, rx, queued, user } },
+        { gbps, bytes, connections: queues.openConnections, niovs: { free, fill, rx, queued, user } },
         `receiving, ${formatBytes(bytes)} so far`,
       )
     }
@@ -230,24 +249,26 @@ function tellTraffic(everyMs: number, server: Server, receiver: Receiver, log: L
   return () => clearInterval(timer)
 }
 
-function collect(server: Server, receiver: Receiver, sink: Sink, seconds: number): RunReport {
+function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
+  const { server } = queues
   const { info } = server.nic
-  const { zeroCopiedBytes, copiedBytes, completions, frames, drops } = server.stats()
+  const { zeroCopiedBytes, copiedBytes, completions, frames, drops } = queues.stats()
   return {
     driver: info.driver,
     mode: info.mode,
     device: info.name,
     queue: info.queue,
+    queues: queues.all.length,
     listen: `${server.address}:${server.port}`,
     sink: sink.name,
     seconds: round(seconds, 3),
-    ...receiver.totals,
+    ...queues.totals,
     zeroCopiedBytes,
     copiedBytes,
     completions,
     frames,
     drops,
-    niovs: server.census(),
-    connectionList: receiver.records,
+    niovs: queues.census(),
+    connectionList: queues.records,
   }
 }

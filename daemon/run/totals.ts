@@ -9,7 +9,9 @@ export interface RunReport extends ReceiverTotals {
   readonly driver: string
   readonly mode: string
   readonly device: string
+  /** The first. */
   readonly queue: number
+  readonly queues: number
   /** `192.0.2.1:9000`. */
   readonly listen: string
   readonly sink: string

@@ -41,6 +41,7 @@ async function start(options: Partial<RunOptions>): Promise<Started> {
   let opened: { server: FakeServer; options: ServerOptions } | undefined
   const status = run({ ...defaults, ...options }, abort.signal, {
     openDevice: () => new MemoryLink().b,
+    openDevices: () => [],
     createServer: async (serverOptions) => {
       const server = new FakeServer(serverOptions.handler as ConnectionHandler)
       const { device } = serverOptions
@@ -222,6 +223,7 @@ describe('run', () => {
     const abort = new AbortController()
     let opened = false
     const status = run({ ...defaults, sink: { kind: 'file', directory: '/proc/zcrx' } }, abort.signal, {
+      openDevices: () => [],
       openDevice: () => {
         opened = true
         throw new Error('not reached')
@@ -286,6 +288,7 @@ describe('run with a capture', () => {
     const sink = { kind: 'file', directory: join(directory, 'sink') } as const
     const status = run({ ...defaults, capture, sink }, new AbortController().signal, {
       openDevice: never,
+      openDevices: never,
       createServer: never,
       createLogger: () => pino({ level: 'silent' }),
       print: never,
