@@ -1,6 +1,8 @@
 export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './driver/errors.ts'
 export { type Impairments, MemoryLink, type MemoryLinkOptions, MemoryNic } from './driver/memory/index.ts'
 export type { Nic, NicInfo, NicMemory, NicStats } from './driver/nic.ts'
+export { PacketNic, type PacketNicOptions } from './driver/packet/index.ts'
+export { RawNic, type RawNicOptions } from './driver/raw/index.ts'
 export { TapNic, type TapNicOptions } from './driver/tap/index.ts'
 export {
   type DirectionStatistics,
