@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 
-const [file, driver] = process.argv.slice(2)
+const [file, driver, fallback] = process.argv.slice(2)
+/** Ways in whose payload is copied into the area; what comes twice is copied twice. */
+const copies = driver === 'packet' || driver === 'raw'
 const report = JSON.parse(readFileSync(file, 'utf8'))
 
 function checkStack(stack) {
@@ -14,7 +16,9 @@ function checkStack(stack) {
   for (const place of ['total', 'free', 'fill', 'rx', 'queued', 'user', 'lost']) {
     assert.equal(typeof stack.niovs[place], 'number', `niovs.${place}`)
   }
-  assert.equal(stack.zeroCopiedBytes + stack.copiedBytes, stack.bytes, 'bytes in place and copied')
+  const counted = stack.zeroCopiedBytes + stack.copiedBytes
+  if (stack.driver === driver && copies) assert.ok(counted >= stack.bytes, 'bytes copied')
+  else assert.equal(counted, stack.bytes, 'bytes in place and copied')
   assert.equal(stack.sha256Ok, true, 'sha256Ok')
   assert.ok(stack.samplesChecked > 0 && stack.samplesWrong === 0, 'sampled places')
   assert.deepEqual(stack.problems, [])
@@ -28,11 +32,12 @@ assert.equal(report.bytes, report.peer.bytes)
 assert.equal(report.niovs.lost, 0)
 const { total, free, fill, rx, queued, user } = report.niovs
 assert.equal(free + fill + rx + queued + user, total, 'every niov is in one place')
-if (driver === 'xdp') {
-  assert.equal(report.copiedBytes, 0, 'copiedBytes')
+if (fallback === undefined) assert.equal(report.fallback, undefined, 'no fallback')
+if (driver !== 'memory') {
+  assert.equal(copies ? report.zeroCopiedBytes : report.copiedBytes, 0, 'bytes in place, or copied')
   assert.equal(report.congestionControl, 'cubic')
   assert.equal(report.peer.congestionControl, 'cubic')
-} else {
+} else if (fallback !== undefined) {
   assert.ok(
     report.fallback.reason.length > 0 && report.fallback.remedy.length > 0,
     'the fallback is explained',

@@ -1,10 +1,14 @@
-// Fails when a test that needs the addon, AF_XDP or tshark was skipped, or when there was none.
+// Fails when a test that needs the addon, a way in, or tshark was skipped, or when there was none.
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
 const report = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 const SUITES = [
   'test/driver/xdp/',
+  'test/driver/tap/',
+  'test/driver/packet/',
+  'test/driver/raw/',
+  'test/driver/guard/',
   'test/driver/native/',
   'test/daemon/',
   'test/e2e/',

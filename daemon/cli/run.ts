@@ -116,7 +116,8 @@ received is stored, the queue is given back. Exit status: 0; 1 when something fa
 Examples:
   zcrxd run --device eth0 --queue 1 --listen 192.0.2.1:9000
   zcrxd run --device eth0 --listen :9000 --sink file:/srv/incoming --area 256M
-  zcrxd run --device eth0 --listen :9000 --sink hash --once --json
+  zcrxd run --device auto:eth0 --listen :9000 --sink hash --once --json
+  zcrxd run --device tap:tap0 --address 192.0.2.2/24 --listen :9000
   zcrxd run --device eth0 --listen :9000 --address 192.0.2.5/24 --gateway 192.0.2.254 --address auto
   zcrxd run --device eth0 --listen :9000 --capture /var/tmp/in.pcapng --capture-size 100M --capture-files 10`,
     )
