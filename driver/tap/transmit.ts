@@ -11,6 +11,11 @@ const WORDS = 6
 export const LARGE_BYTES = 65_535 + 22
 const SLOT_BYTES = 65_568
 const SHORTEST_FRAME = 14
+const ETHERTYPE_AT = 12
+const TAG_BYTES = 4
+const ETHERTYPE_VLAN = 0x8100
+const ETHERTYPE_QINQ = 0x88a8
+const ETHERTYPE_IPV6 = 0x86dd
 /** virtio_net.h. */
 const GSO_TCPV4 = 1
 const GSO_TCPV6 = 4
@@ -58,9 +63,20 @@ export class TapTransmit {
       !(tcpAt >= SHORTEST_FRAME + 20 && headerBytes >= tcpAt + 20 && headerBytes < length && segmentBytes > 0)
     )
       throw new ArgumentError(`a frame of ${length} bytes has no segments of ${segmentBytes}`)
-    // What lies in front of the TCP header tells which: IPv4 without options, IPv6 without extension headers.
-    const type = this.memory[offset + tcpAt - 20]! >>> 4 === 4 ? GSO_TCPV4 : GSO_TCPV6
+    const type = this.#etherType(offset) === ETHERTYPE_IPV6 ? GSO_TCPV6 : GSO_TCPV4
     this.#put(offset, length, LARGE_BYTES, tcpAt, headerBytes, segmentBytes, type)
+  }
+
+  /** Behind the tags. */
+  #etherType(offset: number): number {
+    const { memory } = this
+    let at = offset + ETHERTYPE_AT
+    let type = (memory[at]! << 8) | memory[at + 1]!
+    while (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) {
+      at += TAG_BYTES
+      type = (memory[at]! << 8) | memory[at + 1]!
+    }
+    return type
   }
 
   #put(
