@@ -4,7 +4,8 @@ import { checkAddress, checkPort, Flows } from '../flows.ts'
 import type { Guard } from '../guard/guard.ts'
 import { type GuardKind, openGuard } from '../guard/index.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats } from '../nic.ts'
+import { SideNic } from '../side-nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo, systemFailure } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
 import { buildFilter, nothingFilter } from './filter.ts'
@@ -68,22 +69,17 @@ function release(holdings: Holdings): void {
  * forwards IP (`net.ipv4.conf.*.forwarding`), it would send packets for such an address on, which `notes` tells. On an address of the
  * host a guard holds each steered port.
  */
-export class PacketNic implements Nic {
+export class PacketNic extends SideNic implements Nic {
   readonly info: NicInfo
   /** What a user should know of this interface, for people. */
   readonly notes: string[] = []
-  readonly sideMemory: Uint8Array
-  readonly txMemory: Uint8Array
-  readonly txSlotBytes: number
-  readonly #native: Native
   readonly #options: PacketNicOptions
   readonly #holdings: Holdings
   readonly #flows = new Flows()
-  readonly #receive: ReceivePath
-  readonly #transmit: TransmitPath
+  protected override readonly received: ReceivePath
+  protected override readonly slots: TransmitPath
   readonly #kernel = new Float64Array(3)
   #ringFull = 0
-  #attached = false
   #gone = false
   #armed: (() => void) | null = null
   readonly #fire = (): void => {
@@ -104,7 +100,7 @@ export class PacketNic implements Nic {
 
   private constructor(native: Native, options: PacketNicOptions) {
     const { device, fanout } = options
-    this.#native = native
+    super(native)
     this.#options = options
     const facts = linkInfo(native, device)
     if (!facts.up) throw interfaceDown(device)
@@ -117,8 +113,7 @@ export class PacketNic implements Nic {
       fanout,
       qdiscBypass: options.qdiscBypass ?? false,
     })
-    this.#receive = new ReceivePath(socket.ring, ring.blockBytes)
-    this.sideMemory = this.#receive.bytes
+    this.received = new ReceivePath(socket.ring, ring.blockBytes)
     let guard: Guard | null = null
     try {
       const kind = options.guard ?? 'auto'
@@ -136,11 +131,9 @@ export class PacketNic implements Nic {
       watch: new ReadWatch(() => new native.Watcher(socket.fd)),
       guard,
     }
-    this.#transmit = new TransmitPath(native, socket.fd, facts.mtu, () => {
+    this.slots = new TransmitPath(native, socket.fd, facts.mtu, () => {
       this.#gone = true
     })
-    this.txMemory = this.#transmit.memory
-    this.txSlotBytes = this.#transmit.slotBytes
     this.info = {
       driver: 'packet',
       mode: `tpacket_v3 vnet_hdr copy${fanout === undefined ? '' : ` fanout ${fanout.group}`}`,
@@ -170,49 +163,15 @@ export class PacketNic implements Nic {
   /** The memory is not touched: the stack copies into it. */
   attach(_memory: NicMemory): void {
     this.#fd()
-    this.#attached = true
+    this.attached = true
     this.#refilter()
   }
 
   detach(): void {
-    if (!this.#attached) return
-    this.#attached = false
-    this.#native.attachFilter(this.#fd(), nothingFilter())
-    this.#receive.flush()
-  }
-
-  receive(burst: RxBurst): number {
-    burst.count = 0
-    return this.#attached ? this.#receive.receive(burst) : 0
-  }
-
-  fillSpace(): number {
-    return 0
-  }
-
-  fill(): number {
-    return 0
-  }
-
-  chunksHeld(): number {
-    return 0
-  }
-
-  sumFragments(burst: RxBurst): void {
-    if (burst.count > 0)
-      this.#native.sumFragments(this.sideMemory, burst.offset, burst.length, burst.sum, burst.count, 0)
-  }
-
-  txReserve(): number {
-    return this.#transmit.reserve()
-  }
-
-  txCommit(offset: number, length: number): void {
-    this.#transmit.commit(offset, length)
-  }
-
-  txFlush(): void {
-    if (this.#attached) this.#transmit.flush()
+    if (!this.attached) return
+    this.attached = false
+    this.native.attachFilter(this.#fd(), nothingFilter())
+    this.received.flush()
   }
 
   steer(address: Uint8Array, port: number): void {
@@ -262,18 +221,18 @@ export class PacketNic implements Nic {
 
   /** True at once, too, when nothing can arrive before `receive` gives the ring back to the kernel. */
   wait(timeoutMs: number): boolean {
-    const receive = this.#receive
+    const receive = this.received
     const { fd } = this.#holdings
-    if (!this.#attached || this.#gone) {
-      if (Number.isFinite(timeoutMs)) this.#native.poll(-1, 0, timeoutMs)
+    if (!this.attached || this.#gone) {
+      if (Number.isFinite(timeoutMs)) this.native.poll(-1, 0, timeoutMs)
       return false
     }
     if (receive.full) return true
     const deadline = performance.now() + timeoutMs
     for (let left = timeoutMs; !receive.pending() && left > 0; left = deadline - performance.now()) {
-      if (receive.holding) this.#native.poll(-1, 0, Math.min(NAP_MS, left))
+      if (receive.holding) this.native.poll(-1, 0, Math.min(NAP_MS, left))
       else {
-        this.#native.poll(fd, POLLIN, left)
+        this.native.poll(fd, POLLIN, left)
         break
       }
     }
@@ -288,8 +247,8 @@ export class PacketNic implements Nic {
 
   stats(): NicStats {
     const stats = new NicStats()
-    this.#receive.addCounters(stats)
-    this.#transmit.addCounters(stats)
+    this.received.addCounters(stats)
+    this.slots.addCounters(stats)
     this.#readKernel()
     stats.rxRingFull += this.#ringFull
     return stats
@@ -298,7 +257,7 @@ export class PacketNic implements Nic {
   close(): void {
     if (this.#holdings.fd < 0) return
     this.#readKernel()
-    this.#attached = false
+    this.attached = false
     this.#armed = null
     abandoned.unregister(this)
     release(this.#holdings)
@@ -316,8 +275,8 @@ export class PacketNic implements Nic {
   /** The filter is replaced at once: no frame meets half of one. Before `attach` it takes nothing. */
   #refilter(): void {
     const filter = buildFilter(this.#flows.addresses)
-    if (!this.#attached) return
-    const attached = this.#native.attachFilter(this.#fd(), filter)
+    if (!this.attached) return
+    const attached = this.native.attachFilter(this.#fd(), filter)
     if (attached < 0) throw systemFailure(attached, 'SO_ATTACH_FILTER', this.info.name)
   }
 
@@ -326,7 +285,7 @@ export class PacketNic implements Nic {
     if (address.length !== 16) return
     const solicited = Uint8Array.of(0x33, 0x33, 0xff, address[13]!, address[14]!, address[15]!)
     for (const mac of [solicited, ALL_NODES_MAC]) {
-      const result = this.#native.packetGroup(this.#fd(), this.info.ifIndex, mac, join)
+      const result = this.native.packetGroup(this.#fd(), this.info.ifIndex, mac, join)
       if (result < 0 && join) throw systemFailure(result, 'PACKET_ADD_MEMBERSHIP', this.info.name)
     }
   }
@@ -334,7 +293,7 @@ export class PacketNic implements Nic {
   #forwards(version: 'ipv4' | 'ipv6'): boolean {
     const path = `/proc/sys/net/${version}/conf/${this.info.name}/forwarding`
     try {
-      return inNamespace(this.#native, this.#options.netns, () => readFileSync(path, 'latin1').trim() === '1')
+      return inNamespace(this.native, this.#options.netns, () => readFileSync(path, 'latin1').trim() === '1')
     } catch {
       // No such protocol, or no /proc: then there is nothing to say.
       return false
@@ -343,13 +302,13 @@ export class PacketNic implements Nic {
 
   /** A descriptor that is ready without a frame has an error to tell: that the interface is down, or gone. */
   #askWhyWoken(): void {
-    if (this.#receive.pending() || this.#receive.holding || this.#holdings.fd < 0) return
-    if (this.#native.packetState(this.#holdings.fd) === -ERRNO.ENXIO) this.#gone = true
+    if (this.received.pending() || this.received.holding || this.#holdings.fd < 0) return
+    if (this.native.packetState(this.#holdings.fd) === -ERRNO.ENXIO) this.#gone = true
   }
 
   #readKernel(): void {
     const { fd } = this.#holdings
-    if (fd >= 0 && this.#native.packetStatistics(fd, this.#kernel) === 0) this.#ringFull += this.#kernel[1]!
+    if (fd >= 0 && this.native.packetStatistics(fd, this.#kernel) === 0) this.#ringFull += this.#kernel[1]!
   }
 
   #fd(): number {

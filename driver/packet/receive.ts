@@ -38,7 +38,7 @@ const TAG_BYTES = 4
  * lie; a block goes back to the kernel at the next `receive` once its last frame was shown.
  */
 export class ReceivePath {
-  readonly bytes: Uint8Array
+  readonly memory: Uint8Array
   readonly #words: Uint32Array
   readonly #halves: Uint16Array
   /** The same words: `Atomics` give the acquire and release that the block's status asks for. */
@@ -59,7 +59,7 @@ export class ReceivePath {
   #done = 0
 
   constructor(ring: ArrayBuffer, blockBytes: number) {
-    this.bytes = new Uint8Array(ring)
+    this.memory = new Uint8Array(ring)
     this.#words = new Uint32Array(ring)
     this.#halves = new Uint16Array(ring)
     this.#status = new Int32Array(ring)
@@ -179,8 +179,8 @@ export class ReceivePath {
       this.#counters[3]!++
       return false
     }
-    if (this.bytes[header + PACKET_TYPE] === PACKET_OUTGOING) return false
-    const offload = this.bytes[at - VNET_HEADER_BYTES]!
+    if (this.memory[header + PACKET_TYPE] === PACKET_OUTGOING) return false
+    const offload = this.memory[at - VNET_HEADER_BYTES]!
     let flags = RX_SIDE
     if ((offload & VIRTIO_NET_HDR_F_NEEDS_CSUM) !== 0) flags |= RX_CSUM_PARTIAL
     else if ((offload & VIRTIO_NET_HDR_F_DATA_VALID) !== 0 || (status & TP_STATUS_CSUM_VALID) !== 0)
@@ -207,7 +207,7 @@ export class ReceivePath {
 
   /** Puts the tag that the kernel has taken out back, over the virtio header, which was read. Returns where the frame begins. */
   #tag(header: number, at: number, status: number): number {
-    const { bytes } = this
+    const { memory: bytes } = this
     const control = this.#words[(header + VLAN_TCI) >>> 2]!
     const tpid =
       (status & TP_STATUS_VLAN_TPID_VALID) === 0 ? ETHERTYPE_VLAN : this.#halves[(header + VLAN_TPID) >>> 1]!

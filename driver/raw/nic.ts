@@ -4,7 +4,8 @@ import { checkAddress, checkPort, Flows } from '../flows.ts'
 import type { Guard } from '../guard/guard.ts'
 import { openGuard } from '../guard/index.ts'
 import { loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats } from '../nic.ts'
+import { SideNic } from '../side-nic.ts'
 import { inNamespace, linkInfo } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
 import { AddressCache, bytesOf, textOf } from './address.ts'
@@ -45,21 +46,16 @@ interface Place {
  * traffic class nor the hop limit of a packet, nor which of the host's addresses it came to: those to another one fail
  * the checksum. Only `arm` waits; `wait` looks again every millisecond.
  */
-export class RawNic implements Nic {
+export class RawNic extends SideNic implements Nic {
   readonly info: NicInfo
   readonly gone = false
-  readonly sideMemory: Uint8Array
-  readonly txMemory: Uint8Array
-  readonly txSlotBytes: number
-  readonly #native: Native
   readonly #addresses: readonly Uint8Array[]
   readonly #sockets: readonly RawIpSocket[]
   readonly #flows = new Flows()
   readonly #guard: Guard | null
-  readonly #receive: ReceivePath
-  readonly #transmit: TransmitPath
+  protected override readonly received: ReceivePath
+  protected override readonly slots: TransmitPath
   readonly #watch: ReadWatch
-  #attached = false
   #closed = false
   #drops = 0
 
@@ -74,7 +70,7 @@ export class RawNic implements Nic {
   }
 
   private constructor(native: Native, raw: RawPackage, options: RawNicOptions) {
-    this.#native = native
+    super(native)
     const { address } = options
     this.#addresses = checkAddresses(typeof address === 'string' ? [address] : address)
     const four = this.#addresses.find(({ length }) => length === 4) ?? null
@@ -98,13 +94,10 @@ export class RawNic implements Nic {
     const guarded = options.guard !== 'none'
     this.#guard = guarded ? openGuard('socket', native, name, ifIndex, options.netns, false) : null
     const cache = new AddressCache()
-    this.#receive = new ReceivePath(sockets, this.#flows, four, six, cache)
-    this.sideMemory = this.#receive.memory
+    this.received = new ReceivePath(sockets, this.#flows, four, six, cache)
     const sender = (version: 4 | 6): RawIpSocket | null =>
       sockets.find((socket) => socket.version === version) ?? null
-    this.#transmit = new TransmitPath(sender(4), sender(6), mtu, cache)
-    this.txMemory = this.#transmit.memory
-    this.txSlotBytes = this.#transmit.slotBytes
+    this.slots = new TransmitPath(sender(4), sender(6), mtu, cache)
     this.#watch = new ReadWatch(() => ({
       start: (callback) => {
         for (const socket of sockets) {
@@ -142,46 +135,12 @@ export class RawNic implements Nic {
   /** The memory is not touched: the stack copies into it. */
   attach(_memory: NicMemory): void {
     this.#open()
-    this.#attached = true
+    this.attached = true
   }
 
   detach(): void {
-    this.#attached = false
-    this.#receive.clear()
-  }
-
-  receive(burst: RxBurst): number {
-    burst.count = 0
-    return this.#attached ? this.#receive.receive(burst) : 0
-  }
-
-  fillSpace(): number {
-    return 0
-  }
-
-  fill(): number {
-    return 0
-  }
-
-  chunksHeld(): number {
-    return 0
-  }
-
-  sumFragments(burst: RxBurst): void {
-    if (burst.count > 0)
-      this.#native.sumFragments(this.sideMemory, burst.offset, burst.length, burst.sum, burst.count, 0)
-  }
-
-  txReserve(): number {
-    return this.#transmit.reserve()
-  }
-
-  txCommit(offset: number, length: number): void {
-    this.#transmit.commit(offset, length)
-  }
-
-  txFlush(): void {
-    if (this.#attached) this.#transmit.flush()
+    this.attached = false
+    this.received.clear()
   }
 
   steer(address: Uint8Array, port: number): void {
@@ -223,14 +182,14 @@ export class RawNic implements Nic {
   wait(timeoutMs: number): boolean {
     const deadline = performance.now() + timeoutMs
     for (;;) {
-      if (this.#attached) {
+      if (this.attached) {
         for (const socket of this.#sockets) socket.ready = true
-        this.#receive.read()
-        if (this.#receive.waiting > 0) return true
+        this.received.read()
+        if (this.received.waiting > 0) return true
       }
       const left = deadline - performance.now()
       if (!(left > 0)) return false
-      this.#native.poll(-1, 0, Math.min(NAP_MS, left))
+      this.native.poll(-1, 0, Math.min(NAP_MS, left))
     }
   }
 
@@ -240,8 +199,8 @@ export class RawNic implements Nic {
 
   stats(): NicStats {
     const stats = new NicStats()
-    this.#receive.addCounters(stats)
-    this.#transmit.addCounters(stats)
+    this.received.addCounters(stats)
+    this.slots.addCounters(stats)
     stats.rxRingFull += this.#closed ? this.#drops : this.#kernelDrops()
     return stats
   }
