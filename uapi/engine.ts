@@ -5,14 +5,13 @@ import {
   IORING_SETUP_SINGLE_ISSUER,
 } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
-import { allocateArea, markHuge, PAGE } from './area.ts'
+import { allocateArea, DEFAULT_AREA_BYTES, markHuge, PAGE } from './area.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
 import type { Ifq } from './ring/ifq.ts'
 import { Ring } from './ring/ring.ts'
 
 /** Of an engine that was not told. */
-const DEFAULT_AREA_BYTES = 64 << 20
 const DEFAULT_CQ_ENTRIES = 8192
 /** Rounds of submitting and reaping before Node's loop goes on. */
 const MAX_ROUNDS = 4

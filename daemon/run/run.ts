@@ -115,6 +115,7 @@ export async function run(
     },
     'listening',
   )
+  for (const note of server.nic.notes ?? []) log.info({ device: info.name }, note)
   tellHeld(server, log)
   const stopTelling = tellTraffic(options.statsEvery, server, receiver, log)
   let report: RunReport

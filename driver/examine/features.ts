@@ -18,6 +18,7 @@ const ETHTOOL_MSG_RINGS_GET = 15
 const ETHTOOL_MSG_CHANNELS_GET = 17
 const ETHTOOL_A_HEADER = 1
 const ETHTOOL_A_HEADER_DEV_INDEX = 1
+const ETHTOOL_A_FEATURES_HW = 2
 const ETHTOOL_A_FEATURES_ACTIVE = 4
 const ETHTOOL_A_BITSET_BITS = 3
 const ETHTOOL_A_BITSET_BIT_NAME = 2
@@ -48,6 +49,8 @@ export type XdpFeature = (typeof XDP_FEATURES)[number]
 export interface DriverFeatures {
   /** Names of the active offloads, as `ethtool -k` has them beside its own (`rx-gro`, `rx-vlan-hw-parse`); null when not known. */
   readonly offloads: ReadonlySet<string> | null
+  /** Names of the offloads that can be switched. */
+  readonly switchable: ReadonlySet<string>
   /** Header/data split: `none` when the driver says nothing of it. */
   readonly dataSplit: 'on' | 'off' | 'none'
   /** Most channels: `combined`, or receive channels of their own; null when the driver has no channels. */
@@ -78,6 +81,7 @@ export function driverFeatures(native: Native, ifIndex: number): DriverFeatures 
     const known = device === undefined || typeof device === 'number' ? null : device
     return {
       offloads: features === null ? null : bitNames(features.get(ETHTOOL_A_FEATURES_ACTIVE)),
+      switchable: bitNames(features?.get(ETHTOOL_A_FEATURES_HW)),
       dataSplit: readDataSplit(rings?.get(ETHTOOL_A_RINGS_TCP_DATA_SPLIT)),
       channels: readChannels(channels),
       xdp: known === null ? null : readXdpFeatures(known.get(NETDEV_A_DEV_XDP_FEATURES)),

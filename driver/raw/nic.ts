@@ -45,6 +45,8 @@ interface Place {
  */
 export class RawNic implements Nic {
   readonly info: NicInfo
+  /** Why this way in was taken, for people. */
+  readonly notes: string[] = []
   readonly gone = false
   readonly sideMemory: Uint8Array
   readonly txMemory: Uint8Array
