@@ -20,8 +20,10 @@ const ETHTOOL_A_HEADER = 1
 const ETHTOOL_A_HEADER_DEV_INDEX = 1
 const ETHTOOL_A_FEATURES_HW = 2
 const ETHTOOL_A_FEATURES_ACTIVE = 4
+const ETHTOOL_A_BITSET_NOMASK = 1
 const ETHTOOL_A_BITSET_BITS = 3
 const ETHTOOL_A_BITSET_BIT_NAME = 2
+const ETHTOOL_A_BITSET_BIT_VALUE = 3
 const ETHTOOL_A_RINGS_TCP_DATA_SPLIT = 11
 const ETHTOOL_TCP_DATA_SPLIT_DISABLED = 1
 const ETHTOOL_TCP_DATA_SPLIT_ENABLED = 2
@@ -93,14 +95,22 @@ export function driverFeatures(native: Native, ifIndex: number): DriverFeatures 
   }
 }
 
-/** Names in a bitset without a mask (Documentation/networking/ethtool-netlink.rst, "Bit sets"). */
+/**
+ * Names of the bits that are set in a bitset (Documentation/networking/ethtool-netlink.rst, "Bit sets"): without a mask all that
+ * are listed, else those that have a value.
+ */
 export function bitNames(bitset: Uint8Array | undefined): Set<string> {
   const names = new Set<string>()
-  const bits = bitset === undefined ? undefined : readAttributes(bitset).get(ETHTOOL_A_BITSET_BITS)
+  if (bitset === undefined) return names
+  const parts = readAttributes(bitset)
+  const bits = parts.get(ETHTOOL_A_BITSET_BITS)
   if (bits === undefined) return names
+  const listed = parts.has(ETHTOOL_A_BITSET_NOMASK)
   for (const [, bit] of listAttributes(bits)) {
-    const name = readAttributes(bit).get(ETHTOOL_A_BITSET_BIT_NAME)
-    if (name !== undefined) names.add(Buffer.from(name).toString('latin1').replace(/\0.*$/s, ''))
+    const of = readAttributes(bit)
+    const name = of.get(ETHTOOL_A_BITSET_BIT_NAME)
+    if (name === undefined || !(listed || of.has(ETHTOOL_A_BITSET_BIT_VALUE))) continue
+    names.add(Buffer.from(name).toString('latin1').replace(/\0.*$/s, ''))
   }
   return names
 }

@@ -44,7 +44,8 @@ export class GenericFamily {
   ask(command: number, attributes: readonly NetlinkAttribute[]): Map<number, Uint8Array> | number {
     let answer: Map<number, Uint8Array> | null = null
     const result = this.#socket.ask(requestOf(this.#id, command, attributes), false, (message) => {
-      if (message.type === this.#id) answer = readAttributes(message.body, GENERIC_HEADER_BYTES)
+      // A copy: what acknowledges the request comes to the same place.
+      if (message.type === this.#id) answer = readAttributes(message.body.slice(), GENERIC_HEADER_BYTES)
     })
     return result < 0 ? result : (answer ?? -ERRNO.ENODATA)
   }

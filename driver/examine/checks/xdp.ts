@@ -7,6 +7,7 @@ import { type Facts, presentLink } from '../wanted.ts'
 /** Bytes of a frame that a chunk takes (4096 less the kernel's headroom), and of Ethernet with two VLAN tags. */
 const CHUNK_PAYLOAD = 3840
 const LINK_HEADER = 22
+const WITHOUT_NATIVE = 'generic XDP: the kernel makes a socket buffer of each frame first, and copies'
 /** ip-link(8). */
 const KEYWORD = { native: 'xdpdrv', generic: 'xdpgeneric', offloaded: 'xdpoffload' } as const
 
@@ -59,19 +60,22 @@ export function checkXdpSupport(facts: Facts): Observation[] {
         check,
         found: `${driver} has no native XDP now`,
         closes: NATIVE_WAYS,
-        cost: 'generic XDP: the kernel makes a socket buffer of each frame first, and copies',
-        ...(features.offloads?.has('rx-gro-hw') === true && features.switchable.has('rx-gro-hw')
-          ? { fix: `ethtool -K ${name} rx-gro-hw off` }
-          : {}),
+        cost: WITHOUT_NATIVE,
       },
     ]
+  }
+  // What the hypervisor merges, virtio_net has to be able to forbid (virtnet_xdp_set).
+  const merges = features.offloads?.has('rx-gro-hw') === true && !features.switchable.has('rx-gro-hw')
+  if (info.driver === 'virtio_net' && merges) {
+    const found = 'virtio_net refuses native XDP: the host merges segments, and can’t be told not to'
+    return [{ check, found, closes: NATIVE_WAYS, cost: WITHOUT_NATIVE }]
   }
   const observations: Observation[] = []
   const segments = Math.ceil((info.mtu + LINK_HEADER) / CHUNK_PAYLOAD)
   const fix = `ip link set dev ${name} mtu ${CHUNK_PAYLOAD - LINK_HEADER}`
   if (segments > 1 && !features.xdp.has('rx-sg')) {
     const found = `${driver} has native XDP for frames of one page, the MTU is ${info.mtu}`
-    return [{ check, found, closes: NATIVE_WAYS, cost: 'generic XDP, which copies twice', fix }]
+    return [{ check, found, closes: NATIVE_WAYS, cost: WITHOUT_NATIVE, fix }]
   }
   if (!features.xdp.has('xsk-zerocopy')) {
     const found = `${driver} has native XDP, no zero-copy`

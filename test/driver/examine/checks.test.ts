@@ -169,9 +169,18 @@ const CASES: [string, Changes, string | null, Partial<Finding>][] = [
   ],
   [
     'a driver without XDP',
-    { features: { xdp: new Set(), offloads: new Set(['rx-gro', 'rx-checksum', 'rx-gro-hw']) } },
+    { features: { xdp: new Set() } },
     'xdp generic',
-    { check: 'XDP support', status: 'costs', fix: 'ethtool -K eth0 rx-gro-hw off' },
+    { check: 'XDP support', status: 'costs', found: 'ice has no native XDP now' },
+  ],
+  [
+    'a hypervisor that merges segments',
+    {
+      info: { driver: 'virtio_net' },
+      features: { offloads: new Set(['rx-gro', 'rx-checksum', 'rx-gro-hw']), switchable: new Set() },
+    },
+    'xdp generic',
+    { check: 'XDP support', status: 'costs', found: expect.stringContaining('virtio_net refuses') },
   ],
   [
     'a driver without zero-copy',
