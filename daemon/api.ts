@@ -19,6 +19,7 @@ export {
   ImpairedNic,
   MemoryLink,
   type Nic,
+  type OpenOptions,
   openDevice,
   parseDevice,
   RateLimitNic,

@@ -6,6 +6,7 @@ import {
 } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
 import { allocateArea, DEFAULT_AREA_BYTES, markHuge, PAGE } from './area.ts'
+import { openDevice } from './device/index.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
 import type { Ifq } from './ring/ifq.ts'
@@ -55,7 +56,11 @@ export class Engine {
 
   constructor(options: EngineOptions, handler: CompletionHandler) {
     this.#handler = handler
-    this.host = Host.open(options)
+    const { device, areaBytes = DEFAULT_AREA_BYTES } = options
+    this.host = Host.open({
+      ...options,
+      device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
+    })
     const { kernel, nic } = this.host
     try {
       this.ring = Ring.queueInit(256, kernel, {
@@ -63,7 +68,7 @@ export class Engine {
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
       const bufferBytes = options.bufferBytes ?? PAGE
-      this.area = allocateArea(options.areaBytes ?? DEFAULT_AREA_BYTES, nic.info.tailBytes)
+      this.area = allocateArea(areaBytes, nic.info.tailBytes)
       // What such a NIC is given need not lie together in physical memory.
       if (nic.info.anyMemory === true) markHuge(this.area.buffer)
       const ifq = this.ring.registerIfq({

@@ -43,7 +43,10 @@ export const addRun: AddCommand = (program, actions, done) => {
   const command = program
     .command('run')
     .description('receive on a network queue until interrupted')
-    .requiredOption('-d, --device <if>', 'interface, or a whole device string such as xdp:eth0/1?mode=native')
+    .requiredOption(
+      '-d, --device <if>',
+      'interface, or a whole device string such as xdp:eth0/1?mode=native or auto:eth0',
+    )
     .option(
       '-q, --queue <n>',
       'receive queue of the interface',

@@ -7,6 +7,7 @@ import {
   formatEndpoint,
   ImpairedNic,
   type Nic,
+  type OpenOptions,
   openDevice,
   RateLimitNic,
   type Server,
@@ -54,7 +55,7 @@ export interface RunOptions {
 
 /** What `run` needs of the world; tests bring their own. */
 export interface RunEnvironment {
-  openDevice(device: string): Nic
+  openDevice(device: string, options: OpenOptions): Nic
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
   print(text: string): void
@@ -148,11 +149,15 @@ function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'ad
   throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
 }
 
+function openOptions({ areaBytes }: RunOptions): OpenOptions {
+  return areaBytes === undefined ? {} : { areaBytes }
+}
+
 /** The device with what is to happen to its frames; null when nothing is. */
 function openWrapped(options: RunOptions, environment: RunEnvironment, log: Logger): Nic | null {
   const { impair, rateLimit } = options
   if (impair === undefined && rateLimit === undefined) return null
-  let nic = environment.openDevice(options.device)
+  let nic = environment.openDevice(options.device, openOptions(options))
   try {
     if (rateLimit !== undefined) {
       nic = new RateLimitNic(nic, {
@@ -179,8 +184,10 @@ function openCapture(
   log: Logger,
 ): CaptureNic | null {
   if (options.capture === undefined) return null
-  const nic = captureNic(device ?? environment.openDevice(options.device), options.capture, (error) =>
-    log.error({ code: error.code }, `the capture has ended, frames go on: ${error.message}`),
+  const nic = captureNic(
+    device ?? environment.openDevice(options.device, openOptions(options)),
+    options.capture,
+    (error) => log.error({ code: error.code }, `the capture has ended, frames go on: ${error.message}`),
   )
   log.info({ files: nic.files }, 'capturing')
   return nic

@@ -12,7 +12,7 @@ export interface Wanted {
   readonly copy: 'auto' | 'copy' | 'zerocopy'
   /** Path of a network namespace. */
   readonly netns: string | undefined
-  /** Bytes of the area that is to be received into. */
+  /** Bytes of the largest area that is to be received into. */
   readonly areaBytes: number
 }
 

@@ -226,6 +226,26 @@ describe.skipIf(obstacle !== '')('zcrxd doctor', () => {
       expect(stderr).toMatch(/what to do: zcrxd doctor auto:zc0/)
     })
 
+    it('starts with exactly as much locked memory as the doctor wants', async () => {
+      const limit = [
+        'prlimit',
+        '--memlock=5242880:8388608',
+        ...onlyCapabilities('net_raw', 'net_admin', 'bpf'),
+      ]
+      const run = [process.execPath, BIN, 'run', '-d', 'auto:zc0', '-l', ':0', '--area', '4M']
+      const daemon = spawn('ip', ['netns', 'exec', pair.ours, ...limit, ...run], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
+      const ended = once(daemon, 'exit')
+      let log = ''
+      for await (const part of daemon.stderr) {
+        log += part
+        if (!daemon.killed && log.includes('"listening"')) daemon.kill('SIGTERM')
+      }
+      expect((await ended)[0], log).toBe(0)
+      expect(log).toMatch(/"driver":"xdp","mode":"generic copy".*"listening"/)
+    })
+
     it('starts on what the doctor says it will, and logs why nothing better', async () => {
       await hold()
       const args = [

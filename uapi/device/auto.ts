@@ -7,7 +7,7 @@ import { PacketNic } from '../../driver/packet/index.ts'
 import { RawNic } from '../../driver/raw/index.ts'
 import { capabilities, inNamespace, interfaceDown, linkInfo, memlockLimit } from '../../driver/system.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
-import { allocateArea, asNicMemory, DEFAULT_AREA_BYTES } from '../area.ts'
+import { allocateArea, asNicMemory, DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../area.ts'
 import type { AutoSpec } from './spec.ts'
 
 /** Of the trial: one chunk would do, a queue that works takes these at once. */
@@ -22,15 +22,16 @@ interface NotingNic extends Nic {
  * Opens the best way into an interface that works: AF_XDP (native before generic, zero-copy before copy, as the XDP
  * driver chooses), else a packet socket, else raw sockets on the machine's first address there. Why the better ones were
  * not taken is in the NIC's `notes`.
+ * @param areaBytes of the area that is to be received into: AF_XDP locks it
  * @throws NicError with the reason of each way when none works
  */
-export function openAuto(spec: AutoSpec): Nic {
+export function openAuto(spec: AutoSpec, areaBytes: number = DEFAULT_AREA_BYTES): Nic {
   const { name, netns } = spec
   const native = loadNative()
   const facts = inNamespace(native, netns, () => linkInfo(native, name))
   if (!facts.up) throw interfaceDown(name)
   const ways: readonly (readonly [way: string, open: () => NotingNic])[] = [
-    ['xdp', () => openXdp(spec, facts)],
+    ['xdp', () => openXdp(spec, facts, areaBytes)],
     ['packet', () => PacketNic.open({ device: name, ...(netns === undefined ? {} : { netns }) })],
     ['raw', () => openRaw(spec)],
   ]
@@ -55,10 +56,10 @@ export function openAuto(spec: AutoSpec): Nic {
 }
 
 /** A queue that a socket can be bound to: whether it can is known only after it was. */
-function openXdp({ name, queue, netns }: AutoSpec, facts: LinkInfo): XdpNic {
+function openXdp({ name, queue, netns }: AutoSpec, facts: LinkInfo, areaBytes: number): XdpNic {
   if (!facts.loopback && facts.mac.every((byte) => byte === 0))
     throw new NicError('ZCRX_NIC_UNSUPPORTED', `${name} has no Ethernet address`)
-  const need = DEFAULT_AREA_BYTES + XDP_TAIL_BYTES
+  const need = Math.max(areaBytes, OWN_AREA_BYTES) + XDP_TAIL_BYTES
   const limit = memlockLimit()
   if (limit < need && !capabilities().has('CAP_IPC_LOCK')) {
     throw new NicError(

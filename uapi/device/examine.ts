@@ -19,7 +19,7 @@ import {
 import { nativeOrNull } from '../../driver/native/index.ts'
 import { inNamespace } from '../../driver/system.ts'
 import { IpAddress } from '../../stack/ip/address.ts'
-import { DEFAULT_AREA_BYTES } from '../area.ts'
+import { DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../area.ts'
 import { parseDevice } from './parse.ts'
 import type { AutoSpec, DeviceSpec, PacketSpec, XdpSpec } from './spec.ts'
 
@@ -92,7 +92,8 @@ function examineWith(
 }
 
 function wantedOf(name: string, { areaBytes = DEFAULT_AREA_BYTES }: ExamineOptions): Wanted {
-  return { name, queue: 0, queues: 1, mode: 'auto', copy: 'auto', netns: undefined, areaBytes }
+  const bytes = Math.max(areaBytes, OWN_AREA_BYTES)
+  return { name, queue: 0, queues: 1, mode: 'auto', copy: 'auto', netns: undefined, areaBytes: bytes }
 }
 
 /** What is known of the interface, and what is seen when its namespace can't be entered. */
