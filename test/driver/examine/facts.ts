@@ -2,7 +2,7 @@ import type { Facts, LinkFacts, MachineFacts, Wanted } from '../../../driver/exa
 
 /** A machine where everything is as wanted. */
 export const MACHINE: MachineFacts = {
-  kernel: '6.12.1-test',
+  kernel: '6.12.9',
   node: '/usr/bin/node',
   addon: null,
   capabilities: new Set(['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_IPC_LOCK', 'CAP_SYS_ADMIN']),
@@ -40,7 +40,7 @@ export const LINK: LinkFacts = {
     zeroCopySegments: 5,
   },
   programs: [],
-  interrupts: [],
+  interrupts: [{ irq: 41, name: 'ice-eth0-0', cpus: '3' }],
   forwards: { ipv4: false, ipv6: false },
   addresses: ['192.0.2.2'],
 }
