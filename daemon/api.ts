@@ -4,21 +4,29 @@
  */
 import type * as library from '../index.ts'
 
+export { RawNic } from '../driver/index.ts'
 export {
+  ArgumentError,
   type Census,
   type Client,
   connect,
   createServer,
+  type Examination,
+  examineDevice,
+  examineMachine,
+  type Finding,
   formatEndpoint,
   ImpairedNic,
   MemoryLink,
   type Nic,
+  type OpenOptions,
   openDevice,
   openDevices,
   parseDevice,
   RateLimitNic,
   type ServerOptions,
   type ServerStats,
+  type Way,
   ZcrxError,
 } from '../index.ts'
 export {

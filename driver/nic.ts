@@ -143,6 +143,8 @@ export class NicStats {
 
 export interface Nic {
   readonly info: NicInfo
+  /** What a user should know of this queue, for people: why something other than the first choice was taken. */
+  readonly notes?: readonly string[]
   /** The device went away (an interface was deleted): nothing comes or goes any more, whatever is asked for. */
   readonly gone: boolean
   /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place payloads. */

@@ -12,30 +12,50 @@ export const ERRNO = constants.errno
 /** Not among Node's: what a TAP queue says when its device was deleted. */
 export const EBADFD = 77
 
-/** linux/capability.h, those that a queue can take. */
-const NEEDED_CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_BPF: 39 } as const
-const CAP_SYS_ADMIN = 21
+/** linux/capability.h, those that matter here. */
+const CAPABILITIES = {
+  CAP_NET_ADMIN: 12,
+  CAP_NET_RAW: 13,
+  CAP_IPC_LOCK: 14,
+  CAP_SYS_ADMIN: 21,
+  CAP_BPF: 39,
+} as const
+/** Those that a queue can take. */
+const NEEDED_CAPABILITIES = ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF'] as const
 
 /** Name of a positive errno. */
 export function errnoName(errno: number): string {
   return errno > 0 && errno < 4096 ? getSystemErrorName(-errno) : `errno ${errno}`
 }
 
-/** What of CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF the process lacks. */
-export function missingCapabilities(): string[] {
+/** Which of the capabilities that matter here the process has; CAP_BPF too when CAP_SYS_ADMIN stands in for it. */
+export function capabilities(): Set<string> {
   const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))
-  if (line === null) return []
-  const effective = BigInt(`0x${line[1]}`)
+  const effective = BigInt(`0x${line?.[1] ?? 'ffffffffffffffff'}`)
   const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n
-  return Object.entries(NEEDED_CAPABILITIES)
-    .filter(([name, bit]) => !has(bit) && !(name === 'CAP_BPF' && has(CAP_SYS_ADMIN)))
-    .map(([name]) => name)
+  const held = Object.entries(CAPABILITIES).filter(([, bit]) => has(bit))
+  const names = new Set(held.map(([name]) => name))
+  if (names.has('CAP_SYS_ADMIN')) names.add('CAP_BPF')
+  return names
 }
 
-/** Soft limit of RLIMIT_MEMLOCK in bytes; Infinity when there is none or it is not known. */
+/** What of CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF the process lacks. */
+export function missingCapabilities(): string[] {
+  const held = capabilities()
+  return NEEDED_CAPABILITIES.filter((name) => !held.has(name))
+}
+
+/** RLIMIT_MEMLOCK in bytes; Infinity when there is none or it is not known. */
+export function memlockLimits(): { soft: number; hard: number } {
+  const line = /^Max locked memory\s+(\S+)\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+  const bytes = (text: string | undefined): number =>
+    text === undefined || text === 'unlimited' ? Number.POSITIVE_INFINITY : Number(text)
+  return { soft: bytes(line?.[1]), hard: bytes(line?.[2]) }
+}
+
+/** The soft limit of RLIMIT_MEMLOCK in bytes. */
 export function memlockLimit(): number {
-  const line = /^Max locked memory\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
-  return line === null || line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1])
+  return memlockLimits().soft
 }
 
 /**

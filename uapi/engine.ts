@@ -5,14 +5,14 @@ import {
   IORING_SETUP_SINGLE_ISSUER,
 } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
-import { allocateArea, markHuge, PAGE } from './area.ts'
+import { allocateArea, DEFAULT_AREA_BYTES, markHuge, PAGE } from './area.ts'
+import { openDevice } from './device/index.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
 import type { Ifq } from './ring/ifq.ts'
 import { Ring } from './ring/ring.ts'
 
 /** Of an engine that was not told. */
-const DEFAULT_AREA_BYTES = 64 << 20
 const DEFAULT_CQ_ENTRIES = 8192
 /** Rounds of submitting and reaping before Node's loop goes on. */
 const MAX_ROUNDS = 4
@@ -56,14 +56,17 @@ export class Engine {
 
   constructor(options: EngineOptions, handler: CompletionHandler) {
     this.#handler = handler
-    this.host = Host.open(options)
+    const { device, areaBytes = DEFAULT_AREA_BYTES } = options
+    this.host = Host.open({
+      ...options,
+      device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
+    })
     const { kernel, nic } = this.host
     try {
       this.ring = Ring.queueInit(256, kernel, {
         flags: IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
-      const areaBytes = options.areaBytes ?? DEFAULT_AREA_BYTES
       this.area = allocateArea(areaBytes, nic.info.tailBytes)
       const suited = nic.info.chunkBytes ?? PAGE
       const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)

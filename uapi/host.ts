@@ -9,14 +9,11 @@ import type { IpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
 import { type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
-import { allocateArea, asNicMemory } from './area.ts'
+import { allocateArea, asNicMemory, OWN_AREA_BYTES } from './area.ts'
 import { openDevice } from './device/index.ts'
 import { HostNetwork } from './host-network.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { machineSecret } from './machine-secret.ts'
-
-/** Memory of a queue that has no area: enough for handshakes. */
-const OWN_AREA_BYTES = 2 << 20
 
 export interface HostOptions {
   /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */

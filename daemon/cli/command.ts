@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { FollowRequest } from '../captures/follow.ts'
 import type { ReplayRequest } from '../captures/replay.ts'
 import type { DemoOptions } from '../demo/demo.ts'
+import type { DoctorRequest } from '../doctor/command.ts'
 import type { RunOptions } from '../run/run.ts'
 import { UsageError } from './parse.ts'
 
@@ -11,6 +12,7 @@ export interface Actions {
   demo(options: DemoOptions, json: boolean): Promise<number>
   replay(request: ReplayRequest): Promise<number>
   follow(request: FollowRequest): Promise<number>
+  doctor(request: DoctorRequest): Promise<number>
 }
 
 /** Puts a command into the program. The exit status of the command goes to `done`. */

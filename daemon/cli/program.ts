@@ -4,13 +4,15 @@ import { followCommand } from '../captures/follow.ts'
 import { Printer, writeOut } from '../captures/printer.ts'
 import { replayCommand } from '../captures/replay.ts'
 import { demoCommand } from '../demo/command.ts'
+import { doctorCommand } from '../doctor/command.ts'
 import { run } from '../run/run.ts'
 import { addFollow, addReplay } from './captures.ts'
 import type { Actions, AddCommand } from './command.ts'
 import { addDemo } from './demo.ts'
+import { addDoctor } from './doctor.ts'
 import { addRun } from './run.ts'
 
-const COMMANDS: readonly AddCommand[] = [addRun, addDemo, addReplay, addFollow]
+const COMMANDS: readonly AddCommand[] = [addRun, addDemo, addReplay, addFollow, addDoctor]
 
 /** Runs a command that prints lines; what it has printed is written whatever becomes of it. */
 async function printing(command: (print: (line: string) => void) => Promise<number>): Promise<number> {
@@ -28,6 +30,7 @@ export function systemActions(signal: AbortSignal): Actions {
     demo: (options, json) => demoCommand(options, json, signal),
     replay: (request) => printing((print) => replayCommand(request, signal, print)),
     follow: (request) => printing((print) => followCommand(request, signal, print)),
+    doctor: (request) => printing((print) => doctorCommand(request, signal, print)),
   }
 }
 

@@ -7,6 +7,7 @@ import {
   formatEndpoint,
   ImpairedNic,
   type Nic,
+  type OpenOptions,
   openDevice,
   openDevices,
   parseDevice,
@@ -56,8 +57,8 @@ export interface RunOptions {
 
 /** What `run` needs of the world; tests bring their own. */
 export interface RunEnvironment {
-  openDevice(device: string): Nic
-  openDevices(device: string): Nic[]
+  openDevice(device: string, options: OpenOptions): Nic
+  openDevices(device: string, options: OpenOptions): Nic[]
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
   print(text: string): void
@@ -122,7 +123,11 @@ export async function run(
     },
     'listening',
   )
-  for (const queue of queues.all) tellHeld(queue.server, log)
+  for (const queue of queues.all) {
+    for (const note of queue.server.nic.notes ?? [])
+      log.info({ device: info.name, queue: queue.server.nic.info.queue }, note)
+    tellHeld(queue.server, log)
+  }
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   try {
@@ -154,6 +159,10 @@ function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'ad
   throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
 }
 
+function openOptions({ areaBytes }: RunOptions): OpenOptions {
+  return areaBytes === undefined ? {} : { areaBytes }
+}
+
 /** What the queues are opened from, and the capture of the only one. @throws ZcrxError, UsageError */
 function openDevicesOf(
   options: RunOptions,
@@ -165,11 +174,11 @@ function openDevicesOf(
   if (spec.driver === 'xdp' && spec.queues > 1) {
     if (options.capture !== undefined)
       throw new UsageError(`--capture takes one queue, ${options.device} has ${spec.queues}`)
-    const nics = environment.openDevices(options.device)
+    const nics = environment.openDevices(options.device, openOptions(options))
     return { devices: wrapped ? nics.map((nic) => wrap(nic, options, log)) : nics, capture: null }
   }
   if (!wrapped && options.capture === undefined) return { devices: [options.device], capture: null }
-  const nic = wrap(environment.openDevice(options.device), options, log)
+  const nic = wrap(environment.openDevice(options.device, openOptions(options)), options, log)
   const capture = openCapture(options, nic, log)
   return { devices: [capture ?? nic], capture }
 }

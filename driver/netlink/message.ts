@@ -21,7 +21,9 @@ export const NLM_F_EXCL = 0x200
 /** Of an answer: what was dumped changed meanwhile. */
 export const NLM_F_DUMP_INTR = 0x10
 
-/** Nested and byte order bits of an attribute's type. */
+/** Of a nested attribute's type: new families insist on it. */
+export const NLA_F_NESTED = 0x8000
+/** Without the nested and byte order bits of an attribute's type. */
 const ATTRIBUTE_TYPE_MASK = 0x3fff
 
 /** One message. `body` is a view of the received bytes behind the header. */
@@ -55,13 +57,18 @@ export function readMessages(datagram: Uint8Array): NetlinkMessage[] {
 
 /** Attributes from `at` on, by type; of several of one type the last. */
 export function readAttributes(bytes: Uint8Array, at = 0): Map<number, Uint8Array> {
-  const attributes = new Map<number, Uint8Array>()
+  return new Map(listAttributes(bytes, at))
+}
+
+/** Attributes from `at` on, in order. */
+export function listAttributes(bytes: Uint8Array, at = 0): [type: number, value: Uint8Array][] {
+  const attributes: [number, Uint8Array][] = []
   const view = viewOf(bytes)
   while (at + ATTRIBUTE_HEADER_BYTES <= bytes.length) {
     const length = view.getUint16(at, true)
     if (length < ATTRIBUTE_HEADER_BYTES || length > bytes.length - at) break
     const type = view.getUint16(at + 2, true) & ATTRIBUTE_TYPE_MASK
-    attributes.set(type, bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length))
+    attributes.push([type, bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length)])
     at += align(length)
   }
   return attributes
@@ -79,6 +86,22 @@ export function numberAttribute(type: number, value: number): NetlinkAttribute {
   return [type, bytes]
 }
 
+/** Attributes one behind the other, padded: what a nested attribute holds. */
+export function writeAttributes(attributes: readonly NetlinkAttribute[]): Uint8Array {
+  let length = 0
+  for (const [, value] of attributes) length += align(ATTRIBUTE_HEADER_BYTES + value.length)
+  const bytes = new Uint8Array(length)
+  const view = viewOf(bytes)
+  let at = 0
+  for (const [attribute, value] of attributes) {
+    view.setUint16(at, ATTRIBUTE_HEADER_BYTES + value.length, true)
+    view.setUint16(at + 2, attribute, true)
+    bytes.set(value, at + ATTRIBUTE_HEADER_BYTES)
+    at += align(ATTRIBUTE_HEADER_BYTES + value.length)
+  }
+  return bytes
+}
+
 /** A whole message. @param body the fixed structure behind the header */
 export function writeMessage(
   type: number,
@@ -87,22 +110,16 @@ export function writeMessage(
   body: Uint8Array,
   attributes: readonly NetlinkAttribute[] = [],
 ): Uint8Array {
-  let length = NLMSG_HEADER_BYTES + align(body.length)
-  for (const [, value] of attributes) length += align(ATTRIBUTE_HEADER_BYTES + value.length)
-  const bytes = new Uint8Array(length)
+  const behind = writeAttributes(attributes)
+  const at = NLMSG_HEADER_BYTES + align(body.length)
+  const bytes = new Uint8Array(at + behind.length)
   const view = viewOf(bytes)
-  view.setUint32(0, length, true)
+  view.setUint32(0, bytes.length, true)
   view.setUint16(4, type, true)
   view.setUint16(6, flags, true)
   view.setUint32(8, sequence, true)
   bytes.set(body, NLMSG_HEADER_BYTES)
-  let at = NLMSG_HEADER_BYTES + align(body.length)
-  for (const [attribute, value] of attributes) {
-    view.setUint16(at, ATTRIBUTE_HEADER_BYTES + value.length, true)
-    view.setUint16(at + 2, attribute, true)
-    bytes.set(value, at + ATTRIBUTE_HEADER_BYTES)
-    at += align(ATTRIBUTE_HEADER_BYTES + value.length)
-  }
+  bytes.set(behind, at)
   return bytes
 }
 

@@ -35,7 +35,7 @@ function release({ native, fd, watcher }: Holdings): void {
   native.close(fd)
 }
 
-/** A socket of rtnetlink(7): requests with their answers, or events of multicast groups. It belongs to one thread. */
+/** A socket of netlink(7): requests with their answers, or events of multicast groups. It belongs to one thread. */
 export class RouteSocket {
   readonly #holdings: Holdings
   readonly #buffer = new Uint8Array(DATAGRAM_BYTES)
@@ -44,11 +44,15 @@ export class RouteSocket {
 
   /**
    * In the network namespace the thread is in. @param groups multicast groups, see `ROUTE_GROUPS`; 0 for requests only
+   * @param protocol default rtnetlink(7)
    * @throws NicError
    */
-  constructor(native: Native, groups: number) {
-    const fd = native.netlinkOpen(NETLINK_ROUTE, groups)
-    if (fd < 0) throw systemFailure(fd, 'opening a netlink socket', 'rtnetlink')
+  constructor(native: Native, groups: number, protocol: number = NETLINK_ROUTE) {
+    const fd = native.netlinkOpen(protocol, groups)
+    if (fd < 0) {
+      const name = protocol === NETLINK_ROUTE ? 'rtnetlink' : `netlink protocol ${protocol}`
+      throw systemFailure(fd, 'opening a netlink socket', name)
+    }
     this.#holdings = { native, fd, watcher: null }
     abandoned.register(this, this.#holdings, this)
   }

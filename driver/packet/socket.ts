@@ -60,15 +60,7 @@ export function openSocket(native: Native, options: SocketOptions): PacketSocket
   checkRing(shape)
   const fanout = options.fanout === undefined ? -1 : fanoutWord(options.fanout)
   const fd = native.packetSocket()
-  if (fd === -ERRNO.EAFNOSUPPORT) {
-    throw new NicError(
-      'ZCRX_NIC_UNSUPPORTED',
-      'this kernel has no AF_PACKET sockets',
-      'a kernel with CONFIG_PACKET',
-      -fd,
-    )
-  }
-  if (fd < 0) throw systemFailure(fd, 'opening an AF_PACKET socket', device)
+  if (fd < 0) throw packetSocketRefused(fd, device)
   let ring: ArrayBuffer | number = 0
   try {
     const must = (result: number, call: string): void => {
@@ -95,6 +87,17 @@ export function openSocket(native: Native, options: SocketOptions): PacketSocket
     native.close(fd)
     throw error
   }
+}
+
+/** @param result what `Native.packetSocket` said, negative */
+export function packetSocketRefused(result: number, device: string): NicError {
+  if (result !== -ERRNO.EAFNOSUPPORT) return systemFailure(result, 'opening an AF_PACKET socket', device)
+  return new NicError(
+    'ZCRX_NIC_UNSUPPORTED',
+    'this kernel has no AF_PACKET sockets',
+    'a kernel with CONFIG_PACKET',
+    -result,
+  )
 }
 
 function ringRefused(result: number, { blockBytes, blocks }: PacketRing, device: string): NicError {

@@ -48,6 +48,8 @@ interface Place {
  */
 export class RawNic extends SideNic implements Nic {
   readonly info: NicInfo
+  /** Why this way in was taken, for people. */
+  readonly notes: string[] = []
   readonly gone = false
   readonly #addresses: readonly Uint8Array[]
   readonly #sockets: readonly RawIpSocket[]

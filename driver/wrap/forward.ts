@@ -48,6 +48,9 @@ export class ForwardingNic implements Nic {
   get info(): NicInfo {
     return this.inner.info
   }
+  get notes(): readonly string[] {
+    return this.inner.notes ?? []
+  }
   get gone(): boolean {
     return this.inner.gone
   }

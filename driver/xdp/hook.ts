@@ -199,19 +199,32 @@ function guarded<T>(native: Native, device: string, work: (keep: Keep) => T): T 
 
 function attachProgram(native: Native, device: string, facts: LinkInfo, mode: XdpMode): XdpHookHandle {
   return guarded(native, device, (keep) => {
-    const [key, value] = [STEERING_KEY_BYTES, STEERING_VALUE_BYTES]
-    const steering = keep(
-      native.bpfMapCreate(MAP_TYPE_HASH, key, value, STEERING_ENTRIES, F_NO_PREALLOC, 'zcrx_steering'),
-      'creating a BPF map',
-    )
-    const sockets = keep(
-      native.bpfMapCreate(MAP_TYPE_XSKMAP, 4, 4, facts.rxQueues, 0, 'zcrx_sockets'),
-      'creating an xskmap',
-    )
-    const program = keep(loadProgram(native, steering, sockets), 'loading the XDP program')
+    const { steering, sockets, program } = loadAll(native, keep, facts.rxQueues)
     const link = keep(attachLink(native, device, facts, mode, program), 'attaching XDP')
     native.close(program)
     return { mode, steering, sockets, link }
+  })
+}
+
+/** The maps and the program over them, attached to nothing. */
+function loadAll(native: Native, keep: Keep, queues: number) {
+  const [key, value] = [STEERING_KEY_BYTES, STEERING_VALUE_BYTES]
+  const steering = keep(
+    native.bpfMapCreate(MAP_TYPE_HASH, key, value, STEERING_ENTRIES, F_NO_PREALLOC, 'zcrx_steering'),
+    'creating a BPF map',
+  )
+  const sockets = keep(
+    native.bpfMapCreate(MAP_TYPE_XSKMAP, 4, 4, queues, 0, 'zcrx_sockets'),
+    'creating an xskmap',
+  )
+  const program = keep(loadProgram(native, steering, sockets), 'loading the XDP program')
+  return { steering, sockets, program }
+}
+
+/** Whether the kernel takes maps and program: loads them, puts them nowhere, gives them back. @throws NicError */
+export function probeProgram(native: Native): void {
+  guarded(native, 'this machine', (keep) => {
+    for (const fd of Object.values(loadAll(native, keep, 1))) native.close(fd)
   })
 }
 

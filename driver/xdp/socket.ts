@@ -17,6 +17,8 @@ const POLLIN = 1
 /** A queue's earlier socket is taken apart by the kernel some time after its close. */
 const BIND_PATIENCE_MS = 2000
 const BIND_RETRY_MS = 5
+/** What it had locked counts until then, and no longer than a few milliseconds. */
+const LOCK_PATIENCE_MS = 250
 
 /** Entries, powers of two. */
 export interface RingSizes {
@@ -134,7 +136,12 @@ export class XskSocket {
   }
 
   #register({ device, umem, chunkSize }: XskOptions): void {
-    const result = this.#native.xskRegisterUmem(this.fd, umem, chunkSize)
+    const deadline = performance.now() + LOCK_PATIENCE_MS
+    let result = this.#native.xskRegisterUmem(this.fd, umem, chunkSize)
+    while (result === -ERRNO.ENOBUFS && performance.now() < deadline && umem.length <= memlockLimit()) {
+      this.#native.poll(-1, 0, BIND_RETRY_MS)
+      result = this.#native.xskRegisterUmem(this.fd, umem, chunkSize)
+    }
     if (result >= 0) return
     const errno = -result
     if (errno === ERRNO.ENOBUFS) {

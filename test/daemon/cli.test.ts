@@ -7,6 +7,7 @@ import { UsageError } from '../../daemon/cli/parse.ts'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { describeFailure } from '../../daemon/cli/report.ts'
 import type { DemoOptions } from '../../daemon/demo/demo.ts'
+import type { DoctorRequest } from '../../daemon/doctor/command.ts'
 import type { RunOptions } from '../../daemon/run/run.ts'
 
 interface Seen {
@@ -15,6 +16,7 @@ interface Seen {
   json?: boolean
   replay?: ReplayRequest
   follow?: FollowRequest
+  doctor?: DoctorRequest
 }
 
 async function parse(line: string): Promise<Seen & { status: number; text: string }> {
@@ -38,6 +40,10 @@ async function parse(line: string): Promise<Seen & { status: number; text: strin
       },
       follow: async (request) => {
         seen.follow = request
+        return 1
+      },
+      doctor: async (request) => {
+        seen.doctor = request
         return 1
       },
     },
@@ -194,8 +200,34 @@ describe.each(['run --device eth0 --listen :1', 'demo'])('the capture of zcrxd %
   })
 })
 
+describe('zcrxd doctor', () => {
+  it('has sensible defaults, and takes everything', async () => {
+    expect((await parse('doctor')).doctor).toEqual({ json: false, try: false })
+    expect(await parse('doctor xdp:eth0/1?mode=native --json --try --area 1G')).toMatchObject({
+      status: 1,
+      doctor: { device: 'xdp:eth0/1?mode=native', json: true, try: true, areaBytes: 1 << 30 },
+    })
+    expect((await parse('doctor eth0')).doctor?.device).toBe('auto:eth0')
+  })
+
+  it.each([
+    ['doctor xdp:eth0/x', /a queue is a number.*\n {2}xdp:eth0\/x\n {11}\^/],
+    ['doctor tun:x', /there is no driver/],
+    ['doctor tap:t0/1', /tap: has no queue numbers/],
+    ['doctor eth0 --area much', /not a size/],
+    ['doctor eth0 eth1', /too many arguments/],
+  ])('%s is a usage error', async (line, message) => {
+    const { status, text } = await parse(line).catch((error) => ({
+      status: describeFailure(error).status,
+      text: describeFailure(error).text,
+    }))
+    expect(status).toBe(2)
+    expect(text).toMatch(message)
+  })
+})
+
 it('--help shows examples and exits 0', async () => {
-  for (const command of ['run', 'demo']) {
+  for (const command of ['run', 'demo', 'doctor']) {
     const { status, text } = await parse(`${command} --help`)
     expect(status).toBe(0)
     expect(text).toContain('Examples:\n  zcrxd')

@@ -4,25 +4,31 @@ import { PacketNic } from '../../driver/packet/index.ts'
 import { RawNic } from '../../driver/raw/index.ts'
 import { TapNic } from '../../driver/tap/index.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
+import { openAuto } from './auto.ts'
 import { openMemory } from './memory.ts'
 import { parseDevice } from './parse.ts'
 import type { DeviceSpec, PacketSpec, TapSpec, XdpSpec } from './spec.ts'
 
+export interface OpenOptions {
+  /** Bytes of the area that is to be received into, for `auto:` to see whether they may be locked; default 64 MiB. */
+  readonly areaBytes?: number
+}
+
 /** Opens the NIC that a device string names. @throws ArgumentError, NicError */
-export function openDevice(text: string): Nic {
+export function openDevice(text: string, options: OpenOptions = {}): Nic {
   const spec = parseDevice(text)
   if (spec.driver === 'xdp' && spec.queues > 1)
     throw new ArgumentError(`"${text}" names ${spec.queues} queues`, 'openDevices opens each')
-  return openSpec(spec)
+  return openSpec(spec, options)
 }
 
 /** Opens every NIC that a device string names: one, or one for each queue of a range. @throws ArgumentError, NicError */
-export function openDevices(text: string): Nic[] {
+export function openDevices(text: string, options: OpenOptions = {}): Nic[] {
   const spec = parseDevice(text)
-  return spec.driver === 'xdp' && spec.queues > 1 ? openQueues(spec) : [openSpec(spec)]
+  return spec.driver === 'xdp' && spec.queues > 1 ? openQueues(spec) : [openSpec(spec, options)]
 }
 
-function openSpec(spec: DeviceSpec): Nic {
+function openSpec(spec: DeviceSpec, { areaBytes }: OpenOptions): Nic {
   switch (spec.driver) {
     case 'xdp':
       return XdpNic.open(xdpOptions(spec, spec.queue))
@@ -34,6 +40,8 @@ function openSpec(spec: DeviceSpec): Nic {
       return PacketNic.open(packetOptions(spec))
     case 'raw':
       return RawNic.open({ address: spec.address })
+    case 'auto':
+      return openAuto(spec, areaBytes)
     default:
       throw new NicError('ZCRX_NIC_UNSUPPORTED', `no way in over ${spec.driver} yet`)
   }

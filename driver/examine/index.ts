@@ -1,0 +1,5 @@
+export { observe } from './checks/index.ts'
+export * from './finding.ts'
+export { interfaceNames, type LinkFacts, linkFacts } from './link.ts'
+export { type MachineFacts, machineFacts, obstacleOf } from './machine.ts'
+export type { Facts, Wanted } from './wanted.ts'
