@@ -31,6 +31,7 @@ export {
   type FollowSummary,
   follow,
   type PcapError,
+  PcapNic,
   type ReplayOptions,
   type ReplaySummary,
   replay,

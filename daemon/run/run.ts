@@ -8,6 +8,7 @@ import {
   ImpairedNic,
   type Nic,
   openDevice,
+  PcapNic,
   RateLimitNic,
   type Server,
   type ServerOptions,
@@ -21,6 +22,9 @@ import { type RunReport, renderRunReport } from './totals.ts'
 
 /** A sink that keeps a buffer for longer is warned about. */
 const HELD_TOO_LONG_MS = 5000
+/** A file that is played is looked at so often, and is over after so many looks without news. */
+const LOOK_MS = 50
+const QUIET_LOOKS = 10
 /** Connections that such a warning names. */
 const HOLDERS_NAMED = 5
 
@@ -84,10 +88,11 @@ export async function run(
   const sink = await createSink(options.sink)
   const receiver = new Receiver(sink, log)
   const addresses = addressesOf(options)
-  const device = openWrapped(options, environment, log)
-  const capture = openCapture(options, device, environment, log)
+  const played = openPlayed(options, environment)
+  const device = openWrapped(options, environment, log, played)
+  const capture = openCapture(options, device ?? played, environment, log)
   const server = await environment.createServer({
-    device: capture ?? device ?? options.device,
+    device: capture ?? device ?? played ?? options.device,
     port: options.listen.port,
     handler: receiver,
     ownAddress: options.ownAddress,
@@ -119,11 +124,11 @@ export async function run(
   const stopTelling = tellTraffic(options.statsEvery, server, receiver, log)
   let report: RunReport
   try {
-    await untilDone(options.once, signal, receiver)
-    log.info(
-      { open: receiver.openConnections },
-      signal.aborted ? 'interrupted: closing' : 'first connection ended: closing',
-    )
+    await (played === null
+      ? untilDone(options.once, signal, receiver)
+      : untilPlayed(played, signal, receiver, server))
+    const why = played === null ? 'first connection ended: closing' : 'the file has ended: closing'
+    log.info({ open: receiver.openConnections }, signal.aborted ? 'interrupted: closing' : why)
     await receiver.stop()
     report = collect(server, receiver, sink, (performance.now() - startedAt) / 1000)
   } finally {
@@ -134,7 +139,10 @@ export async function run(
   // Complete only now: the last frames leave when the connections are given up.
   if (capture !== null) report = { ...report, capture: captureReport(capture) }
   environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
-  return report.sinkFailures > 0 || report.capture?.error !== undefined ? 1 : 0
+  const failed = played?.failed ?? null
+  if (played !== null) log.info(played.notPlayed, 'frames that were not played')
+  if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
+  return report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null ? 1 : 0
 }
 
 /** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
@@ -147,11 +155,23 @@ function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'ad
   throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
 }
 
+/** A device that comes to its end by itself; null for any other. */
+function openPlayed(options: RunOptions, environment: RunEnvironment): PcapNic | null {
+  if (!options.device.startsWith('pcap:')) return null
+  const nic = environment.openDevice(options.device)
+  return nic instanceof PcapNic ? nic : null
+}
+
 /** The device with what is to happen to its frames; null when nothing is. */
-function openWrapped(options: RunOptions, environment: RunEnvironment, log: Logger): Nic | null {
+function openWrapped(
+  options: RunOptions,
+  environment: RunEnvironment,
+  log: Logger,
+  played: Nic | null,
+): Nic | null {
   const { impair, rateLimit } = options
   if (impair === undefined && rateLimit === undefined) return null
-  let nic = environment.openDevice(options.device)
+  let nic = played ?? environment.openDevice(options.device)
   try {
     if (rateLimit !== undefined) {
       nic = new RateLimitNic(nic, {
@@ -194,6 +214,25 @@ function untilDone(once: boolean, signal: AbortSignal, receiver: Receiver): Prom
     signal.addEventListener('abort', () => resolve(), { once: true })
     if (once) receiver.onRecord = () => resolve()
   })
+}
+
+/** The file has ended and what it brought was received: every connection is over, or nothing has come for a while. */
+async function untilPlayed(
+  nic: PcapNic,
+  signal: AbortSignal,
+  receiver: Receiver,
+  server: Server,
+): Promise<void> {
+  let last = -1
+  for (let quiet = 0; !signal.aborted && quiet < QUIET_LOOKS; ) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    const { rx, queued, user } = server.census()
+    const moving = !nic.ended || rx + queued + user > 0 || receiver.receivedBytes !== last
+    last = receiver.receivedBytes
+    if (moving) quiet = 0
+    else if (receiver.openConnections === 0) return
+    else quiet++
+  }
 }
 
 /** Warns of a sink that is slow to give buffers back: its peers are being held up. */

@@ -4,6 +4,7 @@ import { PacketNic } from '../../driver/packet/index.ts'
 import { RawNic } from '../../driver/raw/index.ts'
 import { TapNic } from '../../driver/tap/index.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
+import { PcapNic } from '../../pcap/play/index.ts'
 import { openMemory } from './memory.ts'
 import { parseDevice } from './parse.ts'
 import type { DeviceSpec, PacketSpec, TapSpec, XdpSpec } from './spec.ts'
@@ -34,6 +35,8 @@ function openSpec(spec: DeviceSpec): Nic {
       return PacketNic.open(packetOptions(spec))
     case 'raw':
       return RawNic.open({ address: spec.address })
+    case 'pcap':
+      return PcapNic.open(spec.file)
     default:
       throw new NicError('ZCRX_NIC_UNSUPPORTED', `no way in over ${spec.driver} yet`)
   }
