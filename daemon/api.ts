@@ -41,6 +41,7 @@ export {
   type FollowSummary,
   follow,
   type PcapError,
+  PcapNic,
   type ReplayOptions,
   type ReplaySummary,
   replay,

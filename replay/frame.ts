@@ -1,23 +1,12 @@
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { type Numbers, type Refused, translateNumbers } from '../pcap/play/numbers.ts'
 import type { IpAddress } from '../stack/ip/address.ts'
 import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
 import { addSums, fold, pseudoHeaderSum6, pseudoHeaderSumOf, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
-import {
-  FIN,
-  OPTION_END,
-  OPTION_NOP,
-  OPTION_SACK,
-  OPTION_SACK_PERMITTED,
-  OPTION_TIMESTAMPS,
-  OPTION_WINDOW_SCALE,
-  putTcp,
-  SYN,
-  TCP_MIN_HEADER_BYTES,
-  tcpField,
-} from '../stack/wire/tcp.ts'
+import { FIN, putTcp, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
 import { OUR_MAC } from './nic.ts'
 
@@ -25,21 +14,6 @@ import { OUR_MAC } from './nic.ts'
 export const MAX_HEADER_BYTES = 2048
 /** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
 export const MAX_CUT_BYTES = 32_768
-
-/** How a segment's numbers are told to our endpoint. */
-export interface Numbers {
-  ack(captured: number): number
-  /** False when a SACK edge is of what was never sent. */
-  knows(captured: number): boolean
-  tsEcr(captured: number): number
-}
-
-/** Options that a SYN must not offer, since the captured peer did not take them up. */
-export interface Refused {
-  timestamps: boolean
-  sack: boolean
-  windowScale: boolean
-}
 
 /** What is to be changed in a segment. */
 export interface Changes {
@@ -95,7 +69,7 @@ export class FrameBuilder {
     put16(header, tcp + tcpField.checksum, 0)
     const before = addSums(pseudoBefore, sumBytes(header, tcp, headerBytes))
     if (changes.withoutFin) header[tcp + tcpField.flags]! &= ~FIN
-    this.#numbers(tcp, headerBytes, segment.flags, changes)
+    translateNumbers(header, tcp, headerBytes, segment.flags, changes.numbers, changes.refused)
     const { recompute, remote } = changes
     this.#addresses(segment, ip, ipBytes, remote, headerBytes + length, recompute)
     const pseudo = ourPseudoSum(remote, headerBytes + length)
@@ -178,50 +152,6 @@ export class FrameBuilder {
     // Zero was left for a device to fill in.
     const sum = recompute || field === 0 ? after : fold((~field & 0xffff) + after + (~before & 0xffff))
     put16(header, ip + 10, ~sum & 0xffff)
-  }
-
-  #numbers(tcp: number, headerBytes: number, flags: number, { numbers, refused }: Changes): void {
-    const { header } = this
-    put32(header, tcp + tcpField.acknowledgment, numbers.ack(get32(header, tcp + tcpField.acknowledgment)))
-    const end = tcp + headerBytes
-    for (let at = tcp + TCP_MIN_HEADER_BYTES; at < end; ) {
-      const kind = header[at]!
-      if (kind === OPTION_END) return
-      if (kind === OPTION_NOP) {
-        at++
-        continue
-      }
-      const size = at + 1 < end ? header[at + 1]! : 0
-      if (size < 2 || at + size > end) return
-      if (kind === OPTION_TIMESTAMPS && size === 10) {
-        if (refused?.timestamps === true) header.fill(OPTION_NOP, at, at + size)
-        // RFC 7323 3.2: a SYN echoes nothing.
-        else if ((flags & SYN) === 0 || get32(header, at + 6) !== 0) {
-          put32(header, at + 6, numbers.tsEcr(get32(header, at + 6)))
-        }
-      } else if (kind === OPTION_SACK && (size - 2) % 8 === 0) this.#sack(at, size, numbers)
-      else if (refused !== null) {
-        const unwanted =
-          (kind === OPTION_SACK_PERMITTED && refused.sack) ||
-          (kind === OPTION_WINDOW_SCALE && refused.windowScale)
-        if (unwanted) header.fill(OPTION_NOP, at, at + size)
-      }
-      at += size
-    }
-  }
-
-  #sack(at: number, size: number, numbers: Numbers): void {
-    const { header } = this
-    for (let edge = at + 2; edge < at + size; edge += 4) {
-      if (!numbers.knows(get32(header, edge))) {
-        // Blocks of what our endpoint has not sent would be nonsense to it.
-        header.fill(OPTION_NOP, at, at + size)
-        return
-      }
-    }
-    for (let edge = at + 2; edge < at + size; edge += 4) {
-      put32(header, edge, numbers.ack(get32(header, edge)))
-    }
   }
 }
 

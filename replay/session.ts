@@ -3,12 +3,12 @@ import type { Side } from '../pcap/follow/conversations.ts'
 import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
+import type { Numbers, Refused } from '../pcap/play/numbers.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
 import { LOCAL4, LOCAL6, remoteAddress } from './endpoint.ts'
-import type { Numbers, Refused } from './frame.ts'
 
 /** Timestamps of the captured endpoint that are remembered with what ours said at the time. */
 const TIMESTAMP_PAIRS = 32
@@ -164,6 +164,11 @@ export class ReplaySession implements Numbers {
       this.ourIssKnown &&
       seqDiff(captured, this.theirIss) > seqDiff(this.ourMax, this.ourIss)
     )
+  }
+
+  /** The played side's own clock is left as it was. */
+  tsVal(captured: number): number {
+    return captured
   }
 
   /** What our endpoint said when the captured one said `captured`. */

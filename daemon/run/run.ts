@@ -10,6 +10,7 @@ import {
   type OpenOptions,
   openDevice,
   openDevices,
+  PcapNic,
   parseDevice,
   RateLimitNic,
   type Server,
@@ -24,6 +25,9 @@ import { type RunReport, renderRunReport } from './totals.ts'
 
 /** A sink that keeps a buffer for longer is warned about. */
 const HELD_TOO_LONG_MS = 5000
+/** A file that is played is looked at so often, and is over after so many looks without news. */
+const LOOK_MS = 50
+const QUIET_LOOKS = 10
 /** Connections that such a warning names. */
 const HOLDERS_NAMED = 5
 
@@ -88,7 +92,7 @@ export async function run(
   if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
   const addresses = addressesOf(options)
-  const { devices, capture } = openDevicesOf(options, environment, log)
+  const { devices, capture, played } = openDevicesOf(options, environment, log)
   const queues = await Queues.open(
     devices,
     sink,
@@ -131,11 +135,9 @@ export async function run(
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   try {
-    await untilDone(options.once, signal, queues)
-    log.info(
-      { open: queues.openConnections },
-      signal.aborted ? 'interrupted: closing' : 'first connection ended: closing',
-    )
+    await (played === null ? untilDone(options.once, signal, queues) : untilPlayed(played, signal, queues))
+    const why = played === null ? 'first connection ended: closing' : 'the file has ended: closing'
+    log.info({ open: queues.openConnections }, signal.aborted ? 'interrupted: closing' : why)
     await queues.stop()
     report = collect(queues, sink, (performance.now() - startedAt) / 1000)
   } finally {
@@ -146,7 +148,10 @@ export async function run(
   // Complete only now: the last frames leave when the connections are given up.
   if (capture !== null) report = { ...report, capture: captureReport(capture) }
   environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
-  return report.sinkFailures > 0 || report.capture?.error !== undefined ? 1 : 0
+  const failed = played?.failed ?? null
+  if (played !== null) log.info(played.notPlayed, 'frames that were not played')
+  if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
+  return report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null ? 1 : 0
 }
 
 /** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
@@ -163,24 +168,32 @@ function openOptions({ areaBytes }: RunOptions): OpenOptions {
   return areaBytes === undefined ? {} : { areaBytes }
 }
 
-/** What the queues are opened from, and the capture of the only one. @throws ZcrxError, UsageError */
+/**
+ * What the queues are opened from, the capture of the only one, and the device that comes to its end by itself if it is one. @throws ZcrxError, UsageError
+ */
 function openDevicesOf(
   options: RunOptions,
   environment: RunEnvironment,
   log: Logger,
-): { devices: (Nic | string)[]; capture: CaptureNic | null } {
+): { devices: (Nic | string)[]; capture: CaptureNic | null; played: PcapNic | null } {
   const spec = parseDevice(options.device)
   const wrapped = options.impair !== undefined || options.rateLimit !== undefined
   if (spec.driver === 'xdp' && spec.queues > 1) {
     if (options.capture !== undefined)
       throw new UsageError(`--capture takes one queue, ${options.device} has ${spec.queues}`)
     const nics = environment.openDevices(options.device, openOptions(options))
-    return { devices: wrapped ? nics.map((nic) => wrap(nic, options, log)) : nics, capture: null }
+    return {
+      devices: wrapped ? nics.map((nic) => wrap(nic, options, log)) : nics,
+      capture: null,
+      played: null,
+    }
   }
-  if (!wrapped && options.capture === undefined) return { devices: [options.device], capture: null }
-  const nic = wrap(environment.openDevice(options.device, openOptions(options)), options, log)
+  if (!wrapped && options.capture === undefined && spec.driver !== 'pcap')
+    return { devices: [options.device], capture: null, played: null }
+  const device = environment.openDevice(options.device, openOptions(options))
+  const nic = wrap(device, options, log)
   const capture = openCapture(options, nic, log)
-  return { devices: [capture ?? nic], capture }
+  return { devices: [capture ?? nic], capture, played: device instanceof PcapNic ? device : null }
 }
 
 /** The NIC with what is to happen to its frames; closed when that fails. */
@@ -222,6 +235,20 @@ function untilDone(once: boolean, signal: AbortSignal, queues: Queues): Promise<
     signal.addEventListener('abort', () => resolve(), { once: true })
     if (once) queues.onRecord(resolve)
   })
+}
+
+/** The file has ended and what it brought was received: every connection is over, or nothing has come for a while. */
+async function untilPlayed(nic: PcapNic, signal: AbortSignal, queues: Queues): Promise<void> {
+  let last = -1
+  for (let quiet = 0; !signal.aborted && quiet < QUIET_LOOKS; ) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    const { rx, queued, user } = queues.census()
+    const moving = !nic.ended || rx + queued + user > 0 || queues.receivedBytes !== last
+    last = queues.receivedBytes
+    if (moving) quiet = 0
+    else if (queues.openConnections === 0) return
+    else quiet++
+  }
 }
 
 /** Warns of a sink that is slow to give buffers back: its peers are being held up. */

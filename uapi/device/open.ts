@@ -1,9 +1,10 @@
-import { ArgumentError, NicError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../driver/errors.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { PacketNic } from '../../driver/packet/index.ts'
 import { RawNic } from '../../driver/raw/index.ts'
 import { TapNic } from '../../driver/tap/index.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
+import { PcapNic } from '../../pcap/play/index.ts'
 import { openAuto } from './auto.ts'
 import { openMemory } from './memory.ts'
 import { parseDevice } from './parse.ts'
@@ -42,8 +43,8 @@ function openSpec(spec: DeviceSpec, { areaBytes }: OpenOptions): Nic {
       return RawNic.open({ address: spec.address })
     case 'auto':
       return openAuto(spec, areaBytes)
-    default:
-      throw new NicError('ZCRX_NIC_UNSUPPORTED', `no way in over ${spec.driver} yet`)
+    case 'pcap':
+      return PcapNic.open(spec.file)
   }
 }
 

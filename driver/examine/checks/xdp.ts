@@ -121,22 +121,13 @@ export function checkQueues(facts: Facts): Observation[] {
       },
     ]
   }
-  if (wanted.queues > 1) {
-    return [
-      {
-        check,
-        found: `queues ${wanted.queue} to ${last}: a daemon takes one`,
-        closes: XDP_WAYS,
-        cost: 'each needs a process of its own; openDevices of the library opens all',
-        fix: `zcrxd run --device xdp:${name}/${wanted.queue}`,
-      },
-    ]
-  }
+  if (wanted.queues === info.rxQueues && wanted.queues > 1)
+    return [{ check, found: `${there}, all of them are taken` }]
   if (info.rxQueues === 1) return [{ check, found: there }]
   return [
     {
       check,
-      found: `${there}, ${wanted.queue} is taken`,
+      found: `${there}, ${wanted.queues === 1 ? `${wanted.queue} is` : `${wanted.queue} to ${last} are`} taken`,
       hampers: XDP_WAYS,
       cost: 'connections that the device spreads to the other queues go to Linux, which resets them',
       fix: resize(1),

@@ -147,8 +147,8 @@ const CASES: [string, Changes, string | null, Partial<Finding>][] = [
   [
     'a range of queues',
     { info: { rxQueues: 4 }, wanted: { queues: 4 } },
-    'packet',
-    { check: 'queues', found: 'queues 0 to 3: a daemon takes one' },
+    'xdp zero-copy',
+    { check: 'queues', found: '4 receive queues, all of them are taken' },
   ],
   [
     'a program that nobody holds',

@@ -1,0 +1,1 @@
+export { type NotPlayed, PcapNic } from './nic.ts'
