@@ -41,8 +41,12 @@ export class PlayedConnection {
   refused: Refused = { timestamps: false, sack: false, windowScale: false }
   /** Data of the SYN, played behind the handshake: the stack has no cookie to recognise (RFC 7413). */
   synPayload: Uint8Array | null = null
-  /** In order of sequence numbers. */
+  /**
+   * The first `inOrder` as they were captured, from before the stack has answered; then in order of sequence numbers, so that
+   * what does not fit stands in front of what fits even less.
+   */
   held: HeldSegment[] = []
+  inOrder = 0
   /** The stack said something since `held` was looked through. */
   dirty = false
   /** When the stack last moved on, or a segment was held; milliseconds of `performance.now`. */
@@ -71,6 +75,10 @@ export class PlayedConnection {
   // What the peer has said to the stack.
   /** Behind the last sequence number played. */
   playedMax = 0
+  /** Behind the last sequence number captured so far. */
+  seenMax = 0
+  /** The stack has not acknowledged everything that was played. */
+  unsettled = false
   /** The highest acknowledgement played. */
   ackPlayed = 0
   finPlayed = false
@@ -83,7 +91,7 @@ export class PlayedConnection {
     this.iss = iss
     this.syn = syn
     this.ipAt = ipAt
-    this.playedMax = (iss + 1) | 0
+    this.playedMax = this.seenMax = (iss + 1) | 0
     this.acked = this.edge = (iss + 1) | 0
   }
 
@@ -124,7 +132,8 @@ export class PlayedConnection {
     const { held } = this
     if (held.length === 0) this.movedAt = now
     let at = held.length
-    while (at > 0 && seqDiff(held[at - 1]!.seq, segment.seq) > 0) at--
+    if (!this.open) this.inOrder++
+    else while (at > this.inOrder && seqDiff(held[at - 1]!.seq, segment.seq) > 0) at--
     held.splice(at, 0, segment)
   }
 }

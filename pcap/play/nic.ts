@@ -80,6 +80,8 @@ export class PcapNic extends FrameNic {
   readonly #unacknowledged = new Set<PlayedConnection>()
   /** Resets wait until the host has gone to sleep: what came in front of them was accepted and received then. */
   readonly #resets = new Set<PlayedConnection>()
+  /** Those of which the stack has not acknowledged everything. */
+  readonly #unsettled = new Set<PlayedConnection>()
   /** What the stack dropped for want of memory is played again, as a peer would. */
   #dropped: { connection: PlayedConnection; held: HeldSegment }[] = []
   #retry: NodeJS.Timeout | null = null
@@ -118,7 +120,8 @@ export class PcapNic extends FrameNic {
 
   /** The file has ended, or failed, and everything in it was played or given up. */
   get ended(): boolean {
-    return this.#fileEnded && this.#holding.size + this.#dropped.length + this.pending === 0
+    const waiting = this.#holding.size + this.#dropped.length + this.#unsettled.size + this.pending
+    return this.#fileEnded && waiting === 0
   }
 
   override attach(memory: NicMemory): void {
@@ -194,6 +197,8 @@ export class PcapNic extends FrameNic {
     this.#calm()
     this.#walk?.reader.close()
     this.#holding.clear()
+    this.#unsettled.clear()
+    this.#dropped = []
     this.#dirty = []
     super.close()
   }
@@ -223,7 +228,8 @@ export class PcapNic extends FrameNic {
 
   /** Something waits for the stack. */
   get #waits(): boolean {
-    return this.#holding.size > 0 || this.#stop === 'waiting'
+    if (this.#holding.size > 0 || this.#stop === 'waiting') return true
+    return this.#fileEnded && this.#unsettled.size > 0
   }
 
   #rouse(): void {
@@ -374,6 +380,7 @@ export class PcapNic extends FrameNic {
       if (!this.hasRoom(LONGEST_MADE)) return false
       this.#make(known, known.playedMax, ACK)
       known.over = true
+      this.#unsettled.delete(known)
     } else if (!known.over) this.#abandon(known, true)
     this.#table.remove(known)
     return true
@@ -415,6 +422,7 @@ export class PcapNic extends FrameNic {
 
   #takeSegment(connection: PlayedConnection, segment: SegmentDecoder): boolean {
     const end = endOf(segment)
+    if ((segment.flags & RST) === 0 && seqDiff(end, connection.seenMax) > 0) connection.seenMax = end
     const total = segment.tcpAt - segment.ipAt + segment.headerBytes + segment.payloadBytes + 22
     const whole = total <= this.#largest
     if (whole && connection.held.length === 0 && this.#fits(connection, segment.flags, segment.seq, end)) {
@@ -437,15 +445,15 @@ export class PcapNic extends FrameNic {
 
   /** Whether the stack takes the segment now. */
   #fits(
-    { open, begun, edge, acked, quiet }: PlayedConnection,
+    { open, begun, edge, acked, quiet, seenMax }: PlayedConnection,
     flags: number,
     seq: number,
     end: number,
   ): boolean {
     if ((flags & (SYN | ACK)) === SYN) return begun
     if (!open) return false
-    // RFC 5961 section 3: a reset in the middle of the window is not believed.
-    if ((flags & RST) !== 0) return quiet && seqDiff(seq, acked) <= 0
+    // RFC 5961 section 3: a reset is believed only right behind what came. That of who sent everything waits for it to come.
+    if ((flags & RST) !== 0) return seq !== seenMax || (quiet && seqDiff(seq, acked) <= 0)
     return seq === end || seqDiff(end, edge) <= 0
   }
 
@@ -486,6 +494,10 @@ export class PcapNic extends FrameNic {
     const last = from + length === segment.payloadBytes
     const end = syn ? (segment.seq + 1) | 0 : last ? endOf(segment) : (segment.seq + from + length) | 0
     if (seqDiff(end, connection.playedMax) > 0) connection.playedMax = end
+    if (!connection.unsettled && !syn && end !== segment.seq) {
+      connection.unsettled = true
+      this.#unsettled.add(connection)
+    }
     if (connection.open && (flags & ACK) !== 0) {
       const ack = connection.ack(segment.ack)
       if (seqDiff(ack, connection.ackPlayed) > 0) connection.ackPlayed = ack
@@ -494,7 +506,10 @@ export class PcapNic extends FrameNic {
       connection.finPlayed = true
       connection.movedAt = performance.now()
     }
-    if ((flags & RST) !== 0 && connection.held.length === 0) connection.over = true
+    if ((flags & RST) !== 0 && segment.seq === connection.seenMax) {
+      connection.over = true
+      this.#unsettled.delete(connection)
+    }
   }
 
   /** A frame of its own memory, at the end of the packet that the IP header announces. */
@@ -534,17 +549,22 @@ export class PcapNic extends FrameNic {
   /** Plays what the stack takes now of what waits. False when there is no room. */
   #drain(connection: PlayedConnection): boolean {
     const { held } = connection
-    let done = 0
+    const { inOrder } = connection
     let room = true
-    while (done < held.length) {
-      const segment = held[done]!
+    let kept = 0
+    let at = 0
+    for (; at < held.length; at++) {
+      const segment = held[at]!
       const played = this.#playHeld(connection, segment)
       if (played === 'room') room = false
-      if (played !== 'done') break
-      this.#heldBytes -= segment.frame.length + HELD_OVERHEAD
-      done++
+      if (played === 'room' || (played === 'wait' && at >= inOrder)) break
+      if (played === 'wait') held[kept++] = segment
+      else {
+        this.#heldBytes -= segment.frame.length + HELD_OVERHEAD
+        if (at < inOrder) connection.inOrder--
+      }
     }
-    if (done > 0) held.splice(0, done)
+    if (at > kept) held.splice(kept, at - kept)
     if (held.length === 0) this.#holding.delete(connection)
     return room
   }
@@ -629,10 +649,17 @@ export class PcapNic extends FrameNic {
     // The rest of the file may have it.
     if (this.#stop === 'end' || this.#stop === 'waiting') {
       for (const connection of [...this.#holding]) {
-        const first = connection.held[0]!
+        const { open, held, acked } = connection
         // Its window is shut: the application has not taken what came.
-        if (connection.open && seqDiff(first.seq, connection.acked) <= 0) continue
+        if (open && held.some(({ seq }) => seqDiff(seq, acked) <= 0)) continue
         if (now - connection.movedAt >= SILENCE_MS) this.#abandon(connection, connection.open)
+      }
+    }
+    if (this.#stop === 'end') {
+      // The last bytes lie behind others that the file does not have.
+      for (const connection of [...this.#unsettled]) {
+        const silent = now - connection.movedAt >= SILENCE_MS
+        if (connection.held.length === 0 && silent) this.#abandon(connection, true)
       }
     }
     if (this.#waits && this.#callback !== null) this.#timer = setTimeout(this.#giveUpSilent, SILENCE_MS)
@@ -653,7 +680,9 @@ export class PcapNic extends FrameNic {
     this.notPlayed.abandoned += connection.begun ? connection.held.length : 1
     for (const { frame } of connection.held) this.#heldBytes -= frame.length + HELD_OVERHEAD
     connection.held = []
+    connection.inOrder = 0
     this.#holding.delete(connection)
+    this.#unsettled.delete(connection)
   }
 
   /** At the end of the file nobody acknowledges any more what the stack sends. */
@@ -717,6 +746,10 @@ export class PcapNic extends FrameNic {
       if (ack !== connection.acked) connection.quiet = false
       connection.acked = ack
       if (seqDiff(edge, connection.edge) > 0) connection.edge = edge
+      if (connection.unsettled && seqDiff(ack, connection.playedMax) >= 0) {
+        connection.unsettled = false
+        this.#unsettled.delete(connection)
+      }
     }
     if ((flags & FIN) !== 0) connection.finSent = true
     if (connection.held.length > 0 || this.#stop === 'waiting') this.#mark(connection)

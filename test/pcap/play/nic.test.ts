@@ -8,6 +8,7 @@ import { PcapNic } from '../../../pcap/play/index.ts'
 import { type Sample, samples } from '../../../pcap/samples/samples.ts'
 import { CaptureNic } from '../../../pcap/tap/index.ts'
 import { openDevice } from '../../../uapi/device/index.ts'
+import { tshark } from '../../support/tshark.ts'
 import { tsharkDigests } from '../../support/tshark-follow.ts'
 import { type Played, parseEndpoint, playTo } from './support.ts'
 
@@ -48,6 +49,8 @@ const WHOLE = [
   'packed.pcapng.gz',
   'tiny-segments.pcapng',
   'simultaneous-close.pcap',
+  'overlap-delivered.pcapng',
+  'rst-injected.pcapng',
 ]
 
 function sampleOf(file: string): Sample {
@@ -137,7 +140,16 @@ describe('a capture that is played', () => {
   it('gives up a connection of which bytes are missing, and resets it', async () => {
     const played = await playTo({ file: join(DIRECTORY, 'missing.pcap'), address: '192.0.2.2', port: 80 })
     expect(played.nic.ended).toBe(true)
+    expect(played.streams.map(({ bytes, errno }) => [bytes.length, errno])).toEqual([[2896, 104]])
     expect(played.lost).toBe(0)
+  })
+
+  it('keeps its VLAN tags', async () => {
+    const sample = sampleOf('vlan.pcap')
+    const file = join(DIRECTORY, sample.file)
+    const [id] = tshark(file, '-T', 'fields', '-e', 'vlan.id')
+    const played = await playTo({ file, address: '192.0.2.2', port: 80, ip: { vlan: [Number(id)] } })
+    expect(digests(played)).toEqual(await expected(sample))
   })
 
   it('is one that CaptureNic has made', async () => {
