@@ -135,7 +135,12 @@ function candidatesFor(spec: DeviceSpec, { link }: Facts): Candidate[] {
       return [rawCandidate(spec.address)]
     case 'tap':
       return [
-        { name: 'tap', driver: 'tap', mode: 'vnet_hdr', device: `tap:${spec.name}${settings(spec, [])}` },
+        {
+          name: 'tap',
+          driver: 'tap',
+          mode: spec.offload ? 'vnet_hdr tso' : 'vnet_hdr',
+          device: `tap:${spec.name}${settings(spec, [])}`,
+        },
       ]
     case 'memory':
       return [{ name: 'memory', driver: 'memory', mode: 'memory', device: `memory:${spec.name}` }]
