@@ -1,4 +1,5 @@
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
+import { CapturedOptions } from '../pcap/decode/options.ts'
 import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { Side } from '../pcap/follow/conversations.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
@@ -12,7 +13,6 @@ import { ACK, FIN, PSH, putTimestamps, RST, SYN, TCP_MIN_HEADER_BYTES } from '..
 import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, SESSION_MASK, sessionOf } from './endpoint.ts'
 import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
 import { ReplayNic } from './nic.ts'
-import { CapturedOptions } from './options.ts'
 import { playPlain } from './plain.ts'
 import type { Recorder } from './recorder.ts'
 import { ReplaySession, type SessionSink } from './session.ts'

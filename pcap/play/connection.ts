@@ -1,4 +1,6 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
+import { FIN } from '../../stack/wire/tcp.ts'
+import type { SegmentDecoder } from '../decode/segment.ts'
 import type { Refused } from './numbers.ts'
 
 /** Acknowledgements further ahead than this are nonsense, and are played as nonsense. */
@@ -136,4 +138,9 @@ export class PlayedConnection {
     else while (at > this.inOrder && seqDiff(held[at - 1]!.seq, segment.seq) > 0) at--
     held.splice(at, 0, segment)
   }
+}
+
+/** Behind a captured segment's last sequence number, FIN included. */
+export function endOf({ seq, payloadBytes, flags }: SegmentDecoder): number {
+  return (seq + payloadBytes + ((flags & FIN) !== 0 ? 1 : 0)) | 0
 }

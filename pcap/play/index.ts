@@ -1,1 +1,2 @@
-export { type NotPlayed, PcapNic } from './nic.ts'
+export { PcapNic } from './nic.ts'
+export type { NotPlayed } from './player.ts'

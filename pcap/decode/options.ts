@@ -1,5 +1,5 @@
-import type { SegmentDecoder } from '../pcap/decode/segment.ts'
-import { TCP_MIN_HEADER_BYTES, TcpOptions } from '../stack/wire/tcp.ts'
+import { TCP_MIN_HEADER_BYTES, TcpOptions } from '../../stack/wire/tcp.ts'
+import type { SegmentDecoder } from './segment.ts'
 
 /** The TCP options of a captured segment; one object is overwritten each time. */
 export class CapturedOptions extends TcpOptions {
