@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
+/** Suites that use the machine: interfaces, sockets, processes, time. They run one after the other, or they would slow each other. */
+const REAL = ['daemon', 'driver', 'e2e', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`)
+
 export default defineConfig({
   resolve: {
     // Examples import the package by its name; tests mean its sources, not what was compiled last.
@@ -14,10 +17,25 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: ['default'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'computed',
+          include: ['test/**/*.test.ts'],
+          exclude: REAL,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'real', include: REAL, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 })
