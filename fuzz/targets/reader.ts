@@ -61,8 +61,8 @@ async function sameInPieces(bytes: Uint8Array): Promise<void> {
   const whole = await readAll(bytes)
   const size = 1 + ((bytes.length * 7) % 61)
   const parts = await readAll(pieces(bytes, size))
-  if (isDamaged(whole) && isDamaged(parts)) {
-    // How much is unpacked in front of the damage depends on the pieces; what is, must be the same.
+  if (isDamaged(whole) || isDamaged(parts)) {
+    // How much is unpacked in front of the damage depends on the pieces; the packets that are, must be the same.
     const common = Math.min(whole.length, parts.length) - 1
     if (whole.slice(0, common).every((line, i) => line === parts[i])) return
   }
