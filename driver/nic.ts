@@ -42,6 +42,14 @@ export class RxBurst {
     this.area = new Uint16Array(this.capacity)
     this.sum = new Uint32Array(this.capacity)
   }
+
+  /** Adds an entry; there must be room. */
+  put(offset: number, length: number, flags: number): void {
+    const at = this.count++
+    this.offset[at] = offset
+    this.length[at] = length
+    this.flags[at] = flags
+  }
 }
 
 /**

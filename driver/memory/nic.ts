@@ -213,10 +213,7 @@ export class MemoryNic implements Nic {
   }
 
   #put(burst: RxBurst, offset: number, length: number, flags: number): void {
-    const at = burst.count++
-    burst.offset[at] = offset
-    burst.length[at] = length
-    burst.flags[at] = flags
+    burst.put(offset, length, flags)
     this.#stats.rxFragments++
   }
 

@@ -230,21 +230,14 @@ export class ImpairedNic extends DelayingNic {
   /** Puts a frame into the stack's burst; false when there is no room beside the area. */
   #show(burst: RxBurst, { offset, length, flags, bytes }: Held): boolean {
     if (bytes === null) {
-      for (let i = 0; i < offset.length; i++) this.#put(burst, offset[i]!, length[i]!, flags[i]!)
+      for (let i = 0; i < offset.length; i++) burst.put(offset[i]!, length[i]!, flags[i]!)
       return true
     }
     if (this.#sideUsed === SIDE_FRAMES) return false
     const at = this.#sideUsed++ * SIDE_FRAME_BYTES
     this.#side!.set(bytes, at)
-    this.#put(burst, at, bytes.length, flags[0]! | RX_SIDE)
+    burst.put(at, bytes.length, flags[0]! | RX_SIDE)
     return true
-  }
-
-  #put(burst: RxBurst, offset: number, length: number, flags: number): void {
-    const at = burst.count++
-    burst.offset[at] = offset
-    burst.length[at] = length
-    burst.flags[at] = flags
   }
 
   /** The memory is another's: what was kept back of it is lost. What is to be sent was copied. */

@@ -1,4 +1,5 @@
-import { ArgumentError, NicError } from '../errors.ts'
+import { NicError } from '../errors.ts'
+import { checkAddress } from '../flows.ts'
 import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from '../system.ts'
 import {
@@ -297,9 +298,4 @@ function describe(native: Native, attachment: XdpAttachment): string {
 
 function bytes32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer)
-}
-
-function checkAddress(address: Uint8Array): Uint8Array {
-  if (address.length === 4 || address.length === 16) return address
-  throw new ArgumentError(`an address has 4 or 16 bytes, not ${address.length}`)
 }
