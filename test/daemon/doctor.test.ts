@@ -1,24 +1,15 @@
 /** `zcrxd doctor` as people run it, in broken situations made on purpose. `npm test` builds it first. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../daemon/doctor/command.ts'
-import { nativeOrNull } from '../../driver/native/index.ts'
+import { BIN, obstacle } from '../support/daemon.ts'
 import { ip, VethPair } from '../support/netns.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
 const CHILD = fileURLToPath(new URL('../support/child.mjs', import.meta.url))
 const HOLDER = fileURLToPath(new URL('../driver/xdp/holder.ts', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/doctor/command.js', import.meta.url))
-const obstacle = !built
-  ? 'dist/ is not built (npm run setup)'
-  : process.getuid?.() !== 0
-    ? 'not root, so no network namespaces'
-    : nativeOrNull() === null
-      ? 'the native addon is not built'
-      : ''
 if (obstacle !== '') console.warn(`tests of zcrxd doctor are skipped: ${obstacle}`)
 
 interface Outcome {

@@ -3,27 +3,17 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { DemoReport } from '../../daemon/demo/report.ts'
 import { NetworkPair } from '../../daemon/netns.ts'
 import type { RunReport } from '../../daemon/run/totals.ts'
-import { nativeOrNull } from '../../driver/native/index.ts'
 import { capinfos, noCaptureTools, packetFields } from '../support/capture-tools.ts'
+import { BIN, built, obstacle } from '../support/daemon.ts'
 import { tshark } from '../support/tshark.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
-const obstacle = !built
-  ? 'dist/ is not built (npm run setup)'
-  : process.getuid?.() !== 0
-    ? 'not root, so no network namespaces'
-    : nativeOrNull() === null
-      ? 'the native addon is not built'
-      : ''
 const missing = noCaptureTools()
 if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
 if (obstacle !== '') console.warn(`end-to-end tests over AF_XDP are skipped: ${obstacle}`)

@@ -1,16 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { tables } from '../driver/guard/tables.ts'
 import { obstacle as noRaw } from '../driver/raw/setup.ts'
 import { obstacle as noTap } from '../driver/tap/setup.ts'
+import { obstacle as noDaemon, startDaemon } from '../support/daemon.ts'
 import { ip, VethPair } from '../support/netns.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
-const obstacle = built ? noRaw || noTap : 'dist/ is not built (npm run setup)'
+const obstacle = noDaemon || noRaw || noTap
 if (obstacle !== '') console.warn(`tests of killed daemons are skipped: ${obstacle}`)
 
 const PORT = 9000
@@ -71,16 +68,8 @@ describe.skipIf(obstacle !== '')('after kill -9 of zcrxd', () => {
 
   /** Starts a daemon; resolves once it listens. */
   async function start(device: string, ...more: string[]): Promise<void> {
-    const args = ['netns', 'exec', pair.ours, process.execPath, BIN, 'run', '--device', device, ...more]
-    const child = spawn('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    daemon = child
-    let log = ''
-    await new Promise<void>((resolve, reject) => {
-      child.stderr.setEncoding('utf8').on('data', (part: string) => {
-        log += part
-        if (log.includes('"listening"')) resolve()
-      })
-      child.once('exit', (code) => reject(new Error(`zcrxd ended with ${code}: ${log}`)))
+    await startDaemon(pair.ours, ['--device', device, ...more], (child) => {
+      daemon = child
     })
   }
 

@@ -1,16 +1,13 @@
-import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunReport } from '../../daemon/run/totals.ts'
 import { obstacle as noQueues } from '../driver/xdp/setup.ts'
+import { obstacle as noDaemon, startDaemon } from '../support/daemon.ts'
 import { VethPair } from '../support/netns.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
-const obstacle = built ? noQueues : 'dist/ is not built (npm run setup)'
+const obstacle = noDaemon || noQueues
 if (obstacle !== '') console.warn(`tests of several queues are skipped: ${obstacle}`)
 
 const CONNECTIONS = 16
@@ -46,27 +43,16 @@ describe.skipIf(obstacle !== '')('zcrxd run over a range of queues', () => {
       'hash',
       '--json',
     ]
-    const daemon = spawn('ip', ['netns', 'exec', pair.ours, process.execPath, BIN, 'run', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    let daemon: ChildProcess | null = null
     try {
-      let log = ''
-      let output = ''
-      daemon.stdout.setEncoding('utf8').on('data', (part: string) => {
-        output += part
-      })
-      await new Promise<void>((resolve, reject) => {
-        daemon.stderr.setEncoding('utf8').on('data', (part: string) => {
-          log += part
-          if (log.includes('"listening"')) resolve()
-        })
-        daemon.once('exit', (code) => reject(new Error(`zcrxd ended with ${code}: ${log}`)))
+      const { child, output } = await startDaemon(pair.ours, args, (started) => {
+        daemon = started
       })
       pair.run(pair.peer, 'python3', '-c', SENDER, pair.ourAddress)
-      const exit = once(daemon, 'close')
-      daemon.kill('SIGTERM')
+      const exit = once(child, 'close')
+      child.kill('SIGTERM')
       expect((await exit)[0]).toBe(0)
-      const report = JSON.parse(output) as RunReport
+      const report = JSON.parse(output()) as RunReport
       const sha256 = createHash('sha256')
         .update(Uint8Array.from({ length: BYTES }, (_, i) => i % 251))
         .digest('hex')
@@ -85,7 +71,7 @@ describe.skipIf(obstacle !== '')('zcrxd run over a range of queues', () => {
       expect(new Set(queues)).toEqual(new Set([0, 1]))
       expect(report.niovs.lost).toBe(0)
     } finally {
-      daemon.kill('SIGKILL')
+      ;(daemon as ChildProcess | null)?.kill('SIGKILL')
     }
   }, 30_000)
 })
