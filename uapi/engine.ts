@@ -5,7 +5,7 @@ import {
   IORING_SETUP_SINGLE_ISSUER,
 } from './abi/constants.ts'
 import { errnoName } from './abi/errno.ts'
-import { allocateArea, DEFAULT_AREA_BYTES, markHuge, PAGE } from './area.ts'
+import { allocateArea, DEFAULT_AREA_BYTES, PAGE } from './area.ts'
 import { openDevice } from './device/index.ts'
 import { Host, type HostOptions } from './host.ts'
 import type { Kernel } from './kernel/kernel.ts'
@@ -70,8 +70,6 @@ export class Engine {
       this.area = allocateArea(areaBytes, nic.info.tailBytes)
       const suited = nic.info.chunkBytes ?? PAGE
       const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)
-      // What such a NIC is given need not lie together in physical memory.
-      if (nic.info.anyMemory === true) markHuge(this.area.buffer)
       const ifq = this.ring.registerIfq({
         ifIdx: nic.info.ifIndex,
         ifRxq: nic.info.queue,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import { markHuge } from '../../uapi/area.ts'
+import type { Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
@@ -199,6 +200,19 @@ describe('rx_buf_len', () => {
     expect(register(new Uint8Array(16 * PAGE), 8192)).toBe(-abi.ERANGE)
     expect(register(allocateHuge(3 * PAGE), 8192)).toBe(-abi.ERANGE)
     expect(register(allocateHuge(5 * PAGE).subarray(PAGE), 8192)).toBe(8192)
+  })
+
+  it('any memory does for a NIC that writes through virtual addresses, further areas too', () => {
+    const pair = new RingPair({ niovs: 8 })
+    pair.ring.queueExit()
+    const ring = Ring.queueInit(8, pair.kernel, { flags: ZC_FLAGS })
+    const { nic } = pair.server
+    Object.defineProperty(nic, 'info', { value: { ...nic.info, anyMemory: true } })
+    const area = new Uint8Array(16 * PAGE)
+    const ifIdx = nic.info.ifIndex
+    const ifq = ring.registerIfq({ ifIdx, ifRxq: 0, rqEntries: 8, area, rxBufLen: 8192 }) as Ifq
+    expect(ifq.rxBufLen).toBe(8192)
+    expect(ring.addArea(ifq, new Uint8Array(16 * PAGE))).toBe(1)
   })
 })
 

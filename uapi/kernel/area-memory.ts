@@ -20,6 +20,8 @@ export interface AreaUse {
   readonly nodev: boolean
   /** Bytes of a buffer: a power of two, at least a page. */
   readonly chunkSize: number
+  /** The NIC that fills it takes buffers of any size in any memory; without one nobody does. */
+  readonly anyMemory: boolean
 }
 
 /** Looks an area's memory up, with the kernel's errors (kernel record points 10, 11, 61). Its token was checked before. */
@@ -44,7 +46,7 @@ function userMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory 
   if (area.addr % PAGE !== 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
   const mapping = kernel.space.find(area.addr)
   if (mapping === null || kernel.space.writable(area.addr, area.len) === null) return -errno.EFAULT
-  if (use.chunkSize > kernel.space.contiguousBytes(mapping.buffer)) return -errno.ERANGE
+  if (!use.anyMemory && use.chunkSize > kernel.space.contiguousBytes(mapping.buffer)) return -errno.ERANGE
   return {
     buffer: mapping.buffer as ArrayBuffer | SharedArrayBuffer,
     areaOffset: area.addr - mapping.base,

@@ -65,7 +65,11 @@ function addArea({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number 
   // Areas of one instance are of one kind.
   const dmabuf = (reg.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
   if (dmabuf !== ifq.dmabuf) return -errno.EINVAL
-  const area = mapArea(kernel, reg, { nodev: ifq.stack === null, chunkSize: ifq.niovSize })
+  const area = mapArea(kernel, reg, {
+    nodev: ifq.stack === null,
+    chunkSize: ifq.niovSize,
+    anyMemory: ifq.stack?.nic.info.anyMemory === true,
+  })
   if (typeof area === 'number') return area
   ifq.addArea(area)
   // What waited for buffers goes on.

@@ -16,6 +16,7 @@ import { PAGE } from '../area.ts'
 import { mapArea } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
+import type { Kernel } from './kernel.ts'
 import { nicErrno } from './opcodes.ts'
 import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
 import { ZcrxFile } from './zcrx-file.ts'
@@ -85,7 +86,8 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   if (nodev && chunkSize > PAGE) return -errno.EOPNOTSUPP
   const known = nodev ? 0 : lookUp(context, reg.ifIdx)
   if (known < 0 && known !== NO_QUEUE_API) return known
-  const area = mapArea(kernel, areaReg, { nodev, chunkSize })
+  const nic = nodev ? undefined : queueOf(kernel, reg.ifIdx, reg.ifRxq)?.nic
+  const area = mapArea(kernel, areaReg, { nodev, chunkSize, anyMemory: nic?.info.anyMemory === true })
   if (typeof area === 'number') return area
   if (known === NO_QUEUE_API) return -errno.EOPNOTSUPP
   const stack = nodev ? null : pickQueue(context, reg.ifIdx, reg.ifRxq)
@@ -191,10 +193,15 @@ function lookUp({ kernel }: RingContext, ifIndex: number): number {
   return other.dma ? NO_QUEUE_API : -errno.EOPNOTSUPP
 }
 
+/** The stack on a queue of an interface, if there is one. */
+function queueOf(kernel: Kernel, ifIndex: number, queue: number): Stack | undefined {
+  return kernel.stacks.find(({ nic }) => nic.info.ifIndex === ifIndex && nic.info.queue === queue)
+}
+
 /** The queue of an interface, when nobody has it yet; or minus errno. */
 function pickQueue(context: RingContext, ifIndex: number, queue: number): Stack | number {
   const { kernel } = context
-  const stack = kernel.stacks.find(({ nic }) => nic.info.ifIndex === ifIndex && nic.info.queue === queue)
+  const stack = queueOf(kernel, ifIndex, queue)
   if (stack === undefined) return -errno.ERANGE
   const holder = kernel.deviceIfqs.find((other) => other.stack === stack)
   if (holder === undefined) return stack
