@@ -7,11 +7,11 @@ export class ReadWatch {
   readonly #make: () => Watching
   #watcher: Watching | null = null
   #watching = false
-  #armed: (() => void) | null = null
-  readonly #readable = (): void => {
+  #armed: ((failed: boolean) => void) | null = null
+  readonly #readable = (failed: boolean): void => {
     const callback = this.#armed
     this.#armed = null
-    callback?.()
+    callback?.(failed)
     if (this.#armed === null) this.#unwatch()
   }
 
@@ -23,8 +23,9 @@ export class ReadWatch {
   /**
    * See `Nic.arm`. The descriptor stays watched from one arming to the next when that happens in the callback, as in a bulk
    * stream: watching anew would cost two system calls each time.
+   * @param callback is told whether the descriptor has an error to tell, which it has to take away
    */
-  arm(callback: (() => void) | null): void {
+  arm(callback: ((failed: boolean) => void) | null): void {
     this.#armed = callback
     if (callback === null) this.#unwatch()
     else if (!this.#watching) {

@@ -13,6 +13,7 @@ import {
   NUD_FAILED,
   NUD_VALID,
   neighbourAt,
+  neighboursOn,
   ROUTE_GROUPS,
   type RouteMessage,
   RouteSocket,
@@ -22,7 +23,7 @@ import {
   useNeighbour,
 } from '../driver/netlink/index.ts'
 import type { Nic } from '../driver/nic.ts'
-import { inNamespace } from '../driver/system.ts'
+import { ERRNO, inNamespace } from '../driver/system.ts'
 import type { Clock } from '../stack/clock.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Link, Resolver } from '../stack/ip/link.ts'
@@ -155,13 +156,7 @@ export class HostNetwork implements Resolver {
   look(): void {
     const whole = this.#events.receive((message) => this.#take(message))
     if (!whole) this.resyncs++
-    if (!whole || this.#stale) {
-      this.#stale = false
-      this.#addresses.clear()
-      this.#routes.clear()
-      this.#dump()
-      this.#routesChanged = true
-    }
+    if (!whole || this.#stale) this.#askAgain()
     if (this.#routesChanged) this.#setRoutes()
     if (!this.#news) return
     this.#news = false
@@ -172,6 +167,26 @@ export class HostNetwork implements Resolver {
   close(): void {
     this.#requests.close()
     this.#events.close()
+  }
+
+  /** Forgets everything and asks for it; what could not be told whole is asked for again at the next look. */
+  #askAgain(): void {
+    const known = new Set<string>()
+    this.#stale = false
+    this.#addresses.clear()
+    this.#routes.clear()
+    const failed =
+      this.#dump() ||
+      this.#requests.ask(neighboursOn(this.#ifIndex), true, (message) => {
+        const read = readRoute(message)
+        if (read?.kind !== 'neighbour' || read.ifIndex !== this.#ifIndex) return
+        if (macOf(read) !== null) known.add(IpAddress.from(read.address).toString())
+        this.#takeNeighbour(read)
+      })
+    this.#routesChanged = true
+    if (failed === 0) this.#link?.neighbours.keepManaged(known, this.#clock.now())
+    // Of an interface that is gone nothing can be asked any more.
+    this.#stale = failed === -ERRNO.EINTR || failed === -ERRNO.ETIMEDOUT
   }
 
   /** Asks for everything. Returns 0 or a negative errno. */

@@ -24,6 +24,7 @@ Napi::Value Close(const Napi::CallbackInfo& info) {
     errno = EBADF;
     return Result(info.Env(), -1);
   }
+  CloseWatchings(Of(info.Env()), fd);
   return Result(info.Env(), ::close(fd));
 }
 
@@ -45,7 +46,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitTap(env, exports);
   InitPacket(env, exports);
   InitGuard(env, exports);
-  InitNetlink(env, exports);
   return exports;
 }
 

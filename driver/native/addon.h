@@ -16,10 +16,15 @@ namespace zcrx {
 
 // Descriptors opened in one JavaScript environment. They are closed with it: a worker thread that is terminated
 // gives its queue back although none of its JavaScript runs any more.
+struct Watching;
 struct Environment {
   std::unordered_set<int> descriptors;
+  std::unordered_set<Watching*> watchings;
   ~Environment();
 };
+
+// Ends the watching of a descriptor in its environment; see poll.cc.
+void CloseWatchings(Environment& environment, int fd);
 
 inline Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
@@ -112,6 +117,5 @@ void InitChecksum(Napi::Env env, Napi::Object exports);
 void InitTap(Napi::Env env, Napi::Object exports);
 void InitPacket(Napi::Env env, Napi::Object exports);
 void InitGuard(Napi::Env env, Napi::Object exports);
-void InitNetlink(Napi::Env env, Napi::Object exports);
 
 }  // namespace zcrx

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -20,16 +21,38 @@ namespace {
 
 constexpr double kLargest = 1099511627776.0;  // 1 TiB, more than any area and exact in a double
 
-// Mappings made here, by address. Buffers may be transferred between threads, hence one table for the process.
-std::mutex mappings_lock;
-std::unordered_map<void*, size_t> mappings;
+// Mappings made here. Buffers may be transferred between threads, hence one table for the process. A mapping is let go by its
+// number: Node-API may call a finalizer although it refuses the buffer, and the address may be another mapping's by then.
+struct Mapping {
+  void* address;
+  size_t length;
+};
+// Never destroyed: threads may end after the process has begun to.
+std::mutex& mappings_lock = *new std::mutex();
+std::unordered_map<uintptr_t, Mapping>& mappings = *new std::unordered_map<uintptr_t, Mapping>();
+std::unordered_map<void*, uintptr_t>& numbers = *new std::unordered_map<void*, uintptr_t>();
+uintptr_t last_number = 0;
 
-void Unmap(napi_env, void* address, void* hint) {
-  {
-    std::lock_guard<std::mutex> hold(mappings_lock);
-    mappings.erase(address);
-  }
-  munmap(address, reinterpret_cast<size_t>(hint));
+void Unmap(napi_env, void*, void* number) {
+  std::lock_guard<std::mutex> hold(mappings_lock);
+  const auto found = mappings.find(reinterpret_cast<uintptr_t>(number));
+  if (found == mappings.end()) return;
+  const Mapping mapping = found->second;
+  mappings.erase(found);
+  numbers.erase(mapping.address);
+  munmap(mapping.address, mapping.length);
+}
+
+// What is mapped of a file must not vanish: who touches what a file was cut short by is killed. Memory of devices (dma-bufs)
+// has a size that is fixed.
+bool Lasts(int fd, size_t bytes) {
+  constexpr long kDmaBufMagic = 0x444d4142;
+  struct statfs where = {};
+  const int seals = fcntl(fd, F_GET_SEALS);
+  const bool fixed = seals >= 0 ? (seals & F_SEAL_SHRINK) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0
+                                : fstatfs(fd, &where) == 0 && where.f_type == kDmaBufMagic;
+  const off_t size = lseek(fd, 0, SEEK_END);
+  return fixed && size >= 0 && static_cast<uint64_t>(size) >= bytes;
 }
 
 constexpr size_t kHugePage = 2u << 20;
@@ -55,6 +78,10 @@ Napi::Value MapMemory(const Napi::CallbackInfo& info) {
   const size_t length = static_cast<size_t>(Integer(info, 0, "bytes", 1, kLargest));
   const bool huge = Flag(info, 1, "huge");
   const int fd = static_cast<int>(Integer(info, 2, "fd", -1, 2147483647.0));
+  if ((huge && length % kHugePage != 0) || (fd >= 0 && !Lasts(fd, length))) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
   int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
   // The huge pages of a memfd come from the file, not from the mapping.
   if (huge && fd < 0) flags |= MAP_HUGETLB | MAP_HUGE_2MB;
@@ -68,11 +95,7 @@ Napi::Value MapDescriptor(const Napi::CallbackInfo& info) {
   const size_t bytes = static_cast<size_t>(Integer(info, 1, "bytes", 1, kLargest));
   const size_t tail = static_cast<size_t>(Integer(info, 2, "tailBytes", 0, kLargest));
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  // A file cut short under a mapping kills who touches it.
-  const int seals = fcntl(fd, F_GET_SEALS);
-  const bool sealed = seals < 0 || (seals & F_SEAL_SHRINK) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0;
-  const off_t size = lseek(fd, 0, SEEK_END);
-  if (!sealed || bytes % page != 0 || tail % page != 0 || size < static_cast<off_t>(bytes)) {
+  if (bytes % page != 0 || tail % page != 0 || !Lasts(fd, bytes)) {
     errno = EINVAL;
     return Result(info.Env(), -1);
   }
@@ -105,8 +128,8 @@ Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
 Napi::Value Release(const Napi::CallbackInfo& info) {
   const Span<uint8_t> view = Bytes(info, 0, "mapping");
   std::lock_guard<std::mutex> hold(mappings_lock);
-  const auto found = mappings.find(view.data);
-  if (found == mappings.end() || found->second != view.length) {
+  const auto found = numbers.find(view.data);
+  if (found == numbers.end() || mappings[found->second].length != view.length) {
     errno = EINVAL;
     return Result(info.Env(), -1);
   }
@@ -124,16 +147,22 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
 
 Napi::Value MappedBuffer(Napi::Env env, void* address, size_t length) {
   if (address == MAP_FAILED) return Result(env, -1);
+  void* number;
   {
     std::lock_guard<std::mutex> hold(mappings_lock);
-    mappings[address] = length;
+    number = reinterpret_cast<void*>(++last_number);
+    mappings[last_number] = {address, length};
+    numbers[address] = last_number;
   }
-  napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(env, address, length, Unmap,
-                                                              reinterpret_cast<void*>(length), &buffer);
-  if (status != napi_ok) {
-    Unmap(env, address, reinterpret_cast<void*>(length));
-    errno = ENOTSUP;  // a runtime whose heap is caged can't hold foreign memory
+  napi_value buffer = nullptr;
+  const napi_status status = napi_create_external_arraybuffer(env, address, length, Unmap, number, &buffer);
+  if (status != napi_ok || buffer == nullptr) {
+    // Longer than a buffer of this runtime may be, or its heap is caged and can't hold foreign memory.
+    napi_value error = nullptr;
+    bool pending = false;
+    if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &error);
+    Unmap(env, address, number);
+    errno = ENOTSUP;
     return Result(env, -1);
   }
   return Napi::Value(env, buffer);

@@ -14,7 +14,8 @@ export interface Native {
   duplicate(fd: number): number
 
   /**
-   * Page-aligned zeroed memory, unmapped when the buffer is collected.
+   * Page-aligned zeroed memory, unmapped when the buffer is collected. `-ENOTSUP` when the runtime has no buffers of that size,
+   * `-EINVAL` when the memfd is shorter or can't be kept from shrinking, or `bytes` are no whole huge pages.
    * @param bytes at least 1; a multiple of 2 MiB with `huge`
    * @param huge 2 MiB pages (`MAP_HUGETLB`); `-ENOMEM` when the system has none reserved
    * @param fd a memfd to map shared from its start, or -1 for anonymous memory
@@ -196,7 +197,10 @@ export interface Native {
    * @param timeoutMs fractions count; `Infinity` for ever
    */
   poll(fd: number, events: number, timeoutMs: number): number
-  /** Watches a descriptor from the event loop. Close it before the descriptor. */
+  /**
+   * Watches a descriptor from the event loop, by a duplicate: nothing happens to it when somebody else closes the descriptor.
+   * `close` of the addon closes the descriptor's watchers too.
+   */
   readonly Watcher: new (
     fd: number,
   ) => Watcher
@@ -219,10 +223,13 @@ export interface Native {
 /** Keeps the process alive while it is started, and not otherwise; after `unref` not at all. */
 export interface Watcher {
   /**
-   * Calls `callback` when the descriptor is readable: once, or in every turn of the event loop until `stop`, which costs no
-   * system call in between. A second start replaces the first.
+   * Calls `callback` when the descriptor is readable or has an error to tell: once, or in every turn of the event loop until
+   * `stop`, which costs no system call in between. A second start replaces the first. With `repeat` an error ends nothing:
+   * when the callback has taken it away (by a call that fails with it, or `SO_ERROR`), the descriptor is watched again at once,
+   * else after 1 ms, and after twice as long each time, up to a second. `-EBADF` when closed.
+   * @param callback is told whether it is an error
    */
-  start(callback: () => void, repeat: boolean): number
+  start(callback: (failed: boolean) => void, repeat: boolean): number
   stop(): void
   /** It watches as long as something else keeps the process alive. */
   unref(): void

@@ -5,6 +5,7 @@ import {
   type NetlinkMessage,
   NLM_F_ACK,
   NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
@@ -20,6 +21,8 @@ const POLLIN = 1
 const ANSWER_MS = 1000
 /** Datagrams taken at a time, so that a flood of events can't keep the event loop. */
 const MAX_DATAGRAMS = 64
+/** The same where they are thrown away. */
+const MAX_DISCARDED = 4096
 
 /** What is held of the system; apart from the socket, so that it can be given back when that is collected. */
 interface Holdings {
@@ -41,6 +44,8 @@ export class RouteSocket {
   readonly #buffer = new Uint8Array(DATAGRAM_BYTES)
   #sequence = 1
   #open = true
+  /** Events were lost: those that still wait are older than what is asked for now, and are thrown away. */
+  #discarding = false
 
   /**
    * In the network namespace the thread is in. @param groups multicast groups, see `ROUTE_GROUPS`; 0 for requests only
@@ -57,12 +62,16 @@ export class RouteSocket {
     abandoned.register(this, this.#holdings, this)
   }
 
-  /** Sends a request and waits for everything that answers it. Returns 0 or a negative errno. */
+  /**
+   * Sends a request and waits for everything that answers it. Returns 0 or a negative errno; `-EINTR` when what a dump told
+   * was changed meanwhile: parts of it may be missing.
+   */
   ask(request: RouteRequest, dump: boolean, visit: (message: NetlinkMessage) => void): number {
     const sequence = this.#sequence++
     const sent = this.#send(request, dump ? NLM_F_DUMP : NLM_F_ACK, sequence)
     if (sent < 0) return sent
     const { native, fd } = this.#holdings
+    let changed = false
     for (;;) {
       const length = native.netlinkReceive(fd, this.#buffer)
       if (length === -ERRNO.EAGAIN) {
@@ -73,7 +82,9 @@ export class RouteSocket {
       if (length > this.#buffer.length) return -ERRNO.EMSGSIZE
       for (const message of readMessages(this.#buffer.subarray(0, length))) {
         if (message.sequence !== sequence) continue
-        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) return errnoOf(message)
+        changed ||= (message.flags & NLM_F_DUMP_INTR) !== 0
+        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE)
+          return errnoOf(message) || (changed ? -ERRNO.EINTR : 0)
         visit(message)
       }
     }
@@ -85,18 +96,21 @@ export class RouteSocket {
   }
 
   /**
-   * Hands out the messages that wait. False when some were lost (ENOBUFS, or too long for the buffer): what they said has
-   * to be asked for anew.
+   * Hands out the messages that wait. False when some were lost (ENOBUFS, or too long for the buffer): then those that waited
+   * are thrown away, and everything has to be asked for anew.
    */
   receive(visit: (message: NetlinkMessage) => void): boolean {
     const { native, fd } = this.#holdings
-    let whole = true
-    for (let i = 0; i < MAX_DATAGRAMS; i++) {
+    let whole = !this.#discarding
+    for (let i = 0; i < (whole ? MAX_DATAGRAMS : MAX_DISCARDED); i++) {
       const length = native.netlinkReceive(fd, this.#buffer)
-      if (length === -ERRNO.EAGAIN) break
-      if (length === -ERRNO.ENOBUFS || length > this.#buffer.length) whole = false
-      else if (length < 0) break
-      else for (const message of readMessages(this.#buffer.subarray(0, length))) visit(message)
+      if (length === -ERRNO.ENOBUFS || length > this.#buffer.length) {
+        this.#discarding = true
+        whole = false
+      } else if (length < 0) {
+        this.#discarding = false
+        break
+      } else if (whole) for (const message of readMessages(this.#buffer.subarray(0, length))) visit(message)
     }
     return whole
   }

@@ -82,8 +82,8 @@ export class PacketNic extends SideNic implements Nic {
   #ringFull = 0
   #gone = false
   #armed: (() => void) | null = null
-  readonly #fire = (): void => {
-    this.#askWhyWoken()
+  readonly #fire = (failed: boolean): void => {
+    this.#askWhyWoken(failed)
     const callback = this.#armed
     this.#armed = null
     callback?.()
@@ -300,9 +300,10 @@ export class PacketNic extends SideNic implements Nic {
     }
   }
 
-  /** A descriptor that is ready without a frame has an error to tell: that the interface is down, or gone. */
-  #askWhyWoken(): void {
-    if (this.received.pending() || this.received.holding || this.#holdings.fd < 0) return
+  /** A descriptor that is ready without a frame has an error to tell, once: that the interface is down, or gone. */
+  #askWhyWoken(failed = false): void {
+    if (this.#holdings.fd < 0) return
+    if (!failed && (this.received.pending() || this.received.holding)) return
     if (this.native.packetState(this.#holdings.fd) === -ERRNO.ENXIO) this.#gone = true
   }
 

@@ -103,7 +103,7 @@ export class RawNic extends SideNic implements Nic {
     this.#watch = new ReadWatch(() => ({
       start: (callback) => {
         for (const socket of sockets) {
-          socket.onReady = callback
+          socket.onReady = () => callback(false)
           socket.watch(true)
         }
         return 0

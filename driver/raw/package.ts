@@ -15,8 +15,8 @@ export interface RawBinding {
     address: string,
     callback: (bytes: number) => void,
   ): void
-  on(event: 'recvReady', listener: () => void): void
-  removeAllListeners(event: 'recvReady'): void
+  on(event: 'recvReady' | 'error', listener: () => void): void
+  removeAllListeners(event: 'recvReady' | 'error'): void
 }
 
 export interface RawSocket {
@@ -26,7 +26,6 @@ export interface RawSocket {
   getOption(level: number, option: number, value: Buffer, length: number): number
   pauseRecv(): void
   resumeRecv(): void
-  on(event: 'error', listener: (error: Error) => void): void
   close(): void
 }
 

@@ -4,6 +4,7 @@ import type { RawPackage, RawSocket } from './package.ts'
 
 // socket(7), ip(7), ipv6(7), linux/sock_diag.h
 const SOL_SOCKET = 1
+const SO_ERROR = 4
 const SO_RCVBUF = 8
 const SO_SNDBUF = 7
 const SO_BINDTODEVICE = 25
@@ -19,6 +20,8 @@ const IPV6_HDRINCL = 36
 
 /** Bytes that packets may take in the kernel, either way. */
 const KERNEL_BUFFER = 16 << 20
+/** Between an error and the next look at a socket that always has one, at the most. */
+const LONGEST_PAUSE_MS = 1000
 /** strerror(3): the package hands errors on as text. */
 const NOTHING_THERE = 'Resource temporarily unavailable'
 const NO_ROOM = 'No buffer space available'
@@ -47,7 +50,12 @@ export class RawIpSocket {
     this.source = source
   }
   readonly #sent = (): void => {}
+  readonly #error = Buffer.alloc(4)
   #open = true
+  #watched = false
+  /** How long the next error keeps the socket from being watched. */
+  #pauseMs = 0
+  #pause: NodeJS.Timeout | null = null
 
   /** @param device of a link-local address, which is one of an interface only; else empty @throws NicError */
   constructor(raw: RawPackage, version: 4 | 6, protocol: number, device: string) {
@@ -62,12 +70,15 @@ export class RawIpSocket {
     }
     try {
       this.#socket.pauseRecv()
-      this.#socket.on('error', () => {})
       const { wrap } = this.#socket
+      // The package would close the socket at the first error.
+      wrap.removeAllListeners('error')
+      wrap.on('error', () => this.#watchAgain())
       // The package would read a packet a turn of the event loop.
       wrap.removeAllListeners('recvReady')
       wrap.on('recvReady', () => {
         this.ready = true
+        this.#pauseMs = 0
         this.onReady()
       })
       if (version === 4) this.#socket.setOption(IPPROTO_IP, IP_HDRINCL, 1)
@@ -110,8 +121,36 @@ export class RawIpSocket {
   /** Whether the event loop watches the socket, and is kept alive by it. */
   watch(on: boolean): void {
     if (!this.#open) return
+    this.#watched = on
+    this.#endPause()
     if (on) this.#socket.resumeRecv()
     else this.#socket.pauseRecv()
+  }
+
+  /**
+   * Who watches a socket for the package stops at an error: it is taken away, and the socket watched again, later each time that
+   * this happens without a packet in between.
+   */
+  #watchAgain(): void {
+    if (!this.#open) return
+    this.ready = true
+    try {
+      this.#socket.getOption(SOL_SOCKET, SO_ERROR, this.#error, this.#error.length)
+    } catch {
+      // Then the error stays, and with it the pause.
+    }
+    this.#endPause()
+    this.#pause = setTimeout(() => {
+      if (this.#watched && this.#open) this.#socket.pauseRecv()
+      if (this.#watched && this.#open) this.#socket.resumeRecv()
+    }, this.#pauseMs)
+    this.#pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(1, this.#pauseMs * 2))
+    this.onReady()
+  }
+
+  #endPause(): void {
+    if (this.#pause !== null) clearTimeout(this.#pause)
+    this.#pause = null
   }
 
   /** Packets that the kernel had no room for. */
@@ -130,6 +169,7 @@ export class RawIpSocket {
     if (!this.#open) return
     this.#open = false
     this.ready = false
+    this.#endPause()
     this.#socket.close()
   }
 

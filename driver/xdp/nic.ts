@@ -80,8 +80,8 @@ export class XdpNic implements Nic {
   #slotBytes = TX_SLOT
   /** Outlives a restart of the queue: who waits for frames waits for those of the next memory too. */
   #armed: (() => void) | null = null
-  readonly #fire = (): void => {
-    this.#askWhyWoken()
+  readonly #fire = (failed: boolean): void => {
+    this.#askWhyWoken(failed)
     const callback = this.#armed
     this.#armed = null
     callback?.()
@@ -275,8 +275,9 @@ export class XdpNic implements Nic {
   }
 
   /** A descriptor that is ready without a frame has an error to tell: of a deleted interface, that its socket is unbound. */
-  #askWhyWoken(): void {
-    if (this.#receive?.pending() === false && this.#socket !== null) this.#notice(this.#socket.kickRx())
+  #askWhyWoken(failed = false): void {
+    if (this.#socket === null || (!failed && this.#receive?.pending() !== false)) return
+    this.#notice(this.#socket.kickRx())
   }
 
   #notice(status: number): number {

@@ -111,7 +111,7 @@ export class XskSocket {
   }
 
   /** See `Nic.arm`. */
-  arm(callback: (() => void) | null): void {
+  arm(callback: ((failed: boolean) => void) | null): void {
     this.#watch.arm(callback)
   }
 

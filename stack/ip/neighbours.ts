@@ -193,6 +193,13 @@ export class Neighbours {
     if (failed) this.#solicitor.failed(entry, now)
   }
 
+  /** Withdraws what the host's kernel vouched for and no longer knows. @param known the addresses it knows, as text */
+  keepManaged(known: ReadonlySet<string>, now: number): void {
+    for (const entry of [...this.#table.values()]) {
+      if (entry.managed && !known.has(entry.address.toString())) this.withdraw(entry.address, false, now)
+    }
+  }
+
   /** @internal a neighbour's timer fired */
   due(entry: Neighbour, now: number): void {
     if (entry.managed) this.#solicitor.resolved(entry, now)
