@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { NicError } from '../errors.ts'
 import { loadNative } from './index.ts'
 
@@ -17,6 +18,8 @@ export interface Pages {
 
 const PAGE = 4096
 const HUGE_PAGE = 2 << 20
+/** What the addon maps at the most. */
+const LARGEST = 2 ** 40
 
 /**
  * Page-aligned memory that a queue can receive into.
@@ -28,6 +31,7 @@ export function allocatePages(bytes: number, options: PageOptions = {}): Pages {
   const huge = options.huge ?? false
   const unit = huge ? HUGE_PAGE : PAGE
   const size = Math.ceil(bytes / unit) * unit
+  if (size > LARGEST) throw refused(size, huge, 0)
   const fd = options.memfd === undefined ? -1 : native.createMemfd(options.memfd, size, huge)
   if (options.memfd !== undefined && fd < 0) throw refused(size, huge, -fd)
   const buffer = native.mapMemory(size, huge, fd)
@@ -39,6 +43,10 @@ export function allocatePages(bytes: number, options: PageOptions = {}): Pages {
 }
 
 function refused(size: number, huge: boolean, errno: number): NicError {
+  if (errno === constants.errno.ENOTSUP || size > LARGEST) {
+    const message = `this version of Node.js has no buffers of ${size} bytes in memory that it did not allocate`
+    return new NicError('ZCRX_NIC_MEMORY', message, 'ask for less than 4 GiB', errno)
+  }
   const pages = Math.ceil(size / HUGE_PAGE)
   return new NicError(
     'ZCRX_NIC_MEMORY',

@@ -225,7 +225,9 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
   const size_t to = U32(info, 4, "to");
   if (from > to || to > frames.length / kFrameWords) throw Napi::RangeError::New(info.Env(), "frames end before that");
   for (size_t i = from; i < to; i++) {
-    const uint32_t* frame = frames.data + i * kFrameWords;
+    // Read once: the array may be shared with a thread that changes it meanwhile.
+    uint32_t frame[kFrameWords];
+    std::memcpy(frame, frames.data + i * kFrameWords, sizeof frame);
     if (frame[0] > memory.length || frame[1] > memory.length - frame[0]) {
       throw Napi::RangeError::New(info.Env(), "a frame lies outside the memory");
     }

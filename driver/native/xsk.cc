@@ -69,6 +69,14 @@ Napi::Value MapRing(const Napi::CallbackInfo& info) {
   static constexpr uint64_t kOffset[4] = {XDP_UMEM_PGOFF_FILL_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
                                           XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING};
   if (ring > 3 || length == 0) Wrong(info, "ring", "0 to 3, of at least one byte");
+  // A file would be mapped as willingly, beyond its end too.
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0) return Result(info.Env(), -1);
+  if (domain != AF_XDP) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
   void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
                        static_cast<off_t>(kOffset[ring]));
   return MappedBuffer(info.Env(), address, length);
