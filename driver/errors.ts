@@ -23,7 +23,8 @@ export type NicErrorCode =
   | 'ZCRX_NIC_UNSUPPORTED' // kernel or device driver can't do what was asked
   | 'ZCRX_NIC_MEMLOCK' // RLIMIT_MEMLOCK is smaller than the memory to pin
   | 'ZCRX_NIC_BUSY' // queue or XDP hook is taken by someone else
-  | 'ZCRX_NIC_DOWN' // the interface went away or is down
+  | 'ZCRX_NIC_DOWN' // the interface is down
+  | 'ZCRX_NIC_GONE' // the interface was there when the queue was opened, and is no longer
   | 'ZCRX_NIC_MEMORY' // the memory handed in can't serve the queue
   | 'ZCRX_NIC_SYSTEM' // any other system call failure, errno in the message
 

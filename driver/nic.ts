@@ -84,7 +84,7 @@ export interface NicInfo {
   readonly ifIndex: number
   /** Receive queue number. */
   readonly queue: number
-  /** Six bytes. */
+  /** Six bytes. When the interface gets another hardware address, the same array has it: see `Nic.onMacChange`. */
   readonly mac: Uint8Array
   /** Bytes of layer 3. */
   readonly mtu: number
@@ -153,8 +153,16 @@ export interface Nic {
   readonly info: NicInfo
   /** What a user should know of this queue, for people: why something other than the first choice was taken. */
   readonly notes?: readonly string[]
-  /** The device went away (an interface was deleted): nothing comes or goes any more, whatever is asked for. */
+  /**
+   * The device went away (an interface was deleted, or moved to another network namespace): nothing comes or goes any more,
+   * whatever is asked for. Who is armed is called when this happens.
+   */
   readonly gone: boolean
+  /**
+   * Only of a NIC whose hardware address can change: called when it has, from the event loop, `receive` or `wait`. `info.mac` has
+   * the new one. Set by the stack.
+   */
+  onMacChange?: (() => void) | null
   /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place payloads. */
   readonly sideMemory: Uint8Array | null
   /** Memory the transmit slots lie in. Valid between `attach` and `detach`. */

@@ -47,6 +47,8 @@ export class Stack {
   readonly #drop: boolean
   readonly #entropy: Entropy
   #slaac: Slaac | null = null
+  /** Called when something happened outside `poll` that changes when `poll` has to be called next. */
+  onOutside: () => void = () => {}
   /** Called when an address becomes usable, and when it can't be used or no longer is; within `poll`, or `addAddress`. */
   onAddress: (event: AddressEvent) => void = () => {}
 
@@ -91,6 +93,7 @@ export class Stack {
       segment,
       tcp: this.tcp,
     })
+    if ('onMacChange' in nic) nic.onMacChange = () => this.#macChanged()
   }
 
   /**
@@ -196,6 +199,13 @@ export class Stack {
     if (nic.rxDropped > 0) drops.nicDropped = nic.rxDropped
     if (nic.rxInvalid > 0) drops.nicInvalid = nic.rxInvalid
     return drops
+  }
+
+  #macChanged(): void {
+    this.#input.readMac()
+    this.link.macChanged(this.clock.now())
+    this.nic.txFlush()
+    this.onOutside()
   }
 
   #addressEvent(event: AddressEvent): void {

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { ArgumentError, ZcrxError } from '../driver/errors.ts'
+import { ArgumentError, type NicError, ZcrxError } from '../driver/errors.ts'
 import type { Nic, NicMemory } from '../driver/nic.ts'
 import { type Clock, SystemClock } from '../stack/clock.ts'
 import { systemEntropy } from '../stack/entropy.ts'
@@ -52,6 +52,11 @@ export class Host {
    * has to drive the stack meanwhile. Rejects with ZcrxError `ZCRX_ADDRESS_IN_USE` or `ZCRX_NO_ROUTER`.
    */
   readonly ready: Promise<void>
+  /**
+   * Called once when the device went away (an interface was deleted, or moved to another network namespace): its connections
+   * have ended with ENODEV, nothing comes or goes any more, and the host is only good for `close`. A NicError `ZCRX_NIC_GONE`.
+   */
+  onGone: (error: NicError) => void = () => {}
   /** Called for every change of the addresses after the host was opened. */
   onAddress: (event: AddressEvent) => void = () => {}
   readonly #plan: AddressPlan
@@ -88,6 +93,7 @@ export class Host {
     this.#waiting = new Set(plan.addresses.map(({ address }) => address.toString()))
     this.#needsRouter = plan.auto
     stack.onAddress = (event) => this.#addressEvent(event)
+    kernel.onDeviceGone = (_, error) => this.onGone(error)
   }
 
   /** Opens the device and starts a stack on it. @throws NicError, ArgumentError with what to do about it */

@@ -1,4 +1,5 @@
 export * from './generic.ts'
+export { type LinkListener, LinkWatch } from './link-watch.ts'
 export * from './message.ts'
 export * from './route.ts'
 export { RouteSocket } from './socket.ts'

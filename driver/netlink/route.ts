@@ -32,6 +32,7 @@ export const RTM_GETNEIGH = 30
 /** Multicast groups as bits for bind: links, neighbours, addresses and routes of both versions (RTMGRP_*). */
 export const ROUTE_GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400
 
+const AF_UNSPEC = 0
 export const AF_INET = 2
 export const AF_INET6 = 10
 
@@ -70,6 +71,7 @@ const RTAX_MTU = 2
 const IFA_ADDRESS = 1
 const IFA_LOCAL = 2
 const IFA_FLAGS = 8
+const IFLA_ADDRESS = 1
 const IFLA_MTU = 4
 
 export interface LinkMessage {
@@ -79,6 +81,8 @@ export interface LinkMessage {
   readonly up: boolean
   /** Bytes of layer 3; undefined when not said. */
   readonly mtu: number | undefined
+  /** Hardware address, six bytes; null when it has none, or not of that size. */
+  readonly mac: Uint8Array | null
 }
 
 export interface AddressMessage {
@@ -144,16 +148,19 @@ export function readRoute(
   }
 }
 
-/** struct ifinfomsg. */
+/** struct ifinfomsg. Of other families (a bridge tells of its ports that way) it says nothing of the interface itself. */
 function readLink({ type, body }: NetlinkMessage): LinkMessage | null {
-  if (body.length < 16) return null
+  if (body.length < 16 || body[0] !== AF_UNSPEC) return null
   const view = viewOf(body)
+  const attributes = readAttributes(body, 16)
+  const mac = attributes.get(IFLA_ADDRESS)
   return {
     kind: 'link',
     gone: type === RTM_DELLINK,
     ifIndex: view.getInt32(4, true),
     up: (view.getUint32(8, true) & IFF_UP) !== 0,
-    mtu: attributeNumber(readAttributes(body, 16).get(IFLA_MTU)),
+    mtu: attributeNumber(attributes.get(IFLA_MTU)),
+    mac: mac !== undefined && mac.length === 6 ? mac.slice() : null,
   }
 }
 

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { ArgumentError, NicError } from '../errors.ts'
 import { checkAddress, checkPort, Flows } from '../flows.ts'
+import { FollowedLink } from '../followed.ts'
 import type { Guard } from '../guard/guard.ts'
 import { type GuardKind, openGuard } from '../guard/index.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats } from '../nic.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
 import { SideNic } from '../side-nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo, systemFailure } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
@@ -80,7 +81,7 @@ export class PacketNic extends SideNic implements Nic {
   protected override readonly slots: TransmitPath
   readonly #kernel = new Float64Array(3)
   #ringFull = 0
-  #gone = false
+  readonly #link: FollowedLink
   #armed: (() => void) | null = null
   readonly #fire = (failed: boolean): void => {
     this.#askWhyWoken(failed)
@@ -131,9 +132,8 @@ export class PacketNic extends SideNic implements Nic {
       watch: new ReadWatch(() => new native.Watcher(socket.fd)),
       guard,
     }
-    this.slots = new TransmitPath(native, socket.fd, facts.mtu, () => {
-      this.#gone = true
-    })
+    this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
+    this.slots = new TransmitPath(native, socket.fd, facts.mtu, () => this.#link.linkGone())
     this.info = {
       driver: 'packet',
       mode: `tpacket_v3 vnet_hdr copy${fanout === undefined ? '' : ` fanout ${fanout.group}`}`,
@@ -157,7 +157,20 @@ export class PacketNic extends SideNic implements Nic {
   }
 
   get gone(): boolean {
-    return this.#gone
+    return this.#link.gone
+  }
+
+  get onMacChange(): (() => void) | null {
+    return this.#link.onMacChange
+  }
+
+  set onMacChange(callback: (() => void) | null) {
+    this.#link.onMacChange = callback
+  }
+
+  override receive(burst: RxBurst): number {
+    this.#link.count()
+    return super.receive(burst)
   }
 
   /** The memory is not touched: the stack copies into it. */
@@ -223,7 +236,7 @@ export class PacketNic extends SideNic implements Nic {
   wait(timeoutMs: number): boolean {
     const receive = this.received
     const { fd } = this.#holdings
-    if (!this.attached || this.#gone) {
+    if (!this.attached || this.gone) {
       if (Number.isFinite(timeoutMs)) this.native.poll(-1, 0, timeoutMs)
       return false
     }
@@ -232,8 +245,10 @@ export class PacketNic extends SideNic implements Nic {
     for (let left = timeoutMs; !receive.pending() && left > 0; left = deadline - performance.now()) {
       if (receive.holding) this.native.poll(-1, 0, Math.min(NAP_MS, left))
       else {
-        this.native.poll(fd, POLLIN, left)
-        break
+        const nap = this.#link.nap(left)
+        const ready = this.native.poll(fd, POLLIN, nap)
+        this.#link.look()
+        if (ready !== 0 || nap === left || this.gone) break
       }
     }
     this.#askWhyWoken()
@@ -242,7 +257,7 @@ export class PacketNic extends SideNic implements Nic {
 
   arm(callback: (() => void) | null): void {
     this.#armed = callback
-    if (this.#holdings.fd >= 0) this.#holdings.watch.arm(callback === null || this.#gone ? null : this.#fire)
+    if (this.#holdings.fd >= 0) this.#holdings.watch.arm(callback === null || this.gone ? null : this.#fire)
   }
 
   stats(): NicStats {
@@ -259,6 +274,7 @@ export class PacketNic extends SideNic implements Nic {
     this.#readKernel()
     this.attached = false
     this.#armed = null
+    this.#link.close()
     abandoned.unregister(this)
     release(this.#holdings)
   }
@@ -304,7 +320,16 @@ export class PacketNic extends SideNic implements Nic {
   #askWhyWoken(failed = false): void {
     if (this.#holdings.fd < 0) return
     if (!failed && (this.received.pending() || this.received.holding)) return
-    if (this.native.packetState(this.#holdings.fd) === -ERRNO.ENXIO) this.#gone = true
+    if (this.native.packetState(this.#holdings.fd) === -ERRNO.ENXIO) this.#link.linkGone()
+  }
+
+  /** Whoever waits for frames hears of it; not within a call of theirs. */
+  #lost(): void {
+    setImmediate(() => {
+      const callback = this.#armed
+      this.arm(null)
+      callback?.()
+    })
   }
 
   #readKernel(): void {

@@ -1,10 +1,11 @@
 import { networkInterfaces } from 'node:os'
 import { ArgumentError, NicError } from '../errors.ts'
 import { checkAddress, checkPort, Flows } from '../flows.ts'
+import { FollowedLink } from '../followed.ts'
 import type { Guard } from '../guard/guard.ts'
 import { openGuard } from '../guard/index.ts'
 import { loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats } from '../nic.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
 import { SideNic } from '../side-nic.ts'
 import { inNamespace, linkInfo } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
@@ -50,7 +51,6 @@ export class RawNic extends SideNic implements Nic {
   readonly info: NicInfo
   /** Why this way in was taken, for people. */
   readonly notes: string[] = []
-  readonly gone = false
   readonly #addresses: readonly Uint8Array[]
   readonly #sockets: readonly RawIpSocket[]
   readonly #flows = new Flows()
@@ -58,6 +58,9 @@ export class RawNic extends SideNic implements Nic {
   protected override readonly received: ReceivePath
   protected override readonly slots: TransmitPath
   readonly #watch: ReadWatch
+  /** The interfaces that had the addresses when it was opened. */
+  readonly #links: readonly FollowedLink[]
+  #armed: (() => void) | null = null
   #closed = false
   #drops = 0
 
@@ -95,6 +98,10 @@ export class RawNic extends SideNic implements Nic {
     this.#sockets = sockets
     const guarded = options.guard !== 'none'
     this.#guard = guarded ? openGuard('socket', native, name, ifIndex, options.netns, false) : null
+    const indexes = new Set(places.map((place) => place.ifIndex))
+    this.#links = [...indexes].map(
+      (index) => new FollowedLink(native, index, new Uint8Array(6), () => this.#lost()),
+    )
     const cache = new AddressCache()
     this.received = new ReceivePath(sockets, this.#flows, four, six, cache)
     const sender = (version: 4 | 6): RawIpSocket | null =>
@@ -132,6 +139,16 @@ export class RawNic extends SideNic implements Nic {
       system: { netns: options.netns },
       routed: true,
     }
+  }
+
+  /** No interface is left of those that had the addresses. */
+  get gone(): boolean {
+    return this.#links.every((link) => link.gone)
+  }
+
+  override receive(burst: RxBurst): number {
+    for (const link of this.#links) link.count()
+    return super.receive(burst)
   }
 
   /** The memory is not touched: the stack copies into it. */
@@ -191,12 +208,16 @@ export class RawNic extends SideNic implements Nic {
       }
       const left = deadline - performance.now()
       if (!(left > 0)) return false
+      for (const link of this.#links) link.look()
       this.native.poll(-1, 0, Math.min(NAP_MS, left))
     }
   }
 
   arm(callback: (() => void) | null): void {
-    if (!this.#closed) this.#watch.arm(callback)
+    this.#armed = callback
+    if (this.#closed) return
+    const armed = callback === null || this.gone ? null : this.#fire
+    this.#watch.arm(armed)
   }
 
   stats(): NicStats {
@@ -211,8 +232,9 @@ export class RawNic extends SideNic implements Nic {
     if (this.#closed) return
     this.#drops = this.#kernelDrops()
     this.detach()
-    this.#watch.arm(null)
+    this.arm(null)
     this.#watch.close()
+    for (const link of this.#links) link.close()
     this.#closed = true
     for (const socket of this.#sockets) socket.close()
     this.#guard?.close()
@@ -220,6 +242,21 @@ export class RawNic extends SideNic implements Nic {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  readonly #fire = (): void => {
+    const callback = this.#armed
+    this.#armed = null
+    callback?.()
+  }
+
+  /** Whoever waits for packets hears that the last interface is gone; not within a call of theirs. */
+  #lost(): void {
+    setImmediate(() => {
+      if (!this.gone || this.#closed) return
+      this.#watch.arm(null)
+      this.#fire()
+    })
   }
 
   #kernelDrops(): number {

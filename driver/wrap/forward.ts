@@ -8,6 +8,7 @@ export class ForwardingNic implements Nic {
   /** The NIC that is wrapped. */
   readonly inner: Nic
   declare demand?: ((chunks: Uint32Array) => number) | null
+  declare onMacChange?: (() => void) | null
 
   constructor(inner: Nic) {
     this.inner = inner
@@ -27,11 +28,12 @@ export class ForwardingNic implements Nic {
     if (inner.txCommitLarge !== undefined && this.txCommitLarge === undefined) {
       this.txCommitLarge = (...frame) => inner.txCommitLarge!(...frame)
     }
-    if ('demand' in inner) {
-      Object.defineProperty(this, 'demand', {
-        get: () => inner.demand,
-        set: (demand) => {
-          inner.demand = demand
+    for (const name of ['demand', 'onMacChange'] as const) {
+      if (!(name in inner)) continue
+      Object.defineProperty(this, name, {
+        get: () => inner[name],
+        set: (value) => {
+          inner[name] = value
         },
         enumerable: true,
         configurable: true,

@@ -1,5 +1,6 @@
 import { ArgumentError, NicError } from '../errors.ts'
 import { checkPort } from '../flows.ts'
+import { FollowedLink } from '../followed.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo } from '../system.ts'
@@ -86,7 +87,7 @@ export class XdpNic implements Nic {
     this.#armed = null
     callback?.()
   }
-  #gone = false
+  readonly #link: FollowedLink
 
   /**
    * Takes the XDP hook of the interface. Nothing is redirected before `attach` and `steer` or `claim`.
@@ -118,6 +119,7 @@ export class XdpNic implements Nic {
     }
     this.#holdings.hook = hook
     this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
+    this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
     abandoned.register(this, this.#holdings, this)
   }
 
@@ -126,7 +128,15 @@ export class XdpNic implements Nic {
   }
 
   get gone(): boolean {
-    return this.#gone
+    return this.#link.gone
+  }
+
+  get onMacChange(): (() => void) | null {
+    return this.#link.onMacChange
+  }
+
+  set onMacChange(callback: (() => void) | null) {
+    this.#link.onMacChange = callback
   }
 
   get txMemory(): Uint8Array {
@@ -185,6 +195,7 @@ export class XdpNic implements Nic {
 
   receive(burst: RxBurst): number {
     burst.count = 0
+    this.#link.count()
     return this.#receive === null ? 0 : this.#receive.receive(burst)
   }
 
@@ -238,18 +249,24 @@ export class XdpNic implements Nic {
   wait(timeoutMs: number): boolean {
     const receive = this.#receive
     // The descriptor of a deleted interface is ready for ever.
-    if (receive === null || this.#socket === null || this.#gone) {
+    if (receive === null || this.#socket === null || this.gone) {
       if (Number.isFinite(timeoutMs)) this.#native.poll(-1, 0, timeoutMs)
       return false
     }
-    if (!receive.pending()) this.#socket.wait(timeoutMs)
+    const deadline = performance.now() + timeoutMs
+    for (let left = timeoutMs; !receive.pending(); left = deadline - performance.now()) {
+      const nap = this.#link.nap(left)
+      const ready = this.#socket.wait(nap)
+      this.#link.look()
+      if (ready || nap === left || this.gone) break
+    }
     this.#askWhyWoken()
     return receive.pending()
   }
 
   arm(callback: (() => void) | null): void {
     this.#armed = callback
-    this.#socket?.arm(callback === null || this.#gone ? null : this.#fire)
+    this.#socket?.arm(callback === null || this.gone ? null : this.#fire)
   }
 
   stats(): NicStats {
@@ -266,6 +283,7 @@ export class XdpNic implements Nic {
   close(): void {
     this.detach()
     this.#armed = null
+    this.#link.close()
     abandoned.unregister(this)
     release(this.#holdings)
   }
@@ -281,8 +299,17 @@ export class XdpNic implements Nic {
   }
 
   #notice(status: number): number {
-    if (status === -ERRNO.ENXIO) this.#gone = true
+    if (status === -ERRNO.ENXIO) this.#link.linkGone()
     return status
+  }
+
+  /** Whoever waits for frames hears of it; not within a call of theirs. */
+  #lost(): void {
+    setImmediate(() => {
+      const callback = this.#armed
+      this.arm(null)
+      callback?.()
+    })
   }
 
   /** Those since the last attach; `#counters` has what was before. */

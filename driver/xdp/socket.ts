@@ -105,9 +105,9 @@ export class XskSocket {
     return this.#native.xskKickRx(this.fd)
   }
 
-  /** Blocks until a frame waits or the time is over; may return early. */
-  wait(timeoutMs: number): void {
-    this.#native.poll(this.fd, POLLIN, timeoutMs)
+  /** Blocks until a frame waits or the time is over; may return early. Returns whether there is something, if only an error. */
+  wait(timeoutMs: number): boolean {
+    return this.#native.poll(this.fd, POLLIN, timeoutMs) !== 0
   }
 
   /** See `Nic.arm`. */

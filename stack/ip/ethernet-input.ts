@@ -16,6 +16,7 @@ import {
   ETHERTYPE_VLAN,
 } from '../wire/ethernet.ts'
 import { Assembled } from './assembled.ts'
+import { isMac } from './dad.ts'
 import { DatagramOutput } from './datagram-output.ts'
 import { FragmentSums } from './fragment-sums.ts'
 import { FrameHeaders } from './frame-headers.ts'
@@ -219,7 +220,12 @@ export class EthernetInput {
     return -1
   }
 
-  /** Whether the frame's destination is our hardware address, or the group of an IPv6 multicast address (RFC 2464 section 7). */
+  /** The interface's hardware address is another one. */
+  readMac(): void {
+    this.#plain.readMac()
+  }
+
+  /** Whether the frame's destination is our hardware address (or was, before it changed), or the group of an IPv6 multicast address (RFC 2464 section 7). */
   #forUs(type: number): boolean {
     const header = this.#headers.bytes
     if (type === ETHERTYPE_IPV6 && header[0] === 0x33 && header[1] === 0x33) {
@@ -228,8 +234,9 @@ export class EthernetInput {
       // Whether the group is one of ours, the IPv6 address says.
       return low === 1 || low >>> 24 === 0xff
     }
-    const { mac } = this.#link
-    for (let i = 0; i < 6; i++) if (header[i] !== mac[i]) return false
-    return true
+    const { mac, formerMacs } = this.#link
+    if (isMac(header, mac)) return true
+    for (let i = 0; i < formerMacs.length; i++) if (isMac(header, formerMacs[i]!)) return true
+    return false
   }
 }

@@ -3,7 +3,7 @@ import type { Nic } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Segment } from '../tcp/segment.ts'
-import type { TimerWheel } from '../timers.ts'
+import { Timer, type TimerWheel } from '../timers.ts'
 import { put16, put32 } from '../wire/bytes.ts'
 import {
   ETHERNET_HEADER_BYTES,
@@ -23,6 +23,13 @@ import { Neighbour, Neighbours, REACHABLE, type Solicitor } from './neighbours.t
 import type { IpConfig } from './options.ts'
 import { PathMtus } from './path-mtus.ts'
 import { Routes } from './routes.ts'
+
+// RFC 4861 section 10: MAX_NEIGHBOR_ADVERTISEMENT, RETRANS_TIMER; microseconds.
+const ANNOUNCEMENTS = 3
+const ANNOUNCE_EVERY_US = 1_000_000
+
+/** Earlier hardware addresses that frames are still taken at. */
+const FORMER_MACS = 4
 
 /** An address of the interface. */
 export interface InterfaceAddress {
@@ -57,7 +64,13 @@ export interface Resolver {
 /** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
 export class Link implements Solicitor {
   readonly nic: Nic
+  /** The NIC's own array: it has the address as it is now. */
   readonly mac: Uint8Array
+  /**
+   * Hardware addresses before it changed, the latest first. Neighbours send to them until they have heard of the new one, which
+   * those of an address of the host's have to find out for themselves.
+   */
+  readonly formerMacs: Uint8Array[] = []
   readonly addresses: InterfaceAddress[] = []
   readonly routes: Routes = new Routes()
   readonly neighbours: Neighbours
@@ -76,6 +89,8 @@ export class Link implements Solicitor {
   /** Bytes of the largest IPv6 packet: less where a router says so. */
   mtu6: number
   readonly #tests: boolean
+  readonly #announcement: Announcement
+  #lastMac: Uint8Array
   readonly #counters: Counters
   /** Who leads everywhere, on a NIC behind which the kernel finds the way; else null. */
   readonly #everywhere: Neighbour | null
@@ -92,6 +107,8 @@ export class Link implements Solicitor {
   constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig, entropy: Entropy) {
     this.nic = nic
     this.mac = nic.info.mac
+    this.#lastMac = this.mac.slice()
+    this.#announcement = new Announcement(this, wheel)
     this.mtu = nic.info.mtu
     this.mtu6 = nic.info.mtu
     this.#counters = counters
@@ -214,6 +231,14 @@ export class Link implements Solicitor {
   /** Whether the next hop of what this address sends can be asked for: by us, or by the host's kernel. */
   asks(address: IpAddress): boolean {
     return this.resolver !== null || this.isOwn(address)
+  }
+
+  /** The hardware address is another one: everybody is told for each address that is our own. @param now microseconds */
+  macChanged(now: number): void {
+    this.formerMacs.unshift(this.#lastMac)
+    this.formerMacs.length = Math.min(this.formerMacs.length, FORMER_MACS)
+    this.#lastMac = this.mac.slice()
+    this.#announcement.begin(now)
   }
 
   // ---- ways -----------------------------------------------------------------------------------------------------
@@ -364,6 +389,32 @@ export class Link implements Solicitor {
     }
     this.#counters.txFrames++
     this.nic.txCommit(at, length)
+  }
+}
+
+/** Tells the neighbours of our own addresses of another hardware address, again in case a frame was lost. */
+class Announcement extends Timer {
+  readonly #link: Link
+  readonly #wheel: TimerWheel
+  #left = 0
+
+  constructor(link: Link, wheel: TimerWheel) {
+    super()
+    this.#link = link
+    this.#wheel = wheel
+  }
+
+  begin(now: number): void {
+    this.#left = ANNOUNCEMENTS
+    this.fire(now)
+  }
+
+  override fire(now: number): void {
+    const { addresses, arp, ndp } = this.#link
+    for (const { address, own } of addresses) {
+      if (own) (address.version === 4 ? arp : ndp).announce(address)
+    }
+    if (--this.#left > 0) this.#wheel.arm(this, now + ANNOUNCE_EVERY_US)
   }
 }
 

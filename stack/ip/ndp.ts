@@ -206,6 +206,11 @@ export class Ndp {
     return found
   }
 
+  /** Tells everybody an address's hardware address, which is another than it was (RFC 4861 7.2.6). */
+  announce(address: IpAddress): void {
+    this.#advertise(0x3333, ALL_NODES.w3, address, ALL_NODES, NDP_OVERRIDE)
+  }
+
   #advertise(high: number, low: number, local: IpAddress, to: IpAddress, flags: number): void {
     this.#counters.neighbourAdvertsSent++
     this.#send(high, low, local, to, NDP_NEIGHBOUR_ADVERTISEMENT, flags, local, true)

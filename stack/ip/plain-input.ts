@@ -48,8 +48,8 @@ export class PlainInput {
   readonly #partial: boolean
   readonly #sideWords: Uint32Array
   /** Our hardware address, as the frame's first six bytes read. */
-  readonly #macLow: number
-  readonly #macHigh: number
+  #macLow = 0
+  #macHigh = 0
   readonly #sums: FragmentSums
   readonly #plain6: PlainInput6
   /** Frames carry no tags: those that should are for the slow path. */
@@ -76,7 +76,12 @@ export class PlainInput {
     this.#plain6 = new PlainInput6(nic, link, counters, burst, sums, segment, tcp)
     this.#partial = nic.info.partialChecksums
     this.#sideWords = sideWordsOf(nic)
-    const { mac } = nic.info
+    this.readMac()
+  }
+
+  /** The interface's hardware address is another one. */
+  readMac(): void {
+    const { mac } = this.#link
     this.#macLow = ((mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!) >>> 0
     this.#macHigh = (mac[5]! << 8) | mac[4]!
   }

@@ -68,9 +68,14 @@ export class Stream {
   }
 
   /** Sends bytes of the pattern; resolves with 0 when the last was taken, else with an errno. */
-  async send(bytes: number): Promise<number> {
+  send(bytes: number): Promise<number> {
+    return this.sendFrom(0, bytes)
+  }
+
+  /** The same, from a place in the pattern on. */
+  async sendFrom(from: number, bytes: number): Promise<number> {
     for (let sent = 0; sent < bytes; ) {
-      const at = sent % BLOCK.length
+      const at = (from + sent) % BLOCK.length
       const piece = BLOCK.subarray(at, at + Math.min(BLOCK.length - at, bytes - sent))
       const res = await this.#endpoint.call((sqe) => sqe.prepSend(this.fd, piece))
       if (res < 0) return -res

@@ -1,5 +1,6 @@
 import type { NicError } from '../../driver/errors.ts'
 import type { NicMemory } from '../../driver/nic.ts'
+import { interfaceGone } from '../../driver/system.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
@@ -69,6 +70,8 @@ export class Kernel implements RingHost {
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
   readonly options: KernelOptions
+  /** Called once for a stack whose device went away, after its requests have ended. */
+  onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
   /** What else the stacks learn from; null: nothing. */
   outside: Outside | null = null
   #untilOutside = OUTSIDE_EVERY
@@ -106,6 +109,7 @@ export class Kernel implements RingHost {
   addStack(stack: Stack): void {
     this.stacks.push(stack)
     stack.tcp.onEnd = (tcb) => this.#unsteerConnection(stack, tcb)
+    stack.onOutside = () => setImmediate(() => this.interrupt())
   }
 
   setup(memory: RingMemory, flags: number): RingContext {
@@ -261,6 +265,7 @@ export class Kernel implements RingHost {
         if (waits && request.socket.stack === stack) request.finish(-ENODEV)
       }
     }
+    this.onDeviceGone(stack, interfaceGone(stack.nic.info.name))
   }
 
   #lookAtHeld(): void {
