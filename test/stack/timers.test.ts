@@ -166,14 +166,91 @@ describe('TimerWheel', () => {
     expect(wheel.armed).toBe(0)
   })
 
-  it('fires a timer that rearms itself for the past once per tick, not for ever', () => {
+  it('fires a timer that rearms itself for the past once per call, however far the clock jumps', () => {
     const fired: Probe['fired'] = []
     const wheel = new TimerWheel(0)
     const timer = new Probe(1, fired)
     timer.onFire = () => wheel.arm(timer, 0)
     wheel.arm(timer, 0)
     wheel.advance(10_000)
-    expect(fired.length).toBe(10)
+    expect(fired.length).toBe(1)
+    expect(wheel.nextDeadline()).toBe(11_000)
+    wheel.advance(30 * DAY)
+    expect(fired.length).toBe(2)
+  })
+
+  it('names the earliest deadline exactly, whatever its level, while none is cancelled', () => {
+    const start = fc.oneof(
+      fc.nat({ max: 2 ** 31 }),
+      fc.nat({ max: 400 }).map((days) => days * DAY),
+    )
+    const days = fc.oneof(
+      delay,
+      fc.integer({ min: 0, max: 40 }).map((n) => n * DAY),
+    )
+    fc.assert(
+      fc.property(start, fc.array(days, { minLength: 1, maxLength: 12 }), (from, delays) => {
+        const wheel = new TimerWheel(from)
+        const fired: Probe['fired'] = []
+        const first = Math.floor(from / TICK_US) + 1
+        const ticks = delays.map((us) => Math.max(first, Math.ceil((from + us) / TICK_US)))
+        for (const [id, us] of delays.entries()) wheel.arm(new Probe(id, fired), from + us)
+        let wakes = 0
+        for (const tick of [...new Set(ticks)].sort((a, b) => a - b)) {
+          expect(wheel.nextDeadline()).toBe(tick * TICK_US)
+          wheel.advance(tick * TICK_US)
+          expect(fired.length).toBe(ticks.filter((other) => other <= tick).length)
+          wakes++
+        }
+        expect(wheel.nextDeadline()).toBe(Number.POSITIVE_INFINITY)
+        expect(wakes).toBeLessThanOrEqual(delays.length)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('wakes at most once for each timer that was cancelled, and comes to an end', () => {
+    fc.assert(
+      fc.property(
+        fc.nat({ max: 2 ** 40 }),
+        fc.array(fc.tuple(delay, fc.boolean()), { maxLength: 20 }),
+        (start, all) => {
+          const wheel = new TimerWheel(start)
+          const fired: Probe['fired'] = []
+          const timers = all.map(([us], id) => {
+            const timer = new Probe(id, fired)
+            wheel.arm(timer, start + us)
+            return timer
+          })
+          for (const [id, [, kept]] of all.entries()) if (!kept) wheel.cancel(timers[id]!)
+          const left = all.filter(([, kept]) => kept).length
+          let wakes = 0
+          for (let now = wheel.nextDeadline(); now !== Number.POSITIVE_INFINITY; now = wheel.nextDeadline()) {
+            wheel.advance(now)
+            expect(++wakes).toBeLessThanOrEqual(all.length)
+            expect(wheel.nextDeadline()).toBeGreaterThan(now)
+          }
+          expect(fired.length).toBe(left)
+        },
+      ),
+      { numRuns: 200 },
+    )
+  })
+
+  it('jumps over empty time at once', () => {
+    const wheel = new TimerWheel(0)
+    const fired: Probe['fired'] = []
+    const timer = new Probe(1, fired)
+    let now = 0
+    // Slot by slot it would take minutes.
+    for (let i = 0; i < 5000; i++) {
+      wheel.arm(timer, now + 31 * DAY)
+      now += 30 * DAY
+      wheel.advance(now)
+    }
+    expect(fired.length).toBe(0)
+    wheel.advance(now + DAY)
+    expect(fired.length).toBe(1)
   })
 
   it('replaces the deadline of a timer that is armed already', () => {
