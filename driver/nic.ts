@@ -137,6 +137,11 @@ export class NicStats {
   rxRingFull = 0
   /** Dropped in front of the queue: no free chunk in the fill ring. */
   rxFillEmpty = 0
+  /**
+   * Times that a device in zero-copy mode looked for a chunk and the fill ring was empty. It asks ahead of the frames that it will
+   * have: these are no drops.
+   */
+  rxFillPolls = 0
   /** Dropped in front of the queue for another reason (too large for the chunks, …). */
   rxDropped = 0
   /** Descriptors that were not valid (outside the area, or a frame of too many fragments); the chunks are recovered. */
@@ -174,7 +179,10 @@ export interface Nic {
    * so that the host's own stack does not answer for us. After an error the queue is stopped. @throws NicError
    */
   attach(memory: NicMemory): void
-  /** Stops the queue. The memory is not touched afterwards. */
+  /**
+   * Stops the queue. The memory is not touched afterwards: AF_XDP in zero-copy mode waits for the device, some milliseconds as a
+   * rule. @throws NicError `ZCRX_NIC_BUSY` when it can't be had back; the queue is stopped all the same
+   */
   detach(): void
   /**
    * Only of a NIC that can write to several areas: one more, until the next `attach`. The attached memory is area 0. Chunk

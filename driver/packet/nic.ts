@@ -218,7 +218,7 @@ export class PacketNic extends SideNic implements Nic {
       throw error
     }
     if (this.#forwards(address.length === 4 ? 'ipv4' : 'ipv6')) {
-      this.#note(
+      this.note(
         `the host forwards IP and sends packets for the stack's own addresses on too: sysctl -w net.${
           address.length === 4 ? 'ipv4' : 'ipv6'
         }.conf.${this.info.name}.forwarding=0`,
@@ -343,7 +343,8 @@ export class PacketNic extends SideNic implements Nic {
     return fd
   }
 
-  #note(text: string): void {
+  /** Adds to `notes`, once. */
+  note(text: string): void {
     if (!this.notes.includes(text)) this.notes.push(text)
   }
 }

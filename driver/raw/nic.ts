@@ -162,6 +162,11 @@ export class RawNic extends SideNic implements Nic {
     this.received.clear()
   }
 
+  /** Adds to `notes`. */
+  note(text: string): void {
+    this.notes.push(text)
+  }
+
   steer(address: Uint8Array, port: number): void {
     this.#open()
     checkPort(port)

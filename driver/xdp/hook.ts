@@ -4,6 +4,7 @@ import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from '../system.ts'
 import {
   buildProgram,
+  presenceKey,
   STEERING_KEY_BYTES,
   STEERING_VALUE_BYTES,
   steeringKey,
@@ -67,6 +68,7 @@ export class XdpHook {
     this.device = device
     this.#queue = queue
     this.handle = handle
+    native.bpfMapUpdate(handle.steering, presenceKey(queue), bytes32(XDP_PASS))
   }
 
   get mode(): XdpMode {
@@ -108,6 +110,15 @@ export class XdpHook {
       const [steering, sockets, link] = [fds.steering, fds.sockets, fds.link].map(duplicate)
       return new XdpHook(native, device, queue, { mode, steering: steering!, sockets: sockets!, link: link! })
     })
+  }
+
+  /** How many of the interface's first `queues` queues nobody has opened, in whatever thread: their frames go to the kernel. */
+  unopened(queues: number): number {
+    const value = new Uint8Array(STEERING_VALUE_BYTES)
+    let count = 0
+    for (let queue = 0; queue < queues; queue++)
+      if (this.#native.bpfMapLookup(this.handle.steering, presenceKey(queue), value) < 0) count++
+    return count
   }
 
   /** Frames that the program redirects go to this socket from now on. @throws NicError */
@@ -175,6 +186,7 @@ export class XdpHook {
     this.#open = false
     for (const { key } of this.#entries.values()) this.#native.bpfMapDelete(this.handle.steering, key)
     this.#entries.clear()
+    this.#native.bpfMapDelete(this.handle.steering, presenceKey(this.#queue))
     const { steering, sockets, link } = this.handle
     for (const fd of [link, sockets, steering]) this.#native.close(fd)
   }
@@ -211,7 +223,7 @@ function attachProgram(native: Native, device: string, facts: LinkInfo, mode: Xd
 function loadAll(native: Native, keep: Keep, queues: number) {
   const [key, value] = [STEERING_KEY_BYTES, STEERING_VALUE_BYTES]
   const steering = keep(
-    native.bpfMapCreate(MAP_TYPE_HASH, key, value, STEERING_ENTRIES, F_NO_PREALLOC, 'zcrx_steering'),
+    native.bpfMapCreate(MAP_TYPE_HASH, key, value, STEERING_ENTRIES + queues, F_NO_PREALLOC, 'zcrx_steering'),
     'creating a BPF map',
   )
   const sockets = keep(

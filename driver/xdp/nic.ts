@@ -50,7 +50,11 @@ const abandoned = new FinalizationRegistry<Holdings>(release)
 
 /** The kernel releases the queue first, then the hook, so that nothing is redirected into nowhere. */
 function release(holdings: Holdings): void {
-  holdings.socket?.close()
+  try {
+    holdings.socket?.close()
+  } catch {
+    // Nobody is left to be told; the memory is kept.
+  }
   holdings.socket = null
   holdings.hook?.close()
   holdings.hook = null
@@ -64,8 +68,9 @@ function release(holdings: Holdings): void {
  * `WebAssembly.Memory` does that.
  */
 export class XdpNic implements Nic {
-  /** Why something other than the first choice was taken, for people. */
-  readonly notes: string[] = []
+  readonly #notes: string[] = []
+  /** Receive queues of the interface when it was opened; 0 with the hook of another one, which tells of them. */
+  readonly #queues: number
   readonly sideMemory = null
   readonly #native: Native
   readonly #options: XdpNicOptions
@@ -109,18 +114,25 @@ export class XdpNic implements Nic {
     native.close(openSocket(native, device))
     const hook =
       options.hook === undefined
-        ? XdpHook.open(native, device, queue, options.mode ?? 'auto', this.notes)
+        ? XdpHook.open(native, device, queue, options.mode ?? 'auto', this.#notes)
         : XdpHook.adopt(native, device, queue, options.hook)
-    if (options.hook === undefined && facts.rxQueues > 1) {
-      this.notes.push(
-        `frames of the other ${facts.rxQueues - 1} receive queues go to the kernel until they have an XdpNic too: ` +
-          `ethtool -L ${device} combined 1 leaves one queue`,
-      )
-    }
+    this.#queues = options.hook === undefined ? facts.rxQueues : 0
     this.#holdings.hook = hook
     this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
     this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
     abandoned.register(this, this.#holdings, this)
+  }
+
+  /** Why something other than the first choice was taken, and which queues are left to the kernel now; for people. */
+  get notes(): readonly string[] {
+    const others = this.#holdings.hook?.unopened(this.#queues) ?? 0
+    if (others === 0) return this.#notes
+    const queues = others === 1 ? 'receive queue goes' : 'receive queues go'
+    return [
+      ...this.#notes,
+      `frames of the other ${others} ${queues} to the kernel until they have an XdpNic too: ` +
+        `ethtool -L ${this.#info.name} combined 1 leaves one queue`,
+    ]
   }
 
   get info(): NicInfo {
@@ -186,11 +198,11 @@ export class XdpNic implements Nic {
     if (socket === null) return
     this.#holdings.hook?.clearSocket()
     this.#addCounters(this.#counters)
-    socket.close()
     this.#socket = this.#holdings.socket = null
     this.#receive = null
     this.#transmit = null
     this.#area = this.#txMemory = new Uint8Array(0)
+    socket.close()
   }
 
   receive(burst: RxBurst): number {
@@ -281,11 +293,14 @@ export class XdpNic implements Nic {
   }
 
   close(): void {
-    this.detach()
-    this.#armed = null
-    this.#link.close()
-    abandoned.unregister(this)
-    release(this.#holdings)
+    try {
+      this.detach()
+    } finally {
+      this.#armed = null
+      this.#link.close()
+      abandoned.unregister(this)
+      release(this.#holdings)
+    }
   }
 
   [Symbol.dispose](): void {
@@ -361,9 +376,10 @@ export class XdpNic implements Nic {
           sizes: this.#rings,
           bind,
         })
-        if (refusal !== null) this.#note(refusal.message)
+        // That frames must fit in a chunk for zero-copy is no news: they do.
+        if (refusal !== null && !socket.zeroCopy) this.note(refusal.message)
         if (!bind.multiBuffer && !fits) {
-          this.#note(
+          this.note(
             `frames of more than ${chunkSize - HEADROOM} bytes are dropped: Linux 6.6 can take them apart`,
           )
         }
@@ -382,7 +398,7 @@ export class XdpNic implements Nic {
     const native = this.#holdings.hook?.mode === 'native'
     const choices: BindMode[] = []
     if (copy === 'zerocopy' && !native)
-      this.#note('copy instead of zero-copy, which generic XDP does not have')
+      this.note('copy instead of zero-copy, which generic XDP does not have')
     if (copy !== 'copy' && native) {
       choices.push({ zeroCopy: true, multiBuffer: true })
       if (fits) choices.push({ zeroCopy: true, multiBuffer: false })
@@ -391,8 +407,9 @@ export class XdpNic implements Nic {
     return choices
   }
 
-  #note(text: string): void {
-    if (!this.notes.includes(text)) this.notes.push(text)
+  /** Adds to `notes`, once. */
+  note(text: string): void {
+    if (!this.#notes.includes(text)) this.#notes.push(text)
   }
 }
 

@@ -16,12 +16,22 @@ export const STEERING_KEY_BYTES = 24
 export const STEERING_VALUE_BYTES = 4
 
 const PROTOCOL_TCP = 6
+/** Reserved by IANA. */
+const PROTOCOL_NONE = 255
 const PROTOCOL_ICMPV6 = 58
 /** RFC 4861 4.2 to 4.4. */
 const ROUTER_ADVERTISEMENT = 134
 const NEIGHBOUR_SOLICITATION = 135
 const NEIGHBOUR_ADVERTISEMENT = 136
 const MULTICAST = 0xff
+
+/** Key of an entry that says that somebody has opened the queue; the program looks nothing up under it. */
+export function presenceKey(queue: number): Uint8Array {
+  const key = new Uint8Array(STEERING_KEY_BYTES)
+  key[18] = PROTOCOL_NONE
+  new DataView(key.buffer).setUint32(20, queue, true)
+  return key
+}
 
 /** Writes the key for a TCP port (host order) of an address (4 or 16 bytes), or, with port 0, for the whole address. */
 export function steeringKey(address: Uint8Array, port: number, queue: number): Uint8Array {

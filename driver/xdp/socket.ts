@@ -3,6 +3,7 @@ import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
+import { QueueProbe } from './queue-probe.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
 
 // linux/if_xdp.h
@@ -19,6 +20,11 @@ const BIND_PATIENCE_MS = 2000
 const BIND_RETRY_MS = 5
 /** What it had locked counts until then, and no longer than a few milliseconds. */
 const LOCK_PATIENCE_MS = 250
+
+/** A device stops writing to a closed queue's memory when it has been told to, and not later than this. */
+const RELEASE_PATIENCE_MS = 2000
+/** Memory that a device may still write to: never unmapped. */
+const kept: Uint8Array[] = []
 
 /** Entries, powers of two. */
 export interface RingSizes {
@@ -48,7 +54,8 @@ export interface XskOptions {
 /** An AF_XDP socket bound to a queue, with its four rings mapped. Closing it gives the queue back. */
 export class XskSocket {
   readonly fd: number
-  readonly zeroCopy: boolean
+  /** The device writes to the memory itself. */
+  readonly zeroCopy: boolean = false
   readonly fill: Ring
   readonly completion: Ring
   readonly rx: Ring
@@ -57,11 +64,15 @@ export class XskSocket {
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
   readonly #watch: ReadWatch
+  /** Tells when a device in zero-copy mode has let go of the memory. */
+  #probe: QueueProbe | null = null
+  readonly #options: XskOptions
   #open = true
 
   /** @throws NicError */
   constructor(native: Native, options: XskOptions) {
     this.#native = native
+    this.#options = options
     const { device, sizes } = options
     this.fd = openSocket(native, device)
     this.#watch = new ReadWatch(() => new native.Watcher(this.fd))
@@ -85,6 +96,8 @@ export class XskSocket {
       this.completion = ring(1, ADDRESS_WORDS)
       this.rx = ring(2, DESCRIPTOR_WORDS)
       this.tx = ring(3, DESCRIPTOR_WORDS)
+      // Beforehand: without it the memory could not be had back safely.
+      if (options.bind.zeroCopy) this.#probe = QueueProbe.open(native, device, options.ifIndex, options.queue)
       this.#bind(options)
       this.zeroCopy = (native.xskOptions(this.fd) & OPTION_ZEROCOPY) !== 0
       // One kick for everything that is committed. Kernels that don't know the option send 32 frames a kick.
@@ -123,16 +136,33 @@ export class XskSocket {
     stats.rxInvalid += counters[1]!
     stats.txErrors += counters[2]!
     stats.rxRingFull += counters[3]!
-    stats.rxFillEmpty += counters[4]!
+    if (this.zeroCopy) stats.rxFillPolls += counters[4]!
+    else stats.rxFillEmpty += counters[4]!
   }
 
-  /** Gives the queue back. The rings read as zero from now on. Idempotent. */
+  /**
+   * Gives the queue back. The rings read as zero from now on, and nothing is written to the memory any more: in zero-copy mode
+   * this waits until the device has let go of it, some milliseconds as a rule. Idempotent.
+   * @throws NicError `ZCRX_NIC_BUSY` when it has not within two seconds; the memory is kept for it then, for good
+   */
   close(): void {
     if (!this.#open) return
     this.#open = false
     this.#watch.close()
     for (const mapping of this.#mappings.splice(0)) this.#native.release(mapping)
     this.#native.close(this.fd)
+    const probe = this.#probe
+    this.#probe = null
+    if (!this.zeroCopy) probe?.close()
+    if (!this.zeroCopy || probe === null || probe.wait(RELEASE_PATIENCE_MS)) return
+    const { device, queue, umem } = this.#options
+    kept.push(umem)
+    throw new NicError(
+      'ZCRX_NIC_BUSY',
+      `queue ${queue} of ${device} was closed ${RELEASE_PATIENCE_MS} ms ago, and its memory may still be written to`,
+      'do not use the memory again; ip link set dev X down makes the device let go',
+      ERRNO.EBUSY,
+    )
   }
 
   #register({ device, umem, chunkSize }: XskOptions): void {

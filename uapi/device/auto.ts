@@ -15,7 +15,7 @@ const TRIAL_BYTES = 1 << 18
 
 /** A NIC that says in its notes why it was taken. */
 interface NotingNic extends Nic {
-  readonly notes: string[]
+  note(text: string): void
 }
 
 /**
@@ -40,7 +40,7 @@ export function openAuto(spec: AutoSpec, areaBytes: number = DEFAULT_AREA_BYTES)
   for (const [way, open] of ways) {
     try {
       const nic = open()
-      for (const reason of reasons) nic.notes.push(`${way} was taken, not ${reason}`)
+      for (const reason of reasons) nic.note(`${way} was taken, not ${reason}`)
       return nic
     } catch (error) {
       if (!(error instanceof NicError)) throw error

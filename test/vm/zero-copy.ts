@@ -1,0 +1,199 @@
+/**
+ * AF_XDP in native zero-copy mode, which no veth has: run in the machine of scripts/vm, whose virtio-net has it.
+ * npm run vm -- --virtio -- node dist/test/vm/zero-copy.js
+ */
+import { createHash } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+import { allocatePages } from '../../driver/native/memory.ts'
+import { type NicMemory, RxBurst } from '../../driver/nic.ts'
+import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
+import type { Connection } from '../../uapi/connection.ts'
+import { createServer, type Server } from '../../uapi/server.ts'
+import { type Order, PERIOD, type PeerData } from './peer.ts'
+
+const DEVICE = 'vn0'
+const ADDRESS = '10.7.0.1'
+const CLAIMED = Uint8Array.of(10, 7, 0, 9)
+const CHUNK = 4096
+const CHUNKS = 512
+const RESTARTS = 6
+/** Longer than the device was seen to write on after a close. */
+const WATCH_MS = 150
+const PORT = 9000
+/** How often a slow application gives back a third of what it has. */
+const GIVE_BACK_MS = 20
+
+const ns = process.env.ZCRX_VM_NS
+if (ns === undefined) {
+  console.error('this runs in the machine only: npm run vm -- --virtio -- node dist/test/vm/zero-copy.js')
+  process.exit(2)
+}
+let failed = 0
+function check(what: string, ok: boolean, seen: unknown = ''): void {
+  if (!ok) failed++
+  console.log(`${ok ? 'ok    ' : 'NOT OK'} ${what}${seen === '' ? '' : ` (${String(seen)})`}`)
+}
+
+function open(options: Partial<XdpNicOptions> = {}): XdpNic {
+  return XdpNic.open({ device: DEVICE, mode: 'native', ...options })
+}
+
+function peer(order: Order, mac: Uint8Array): Promise<string> {
+  const workerData: PeerData = { netns: `/proc/${ns}/ns/net`, address: ADDRESS, mac, claimed: CLAIMED }
+  const worker = new Worker(new URL('./peer.js', import.meta.url), { workerData })
+  worker.postMessage(order)
+  return new Promise((resolve, reject) => {
+    worker.once('error', reject)
+    worker.once('message', (text: string) => {
+      void worker.terminate()
+      resolve(text)
+    })
+  })
+}
+
+function digestOf(bytes: number): string {
+  const block = Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD)
+  const hash = createHash('sha256')
+  for (let left = bytes; left > 0; left -= block.length) hash.update(block.subarray(0, left))
+  return hash.digest('hex')
+}
+
+/** One stream from Linux. @param slow buffers are given back now and then only, so that the area is always full */
+async function receive(nic: XdpNic, areaBytes: number, bytes: number, slow: boolean) {
+  const hash = createHash('sha256')
+  const kept: [connection: Connection, offset: number][] = []
+  const giveBack = (count: number): void => {
+    for (const [connection, offset] of kept.splice(0, count)) connection.release(offset)
+  }
+  const timer = setInterval(() => giveBack(Math.ceil(kept.length / 3)), GIVE_BACK_MS)
+  let received = 0
+  let server!: Server
+  const mac = nic.info.mac
+  const ended = new Promise<number>((resolve, reject) => {
+    createServer({
+      device: nic,
+      areaBytes,
+      port: PORT,
+      handler: {
+        onData: (connection, offset, length) => {
+          hash.update(server.area.subarray(offset, offset + length))
+          received += length
+          if (!slow) return true
+          kept.push([connection, offset])
+          return false
+        },
+        onEnd: (connection, errno) => {
+          giveBack(kept.length)
+          connection.close()
+          resolve(errno)
+        },
+      },
+    }).then((created) => {
+      server = created
+      void peer({ kind: 'stream', port: PORT, bytes }, mac)
+    }, reject)
+  })
+  const errno = await ended
+  clearInterval(timer)
+  const stats = server.stats()
+  const { notes, info } = nic
+  const nicStats = nic.stats()
+  await server.close()
+  return { errno, received, digest: hash.digest('hex'), stats, notes: [...notes], mode: info.mode, nicStats }
+}
+
+async function streams(): Promise<void> {
+  const bytes = 4 << 20
+  const run = await receive(open(), 4 << 20, bytes, false)
+  check('binds as native zero-copy', run.mode === 'native zero-copy', run.mode)
+  check(
+    'the notes say nothing of copying',
+    !run.notes.some((note) => /copy/.test(note)),
+    run.notes.join('; '),
+  )
+  check('all bytes are right', run.errno === 0 && run.digest === digestOf(bytes), run.received)
+  check('nothing is copied', run.stats.copiedBytes === 0, run.stats.copiedBytes)
+  const { noMemory, nicFillEmpty, nicRingFull } = run.stats.drops
+  check('nothing is dropped', !noMemory && !nicFillEmpty && !nicRingFull, JSON.stringify(run.stats.drops))
+  const lost: Record<string, number> = {}
+  for (const copy of ['zerocopy', 'copy'] as const) {
+    const full = await receive(open({ copy }), 1 << 20, bytes, true)
+    check(
+      `${full.mode}: a full area: all bytes are right`,
+      full.errno === 0 && full.digest === digestOf(bytes),
+      full.received,
+    )
+    lost[copy] = full.stats.drops.noMemory ?? 0
+    const { rxFillEmpty, rxFillPolls } = full.nicStats
+    console.log(
+      `       ${full.mode}: ${JSON.stringify({ drops: full.stats.drops, rxFillEmpty, rxFillPolls })}`,
+    )
+    check(
+      `${full.mode}: looks at an empty fill ring are no drops`,
+      copy === 'copy' || rxFillEmpty === 0,
+      rxFillEmpty,
+    )
+  }
+  check(
+    'a full area drops no more in-window data than with copies',
+    lost.zerocopy! <= lost.copy! + 20,
+    JSON.stringify(lost),
+  )
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/** The memory is ours again when `detach` returns: nothing is written to it any more, whatever comes. */
+async function detaching(): Promise<void> {
+  const nic = open()
+  const areaLength = CHUNKS * CHUNK
+  const buffer = allocatePages(areaLength + nic.info.tailBytes).buffer
+  const memory: NicMemory = { buffer, areaOffset: 0, areaLength, chunkSize: CHUNK }
+  const words = new Float64Array(buffer, 0, areaLength / 8)
+  const stop = new SharedArrayBuffer(4)
+  const flood = peer({ kind: 'flood', stop }, nic.info.mac)
+  nic.attach(memory)
+  nic.claim(CLAIMED)
+  const burst = new RxBurst()
+  const numbers = Uint32Array.from({ length: CHUNKS }, (_, i) => i)
+  let written = 0
+  let frames = 0
+  let longest = 0
+  for (let restart = 0; restart < RESTARTS; restart++) {
+    if (restart > 0) nic.attach(memory)
+    nic.fill(numbers, 0, CHUNKS)
+    let seen = 0
+    const end = performance.now() + 20_000
+    while (seen < 150 && performance.now() < end) {
+      nic.wait(50)
+      nic.receive(burst)
+      seen += burst.count
+      const back = Uint32Array.from(burst.offset.subarray(0, burst.count), (offset) =>
+        Math.floor(offset / CHUNK),
+      )
+      nic.fill(back, 0, back.length)
+    }
+    frames += seen
+    const start = performance.now()
+    nic.detach()
+    longest = Math.max(longest, performance.now() - start)
+    words.fill(0)
+    sleep(WATCH_MS)
+    const touched = new Set<number>()
+    for (let i = 0; i < words.length; i++) if (words[i] !== 0) touched.add(Math.floor(i / (CHUNK / 8)))
+    written += touched.size
+  }
+  Atomics.store(new Int32Array(stop), 0, 1)
+  await flood
+  nic.close()
+  check('the flood arrives at each restart', frames >= RESTARTS * 150, frames)
+  check('no buffer is written to after detach', written === 0, `${written} buffers in ${RESTARTS} restarts`)
+  check('detach takes less than a second', longest < 1000, `${longest.toFixed(0)} ms`)
+}
+
+await detaching()
+await streams()
+console.log(failed === 0 ? 'zero-copy: all as it should be' : `zero-copy: ${failed} not as it should be`)
+process.exit(failed === 0 ? 0 : 1)
