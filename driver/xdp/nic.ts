@@ -127,10 +127,10 @@ export class XdpNic implements Nic {
   get notes(): readonly string[] {
     const others = this.#holdings.hook?.unopened(this.#queues) ?? 0
     if (others === 0) return this.#notes
-    const queues = others === 1 ? 'receive queue goes' : 'receive queues go'
+    const queues = others === 1 ? 'receive queue' : 'receive queues'
     return [
       ...this.#notes,
-      `frames of the other ${others} ${queues} to the kernel until they have an XdpNic too: ` +
+      `frames of the other ${others} ${queues} go to the kernel until they have an XdpNic too: ` +
         `ethtool -L ${this.#info.name} combined 1 leaves one queue`,
     ]
   }

@@ -23,11 +23,14 @@ export interface PeerData {
 const FLOOD_PAYLOAD = 1000
 const FRAMES_A_FLUSH = 32
 
-function stream({ netns, address }: PeerData, port: number, bytes: number): void {
-  const native = loadNative()
+/** Sockets that this thread makes are the peer's from now on. */
+function enter(netns: string): void {
   const fd = openSync(netns, 'r')
-  native.setNetns(fd)
+  loadNative().setNetns(fd)
   closeSync(fd)
+}
+
+function stream({ address }: PeerData, port: number, bytes: number): void {
   const block = Buffer.from(Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD))
   const socket = connect(port, address)
   let left = bytes
@@ -90,8 +93,9 @@ function datagram(to: Uint8Array, from: Uint8Array, address: Uint8Array): Uint8A
 }
 
 if (parentPort !== null) {
+  const data = workerData as PeerData
+  enter(data.netns)
   parentPort.on('message', (order: Order) => {
-    const data = workerData as PeerData
     if (order.kind === 'stream') stream(data, order.port, order.bytes)
     else flood(data, order.stop)
   })

@@ -346,9 +346,11 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
   test('two queues share the hook, each with ports of its own', () => {
     const pair = pairOf({ queues: 2 })
     const first = nicOn(pair)
-    expect(first.notes.join()).toMatch(/other 1 receive queues/)
+    expect(first.notes.join()).toMatch(/frames of the other 1 receive queue go to the kernel/)
     const second = nicOn(pair, { queue: 1, hook: first.shareHook() })
     expect(second.info.queue).toBe(1)
+    // All are taken now.
+    expect([...first.notes, ...second.notes]).toEqual([])
     for (const nic of [first, second]) {
       nic.attach(memoryFor(nic))
       nic.fill(chunkNumbers(512), 0, 512)
@@ -360,9 +362,10 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     first.steer(OURS, PORT)
     inject(pair, [toUs(1)])
     expect([first.wait(500), second.wait(50)]).toEqual([true, false])
-    first.close()
-    expect(pair.xdpProgram()).toBeDefined()
     second.close()
+    expect(first.notes.join()).toMatch(/other 1 receive queue/)
+    expect(pair.xdpProgram()).toBeDefined()
+    first.close()
     expect(pair.xdpProgram()).toBeUndefined()
   })
 
