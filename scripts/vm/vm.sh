@@ -216,7 +216,7 @@ fi
 smp_accel=$ACCEL; [ "$ACCEL" != tcg ] || [ "$SMP" = 1 ] || smp_accel=tcg,thread=multi
 say "starts QEMU"
 kernel=$K/mods/vmlinux; [ -s "$kernel" ] || kernel=$K/mods/vmlinuz
-nice -n 10 ${VM_QEMU:-qemu-system-x86_64} -machine q35 -accel "$smp_accel" -cpu "$CPU" -smp "$SMP" -m "$MEM" -display none -vga none -nodefaults -no-reboot -monitor none \
+${VM_QEMU:-qemu-system-x86_64} -machine q35 -accel "$smp_accel" -cpu "$CPU" -smp "$SMP" -m "$MEM" -display none -vga none -nodefaults -no-reboot -monitor none \
   -serial "file:$log" "${fs[@]}" "${net[@]}" -device virtio-serial-pci \
   -chardev "file,id=out,path=$RUN/out" -device virtserialport,chardev=out,name=out \
   -chardev "file,id=err,path=$RUN/err" -device virtserialport,chardev=err,name=err \
