@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -95,6 +96,25 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
     })
     await endpoint.listen(PORT, () => {})
     ip('-n', place.peer, 'link', 'del', place.peerDevice)
+    expect(await within(gone)).toMatchObject({ code: 'ZCRX_NIC_GONE' })
+  })
+
+  it('is told although so much happened meanwhile that events were lost', async () => {
+    const { pair, endpoint } = open('packet')
+    const { host } = endpoint.engine
+    const gone = new Promise<NicError>((resolve) => {
+      host.onGone = resolve
+    })
+    endpoint.engine.wake()
+    const batch = (...lines: string[]): void => {
+      // One process, while this one does nothing.
+      const many = Array.from({ length: 600 }, (_, i) => `link set dev ${pair.device} mtu ${1300 + (i % 2)}`)
+      const input = [...many, ...lines].join('\n')
+      execFileSync('ip', ['-n', pair.ours, '-batch', '-'], { input, stdio: ['pipe', 'pipe', 'pipe'] })
+    }
+    batch(`link set dev ${pair.device} address 02:77:00:00:00:41`)
+    await within(until(() => host.nic.info.mac[5] === 0x41))
+    batch(`link del ${pair.device}`)
     expect(await within(gone)).toMatchObject({ code: 'ZCRX_NIC_GONE' })
   })
 
