@@ -1,3 +1,4 @@
+import { numbersOf } from '../driver/counting.ts'
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import { IpAddress } from '../stack/ip/address.ts'
@@ -201,7 +202,7 @@ export class Server implements AsyncIterable<Connection> {
       completions: ifq.completions,
       frames: stack.counters.rxFrames,
       drops: stack.drops(),
-      tcp: { ...stack.counters },
+      tcp: numbersOf(stack.counters),
     }
   }
   #finalStats: IfqStats | null = null
