@@ -206,6 +206,7 @@ export class Server implements AsyncIterable<Connection> {
     }
   }
   #finalStats: IfqStats | null = null
+  #heldReport: ((held: HeldBuffers) => void) | null = null
 
   /** Where the area's buffers are. */
   census(): Census {
@@ -218,6 +219,7 @@ export class Server implements AsyncIterable<Connection> {
    * and of which connections they are. Null ends it. What is kept closes the peers' windows when the area runs out.
    */
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
+    this.#heldReport = report
     if (report === null) this.#engine.ifq.onHeld(0, null)
     else {
       this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) => {
@@ -232,7 +234,7 @@ export class Server implements AsyncIterable<Connection> {
         }
         // Outside the stack's work, where it may throw, or close what it likes.
         setImmediate(() => {
-          if (this.#closing === null) report(held)
+          if (this.#closing === null && this.#heldReport === report) report(held)
         })
       })
     }
