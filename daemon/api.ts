@@ -50,12 +50,21 @@ export {
 
 export type Connection = Pick<
   library.Connection,
-  'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close'
+  'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close' | 'reset'
 >
 
 export type Server = Pick<
   library.Server,
-  'area' | 'nic' | 'address' | 'addresses' | 'port' | 'stats' | 'census' | 'onHeld' | 'close'
+  | 'area'
+  | 'nic'
+  | 'address'
+  | 'addresses'
+  | 'port'
+  | 'stats'
+  | 'census'
+  | 'onHeld'
+  | 'openConnections'
+  | 'close'
 >
 
 /** `library.ConnectionHandler`, of any such connection. */

@@ -56,6 +56,11 @@ export class Queues {
     return this.all.reduce((sum, { receiver }) => sum + receiver.openConnections, 0)
   }
 
+  /** Connections that the servers hold, those included whose end is only being told. */
+  get heldConnections(): number {
+    return this.all.reduce((sum, { server }) => sum + server.openConnections, 0)
+  }
+
   /** The latest connections that have ended. */
   get records(): readonly ConnectionRecord[] {
     return this.all.flatMap(({ receiver }) => receiver.records)

@@ -19,6 +19,7 @@ import {
 import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '../cli/parse.ts'
+import { EXIT_CUT, EXIT_FAILED } from '../cli/report.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Queues } from './queues.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
@@ -79,8 +80,8 @@ export const SYSTEM: RunEnvironment = {
 
 /**
  * Receives until `signal` aborts (or, with `once`, the first connection has ended), then closes every connection, gives
- * the queue back and prints the totals. Returns the exit status: 1 when bytes of a connection did not all reach the sink, or
- * frames not all the capture.
+ * the queue back and prints the totals. Returns the exit status: `EXIT_FAILED` when bytes of a connection did not all reach the
+ * sink, or frames not all the capture; else `EXIT_CUT` when a transfer was cut.
  * @throws ZcrxError when device, sink or capture can't be opened
  */
 export async function run(
@@ -91,6 +92,20 @@ export async function run(
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
   if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
+  try {
+    return await receive(options, signal, environment, log, sink)
+  } finally {
+    await sink.close?.()
+  }
+}
+
+async function receive(
+  options: RunOptions,
+  signal: AbortSignal,
+  environment: RunEnvironment,
+  log: Logger,
+  sink: Sink,
+): Promise<number> {
   const addresses = addressesOf(options)
   const { devices, capture, played } = openDevicesOf(options, environment, log)
   const queues = await Queues.open(
@@ -127,6 +142,7 @@ export async function run(
     },
     'listening',
   )
+  tellLeftovers(sink, log)
   for (const queue of queues.all) {
     for (const note of queue.server.nic.notes ?? [])
       log.info({ device: info.name, queue: queue.server.nic.info.queue }, note)
@@ -151,7 +167,14 @@ export async function run(
   const failed = played?.failed ?? null
   if (played !== null) log.info(played.notPlayed, 'frames that were not played')
   if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
-  return report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null ? 1 : 0
+  if (report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null) return EXIT_FAILED
+  return report.cut > 0 ? EXIT_CUT : 0
+}
+
+function tellLeftovers({ leftovers }: Sink, log: Logger): void {
+  if (leftovers === undefined || leftovers.count === 0) return
+  const { count, names } = leftovers
+  log.warn({ count, files: names }, 'files of earlier runs are not whole: they stay as they are')
 }
 
 /** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
@@ -275,7 +298,13 @@ function tellTraffic(everyMs: number, queues: Queues, log: Logger): () => void {
       const { free, fill, rx, queued, user } = queues.census()
       const gbps = round(gigabits(bytes - last, (now - lastAt) / 1000), 3)
       log.info(
-        { gbps, bytes, connections: queues.openConnections, niovs: { free, fill, rx, queued, user } },
+        {
+          gbps,
+          bytes,
+          connections: queues.openConnections,
+          held: queues.heldConnections,
+          niovs: { free, fill, rx, queued, user },
+        },
         `receiving, ${formatBytes(bytes)} so far`,
       )
     }
@@ -305,6 +334,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     frames,
     drops,
     niovs: queues.census(),
+    openConnections: queues.heldConnections,
     connectionList: queues.records,
   }
 }

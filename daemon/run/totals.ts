@@ -23,6 +23,8 @@ export interface RunReport extends ReceiverTotals {
   readonly frames: number
   readonly drops: ServerStats['drops']
   readonly niovs: Census
+  /** Connections that the server still held when everything had ended. */
+  readonly openConnections: number
   /** When one was asked for. */
   readonly capture?: CaptureReport
   /** The latest connections, oldest first. */
@@ -62,6 +64,8 @@ export function renderRunReport(report: RunReport): string[] {
   lines.push(
     `${formatCount(report.connections)} connections in ${report.seconds.toFixed(1)} s on ${report.listen}: ` +
       `${formatBytes(report.receivedBytes)} received, ${formatBytes(report.sinkBytes)} into ${report.sink}`,
+    `${formatCount(report.broken)} reset or timed out, ${formatCount(report.cut)} transfers cut, ` +
+      `${formatCount(report.sinkFailures)} not all stored; ${formatCount(report.openConnections)} connections still held`,
     `${formatBytes(report.zeroCopiedBytes)} in place, ${formatBytes(report.copiedBytes)} copied, ` +
       `${formatCount(report.completions)} completions, ${formatCount(report.frames)} frames`,
     `drops: ${dropped.length === 0 ? 'none' : dropped.map(([cause, count]) => `${cause} ${formatCount(count)}`).join(', ')}`,

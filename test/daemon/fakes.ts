@@ -8,6 +8,8 @@ export class FakeConnection implements Connection {
   /** Offsets given back, in order. */
   readonly released: number[] = []
   closed = 0
+  /** Times it was reset. */
+  wasReset = 0
 
   constructor(id: number, remotePort = 40_000 + id) {
     this.id = id
@@ -22,6 +24,10 @@ export class FakeConnection implements Connection {
     this.closed += 1
   }
 
+  reset(): void {
+    this.wasReset += 1
+  }
+
   send(): void {}
 }
 
@@ -32,6 +38,7 @@ export class FakeServer implements Server {
   readonly address = '198.18.0.2'
   readonly addresses = ['198.18.0.2']
   readonly port = 9000
+  readonly openConnections = 0
   readonly nic = {
     info: { driver: 'fake', mode: 'fake mode', name: 'fake0', queue: 1, mtu: 1500 },
   } as unknown as Server['nic']

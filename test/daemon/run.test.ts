@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -116,23 +116,31 @@ describe('run', () => {
     await status
   })
 
-  it('closes what is open when interrupted, gives the queue back, prints the totals', async () => {
+  it('resets what is open when interrupted, gives the queue back, prints the totals', async () => {
     const { server, abort, output, status } = await start({})
     const connection = new FakeConnection(1)
     server.handler.onConnection(connection)
     expect(server.handler.onData(connection, 0, 1000)).toBe(true)
+    // One that has brought nothing: there is nothing to cut.
+    const idle = new FakeConnection(2)
+    server.handler.onConnection(idle)
     abort.abort()
-    expect(await status).toBe(0)
-    expect([connection.closed, server.closed]).toEqual([1, 1])
+    expect(await status).toBe(3)
+    // Its end must not say that all is stored.
+    expect([connection.closed, connection.wasReset, server.closed]).toEqual([0, 1, 1])
+    expect([idle.closed, idle.wasReset]).toEqual([0, 1])
     const report = JSON.parse(output.at(-1)!) as RunReport
     expect(report).toMatchObject({
-      connections: 1,
+      connections: 2,
       receivedBytes: 1000,
       sinkBytes: 1000,
       broken: 0,
       sinkFailures: 0,
+      cut: 1,
+      openConnections: 0,
     })
     expect(report.connectionList[0]).toMatchObject({ remote: '198.18.0.1:40001', end: 'interrupted' })
+    expect(renderRunReport(report).join('\n')).toContain('0 reset or timed out, 1 transfers cut')
   })
 
   it('warns of a sink that keeps buffers for long, and says whose they are', async () => {
@@ -166,9 +174,10 @@ describe('run', () => {
         releasedAtClose = connection.released.length
       }
       abort.abort()
-      expect(await status).toBe(0)
+      expect(await status).toBe(3)
       expect(releasedAtClose).toBe(1)
       const [record] = (JSON.parse(output.at(-1)!) as RunReport).connectionList
+      expect(record!.path).toMatch(/\.bin\.part$/)
       expect(readFileSync(record!.path!).equals(Buffer.from(server.area.subarray(100, 3100)))).toBe(true)
     } finally {
       rmSync(directory, { recursive: true, force: true })
@@ -186,10 +195,12 @@ describe('run', () => {
     server.handler.onEnd(reset, 104)
     expect(good.closed).toBe(0)
     await expect.poll(() => good.closed).toBe(1)
+    // What is dead already is given back, too.
+    expect([good.wasReset, reset.wasReset, reset.closed]).toEqual([0, 1, 0])
     abort.abort()
-    expect(await status).toBe(0)
+    expect(await status).toBe(3)
     const report = JSON.parse(output.at(-1)!) as RunReport
-    expect(report).toMatchObject({ connections: 2, broken: 1 })
+    expect(report).toMatchObject({ connections: 2, broken: 1, cut: 1 })
     expect(report.connectionList.map(({ end }) => end)).toEqual(['closed', 'ECONNRESET'])
     expect(report.connectionList[0]!.sha256).toMatch(/^[0-9a-f]{64}$/)
     expect(logs.some(({ msg }) => msg === 'connection ended: ECONNRESET')).toBe(true)
@@ -204,19 +215,43 @@ describe('run', () => {
     expect(server.closed).toBe(1)
   })
 
-  it('says so when not everything is stored: closed connection, log, status 1', async () => {
+  it('says so when not everything is stored: reset connection, log, status 1', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
     const { server, abort, output, logs, status } = await start({ sink: { kind: 'file', directory } })
     rmSync(directory, { recursive: true })
     const connection = new FakeConnection(1)
     server.handler.onConnection(connection)
     server.handler.onData(connection, 0, 10)
-    await expect.poll(() => connection.closed).toBe(1)
+    await expect.poll(() => connection.wasReset).toBe(1)
+    // The file is made when there is something for it: its failure comes with the end here.
+    const late = new FakeConnection(2)
+    server.handler.onConnection(late)
+    server.handler.onEnd(late, 0)
+    await expect.poll(() => late.wasReset).toBe(1)
     abort.abort()
     expect(await status).toBe(1)
+    expect([connection.closed, late.closed]).toEqual([0, 0])
     expect(connection.released).toEqual([0])
     expect(logs.find(({ level }) => level === 50)).toMatchObject({ receivedBytes: 10, sinkBytes: 0 })
-    expect(JSON.parse(output.at(-1)!)).toMatchObject({ sinkFailures: 1, receivedBytes: 10, sinkBytes: 0 })
+    expect(JSON.parse(output.at(-1)!)).toMatchObject({
+      sinkFailures: 2,
+      cut: 2,
+      receivedBytes: 10,
+      sinkBytes: 0,
+    })
+  })
+
+  it('tells of what earlier runs left', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+    try {
+      writeFileSync(join(directory, 'old.bin.part'), 'x')
+      const { abort, logs, status } = await start({ sink: { kind: 'file', directory } })
+      abort.abort()
+      expect(await status).toBe(0)
+      expect(logs.find(({ count }) => count === 1)).toMatchObject({ level: 40, files: ['old.bin.part'] })
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 
   it('gives the queue back when the device fails to open the sink first', async () => {
