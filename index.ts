@@ -41,6 +41,7 @@ export type { HeldReport, Holder, IfqStats } from './uapi/ring/ifq-info.ts'
 export { RefillQueue } from './uapi/ring/refill-queue.ts'
 export { Ring, type RingParams } from './uapi/ring/ring.ts'
 export {
+  type ConnectionCensus,
   type ConnectionHandler,
   createServer,
   type HeldBuffers,

@@ -12,8 +12,12 @@ export interface ConnectionHost {
   end(): void
   /** Ends the receive request and issues a CLOSE. */
   close(): void
+  /** Ends receive and send requests and closes so that the peer is sent a reset. */
+  reset(): void
   /** Issues the receive request. */
   receive(): void
+  /** A callback threw: the connection is reset, and the program is told. */
+  threw(error: unknown): void
   /** Nothing refers to the connection's id any more. */
   gone(): void
 }
@@ -24,6 +28,12 @@ export interface Chunk {
   readonly bytes: Uint8Array
   /** Byte offset in the area. */
   readonly offset: number
+}
+
+/** Who waits for the next piece. */
+interface Waiter {
+  readonly resolve: (result: IteratorResult<Chunk>) => void
+  readonly reject: (error: Error) => void
 }
 
 /** One accepted connection. */
@@ -41,12 +51,15 @@ export class Connection implements AsyncIterable<Chunk> {
   #streamEnded = false
   #endAsked = false
   #closeAsked = false
+  #descriptorGone = false
   #closeDone = false
+  #left = false
   #error = 0
   /** Iteration: pieces that were not asked for yet, offset and length in turn. */
   readonly #pieces: number[] = []
-  #next: ((result: IteratorResult<Chunk>) => void) | null = null
-  #fail: ((error: Error) => void) | null = null
+  readonly #waiters: Waiter[] = []
+  /** Pieces were given back that nobody had read: the peer is not to believe that they were taken. */
+  #unread = false
   /** Offset of the chunk the iterating application holds, -1 when none. */
   #held = -1
 
@@ -80,19 +93,35 @@ export class Connection implements AsyncIterable<Chunk> {
     if (this.#sendQueue.length === 0) this.#host.end()
   }
 
-  /** Closes the connection once everything given to `send` has been taken; unread data makes it a reset. */
+  /**
+   * Closes the connection once everything given to `send` has been taken; unread data makes it a reset, as close(2) does (RFC
+   * 2525 2.17). What nobody has asked for yet is given back at once; a chunk in hand goes back at the iteration's next step.
+   * May be called from any callback, and again.
+   */
   close(): void {
     if (this.#closeAsked) return
     this.#closeAsked = true
-    if (this.#sendQueue.length === 0) this.#host.close()
+    this.#discard()
+    if (this.#sendQueue.length === 0) this.#shut()
+  }
+
+  /**
+   * Ends the connection at once: what was not sent yet is thrown away, what nobody has read is given back, and the peer
+   * is sent a reset (RFC 9293 3.10.5), so that it can't take the end for an orderly one. May be called from any callback, and
+   * again, also behind `close()` while that waits for its last bytes to be taken.
+   */
+  reset(): void {
+    if (this.#descriptorGone) return
+    this.#discard()
+    this.#drop()
   }
 
   /** @internal closes at once, whatever is still to be sent: the server ends */
   abandon(): void {
-    const waiting = !this.#closeAsked || this.#sendQueue.length > 0
     this.#closeAsked = true
     this.#sendQueue.length = 0
-    if (waiting) this.#host.close()
+    this.#discard()
+    this.#shut()
   }
 
   /** @internal issues the receive request, the first time or again */
@@ -107,13 +136,19 @@ export class Connection implements AsyncIterable<Chunk> {
   deliver(offset: number, length: number): boolean {
     this.bytesReceived += length
     const handler = this.#host.handler
-    if (handler !== null) return handler.onData(this, offset, length)
+    if (handler !== null) {
+      try {
+        return handler.onData(this, offset, length)
+      } catch (error) {
+        this.#host.threw(error)
+        return true
+      }
+    }
     if (this.#closeAsked) return true
-    const next = this.#next
-    if (next !== null) {
-      this.#next = null
+    const waiter = this.#waiters.shift()
+    if (waiter !== undefined) {
       this.#held = offset
-      next({ value: this.#chunk(offset, length), done: false })
+      waiter.resolve({ value: this.#chunk(offset, length), done: false })
     } else this.#pieces.push(offset, length)
     return false
   }
@@ -124,29 +159,55 @@ export class Connection implements AsyncIterable<Chunk> {
     this.#streamEnded = true
     this.#error = errno
     const handler = this.#host.handler
-    if (handler !== null) handler.onEnd(this, errno)
-    else this.#settle()
-    // The application can no longer answer what it has not sent by now through the iterator or its handler.
-    if (this.#closeDone) this.#host.gone()
+    if (handler === null) this.#settle()
+    else {
+      try {
+        handler.onEnd(this, errno)
+      } catch (error) {
+        this.#host.threw(error)
+      }
+    }
+    // Nothing can come of it any more, in either direction: what it took is given back, whether anybody asks for it or not.
+    if (errno !== 0 && !this.#closeAsked) this.#drop()
+    this.#leave()
+  }
+
+  /** @internal nothing more will be received */
+  get streamEnded(): boolean {
+    return this.#streamEnded
+  }
+
+  /** @internal the application has asked for the end, or an error has brought it */
+  get closing(): boolean {
+    return this.#closeAsked
+  }
+
+  /** @internal the server has ended, and everything with it: no completion comes any more */
+  lost(): void {
+    this.#closeDone = true
+    this.#sending = false
+    this.#leave()
   }
 
   /** @internal a SEND completed */
   sent(res: number): void {
     this.#sending = false
     const first = this.#sendQueue[0]
-    if (first === undefined) return
-    if (res < 0) this.#sendQueue.length = 0
-    else if (res < first.length) this.#sendQueue[0] = first.subarray(res)
-    else this.#sendQueue.shift()
-    if (this.#sendQueue.length > 0) this.#sendMore()
-    else if (this.#closeAsked) this.#host.close()
-    else if (this.#endAsked) this.#host.end()
+    if (first !== undefined) {
+      if (res < 0) this.#sendQueue.length = 0
+      else if (res < first.length) this.#sendQueue[0] = first.subarray(res)
+      else this.#sendQueue.shift()
+      if (this.#sendQueue.length > 0) this.#sendMore()
+      else if (this.#closeAsked) this.#shut()
+      else if (this.#endAsked) this.#host.end()
+    }
+    this.#leave()
   }
 
   /** @internal the CLOSE completed */
   closed(): void {
     this.#closeDone = true
-    if (this.#streamEnded) this.#host.gone()
+    this.#leave()
   }
 
   /**
@@ -163,35 +224,64 @@ export class Connection implements AsyncIterable<Chunk> {
           return Promise.resolve({ value: this.#chunk(offset, this.#pieces.shift()!), done: false })
         }
         return new Promise((resolve, reject) => {
-          this.#next = resolve
-          this.#fail = reject
+          this.#waiters.push({ resolve, reject })
           if (this.#streamEnded) this.#settle()
         })
       },
       return: () => {
         this.#giveBack()
-        for (let i = 0; i < this.#pieces.length; i += 2) this.#host.release(this.#pieces[i]!)
-        this.#pieces.length = 0
+        this.#discard()
         this.close()
         return Promise.resolve({ value: undefined, done: true })
       },
     }
   }
 
+  /** Tells whoever waits how the stream ended. */
   #settle(): void {
-    const next = this.#next
-    if (next === null) return
-    this.#next = null
-    if (this.#error === 0) {
-      next({ value: undefined, done: true })
-      this.close()
-    } else {
-      const error = new Error(`the stream ended with ${errnoName(this.#error)}`) as NodeJS.ErrnoException
-      error.errno = -this.#error
-      error.code = errnoName(this.#error)
-      this.close()
-      this.#fail?.(error)
+    if (this.#waiters.length === 0) return
+    for (const { resolve, reject } of this.#waiters.splice(0)) {
+      if (this.#error === 0) resolve({ value: undefined, done: true })
+      else {
+        const error = new Error(`the stream ended with ${errnoName(this.#error)}`) as NodeJS.ErrnoException
+        error.errno = -this.#error
+        error.code = errnoName(this.#error)
+        reject(error)
+      }
     }
+    this.close()
+  }
+
+  /** Gives back what nobody has asked for. */
+  #discard(): void {
+    if (this.#pieces.length === 0) return
+    this.#unread = true
+    for (let i = 0; i < this.#pieces.length; i += 2) this.#host.release(this.#pieces[i]!)
+    this.#pieces.length = 0
+  }
+
+  #shut(): void {
+    if (this.#descriptorGone) return
+    if (this.#unread) this.#drop()
+    else {
+      this.#descriptorGone = true
+      this.#host.close()
+    }
+  }
+
+  /** Closes at once, with a reset if the connection still is one. */
+  #drop(): void {
+    this.#closeAsked = true
+    this.#descriptorGone = true
+    this.#sendQueue.length = 0
+    this.#host.reset()
+  }
+
+  /** A late completion must not find the id with another connection. */
+  #leave(): void {
+    if (!this.#streamEnded || !this.#closeDone || this.#sending || this.#left) return
+    this.#left = true
+    this.#host.gone()
   }
 
   #sendMore(): void {

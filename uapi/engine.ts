@@ -94,8 +94,14 @@ export class Engine {
     return this.#closed
   }
 
+  /** Completions are being handed out: what ends the engine has to wait for the end of the batch. */
+  get reaping(): boolean {
+    return this.#reaping
+  }
+
   /** Gives one completion's buffer back. */
   release(offset: number): void {
+    if (this.#closed) return
     if (!this.ifq.rq.push(this.ifq.areaId, offset, 0)) this.#stash.push(offset)
     this.#released = true
     // Within a batch its end takes care of it.
@@ -126,20 +132,27 @@ export class Engine {
 
   readonly #turn = (): void => {
     this.#turning = true
-    // What handlers ask for in answer to completions leaves at once, without a turn of Node's loop in between; but others
-    // must come to their turn as well.
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      this.#scheduled = false
-      if (this.#closed) break
-      this.ring.submitAndGetEvents()
-      this.#reap()
-      if (this.#closed) break
-      this.#giveBack()
-      if (!this.#scheduled) break
+    try {
+      // What handlers ask for in answer to completions leaves at once, without a turn of Node's loop in between; but others
+      // must come to their turn as well.
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        this.#scheduled = false
+        if (this.#closed) break
+        this.ring.submitAndGetEvents()
+        this.#reap()
+        if (this.#closed) break
+        this.#giveBack()
+        if (!this.#scheduled) break
+      }
+    } finally {
+      // Also when something was thrown: whoever catches it finds the others being served.
+      this.#turning = false
+      if (!this.#closed) this.#goOn()
     }
-    this.#turning = false
-    if (this.#closed) return
-    // Frames that already wait call back at once; otherwise this is where the process sleeps.
+  }
+
+  /** Goes round again while there is work; otherwise this is where the process sleeps. Frames that wait call back at once. */
+  #goOn(): void {
     const { ring } = this
     if (this.#scheduled || ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()) {
       this.#scheduled = true
@@ -147,35 +160,40 @@ export class Engine {
     } else this.host.kernel.arm(this.#turn)
   }
 
+  /** A refill queue's worth after the other, until all are back. */
   #giveBack(): void {
     if (!this.#released) return
     const { rq, areaId, zcrxId } = this.ifq
-    while (this.#stash.length > 0 && rq.push(areaId, this.#stash[this.#stash.length - 1]!, 0))
-      this.#stash.pop()
-    rq.advance()
-    this.#released = false
-    this.ring.flushRq(zcrxId)
+    const stash = this.#stash
+    do {
+      while (stash.length > 0 && rq.push(areaId, stash[stash.length - 1]!, 0)) stash.pop()
+      rq.advance()
+      this.ring.flushRq(zcrxId)
+    } while (stash.length > 0 && rq.space() > 0)
+    this.#released = stash.length > 0
+    if (this.#released) this.wake()
   }
 
-  #reap(): number {
+  #reap(): void {
+    // A handler may ask for a turn of its own; the completions behind its own are the outer call's.
+    if (this.#reaping) return
     const { cqes, cqEntries, cqeWords } = this.ring.memory
     const mask = cqEntries - 1
     const count = this.ring.cqReady()
+    if (count === 0) return
     const head = this.ring.cqHead
+    let seen = 0
     this.#reaping = true
     try {
-      for (let i = 0; i < count; i++) {
-        const at = ((head + i) & mask) * cqeWords
+      while (seen < count && !this.#closed) {
+        const at = ((head + seen++) & mask) * cqeWords
         this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, cqes[at + 4]! >>> 0)
       }
     } finally {
       this.#reaping = false
+      if (!this.#closed) this.ring.cqAdvance(seen)
     }
-    if (count > 0) {
-      this.ring.cqAdvance(count)
-      this.#batchEnd()
-    }
-    return count
+    this.#batchEnd()
   }
 }
 

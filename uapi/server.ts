@@ -2,12 +2,20 @@ import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
-import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from './abi/constants.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  IORING_ASYNC_CANCEL_ALL,
+  IORING_CQE_F_MORE,
+  SHUT_WR,
+  SOCK_STREAM,
+} from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
 import { sockaddrOf } from './abi/sockaddr.ts'
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
+  SO_LINGER,
   SOCKET_URING_OP_SETSOCKOPT,
   SOL_SOCKET,
   TCP_FASTOPEN,
@@ -16,7 +24,7 @@ import {
   TCP_USER_TIMEOUT,
 } from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionHost } from './connection.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 import type { Host } from './host.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
@@ -30,6 +38,13 @@ const CLOSE = 5
 /** Its completion tells nothing: the receive request's own does. */
 const CANCEL = 6
 const SHUTDOWN = 7
+/** Its completion tells nothing: the descriptor is closed next. */
+const LINGER = 8
+
+/** After an accept that failed for want of descriptors or memory. */
+const ACCEPT_AGAIN_MS = 100
+/** `struct linger`: on, for no time. */
+const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer)
 
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. */
@@ -50,7 +65,10 @@ export interface ServerOptions extends EngineOptions {
   readonly handler?: ConnectionHandler
 }
 
-/** Callbacks of a server. They run inside its loop and must not throw. */
+/**
+ * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
+ * ends the connection it was called for: the peer is sent a reset, the others go on.
+ */
 export interface ConnectionHandler {
   onConnection?(connection: Connection): void
   /**
@@ -61,6 +79,11 @@ export interface ConnectionHandler {
   onData(connection: Connection, offset: number, length: number): boolean
   /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
   onEnd(connection: Connection, errno: number): void
+  /**
+   * A callback threw `error`; the connection was reset and its buffers given back, but those that `onData` had kept. Absent: the
+   * error is thrown from the event loop, as of an emitter without a listener for it: `uncaughtException`.
+   */
+  onError?(connection: Connection, error: unknown): void
 }
 
 export interface ServerStats {
@@ -88,6 +111,20 @@ export interface HeldBuffers {
   readonly holders: readonly { connection: Connection | null; buffers: number; oldestMs: number }[]
 }
 
+/** Where the connections are that a server has accepted; `lost` is never anything but 0 in a correct program. */
+export interface ConnectionCensus {
+  readonly accepted: number
+  /** Their stream goes on. */
+  readonly open: number
+  /** Their stream is over and the application has not closed them yet. */
+  readonly ended: number
+  /** Being closed: what was given to `send` is on its way. */
+  readonly closing: number
+  /** Everything of theirs was given back. */
+  readonly closed: number
+  readonly lost: number
+}
+
 /** A TCP server that receives into its area. */
 export class Server implements AsyncIterable<Connection> {
   readonly #engine: Engine
@@ -96,15 +133,16 @@ export class Server implements AsyncIterable<Connection> {
   readonly #freeIds: number[] = []
   /** Connections whose receive request ended for want of room and is to be issued again. */
   #stalled: Connection[] = []
-  readonly #waiting: Connection[] = []
+  /** Who iterates and waits for a connection: so many are accepted. */
   readonly #acceptors: ((result: IteratorResult<Connection>) => void)[] = []
   #accepted = 0
+  #closed = 0
   #listener = -1
-  /** The accept ended (no descriptor was free): it is issued again after the batch. */
-  #deaf = false
+  /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
+  #deaf: NodeJS.Timeout | null = null
   #port = 0
   #lastSetup = 0
-  #closing = false
+  #closing: Promise<void> | null = null
 
   /** @internal use `createServer` */
   constructor(options: ServerOptions) {
@@ -181,8 +219,8 @@ export class Server implements AsyncIterable<Connection> {
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
     if (report === null) this.#engine.ifq.onHeld(0, null)
     else {
-      this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) =>
-        report({
+      this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) => {
+        const held: HeldBuffers = {
           buffers,
           oldestMs,
           holders: holders.map((holder) => ({
@@ -190,15 +228,59 @@ export class Server implements AsyncIterable<Connection> {
             buffers: holder.buffers,
             oldestMs: holder.oldestMs,
           })),
-        }),
-      )
+        }
+        // Outside the stack's work, where it may throw, or close what it likes.
+        setImmediate(() => {
+          if (this.#closing === null) report(held)
+        })
+      })
     }
   }
 
-  /** Closes every connection and gives queue and memory back. Statistics stay readable. */
-  async close(): Promise<void> {
-    if (this.#closing) return
-    this.#closing = true
+  /** Connections that were accepted and not given back yet. */
+  get openConnections(): number {
+    return this.#accepted - this.#closed
+  }
+
+  /** Where the connections are that were accepted. */
+  connectionCensus(): ConnectionCensus {
+    const census = { accepted: this.#accepted, open: 0, ended: 0, closing: 0, closed: this.#closed, lost: 0 }
+    for (const connection of this.#connections) {
+      if (connection === null) continue
+      if (connection.closing) census.closing++
+      else if (connection.streamEnded) census.ended++
+      else census.open++
+    }
+    const { accepted, open, ended, closing, closed } = census
+    census.lost = accepted - open - ended - closing - closed
+    return census
+  }
+
+  /**
+   * Closes every connection and gives queue and memory back. Statistics stay readable. From a callback it takes effect as soon
+   * as that has returned.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#engine.reaping
+      ? new Promise((resolve, reject) => {
+          this.#afterClosing = () => {
+            try {
+              this.#closeNow()
+              resolve()
+            } catch (error) {
+              reject(error)
+            }
+          }
+        })
+      : // Begun at once, not in a microtask: whoever does not wait for it finds it done.
+        new Promise((resolve) => resolve(this.#closeNow()))
+    return this.#closing
+  }
+  #afterClosing: (() => void) | null = null
+
+  #closeNow(): void {
+    this.#afterClosing = null
+    if (this.#deaf !== null) clearTimeout(this.#deaf)
     for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
@@ -208,21 +290,26 @@ export class Server implements AsyncIterable<Connection> {
     for (const tcb of [...stack.tcp]) if (tcb.snd.buffered > 0) stack.tcp.abort(tcb)
     this.#finalStats = { ...this.#engine.ifq.stats() }
     this.#engine.close()
-    for (const connection of this.#connections) connection?.ended(ECANCELED)
+    for (const connection of this.#connections) {
+      connection?.ended(ECANCELED)
+      connection?.lost()
+    }
     for (const resolve of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
   }
 
-  /** Connections as they are accepted, when no handler was given. */
+  /** Connections as they are accepted, when no handler was given. Those that nobody asks for wait in the backlog. */
   [Symbol.asyncIterator](): AsyncIterator<Connection> {
     if (this.#handler !== null) {
       throw new ArgumentError('this server has a handler', 'iterate a server made without one')
     }
     return {
       next: () => {
-        const connection = this.#waiting.shift()
-        if (connection !== undefined) return Promise.resolve({ value: connection, done: false })
-        if (this.#closing) return Promise.resolve({ value: undefined, done: true })
-        return new Promise((resolve) => this.#acceptors.push(resolve))
+        if (this.#closing !== null) return Promise.resolve({ value: undefined, done: true })
+        return new Promise((resolve) => {
+          this.#acceptors.push(resolve)
+          if (this.#deaf === null) this.#accept()
+          this.#engine.wake()
+        })
       },
     }
   }
@@ -237,7 +324,7 @@ export class Server implements AsyncIterable<Connection> {
     this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? 128))
     this.#port = this.#engine.host.kernel.files.socket(fd)!.bound!.port
     this.#listener = fd
-    this.#accept()
+    if (this.#handler !== null) this.#accept()
   }
 
   /** One socket option; what is accepted inherits it. */
@@ -248,11 +335,19 @@ export class Server implements AsyncIterable<Connection> {
     )
   }
 
+  /** Whoever iterates takes them one by one. */
   #accept(): void {
-    this.#deaf = false
-    this.#sqe()
-      .prepMultishotAccept(this.#listener)
-      .setData(ACCEPT * 2 ** 32)
+    const sqe = this.#sqe()
+    if (this.#handler !== null) sqe.prepMultishotAccept(this.#listener)
+    else sqe.prepAccept(this.#listener)
+    sqe.setData(ACCEPT * 2 ** 32)
+  }
+
+  readonly #acceptAgain = (): void => {
+    this.#deaf = null
+    const times = this.#handler === null ? this.#acceptors.length : 1
+    for (let i = 0; i < times; i++) this.#accept()
+    this.#engine.wake()
   }
 
   /** A request of the set-up, complete when this returns. */
@@ -287,7 +382,8 @@ export class Server implements AsyncIterable<Connection> {
   #received(id: number, res: number, flags: number, offset: number): void {
     const connection = this.#connections[id]!
     if ((flags & IORING_CQE_F_MORE) !== 0) {
-      if (connection.deliver(offset, res)) this.#engine.release(offset)
+      // Behind close() nothing is handed out any more.
+      if (this.#closing !== null || connection.deliver(offset, res)) this.#engine.release(offset)
       return
     }
     if (res === -ENOSPC || res === -ENOMEM) {
@@ -300,66 +396,89 @@ export class Server implements AsyncIterable<Connection> {
 
   #acceptedOne(res: number): void {
     if (res < 0) {
-      this.#deaf = true
+      this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
+    const waiter = this.#acceptors.shift()
     const id = this.#freeIds.pop() ?? this.#connections.length
     const socket = this.#engine.host.kernel.files.socket(res)!
     const tcb = socket.tcb!
-    const connection = new Connection(
-      {
-        area: this.#engine.area,
-        handler: this.#handler,
-        release: (offset) => this.#engine.release(offset),
-        send: (bytes) => {
-          this.#sqe()
-            .prepSend(res, bytes)
-            .setData(SEND * 2 ** 32 + id)
-          this.#engine.wake()
-        },
-        close: () => {
-          // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
-          this.#sqe()
-            .prepCancel(RECEIVE * 2 ** 32 + id)
-            .setData(CANCEL * 2 ** 32)
-          this.#sqe()
-            .prepClose(res)
-            .setData(CLOSE * 2 ** 32 + id)
-          this.#engine.wake()
-        },
-        end: () => {
-          this.#sqe()
-            .prepShutdown(res, SHUT_WR)
-            .setData(SHUTDOWN * 2 ** 32)
-          this.#engine.wake()
-        },
-        receive: () => {
-          this.#sqe()
-            .prepRecvZc(res, this.#engine.ifq.zcrxId)
-            .setData(RECEIVE * 2 ** 32 + id)
-        },
-        gone: () => {
-          this.#connections[id] = null
-          this.#freeIds.push(id)
-        },
-      },
-      ++this.#accepted,
-      tcb.remote.toString(),
-      tcb.remotePort,
-    )
+    const host = this.#hostOf(id, res)
+    const connection = new Connection(host, ++this.#accepted, tcb.remote.toString(), tcb.remotePort)
     this.#connections[id] = connection
-    if (this.#handler !== null) this.#handler.onConnection?.(connection)
-    else {
-      const waiter = this.#acceptors.shift()
-      if (waiter !== undefined) waiter({ value: connection, done: false })
-      else this.#waiting.push(connection)
-    }
+    if (this.#closing !== null) return
+    if (this.#handler !== null) {
+      try {
+        this.#handler.onConnection?.(connection)
+      } catch (error) {
+        this.#threw(connection, error)
+      }
+    } else waiter!({ value: connection, done: false })
     connection.start()
   }
 
+  /** What the connection with this id, on this descriptor, asks for. */
+  #hostOf(id: number, fd: number): ConnectionHost {
+    const data = (kind: number): number => kind * 2 ** 32 + id
+    return {
+      area: this.#engine.area,
+      handler: this.#handler,
+      release: (offset) => this.#engine.release(offset),
+      send: (bytes) => {
+        this.#sqe().prepSend(fd, bytes).setData(data(SEND))
+        this.#engine.wake()
+      },
+      close: () => {
+        if (this.#engine.closed) return
+        // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
+        this.#sqe().prepCancel(data(RECEIVE)).setData(data(CANCEL))
+        this.#sqe().prepClose(fd).setData(data(CLOSE))
+        this.#engine.wake()
+      },
+      reset: () => {
+        if (this.#engine.closed) return
+        this.#sqe()
+          .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, NO_LINGER)
+          .setData(data(LINGER))
+        this.#sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(data(CANCEL))
+        this.#sqe().prepClose(fd).setData(data(CLOSE))
+        this.#engine.wake()
+      },
+      end: () => {
+        this.#sqe().prepShutdown(fd, SHUT_WR).setData(data(SHUTDOWN))
+        this.#engine.wake()
+      },
+      receive: () => {
+        this.#sqe().prepRecvZc(fd, this.#engine.ifq.zcrxId).setData(data(RECEIVE))
+      },
+      threw: (error) => this.#threw(this.#connections[id]!, error),
+      gone: () => {
+        this.#connections[id] = null
+        this.#freeIds.push(id)
+        this.#closed++
+      },
+    }
+  }
+
+  /** A callback threw: that connection ends, and the program is told. */
+  #threw(connection: Connection, error: unknown): void {
+    connection.reset()
+    try {
+      if (this.#handler?.onError === undefined) throw error
+      this.#handler.onError(connection, error)
+    } catch (uncaught) {
+      // Not from here: the other completions of the batch are not to blame.
+      setImmediate(() => {
+        throw uncaught
+      })
+    }
+  }
+
   readonly #afterBatch = (): void => {
-    if (this.#closing) return
-    if (this.#deaf) this.#accept()
+    if (this.#closing !== null) {
+      this.#afterClosing?.()
+      return
+    }
     if (this.#stalled.length === 0) return
     const stalled = this.#stalled
     this.#stalled = []
