@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import {
   type CaptureNic,
   checkCapture,
@@ -20,6 +20,7 @@ import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '../cli/parse.ts'
 import { EXIT_CUT, EXIT_FAILED } from '../cli/report.ts'
+import { createLogger, droppedLogLines, printReport } from '../log/index.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Queues } from './queues.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
@@ -66,16 +67,19 @@ export interface RunEnvironment {
   openDevices(device: string, options: OpenOptions): Nic[]
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
-  print(text: string): void
+  /** Log lines that were dropped so far. */
+  droppedLogLines(): number
+  /** Prints the totals. A promise of a string says why they were not printed. */
+  print(text: string): unknown
 }
 
 export const SYSTEM: RunEnvironment = {
   openDevice,
   openDevices,
   createServer,
-  // Synchronous, so that nothing is lost when the process ends; a few lines a second at most.
-  createLogger: (level) => pino({ level, base: null }, pino.destination({ fd: 2, sync: true })),
-  print: (text) => void process.stdout.write(`${text}\n`),
+  createLogger,
+  droppedLogLines,
+  print: printReport,
 }
 
 /**
@@ -163,11 +167,18 @@ async function receive(
   log.info({ device: info.name, queue: info.queue }, 'queue given back')
   // Complete only now: the last frames leave when the connections are given up.
   if (capture !== null) report = { ...report, capture: captureReport(capture) }
-  environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
+  report = { ...report, logLinesDropped: environment.droppedLogLines() }
+  const unprinted = await environment.print(
+    options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'),
+  )
+  if (typeof unprinted === 'string') log.error({ code: unprinted }, 'the totals could not be printed')
   const failed = played?.failed ?? null
   if (played !== null) log.info(played.notPlayed, 'frames that were not played')
   if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
-  if (report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null) return EXIT_FAILED
+  // Who reads them may have gone away: that is no failure of ours.
+  const lost = typeof unprinted === 'string' && unprinted !== 'EPIPE'
+  if (report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null || lost)
+    return EXIT_FAILED
   return report.cut > 0 ? EXIT_CUT : 0
 }
 
@@ -335,6 +346,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     drops,
     niovs: queues.census(),
     openConnections: queues.heldConnections,
+    logLinesDropped: 0,
     connectionList: queues.records,
   }
 }

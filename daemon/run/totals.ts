@@ -25,6 +25,8 @@ export interface RunReport extends ReceiverTotals {
   readonly niovs: Census
   /** Connections that the server still held when everything had ended. */
   readonly openConnections: number
+  /** Log lines that nobody took, or that could not be written. */
+  readonly logLinesDropped: number
   /** When one was asked for. */
   readonly capture?: CaptureReport
   /** The latest connections, oldest first. */
@@ -72,6 +74,7 @@ export function renderRunReport(report: RunReport): string[] {
     `niovs: ${report.niovs.total} in all, ${report.niovs.free} free, ${report.niovs.fill} fill, ${report.niovs.rx} rx, ` +
       `${report.niovs.queued} queued, ${report.niovs.user} user, ${report.niovs.lost} lost`,
   )
+  if (report.logLinesDropped > 0) lines.push(`${formatCount(report.logLinesDropped)} log lines were dropped`)
   if (report.capture !== undefined) lines.push(...captureLines(report.capture))
   return lines
 }

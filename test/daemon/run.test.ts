@@ -50,6 +50,7 @@ async function start(options: Partial<RunOptions>): Promise<Started> {
       return server
     },
     createLogger: () => log,
+    droppedLogLines: () => 0,
     print: (text) => output.push(text),
   })
   await expect.poll(() => logs.length).toBeGreaterThan(0)
@@ -268,6 +269,7 @@ describe('run', () => {
         throw new Error('not reached')
       },
       createLogger: () => pino({ level: 'silent' }),
+      droppedLogLines: () => 0,
       print: () => {},
     })
     await expect(status).rejects.toThrow("can't write into")
@@ -326,6 +328,7 @@ describe('run with a capture', () => {
       openDevices: never,
       createServer: never,
       createLogger: () => pino({ level: 'silent' }),
+      droppedLogLines: () => 0,
       print: never,
     })
     await expect(status).rejects.toMatchObject({ code: 'PCAP_IO', remedy: 'create its directory first' })
