@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { FsyncPolicy } from '../sinks/index.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
-import { type AddCommand, checked, checkedList, checkedModes, MODES, type Modes } from './command.ts'
+import { type AddCommand, checked, checkedList, checkedModes, MODES } from './command.ts'
 import {
   deviceString,
   type ImpairSpec,
@@ -24,7 +24,6 @@ import {
 interface RunFlags extends CaptureFlags {
   device: string
   queue?: number
-  mode?: Modes
   listen: ListenAddress
   sink: SinkSpec
   fsync?: FsyncPolicy
