@@ -57,12 +57,15 @@ export type Server = Pick<
   library.Server,
   | 'area'
   | 'nic'
-  | 'address'
   | 'addresses'
+  | 'listening'
   | 'port'
+  | 'ports'
+  | 'notes'
   | 'stats'
   | 'census'
   | 'onHeld'
+  | 'onAddresses'
   | 'openConnections'
   | 'close'
 >

@@ -288,7 +288,8 @@ function takeTheirs(nic: Nic, network: HostNetwork | null, plan: AddressPlan, pr
     )
   }
   checkPrefix(prefixLength, first.version === 4 ? 32 : 128)
-  for (const address of theirs)
+  // Those that are to be ours alone are the machine's as well: the first does.
+  for (const address of plan.own ? [first] : theirs)
     plan.addresses.push({ address, prefixLength: address === first ? prefixLength : 0 })
   plan.followed = network !== null && nic.info.addresses === undefined
 }

@@ -24,7 +24,8 @@ import {
 interface RunFlags extends CaptureFlags {
   device: string
   queue?: number
-  listen: ListenAddress
+  listen: ListenAddress[]
+  takeOver: boolean
   sink: SinkSpec
   fsync?: FsyncPolicy
   area?: number
@@ -76,8 +77,8 @@ export const addRun: AddCommand = (program, actions, done) => {
     )
     .requiredOption(
       '-l, --listen <addr:port>',
-      'address ([ADDRESS] if IPv6) and port; :PORT takes the first address',
-      checked(parseListen),
+      'address ([ADDRESS] if IPv6) and port; :PORT is every address, 0.0.0.0 and [::] every one of a version; several times for several',
+      checkedList(parseListen),
     )
     .addOption(
       new Option(
@@ -108,6 +109,7 @@ export const addRun: AddCommand = (program, actions, done) => {
       'where to send what is beyond the link; once for IPv4 and once for IPv6',
       checkedList(parseGateway),
     )
+    .option('--take-over', 'over xdp, take ports that a service of the host has at the address', false)
     .option('--no-dad', 'use addresses of our own without testing whether somebody has them')
     .option(
       '--vlan <id>',
@@ -147,7 +149,8 @@ Examples:
       done(
         await actions.run({
           device: deviceString(flags.device, flags.queue, flags.mode?.attach),
-          listen: flags.listen,
+          listen: flags.listen.length === 1 ? flags.listen[0]! : flags.listen,
+          ...(flags.takeOver ? { takeOver: true } : {}),
           sink: sinkOf(flags),
           ...(flags.area === undefined ? {} : { areaBytes: flags.area }),
           ...captureOf(flags),

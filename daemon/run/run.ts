@@ -36,13 +36,16 @@ const HOLDERS_NAMED = 5
 export interface RunOptions {
   /** A device string of the library's. */
   readonly device: string
-  readonly listen: ListenAddress
+  /** One, or several. */
+  readonly listen: ListenAddress | readonly ListenAddress[]
   readonly sink: SinkSpec
   /** Absent: the library's default. */
   readonly areaBytes?: number
   /** Absent: nothing is captured. */
   readonly capture?: CaptureRequest
   readonly ownAddress: boolean
+  /** Ports that a service of the host has are taken from it, over xdp. Default false. */
+  readonly takeOver?: boolean
   /** Addresses of our own, `auto` among them for IPv6 from routers; absent: the one to listen on. */
   readonly addresses?: readonly string[]
   readonly gateways?: readonly string[]
@@ -110,20 +113,20 @@ async function receive(
   log: Logger,
   sink: Sink,
 ): Promise<number> {
-  const addresses = addressesOf(options)
+  const where = whereOf(options)
   const { devices, capture, played } = openDevicesOf(options, environment, log)
   const queues = await Queues.open(
     devices,
     sink,
     log,
     {
-      port: options.listen.port,
       ownAddress: options.ownAddress,
+      ...(options.takeOver === true ? { takeOver: true } : {}),
       // Without addresses of our own there is nothing to test.
       ...(options.ownAddress ? { dad: options.dad } : {}),
       ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
       ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
-      ...addresses,
+      ...where,
       ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
     },
     environment.createServer,
@@ -133,7 +136,7 @@ async function receive(
   const { info } = server.nic
   log.info(
     {
-      listen: `${server.address}:${server.port}`,
+      listen: server.listening.join(', '),
       addresses: server.addresses,
       device: info.name,
       queue: info.queue,
@@ -148,10 +151,11 @@ async function receive(
   )
   tellLeftovers(sink, log)
   for (const queue of queues.all) {
-    for (const note of queue.server.nic.notes ?? [])
+    for (const note of queue.server.notes)
       log.info({ device: info.name, queue: queue.server.nic.info.queue }, note)
     tellHeld(queue.server, log)
   }
+  tellAddresses(server, log)
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   try {
@@ -188,14 +192,44 @@ function tellLeftovers({ leftovers }: Sink, log: Logger): void {
   log.warn({ count, files: names }, 'files of earlier runs are not whole: they stay as they are')
 }
 
-/** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
-function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'address' | 'listenOn'> {
-  const { address } = listen
-  if (addresses === undefined) return address === undefined ? {} : { address }
-  if (address === undefined) return { address: addresses }
-  if (addresses.some((text) => text.split('/')[0] === address))
-    return { address: addresses, listenOn: address }
-  throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
+/** The server's addresses, and where to listen. @throws UsageError */
+function whereOf(options: RunOptions): Pick<ServerOptions, 'address' | 'port' | 'listenOn' | 'listen'> {
+  const { addresses } = options
+  const all = [options.listen].flat() as readonly ListenAddress[]
+  const named = all.flatMap(({ address }) => (address === undefined || isWildcard(address) ? [] : [address]))
+  const [first, ...more] = all
+  const listen =
+    more.length > 0
+      ? { listen: all }
+      : {
+          port: first!.port,
+          ...(first!.address === undefined ? {} : { listenOn: first!.address }),
+        }
+  if (addresses === undefined) {
+    if (named.length < all.length) return listen
+    const address = [...new Set(named)]
+    // What it listens on is all it has.
+    return more.length > 0 ? { ...listen, address } : { port: first!.port, address: address[0]! }
+  }
+  for (const address of named) {
+    if (addresses.some((text) => text.split('/')[0] === address)) continue
+    throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
+  }
+  return { ...listen, address: addresses }
+}
+
+function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::'
+}
+
+/** Says where it can be reached when that changes with the addresses of the interface. */
+function tellAddresses(server: Server, log: Logger): void {
+  server.onAddresses(({ listening, failures }) => {
+    for (const failure of failures)
+      log.error({ err: failure }, `not listening at a new address: ${(failure as Error).message}`)
+    if (listening.length > 0) log.info({ listen: listening.join(', ') }, 'listening at other addresses')
+    else log.warn('the interface has no address any more: nobody can connect')
+  })
 }
 
 function openOptions({ areaBytes }: RunOptions): OpenOptions {
@@ -335,7 +369,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     device: info.name,
     queue: info.queue,
     queues: queues.all.length,
-    listen: `${server.address}:${server.port}`,
+    listen: server.listening.join(', '),
     sink: sink.name,
     seconds: round(seconds, 3),
     ...queues.totals,

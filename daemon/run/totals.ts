@@ -12,7 +12,7 @@ export interface RunReport extends ReceiverTotals {
   /** The first. */
   readonly queue: number
   readonly queues: number
-  /** `192.0.2.1:9000`. */
+  /** `192.0.2.1:9000, [2001:db8::1]:9000`. */
   readonly listen: string
   readonly sink: string
   /** From listening to the end. */

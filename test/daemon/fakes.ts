@@ -35,9 +35,11 @@ const NIOVS: Census = { total: 4, free: 4, fill: 0, rx: 0, queued: 0, user: 0, l
 
 export class FakeServer implements Server {
   readonly area = Uint8Array.from({ length: 16 * 1024 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
-  readonly address = '198.18.0.2'
   readonly addresses = ['198.18.0.2']
   readonly port = 9000
+  readonly ports = [9000]
+  listening = ['198.18.0.2:9000']
+  readonly notes: string[] = []
   readonly openConnections = 0
   readonly nic = {
     info: { driver: 'fake', mode: 'fake mode', name: 'fake0', queue: 1, mtu: 1500 },
@@ -67,6 +69,12 @@ export class FakeServer implements Server {
   held: { afterMs: number; report: Parameters<Server['onHeld']>[1] } | null = null
   onHeld(afterMs: number, report: Parameters<Server['onHeld']>[1]): void {
     this.held = { afterMs, report }
+  }
+
+  /** What was asked to be told when addresses change. */
+  addressesChanged: Parameters<Server['onAddresses']>[0] = null
+  onAddresses(report: Parameters<Server['onAddresses']>[0]): void {
+    this.addressesChanged = report
   }
 
   census(): Census {
