@@ -16,7 +16,7 @@ import { allocateArea, asNicMemory, OWN_AREA_BYTES } from './area.ts'
 import { openDevice } from './device/index.ts'
 import { HostNetwork } from './host-network.ts'
 import { Kernel } from './kernel/kernel.ts'
-import { machineSecret } from './machine-secret.ts'
+import { stableSecret } from './stable-secret.ts'
 
 export interface HostOptions {
   /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */
@@ -45,6 +45,11 @@ export interface HostOptions {
    * false: such a port is refused.
    */
   readonly takeOver?: boolean
+  /**
+   * Where the secret of stable addresses is kept, with address `auto`. Default: `address-secret` in `$STATE_DIRECTORY`, in
+   * `$XDG_STATE_HOME/zcrx`, or in `/var/lib/zcrx`.
+   */
+  readonly secretFile?: string
 }
 
 /** The addresses that can be used have changed. */
@@ -135,7 +140,7 @@ export class Host {
       kernel.addStack(stack)
       network?.attach(stack.link)
       const host = new Host(nic, stack, kernel, plan, network)
-      host.#begin()
+      host.#begin(options.secretFile)
       host.#share(options.takeOver ?? false)
       return host
     } catch (error) {
@@ -182,7 +187,7 @@ export class Host {
     this.kernel.portGuard?.close()
   }
 
-  #begin(): void {
+  #begin(secretFile: string | undefined): void {
     const { stack } = this
     const { addresses, gateways, own, auto } = this.#plan
     for (const { address, prefixLength } of addresses) {
@@ -191,7 +196,11 @@ export class Host {
       if (stack.link.isLocal(address)) this.#waiting.delete(address.toString())
     }
     for (const gateway of gateways) stack.setGateway(gateway)
-    if (auto) stack.autoconfigure(machineSecret(), () => this.#noRouter())
+    if (auto) {
+      const { secret, trouble } = stableSecret(secretFile)
+      if (trouble !== '') this.notes.push(trouble)
+      stack.autoconfigure(secret, () => this.#noRouter())
+    }
     this.#settle()
   }
 

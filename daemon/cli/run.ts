@@ -33,6 +33,7 @@ interface RunFlags extends CaptureFlags {
   address?: string[]
   gateway?: string[]
   dad: boolean
+  secretFile?: string
   vlan?: number[]
   impair?: ImpairSpec
   rateLimit?: number
@@ -110,6 +111,7 @@ export const addRun: AddCommand = (program, actions, done) => {
       checkedList(parseGateway),
     )
     .option('--take-over', 'over xdp, take ports that a service of the host has at the address', false)
+    .option('--secret-file <file>', 'where the secret of stable addresses is kept, with --address auto')
     .option('--no-dad', 'use addresses of our own without testing whether somebody has them')
     .option(
       '--vlan <id>',
@@ -158,6 +160,7 @@ Examples:
           ...(flags.address === undefined ? {} : { addresses: flags.address }),
           ...(flags.gateway === undefined ? {} : { gateways: flags.gateway }),
           dad: flags.dad,
+          ...(flags.secretFile === undefined ? {} : { secretFile: flags.secretFile }),
           ...(flags.vlan === undefined ? {} : { vlan: flags.vlan }),
           ...(flags.impair === undefined ? {} : { impair: flags.impair }),
           ...(flags.rateLimit === undefined ? {} : { rateLimit: flags.rateLimit }),

@@ -51,6 +51,8 @@ export interface RunOptions {
   readonly gateways?: readonly string[]
   /** Addresses of our own are tested for duplicates first. */
   readonly dad: boolean
+  /** Where the secret of stable addresses is kept; absent: the library's default. */
+  readonly secretFile?: string
   /** VLAN ids, outer first. */
   readonly vlan?: readonly number[]
   readonly impair?: ImpairSpec
@@ -124,6 +126,7 @@ async function receive(
       ...(options.takeOver === true ? { takeOver: true } : {}),
       // Without addresses of our own there is nothing to test.
       ...(options.ownAddress ? { dad: options.dad } : {}),
+      ...(options.secretFile === undefined ? {} : { secretFile: options.secretFile }),
       ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
       ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
       ...where,

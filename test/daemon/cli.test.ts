@@ -94,6 +94,16 @@ describe('zcrxd run', () => {
     })
   })
 
+  it('takes several places to listen at', async () => {
+    const { run } = await parse('run -d eth0 -l :9000 -l 0.0.0.0:1 -l [::]:2 --take-over --secret-file /x')
+    expect(run).toMatchObject({
+      listen: [{ port: 9000 }, { address: '0.0.0.0', port: 1 }, { address: '::', port: 2 }],
+      takeOver: true,
+      secretFile: '/x',
+    })
+    expect((await parse('run -d eth0 -l :9000 -l nowhere')).status).toBe(2)
+  })
+
   it('takes --mode for the XDP program and, in octal, for files', async () => {
     const sinkOf = async (flags: string) => (await parse(`run -d eth0 -l :1 ${flags}`)).run
     expect(await sinkOf('-s file:/srv --mode 0640 --mode native --fsync interval:250ms')).toMatchObject({

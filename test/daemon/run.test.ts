@@ -104,6 +104,48 @@ describe('run', () => {
     ).rejects.toThrow('is none of --address auto')
   })
 
+  it('listens in several places, and says where it is reached when that changes', async () => {
+    const listen = [{ port: 9000 }, { address: '198.18.0.2', port: 9001 }]
+    const { server, options, abort, status, logs, output } = await start({ listen, takeOver: true })
+    expect(options).toMatchObject({ listen, takeOver: true })
+    expect([options.port, options.address]).toEqual([undefined, undefined])
+    const failure = new Error('TCP port 9000 of 198.18.0.3 is taken')
+    server.addressesChanged!({ listening: ['198.18.0.2:9000', '198.18.0.9:9000'], failures: [failure] })
+    server.addressesChanged!({ listening: [], failures: [] })
+    expect(logs.slice(-3)).toMatchObject([
+      { level: 50, msg: `not listening at a new address: ${failure.message}` },
+      { level: 30, listen: '198.18.0.2:9000, 198.18.0.9:9000' },
+      { level: 40, msg: expect.stringContaining('nobody can connect') },
+    ])
+    server.listening = ['198.18.0.2:9000', '[2001:db8::1]:9001']
+    abort.abort()
+    expect(await status).toBe(0)
+    expect(JSON.parse(output.at(-1)!).listen).toBe('198.18.0.2:9000, [2001:db8::1]:9001')
+    for (const [one, expected] of [
+      [
+        { address: '0.0.0.0', port: 1 },
+        { port: 1, listenOn: '0.0.0.0' },
+      ],
+      [
+        { address: '::', port: 1 },
+        { port: 1, listenOn: '::' },
+      ],
+      [
+        [
+          { address: '198.18.0.2', port: 1 },
+          { address: '198.18.0.2', port: 2 },
+        ],
+        { address: ['198.18.0.2'] },
+      ],
+    ] as const) {
+      const plain = await start({ listen: one })
+      expect(plain.options).toMatchObject(expected)
+      if (!('address' in expected)) expect(plain.options.address).toBeUndefined()
+      plain.abort.abort()
+      await plain.status
+    }
+  })
+
   it('puts what spoils and slows frames between device and capture', async () => {
     const { options, abort, status, logs } = await start({
       impair: { loss: 0.1, delayUs: 1000 },
