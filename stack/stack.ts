@@ -206,9 +206,11 @@ export class Stack {
   }
 
   #refill(now: number): void {
-    this.memory.fillTarget = this.#drop ? this.memory.total : this.tcp.window.promised + FILL_MARGIN
-    this.memory.fillNic()
     const { window } = this.tcp
+    const { memory } = this
+    memory.fillTarget = this.#drop ? memory.total : Math.max(window.promised + FILL_MARGIN, memory.ringNiovs)
+    memory.fillNic()
+    if (window.short) this.tcp.reclaim.soon(now)
     if (this.#drop || window.slack() > this.#slackBefore) this.tcp.relieve(now)
     this.#slackBefore = window.slack()
   }

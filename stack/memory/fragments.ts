@@ -56,6 +56,24 @@ export class Fragments {
     this.remove(node)
   }
 
+  /** Nodes of a list. */
+  count(node: number): number {
+    let count = 0
+    for (; node >= 0; node = this.next[node]!) count++
+    return count
+  }
+
+  /** Makes `after`, the only node of its list, part of `node` when its bytes lie just behind. False when they don't. */
+  join(node: number, after: number): boolean {
+    const pool = this.pools[this.pool[node]!]!
+    const end = this.offset[node]! + this.length[node]!
+    if (this.pool[after] !== pool.id || this.offset[after] !== end) return false
+    if ((end - 1) >>> pool.shift !== end >>> pool.shift) return false
+    this.length[node]! += this.length[after]!
+    this.discard(after)
+    return true
+  }
+
   /** Frees a whole list. */
   discardList(node: number): void {
     while (node >= 0) {

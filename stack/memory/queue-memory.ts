@@ -24,7 +24,11 @@ export class QueueMemory {
   total = 0
   /** Most bytes of a frame that one chunk takes. */
   chunkPayload = 0
+  /** Packets, and niovs, that the path in front of the stack can hold; 0 = any number. */
   readonly ringPackets: number
+  readonly ringNiovs: number
+  /** Small payloads may be packed together: not where the NIC asks for its niovs, as the kernel's do, which places them itself. */
+  readonly packs: boolean
   /**
    * Niovs that no window promises: room for ACKs, RSTs, ARP and window probes, so that they always find a buffer.
    */
@@ -72,6 +76,8 @@ export class QueueMemory {
     this.#nic = nic
     this.#drop = drop
     this.ringPackets = nic.info.ringPackets
+    this.ringNiovs = nic.info.fillEntries
+    this.packs = nic.info.pulls !== true
     this.pool = this.#begin(memory, null)
     this.linear = nic.info.placement === 'split' ? this.#beginLinear() : null
     if (nic.info.pulls === true) nic.demand = (chunks) => this.#supply(chunks)
@@ -150,12 +156,6 @@ export class QueueMemory {
 
   measure(): void {
     this.roomy = this.available() >= this.packBelow
-  }
-
-  /** Niovs that can be in use for receiving at a time: all areas, or what the NIC's rings hold. */
-  capacity(): number {
-    const { fillEntries } = this.#nic.info
-    return fillEntries === 0 ? this.total : Math.min(this.total, fillEntries)
   }
 
   /**

@@ -96,7 +96,7 @@ export class TcpInput {
     snd.wnd = segment.window << snd.shift
     snd.wl1 = segment.seq
     snd.wl2 = segment.ack
-    this.#text.deliver(tcb, head, this.#payload.tail, segment.length)
+    this.#text.deliver(tcb, head, this.#payload.tail, segment.length, this.#payload.niovs)
     // CWR ends an echo, and counters count, on this way too; a mark itself does not come along it.
     tcb.ecn?.arrived(segment)
     this.#tcp.acks.owe(tcb, segment.length)

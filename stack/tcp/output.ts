@@ -78,7 +78,7 @@ export class TcpOutput {
   /** An ACK with everything the peer should know; clears what was owed. */
   sendAck(tcb: Tcb, now: number): boolean {
     this.#counters.acksSent++
-    return this.send(tcb, ACK, tcb.snd.max, 0, 0, now)
+    return this.send(tcb, ACK, tcb.snd.acceptable(), 0, 0, now)
   }
 
   /**
@@ -210,7 +210,7 @@ export class TcpOutput {
       at + this.#link.transportOffset(tcb.local),
       tcb.localPort,
       tcb.remotePort,
-      tcb.snd.nxt,
+      tcb.snd.acceptable(),
       tcb.rcv.nxt,
       TCP_MIN_HEADER_BYTES,
       RST | ACK,

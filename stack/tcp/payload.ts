@@ -4,10 +4,15 @@ import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
-import type { Tcb } from './tcb.ts'
 
-/** Payload no longer than this part of a niov is packed together with its neighbours when memory is short. */
-const PACK_FRACTION = 4
+/**
+ * Payload no longer than this part of a niov is packed together with its neighbours when memory is short, or when the connection
+ * holds many niovs with little in them. So, in the long run, a niov holds at least that much.
+ */
+export const PACK_FRACTION = 4
+/** Niovs that a connection may hold with however little in them: this part of the area, as a shift, and at least so many. */
+const THIN_SHARE = 4
+const THIN_NIOVS = 64
 
 /** Moves payload from the burst into fragment lists: by reference where the NIC put it into the area. */
 export class PayloadTaker {
@@ -18,8 +23,9 @@ export class PayloadTaker {
   readonly #nic: Nic
   /** Last node of the list that `take` returned. */
   tail = -1
-  /** Niovs in that list. */
+  /** Niovs that the last call took, and whether it packed. */
   niovs = 0
+  packed = false
 
   constructor(nic: Nic, burst: RxBurst, memory: QueueMemory, fragments: Fragments, counters: Counters) {
     this.#nic = nic
@@ -34,6 +40,7 @@ export class PayloadTaker {
    * was no memory to copy into; the segment is then untouched.
    */
   take(segment: Segment): number {
+    this.packed = false
     if (segment.list >= 0) return this.#assembled(segment)
     if ((this.#burst.flags[segment.first]! & RX_SIDE) !== 0) {
       const apart = (this.#burst.flags[segment.last - 1]! & RX_SIDE) === 0
@@ -71,14 +78,26 @@ export class PayloadTaker {
     return head
   }
 
-  /** Whether this segment should rather be copied behind earlier payload: memory is short and the payload small. */
-  shouldPack(segment: Segment): boolean {
+  /**
+   * Whether this segment should rather be copied behind earlier payload: it is small, and memory is short or the connection
+   * holds more than its bytes are worth.
+   */
+  shouldPack(rcv: Receiver, segment: Segment): boolean {
     const memory = this.#memory
+    const { niovSize } = memory.pool
+    if (segment.length * PACK_FRACTION > niovSize || segment.length === 0 || !memory.packs) return false
+    if (memory.available() < memory.packBelow) return true
+    const held = rcv.niovs + rcv.ooo.niovs
+    if (held < Math.max(THIN_NIOVS, memory.total >>> THIN_SHARE)) return false
+    return (rcv.queuedBytes + rcv.ooo.bytes) * PACK_FRACTION < held * niovSize
+  }
+
+  /** Whether packing it takes no further niov. */
+  fits(rcv: Receiver, segment: Segment): boolean {
+    const pool = this.#memory.pool
+    const { pack } = rcv
     return (
-      segment.length * PACK_FRACTION <= memory.pool.niovSize &&
-      segment.last - segment.first === 1 &&
-      memory.linear === null &&
-      memory.available() < memory.packBelow
+      pack !== null && pack.pool === pool.id && pack.at + segment.length <= (pack.niov + 1) * pool.niovSize
     )
   }
 
@@ -93,48 +112,77 @@ export class PayloadTaker {
   }
 
   /**
-   * Appends an in-order segment's small payload to the connection's packing niov, or makes the segment's own niov the
-   * packing niov. Returns the list to append to the receive queue, -1 when the queue's last fragment simply grew, -2 when there
-   * was no memory.
+   * Copies a small payload into the connection's packing niov, or makes the segment's own niov the packing niov. Returns it as
+   * a list of one fragment, -1 when there was no memory.
    */
-  pack(tcb: Tcb, segment: Segment): number {
-    const rcv = tcb.rcv
+  pack(rcv: Receiver, segment: Segment): number {
     const pool = this.#memory.pool
     const fragments = this.#fragments
-    const length = segment.length
-    const from = this.#burst.offset[segment.first]! + segment.headerBytes
-    const side = (this.#burst.flags[segment.first]! & RX_SIDE) !== 0
-    const { pack } = rcv
-    if (pack === null || pack.pool !== pool.id || pack.at + length > (pack.niov + 1) * pool.niovSize) {
+    let fresh = 0
+    if (!this.fits(rcv, segment)) {
       // What lies below the reserve is for control segments, however small the payload.
-      if (this.exhausted()) return -2
+      if (this.exhausted()) return -1
       this.unpack(rcv)
-      const head = this.take(segment)
-      if (head < 0) return -2
-      const niov = fragments.offset[this.tail]! >>> pool.shift
+      if (this.#memory.linear === null && segment.list < 0 && segment.last - segment.first === 1) {
+        const head = this.take(segment)
+        if (head < 0) return -1
+        const niov = fragments.offset[head]! >>> pool.shift
+        pool.hold(niov)
+        rcv.pack = { niov, pool: pool.id, at: fragments.offset[head]! + fragments.length[head]! }
+        this.packed = true
+        return head
+      }
+      const niov = pool.take()
+      if (niov < 0) return -1
       pool.hold(niov)
-      rcv.pack = { niov, pool: pool.id, at: fragments.offset[this.tail]! + fragments.length[this.tail]! }
-      return head
+      rcv.pack = { niov, pool: pool.id, at: niov * pool.niovSize }
+      fresh = 1
     }
-    if (side) pool.bytes.set(this.#nic.sideMemory!.subarray(from, from + length), pack.at)
-    else pool.bytes.copyWithin(pack.at, from, from + length)
-    this.#counters.packedBytes += length
-    const at = pack.at
-    pack.at += length
-    this.niovs = 0
-    const tail = rcv.tail
-    if (
-      tail >= 0 &&
-      fragments.pool[tail] === pool.id &&
-      fragments.offset[tail]! + fragments.length[tail]! === at &&
-      fragments.offset[tail]! >>> pool.shift === pack.niov
-    ) {
-      fragments.length[tail]! += length
-      return -1
-    }
+    const pack = rcv.pack!
+    if (segment.list >= 0) this.#gatherList(segment, pool.bytes, pack.at)
+    else this.#gather(segment, pool.bytes, pack.at)
+    this.#counters.packedBytes += segment.length
     pool.hold(pack.niov)
-    this.tail = fragments.add(pool.id, at, length)
+    this.tail = fragments.add(pool.id, pack.at, segment.length)
+    this.niovs = fresh
+    this.packed = true
+    pack.at += segment.length
     return this.tail
+  }
+
+  /** Copies the payload out of the burst. */
+  #gather(segment: Segment, into: Uint8Array, at: number): void {
+    const burst = this.#burst
+    const { areas } = this.#memory
+    let left = segment.length
+    let skip = segment.headerBytes
+    for (let i = segment.first; i < segment.last && left > 0; i++) {
+      const from = burst.offset[i]! + skip
+      const length = Math.min(left, burst.length[i]! - skip)
+      skip = Math.max(0, skip - burst.length[i]!)
+      if (length <= 0) continue
+      const side = (burst.flags[i]! & RX_SIDE) !== 0
+      const memory = side ? this.#nic.sideMemory! : areas[burst.area[i]!]!.bytes
+      into.set(memory.subarray(from, from + length), at)
+      at += length
+      left -= length
+    }
+  }
+
+  /** Copies the payload of a packet that was put together from fragments. */
+  #gatherList(segment: Segment, into: Uint8Array, at: number): void {
+    const fragments = this.#fragments
+    let left = segment.length
+    let skip = segment.headerBytes
+    for (let node = segment.list; node >= 0 && left > 0; node = fragments.next[node]!) {
+      const from = fragments.offset[node]! + skip
+      const length = Math.min(left, fragments.length[node]! - skip)
+      skip = Math.max(0, skip - fragments.length[node]!)
+      if (length <= 0) continue
+      into.set(fragments.pools[fragments.pool[node]!]!.bytes.subarray(from, from + length), at)
+      at += length
+      left -= length
+    }
   }
 
   /** Lets go of the packing niov. */

@@ -14,6 +14,8 @@ export class Reassembly {
   count = 0
   /** Payload bytes held. */
   bytes = 0
+  /** Fragments held: about as many niovs. */
+  niovs = 0
   /** First range of the last `insert` that was already here, for D-SACK (RFC 2883); empty when equal. */
   duplicateStart = 0
   duplicateEnd = 0
@@ -26,6 +28,7 @@ export class Reassembly {
   readonly shared: boolean
   #stamp = 0
   #cutTail = -1
+  #packed = false
 
   /** @param maxRuns most holes a peer may make us remember */
   constructor(fragments: Fragments, maxRuns: number, shared = false) {
@@ -48,8 +51,17 @@ export class Reassembly {
   /**
    * Takes over the fragment list `head`, which is exactly the bytes `[start, end)`. False, and the list is discarded, when
    * it would open more runs than allowed.
+   * @param packed it is one fragment that was copied behind earlier ones
    */
-  insert(start: number, end: number, head: number): boolean {
+  insert(start: number, end: number, head: number, packed = false): boolean {
+    this.#packed = packed
+    const others = this.#fragments.used - this.#fragments.count(head)
+    const taken = this.#insert(start, end, head)
+    this.niovs += this.#fragments.used - others
+    return taken
+  }
+
+  #insert(start: number, end: number, head: number): boolean {
     this.duplicateStart = this.duplicateEnd = this.duplicateBytes = 0
     // Arrivals cluster at the end, so look from there for the first run that reaches `start`.
     let index = this.count
@@ -90,9 +102,12 @@ export class Reassembly {
       const room = hasNext ? (this.start[index + 1]! - start) | 0 : (end - start) | 0
       const rest = room < ((end - start) | 0) ? this.#cut(head, room) : this.#wholeList(head)
       if (room > 0) {
-        this.#fragments.next[this.tail[index]!] = head
-        this.tail[index] = this.#cutTail
         this.bytes += room
+        // Small pieces that were packed behind one another are one.
+        if (!this.#packed || this.#cutTail !== head || !this.#fragments.join(this.tail[index]!, head)) {
+          this.#fragments.next[this.tail[index]!] = head
+          this.tail[index] = this.#cutTail
+        }
       }
       this.end[index] = (start + room) | 0
       start = this.end[index]!
@@ -109,7 +124,7 @@ export class Reassembly {
 
   /**
    * Removes the first run, trimmed to what lies beyond `rcvNxt`. Returns its list's head, -1 when nothing is left of it;
-   * `takenEnd` and `takenTail` describe it.
+   * `takenEnd`, `takenTail` and `takenNiovs` describe it.
    */
   takeFirst(rcvNxt: number): number {
     let head = this.head[0]!
@@ -118,14 +133,21 @@ export class Reassembly {
     this.takenEnd = this.end[0]!
     this.takenTail = this.tail[0]!
     this.bytes -= size
+    this.takenNiovs = this.#fragments.count(head)
+    this.niovs -= this.takenNiovs
     this.#close(0)
     if (known >= size) {
       this.#fragments.discardList(head)
       return -1
     }
-    if (known > 0) head = this.#fragments.dropFront(head, known)
+    if (known > 0) {
+      const before = this.#fragments.used
+      head = this.#fragments.dropFront(head, known)
+      this.takenNiovs -= before - this.#fragments.used
+    }
     return head
   }
+  takenNiovs = 0
   takenEnd = 0
   takenTail = -1
 
@@ -167,7 +189,9 @@ export class Reassembly {
   dropLast(): number {
     const last = this.count - 1
     const size = (this.end[last]! - this.start[last]!) | 0
+    const before = this.#fragments.used
     this.#fragments.discardList(this.head[last]!)
+    this.niovs -= before - this.#fragments.used
     this.#close(last)
     this.bytes -= size
     return size
@@ -178,6 +202,7 @@ export class Reassembly {
     for (let i = 0; i < this.count; i++) this.#fragments.discardList(this.head[i]!)
     this.count = 0
     this.bytes = 0
+    this.niovs = 0
   }
 
   #noteDuplicate(start: number, bytes: number): void {

@@ -40,6 +40,8 @@ export class Receiver {
   head = -1
   tail = -1
   queuedBytes = 0
+  /** Fragments that it consists of: about as many niovs. */
+  niovs = 0
   /** What arrived beyond a hole; to be written to through `holes`. */
   ooo: Reassembly
 
@@ -58,8 +60,14 @@ export class Receiver {
 
   /** Among the connections that share the memory (`WindowKeeper`). */
   counted = false
-  /** Niovs promised by the advertised window. */
+  /** Niovs it is charged for its window. */
   promised = 0
+  /** Nothing has come from the peer yet. */
+  silent = true
+  /** Nothing has come for long: it is charged for a few segments only, whatever its window. */
+  lent = false
+  /** When data last came, in periods of `WindowKeeper`. */
+  period = 0
   /** Running mean of payload bytes per niov, for turning niovs into window. */
   bytesPerNiov = 0
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */
@@ -73,6 +81,9 @@ export class Receiver {
   tsEcr = 0
   /** Largest window the connection may have now; grows with what it receives. */
   windowLimit = 0
+  /** RCV.NXT when holes were last looked at, and since when it has been that (microseconds). */
+  holesNxt = 0
+  holesSince = 0
   /** On the list of connections that wait for memory before their window can grow. */
   starved = false
 

@@ -96,6 +96,17 @@ export class Sender {
     this.limit = limit
   }
 
+  /**
+   * The number for a segment without data: SND.MAX, but nothing that lies beyond the peer's window, or it would be discarded with
+   * all it acknowledges (RFC 9293 3.10.7.4, first check). Window probes, and windows that were taken back, put SND.MAX there.
+   */
+  acceptable(): number {
+    // Our SYN is not acknowledged: no window has begun yet.
+    if (this.una === this.iss) return this.max
+    const edge = (this.una + this.wnd) | 0
+    return ((edge - this.max) | 0) < 0 ? edge : this.max
+  }
+
   room(): number {
     return this.limit - this.buffered
   }

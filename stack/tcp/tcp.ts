@@ -13,6 +13,7 @@ import type { TcpConfig } from './options.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
 import { Reassembly } from './reassembly.ts'
+import { Reclaim } from './reclaim.ts'
 import { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
@@ -49,6 +50,7 @@ function sendLimit(options: SocketOptions, config: TcpConfig): number {
 export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly context: TcpContext
   readonly window: WindowKeeper
+  readonly reclaim: Reclaim
   readonly acks: AckScheduler
   readonly timers: TcbTimers
   readonly #noHoles: Reassembly
@@ -90,6 +92,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     )
     this.#input = new TcpInput(this, context, this.#output, this.#payload, this.#transmitter, recovery)
     this.#flows = new FlowTable(entropy(), entropy())
+    this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
     this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
     link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
@@ -343,6 +346,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     tcb.rcv.head = -1
     tcb.rcv.tail = -1
     tcb.rcv.queuedBytes = 0
+    tcb.rcv.niovs = 0
   }
 
   // ---- what input asks for --------------------------------------------------------------------------------------

@@ -76,44 +76,31 @@ export class TextInput {
       this.#tcp.acks.soon(tcb)
       return
     }
-    if (seqLe(start, rcv.nxt)) {
-      if (start === rcv.nxt && this.#payload.shouldPack(segment)) {
-        this.#packed(tcb, segment)
+    const payload = this.#payload
+    const packs = payload.shouldPack(rcv, segment)
+    if (!packs || !payload.fits(rcv, segment)) {
+      if (seqLe(start, rcv.nxt)) {
+        // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
+        // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
+        while (payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
+      }
+      if (payload.exhausted() || (start !== rcv.nxt && payload.scarce())) {
+        counters.dropNoMemory++
+        this.#tcp.acks.soon(tcb)
         return
       }
-      // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
-      // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
-      while (this.#payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
     }
-    if (this.#payload.exhausted() || (start !== rcv.nxt && this.#payload.scarce())) {
-      counters.dropNoMemory++
-      this.#tcp.acks.soon(tcb)
-      return
-    }
-    this.#placed(tcb, segment, start, end)
+    this.#placed(tcb, segment, start, end, packs)
   }
 
-  #packed(tcb: Tcb, segment: Segment): void {
-    if (seqGt((segment.seq + segment.length) | 0, tcb.rcv.adv) || tcb.rcv.ooo.count !== 0) {
-      this.#placed(tcb, segment, segment.seq, (segment.seq + segment.length) | 0)
-      return
-    }
-    const list = this.#payload.pack(tcb, segment)
-    if (list === -2) {
-      this.#context.counters.dropNoMemory++
-      this.#tcp.acks.soon(tcb)
-      return
-    }
-    this.deliver(tcb, list, this.#payload.tail, segment.length)
-    this.#tcp.acks.owe(tcb, segment.length)
-  }
-
-  /** Trims to the window and queues in order or out of order. */
-  #placed(tcb: Tcb, segment: Segment, start: number, end: number): void {
+  /** Trims to the window and queues in order or out of order. @param packs it is copied behind earlier small payload */
+  #placed(tcb: Tcb, segment: Segment, start: number, end: number, packs: boolean): void {
     const rcv = tcb.rcv
     const counters = this.#context.counters
-    this.#payload.unpack(rcv)
-    let head = this.#payload.take(segment)
+    const { fragments } = this.#context
+    const payload = this.#payload
+    if (!packs && rcv.ooo.count === 0) payload.unpack(rcv)
+    let head = packs ? payload.pack(rcv, segment) : payload.take(segment)
     if (head < 0) {
       counters.dropNoMemory++
       this.#tcp.acks.soon(tcb)
@@ -121,7 +108,7 @@ export class TextInput {
     }
     const beyond = seqDiff(end, rcv.adv)
     if (beyond > 0) {
-      head = this.#context.fragments.keepFront(head, segment.length - beyond)
+      head = fragments.keepFront(head, segment.length - beyond)
       end = rcv.adv
       // A FIN behind the cut can't be taken yet.
       segment.flags &= ~FIN
@@ -134,20 +121,22 @@ export class TextInput {
         rcv.dsackStart = start
         rcv.dsackEnd = rcv.nxt
       }
-      head = this.#context.fragments.dropFront(head, known)
+      head = fragments.dropFront(head, known)
       start = rcv.nxt
       this.#tcp.acks.soon(tcb)
     }
     if (start === rcv.nxt && rcv.ooo.count === 0) {
-      this.deliver(tcb, head, this.#context.fragments.lastOf(head), seqDiff(end, start))
+      this.#append(tcb, head, seqDiff(end, start))
       this.#tcp.acks.owe(tcb, segment.length)
       return
     }
     counters.outOfOrderSegments++
-    rcv.sinceNiovs += this.#payload.niovs
+    rcv.sinceNiovs += payload.niovs
     // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
     this.#tcp.acks.soon(tcb)
-    if (!rcv.holes().insert(start, end, head)) {
+    const holes = rcv.holes()
+    if (holes.count === 0) this.#tcp.reclaim.watch(tcb)
+    if (!holes.insert(start, end, head, payload.packed)) {
       counters.dropReassemblyLimit++
       return
     }
@@ -162,14 +151,24 @@ export class TextInput {
     while (rcv.ooo.ready(rcv.nxt)) {
       const list = rcv.ooo.takeFirst(rcv.nxt)
       if (list >= 0) {
+        const { takenEnd, takenTail, takenNiovs } = rcv.ooo
         this.#payload.niovs = 0
-        this.deliver(tcb, list, rcv.ooo.takenTail, seqDiff(rcv.ooo.takenEnd, rcv.nxt))
+        this.deliver(tcb, list, takenTail, seqDiff(takenEnd, rcv.nxt), takenNiovs)
       }
     }
   }
 
-  /** Appends in-order payload to the receive queue. `head` -1: the bytes are already there (packed). */
-  deliver(tcb: Tcb, head: number, tail: number, bytes: number): void {
+  /** Appends what is left of a segment after trimming: packed, it may be part of what is there already. */
+  #append(tcb: Tcb, head: number, bytes: number): void {
+    const { fragments } = this.#context
+    const { rcv } = tcb
+    if (this.#payload.packed && rcv.tail >= 0 && fragments.join(rcv.tail, head))
+      this.deliver(tcb, -1, -1, bytes, 0)
+    else this.deliver(tcb, head, fragments.lastOf(head), bytes, fragments.count(head))
+  }
+
+  /** Appends in-order payload to the receive queue. @param head -1: it is part of the last fragment @param niovs fragments of it */
+  deliver(tcb: Tcb, head: number, tail: number, bytes: number, niovs: number): void {
     const rcv = tcb.rcv
     if (head >= 0) {
       if (rcv.tail < 0) rcv.head = head
@@ -178,6 +177,7 @@ export class TextInput {
     }
     rcv.nxt = (rcv.nxt + bytes) | 0
     rcv.queuedBytes += bytes
+    rcv.niovs += niovs
     rcv.sinceBytes += bytes
     rcv.sinceNiovs += this.#payload.niovs
     this.#context.counters.rxBytes += bytes

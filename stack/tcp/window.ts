@@ -1,24 +1,37 @@
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { TcpConfig } from './options.ts'
+import { PACK_FRACTION } from './payload.ts'
 import type { Tcb } from './tcb.ts'
 
-/** Window that a connection begins with, as large as a SYN can say. */
+/** Window that a connection that sends begins with, as large as a SYN can say. */
 const INITIAL_WINDOW = 65_535
+/** Segments for whoever has sent nothing, where many have not: RFC 6928's initial window, then fewer. */
+const SILENT_SEGMENTS = 10
+const FEW_SEGMENTS = 2
+/** Part of the area, as a shift, that promises of more than that to silent connections may take. */
+const SILENT_SHARE = 3
+/** Part of the area, as a shift, that one connection alone can't have: newcomers find something. */
+const RESERVED_SHARE = 3
 /** How long the least round trip is believed: routes change. Linux uses the same for its own. */
 const ROUND_TRIP_EXPIRES_MS = 300_000
 /** Segments that a window holds beyond what the last round trip brought. */
 const SPARE_SEGMENTS = 16
+/** Milliseconds, as a shift, of the periods in which those that send are counted. */
+const PERIOD_SHIFT = 10
 
 /**
  * Turns free niovs into receive windows. A window is a promise: bytes that were announced must find niovs when they come,
- * however they are cut into frames, so promises of all connections together never exceed what is free, counted in whole
- * niovs. A slow application thus stalls its peers instead of losing their frames.
+ * however they are cut into frames. What counts is niovs, and each connection is charged with those it holds and those it was
+ * promised: promises of all together never exceed what is free, and nobody's charge exceeds a share among those that
+ * send. Whoever sends nothing is promised a few segments and takes from nobody. docs/architecture.md has the rule.
  */
 export class WindowKeeper {
   /** Connections that may receive. */
   active = 0
   /** Niovs promised to all of them. */
   promised = 0
+  /** Of them, those of connections that have sent nothing yet. */
+  #silent = 0
   readonly #memory: QueueMemory
   readonly #config: TcpConfig
   /** Payload bytes of a full segment from our peers. */
@@ -29,6 +42,10 @@ export class WindowKeeper {
   #stale = 0
   /** Milliseconds of the stack's clock, as an integer that wraps. */
   #tick = 0
+  /** The period that it is in, and the connections that have sent in it, and in the one before but not in it. */
+  #period = 0
+  #sendingNow = 0
+  #sendingBefore = 0
   /** What the connection last asked about could have if all memory were free, bytes. */
   #reachable = 0
 
@@ -52,25 +69,26 @@ export class WindowKeeper {
 
   /** Window for data that comes with a SYN, before anything was announced: a full initial flight, as a SYN,ACK would say. */
   initial(tcb: Tcb): number {
-    return Math.min(tcb.rcv.windowLimit, 10 * this.#segment)
+    return Math.min(tcb.rcv.windowLimit, SILENT_SEGMENTS * this.#segment)
   }
 
-  /** The connection is established. Half-open ones don't count, or a SYN flood would shrink everybody's window. */
+  /** The connection is established. Half-open ones are promised nothing, or a SYN flood would take everybody's window. */
   enter(tcb: Tcb): void {
     if (tcb.rcv.counted) return
     tcb.rcv.counted = true
     this.active++
+    this.#promise(tcb, tcb.rcv.window())
   }
 
   /** Nothing more comes from the peer: what was promised is free for others. */
   close(tcb: Tcb): void {
     const { rcv } = tcb
     if (rcv.counted) {
+      this.#charge(tcb, 0)
       rcv.counted = false
       this.active--
+      this.#stopsSending(tcb)
     }
-    this.promised -= rcv.promised
-    rcv.promised = 0
     if (!rcv.starved) return
     rcv.starved = false
     this.#stale++
@@ -78,6 +96,28 @@ export class WindowKeeper {
       this.#starved = this.#starved.filter((other) => other.rcv.starved)
       this.#stale = 0
     }
+  }
+
+  /** Some window is smaller than it could be, for want of memory. */
+  get short(): boolean {
+    return this.#starved.length > this.#stale
+  }
+
+  /**
+   * Takes back what a connection was promised and does not use, but a few segments: it has sent nothing for a period. Its window
+   * stays what it was told; when it sends again it begins with a few segments (RFC 5681 section 4.1) and is charged again.
+   */
+  lend(tcb: Tcb, now: number): void {
+    const { rcv } = tcb
+    this.#moveTo(now)
+    if (!rcv.counted || rcv.lent || (!rcv.silent && ((this.#period - rcv.period) | 0) < 2)) return
+    rcv.lent = true
+    this.#promise(tcb, rcv.window())
+  }
+
+  /** Charges for the window anew: what had arrived of it was given up. */
+  recharge(tcb: Tcb): void {
+    this.#promise(tcb, tcb.rcv.window())
   }
 
   /** Niovs that are neither in use nor promised; less than nothing when the queue was restarted over a smaller area. */
@@ -101,7 +141,7 @@ export class WindowKeeper {
    * (RFC 7323 2.4), what we accept does not. Rounded up, the edge would creep ahead with every small segment for ever.
    */
   announce(tcb: Tcb, shift: number, now: number): number {
-    this.#tick = Math.floor(now / 1000) | 0
+    this.#moveTo(now)
     const rcv = tcb.rcv
     const current = rcv.window()
     if (rcv.finished) return Math.min(65_535, current >>> shift)
@@ -150,32 +190,64 @@ export class WindowKeeper {
     if (this.#config.backpressure === 'drop') return this.#regardless(tcb)
     this.#promise(tcb, current)
     const perNiov = rcv.bytesPerNiov
-    const capacity = memory.capacity() - memory.reserve
-    const spare = Math.min(memory.available() - memory.reserve, capacity) - this.promised
-    const share = Math.max(1, Math.floor(capacity / Math.max(1, this.active)))
-    let niovs = Math.min(share, rcv.promised + Math.max(0, spare))
-    // What idle connections hold as promises must not silence this one for ever: two segments while there is memory for
-    // them. Should all of them send at once, some frames find none, are counted and come again.
-    const least = Math.min(Math.ceil((2 * this.#segment) / perNiov), memory.available() - memory.reserve)
+    const free = memory.available() - memory.reserve
+    const share = this.#share()
+    // What it holds, in order or not, is charged as what it is promised.
+    const own = Math.max(0, share - rcv.niovs - rcv.ooo.niovs)
+    let niovs = Math.min(own, rcv.promised + Math.max(0, free - this.promised))
+    // What others hold as promises must not silence this one for ever: two segments while there is memory for them. Should
+    // all of them send at once, some frames find none, are counted and come again.
+    const least = Math.min(this.#few(perNiov), free)
     if (niovs < least) niovs = least
     const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
     let ceiling = Math.min(rcv.windowLimit, buffer)
+    if (rcv.silent) ceiling = Math.min(ceiling, this.#forSilent(tcb))
     // RFC 6928: more than ten segments don't come before the handshake is over.
-    if (!rcv.counted) ceiling = Math.min(ceiling, 10 * this.#segment)
-    if (memory.ringPackets > 0) {
-      // What the path in front of the queue can hold, a quarter left for what is not data, shared by all.
-      const packets = Math.max(2, Math.floor((memory.ringPackets * 0.75) / Math.max(1, this.active)))
-      ceiling = Math.min(ceiling, packets * this.#segment)
-    }
+    if (!rcv.counted) ceiling = Math.min(ceiling, SILENT_SEGMENTS * this.#segment)
+    ceiling = Math.min(ceiling, this.#inFront())
     // What the application has not read counts against its buffer (SO_RCVBUF), as it counts against the area anyway.
     const limit = Math.min(ceiling, Math.max(0, buffer - rcv.queuedBytes))
     const allowed = Math.min(limit, Math.floor(niovs * perNiov))
     this.#reachable = Math.min(ceiling, Math.floor(share * perNiov))
-    if (allowed < this.#reachable / 2 && !rcv.starved) {
+    if (allowed < this.#reachable / 2 && !rcv.starved && rcv.counted) {
       rcv.starved = true
       this.#starved.push(tcb)
     }
     return allowed
+  }
+
+  /** Niovs that one connection may hold and be promised. */
+  #share(): number {
+    const { total, reserve } = this.#memory
+    const capacity = total - reserve
+    const senders = Math.max(1, this.#sendingNow + this.#sendingBefore)
+    return Math.max(
+      1,
+      senders === 1 ? capacity - (capacity >>> RESERVED_SHARE) : Math.floor(capacity / senders),
+    )
+  }
+
+  /** Bytes for a connection that has sent nothing: the less, the more such connections there are. */
+  #forSilent(tcb: Tcb): number {
+    const { rcv } = tcb
+    const left = (this.#memory.total >>> SILENT_SHARE) - this.#silent + rcv.promised
+    if (rcv.windowLimit <= left * rcv.bytesPerNiov) return rcv.windowLimit
+    const initial = SILENT_SEGMENTS * this.#segment
+    return initial <= left * rcv.bytesPerNiov ? initial : FEW_SEGMENTS * this.#segment
+  }
+
+  /** Bytes that the path in front of the stack can hold for one of those that send. */
+  #inFront(): number {
+    const { ringPackets, ringNiovs, chunkPayload } = this.#memory
+    const senders = Math.max(1, this.#sendingNow + this.#sendingBefore)
+    let packets = Number.POSITIVE_INFINITY
+    // A quarter is left for what is not data.
+    if (ringPackets > 0) packets = Math.floor((ringPackets * 0.75) / senders)
+    if (ringNiovs > 0) {
+      const each = Math.ceil(this.#segment / chunkPayload)
+      packets = Math.min(packets, Math.floor(ringNiovs / (each * senders)))
+    }
+    return Math.max(FEW_SEGMENTS, packets) * this.#segment
   }
 
   /** What a connection is allowed whatever is free: its buffer less what is unread. */
@@ -183,7 +255,7 @@ export class WindowKeeper {
     const { rcv } = tcb
     const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
     let ceiling = Math.min(rcv.windowLimit, buffer)
-    if (!rcv.counted) ceiling = Math.min(ceiling, 10 * this.#segment)
+    if (!rcv.counted) ceiling = Math.min(ceiling, SILENT_SEGMENTS * this.#segment)
     const allowed = Math.min(ceiling, Math.max(0, buffer - rcv.queuedBytes))
     this.#reachable = ceiling
     if (allowed < ceiling / 2 && !rcv.starved) {
@@ -197,9 +269,11 @@ export class WindowKeeper {
   #learn(tcb: Tcb): void {
     const rcv = tcb.rcv
     if (rcv.sinceNiovs === 0) return
+    this.#sends(tcb)
     const mean = rcv.sinceBytes / rcv.sinceNiovs
-    // Never so little that the whole share is less than the smallest window that can be said.
-    const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
+    // Never so little that the whole share is less than the smallest window that can be said; and what is smaller is packed.
+    const packed = this.#memory.packs ? this.#memory.pool.niovSize / PACK_FRACTION : 64
+    const floor = Math.min(this.#memory.chunkPayload, Math.max(packed, 1 << rcv.shift))
     rcv.bytesPerNiov = Math.max(floor, Math.round(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
     this.#tune(tcb, rcv.sinceBytes)
     rcv.sinceBytes = 0
@@ -240,9 +314,55 @@ export class WindowKeeper {
   }
 
   #promise(tcb: Tcb, window: number): void {
-    if (this.#config.backpressure === 'drop') return
-    const niovs = Math.ceil(window / tcb.rcv.bytesPerNiov)
-    this.promised += niovs - tcb.rcv.promised
-    tcb.rcv.promised = niovs
+    const { rcv } = tcb
+    if (!rcv.counted || this.#config.backpressure === 'drop') return
+    // What lies beyond a hole has its niovs.
+    const bytes = Math.max(0, window - rcv.ooo.bytes)
+    const niovs = Math.ceil(bytes / rcv.bytesPerNiov)
+    this.#charge(tcb, rcv.lent ? Math.min(niovs, this.#few(rcv.bytesPerNiov)) : niovs)
+  }
+
+  #charge(tcb: Tcb, niovs: number): void {
+    const { rcv } = tcb
+    const more = niovs - rcv.promised
+    this.promised += more
+    if (rcv.silent) this.#silent += more
+    rcv.promised = niovs
+  }
+
+  #few(perNiov: number): number {
+    return Math.ceil((FEW_SEGMENTS * this.#segment) / perNiov)
+  }
+
+  /** Data has come: the connection is one of those that share the memory. */
+  #sends(tcb: Tcb): void {
+    const { rcv } = tcb
+    if (!rcv.counted) return
+    rcv.lent = false
+    if (rcv.silent) {
+      rcv.silent = false
+      this.#silent -= rcv.promised
+    } else {
+      if (rcv.period === this.#period) return
+      if (((this.#period - rcv.period) | 0) === 1) this.#sendingBefore--
+    }
+    rcv.period = this.#period
+    this.#sendingNow++
+  }
+
+  #stopsSending(tcb: Tcb): void {
+    const { rcv } = tcb
+    if (rcv.silent) return
+    if (rcv.period === this.#period) this.#sendingNow--
+    else if (((this.#period - rcv.period) | 0) === 1) this.#sendingBefore--
+  }
+
+  #moveTo(now: number): void {
+    this.#tick = Math.floor(now / 1000) | 0
+    const period = this.#tick >> PERIOD_SHIFT
+    if (period === this.#period) return
+    this.#sendingBefore = ((period - this.#period) | 0) === 1 ? this.#sendingNow : 0
+    this.#sendingNow = 0
+    this.#period = period
   }
 }

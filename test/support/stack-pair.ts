@@ -121,6 +121,7 @@ export function drain(stack: Stack, tcb: Tcb): Uint8Array {
     fragments.discard(node)
   }
   tcb.rcv.tail = -1
+  tcb.rcv.niovs = 0
   tcb.rcv.queuedBytes = 0
   return out.subarray(0, at)
 }

@@ -132,6 +132,7 @@ export class RecvZcRequest extends SocketRequest {
       rcv.head = fragments.next[node]!
       if (rcv.head < 0) rcv.tail = -1
       fragments.remove(node)
+      rcv.niovs--
       pool.handToUser(niov)
     } else {
       // A limit cuts the piece: the rest stays, and the buffer has to come back twice.
@@ -167,6 +168,7 @@ export class RecvZcRequest extends SocketRequest {
       rcv.head = fragments.next[node]!
       if (rcv.head < 0) rcv.tail = -1
       fragments.discard(node)
+      rcv.niovs--
     } else {
       fragments.offset[node] = offset + bytes
       fragments.length[node] = length - bytes
