@@ -141,6 +141,8 @@ export class Server implements AsyncIterable<Connection> {
   #closed = 0
   /** Descriptors and where they listen; null is everywhere, of both versions. */
   readonly #listeners: Listening[] = []
+  /** The listeners are closed. */
+  #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
   #deaf: NodeJS.Timeout | null = null
   #lastSetup = 0
@@ -315,6 +317,12 @@ export class Server implements AsyncIterable<Connection> {
   #closeNow(): void {
     this.#afterClosing = null
     if (this.#deaf !== null) clearTimeout(this.#deaf)
+    // Whoever waits to be accepted is reset: nobody else will tell them.
+    for (const { fd } of this.#listeners)
+      this.#sqe()
+        .prepClose(fd)
+        .setData(CANCEL * 2 ** 32)
+    this.#unheard = true
     for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
@@ -443,11 +451,12 @@ export class Server implements AsyncIterable<Connection> {
   #acceptedOne(listener: Listening, res: number, flags: number): void {
     const over = (flags & IORING_CQE_F_MORE) === 0
     if (over) listener.accepts--
+    if (this.#unheard && res < 0) return
     if (res < 0) {
       this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
-    if (over && this.#handler !== null && this.#closing === null && this.#deaf === null) this.#accept()
+    if (over && this.#handler !== null && !this.#unheard && this.#deaf === null) this.#accept()
     const waiter = this.#acceptors.shift()
     const id = this.#freeIds.pop() ?? this.#connections.length
     const socket = this.#engine.host.kernel.files.socket(res)!

@@ -3,8 +3,24 @@ import { describe, expect, it } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import { connect } from '../../uapi/client.ts'
 import { createServer, type ServerOptions } from '../../uapi/server.ts'
+import { both as pairOf, turn } from '../support/server-pair.ts'
 
 const handler = { onData: () => true, onEnd: (connection: { close(): void }) => connection.close() }
+
+describe('a listener', () => {
+  it('that is closed resets who waits to be accepted: nobody else would tell them', async () => {
+    const { server, open, close, farewells } = await pairOf({})
+    const client = await open(3)
+    await client.send(0, new Uint8Array(1000))
+    await client.end(0)
+    await client.end(1)
+    for (let i = 0; i < 20; i++) await turn()
+    expect([server.openConnections, farewells.size]).toEqual([0, 0])
+    await server.close()
+    expect(farewells.size).toBe(3)
+    await close()
+  })
+})
 
 describe('several listeners', () => {
   const both = { address: ['192.0.2.1', '192.0.2.3', '2001:db8::1'], ownAddress: true, areaBytes: 2 << 20 }
