@@ -80,6 +80,8 @@ export class Host {
   readonly notes: string[] = []
   readonly #plan: AddressPlan
   readonly #waiting: Set<string>
+  /** Addresses that the machine has lost, as text, as long as connections use them. */
+  readonly #leaving = new Set<string>()
   #needsRouter: boolean
   #resolve!: () => void
   #reject!: (error: ZcrxError) => void
@@ -162,7 +164,8 @@ export class Host {
 
   /** Addresses that can be used now. */
   get addresses(): readonly IpAddress[] {
-    return this.stack.link.addresses.map(({ address }) => address)
+    const all = this.stack.link.addresses.map(({ address }) => address)
+    return this.#leaving.size === 0 ? all : all.filter((address) => !this.#leaving.has(address.toString()))
   }
 
   /** Whether addresses are still tested or waited for. */
@@ -220,21 +223,31 @@ export class Host {
     }
   }
 
-  /** The interface's addresses are ours: what was added is used from now on, what is gone no longer. */
+  /**
+   * The interface's addresses are ours: what was added is used from now on, what is gone no longer. Connections go on, as the
+   * kernel's do: an address may be back in a moment, when a link was down for one.
+   */
   #follow(network: HostNetwork): void {
     const { stack, kernel } = this
     const now = network.everyAddress.map(({ address }) => address)
     const gone = this.addresses.filter((address) => !now.some((one) => one.equals(address)))
-    const fresh = now.filter((address) => !stack.link.isLocal(address))
-    if (gone.length + fresh.length === 0) return
+    const fresh = now.filter((address) => !this.addresses.some((one) => one.equals(address)))
     for (const address of gone) {
-      stack.removeAddress(address)
       kernel.addressRemoved(stack, address)
+      this.#leaving.add(address.toString())
     }
     const failures = fresh.flatMap((address) => {
+      this.#leaving.delete(address.toString())
       stack.addAddress(address, false)
       return kernel.addressAdded(stack, address)
     })
+    const used = (address: IpAddress): boolean => [...stack.tcp].some(({ local }) => local.equals(address))
+    for (const { address } of [...stack.link.addresses]) {
+      if (!this.#leaving.has(address.toString()) || used(address)) continue
+      stack.removeAddress(address)
+      this.#leaving.delete(address.toString())
+    }
+    if (gone.length + fresh.length === 0) return
     this.onAddresses({ addresses: this.addresses, failures })
     stack.kick()
     kernel.interrupt()

@@ -83,6 +83,44 @@ print(json.dumps(seen))`
     expect(Object.values(await tried(all(9000)))).toEqual(['ok', 'ok'])
   })
 
+  it.each(['packet', 'xdp'])(
+    'keeps connections while their address is away for a moment over %s',
+    async (driver) => {
+      const echo: ServerOptions['handler'] = {
+        onData: (connection, offset, length) => {
+          connection.send(server!.area.slice(offset, offset + length))
+          return true
+        },
+        onEnd: (connection) => connection.close(),
+      }
+      server = await open(driver, { port: 9000, handler: echo })
+      let listening = server.listening
+      server.onAddresses((change) => {
+        listening = [...change.listening]
+      })
+      const script = `
+import socket, sys
+s = socket.create_connection(('${pair.ourAddress}', 9000), 5)
+for line in sys.stdin:
+    s.sendall(line.encode())
+    print(s.recv(100).decode(), end='', flush=True)
+`
+      const child = pair.start(pair.peer, 'python3', '-c', script)
+      const said: string[] = []
+      child.stdout!.on('data', (text) => said.push(String(text)))
+      child.stdin!.write('before\n')
+      await expect.poll(() => said, { timeout: 10_000 }).toEqual(['before\n'])
+      ip('-n', pair.ours, 'address', 'del', `${pair.ourAddress}/24`, 'dev', pair.device)
+      await expect.poll(() => listening).not.toContain(`${pair.ourAddress}:9000`)
+      expect([server.openConnections, server.addresses.includes(pair.ourAddress)]).toEqual([1, false])
+      ip('-n', pair.ours, 'address', 'add', `${pair.ourAddress}/24`, 'dev', pair.device)
+      await expect.poll(() => listening).toContain(`${pair.ourAddress}:9000`)
+      child.stdin!.end('after\n')
+      await expect.poll(() => said, { timeout: 10_000 }).toEqual(['before\n', 'after\n'])
+      await expect.poll(() => server!.openConnections).toBe(0)
+    },
+  )
+
   it('refuses an address that the machine does not have, and takes one of another interface', async () => {
     for (const driver of ['packet', 'xdp']) {
       await expect(open(driver, { address: '10.77.0.99', port: 9000 })).rejects.toMatchObject({

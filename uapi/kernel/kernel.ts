@@ -345,8 +345,9 @@ export class Kernel implements RingHost {
     return failures
   }
 
-  /** The contrary. Of link and connections the stack takes care. */
+  /** The contrary: nobody new gets there, connections go on. */
   addressRemoved(stack: Stack, address: IpAddress): void {
+    for (const tcb of [...stack.tcp]) if (tcb.local.equals(address)) this.#keepSteered(stack, tcb)
     for (const entry of this.#listening) {
       const at = entry.at.findIndex((one) => one.equals(address))
       if (entry.stack !== stack || at < 0) continue
@@ -391,13 +392,18 @@ export class Kernel implements RingHost {
   /** The listener of a port goes, its connections stay. */
   steerConnections(stack: Stack, port: number): void {
     for (const tcb of [...stack.tcp]) {
-      if (tcb.localPort !== port || tcb.steered) continue
-      try {
-        this.steerConnection(stack, tcb)
-      } catch {
-        // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
-        stack.tcp.abort(tcb)
-      }
+      if (tcb.localPort === port) this.#keepSteered(stack, tcb)
+    }
+  }
+
+  /** The connection was reached because somebody listened. */
+  #keepSteered(stack: Stack, tcb: Tcb): void {
+    if (tcb.steered) return
+    try {
+      this.steerConnection(stack, tcb)
+    } catch {
+      // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
+      stack.tcp.abort(tcb)
     }
   }
 
