@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Channel, Outlet } from '../../daemon/log/index.ts'
-import { built } from '../support/daemon.ts'
+import { BIN, built } from '../support/daemon.ts'
 
 function failure(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code })
@@ -216,5 +216,46 @@ sys.exit(subprocess.run(sys.argv[1:], stderr=b, timeout=10).returncode)`
     const { dropped, ms } = logTo(2, 3000, ['python3', '-c', python])
     expect(dropped).toBeGreaterThan(1700)
     expect(ms).toBeLessThan(2000)
+  })
+})
+
+describe.skipIf(!built)('the totals of zcrxd run', () => {
+  const sample = fileURLToPath(new URL('../../pcap/samples/chat.pcap', import.meta.url))
+
+  function played(stdout: number): { status: number | null; stderr: string } {
+    const where = ['--address', '192.0.2.2', '--no-dad', '--listen', '192.0.2.2:80']
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [BIN, 'run', '--device', `pcap:${sample}`, ...where],
+      {
+        stdio: ['ignore', stdout, 'pipe'],
+        encoding: 'utf8',
+        timeout: 20_000,
+        killSignal: 'SIGKILL',
+      },
+    )
+    return { status, stderr }
+  }
+
+  it('that find no room fail, and say so', () => {
+    const full = openSync('/dev/full', 'w')
+    const { status, stderr } = played(full)
+    closeSync(full)
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringContaining('"code":"ENOSPC","msg":"the totals could not be printed"'),
+    ])
+  })
+
+  it('that nobody wants any more are no failure', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zcrx-log-'))
+    execFileSync('mkfifo', [join(directory, 'fifo')])
+    const reader = openSync(join(directory, 'fifo'), constants.O_RDONLY | constants.O_NONBLOCK)
+    const writer = openSync(join(directory, 'fifo'), 'w')
+    closeSync(reader)
+    const { status, stderr } = played(writer)
+    closeSync(writer)
+    rmSync(directory, { recursive: true })
+    expect([status, stderr]).toEqual([0, expect.stringContaining('the totals could not be printed')])
   })
 })

@@ -249,6 +249,23 @@ describe('run', () => {
     expect(logs.some(({ msg }) => msg === 'connection ended: ECONNRESET')).toBe(true)
   })
 
+  it('gives every connection back, however it ends', async () => {
+    const { server, abort, output, status } = await start({ sink: { kind: 'discard' } })
+    // ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRNOTAVAIL, ENODEV, ECANCELED
+    const errnos = [104, 110, 113, 99, 19, 125]
+    const ended = errnos.map((errno, i) => {
+      const connection = new FakeConnection(i + 1)
+      server.handler.onConnection(connection)
+      server.handler.onEnd(connection, errno)
+      return connection
+    })
+    expect(ended.map(({ wasReset, closed }) => [wasReset, closed])).toEqual(errnos.map(() => [1, 0]))
+    abort.abort()
+    // Nothing had come: nothing was cut.
+    expect(await status).toBe(0)
+    expect(JSON.parse(output.at(-1)!)).toMatchObject({ connections: 6, broken: 6, cut: 0 })
+  })
+
   it('ends after the first connection when told so', async () => {
     const { server, status } = await start({ once: true })
     const connection = new FakeConnection(1)
