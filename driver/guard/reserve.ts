@@ -2,6 +2,7 @@ import { NicError } from '../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
 import { ERRNO, inNamespace, systemFailure } from '../system.ts'
 import { type Guard, portKey, portTaken, textOf } from './guard.ts'
+import { isListening } from './listening.ts'
 
 /** A port that this thread holds, and for how many. */
 interface Reservation {
@@ -45,7 +46,10 @@ export class ReservedPorts implements Guard {
       const native = this.#native
       const fd = inNamespace(native, this.#netns, () => native.reservePort(address, port, this.#ifIndex))
       if (fd === -ERRNO.EADDRINUSE && this.#shared) return
-      if (fd === -ERRNO.EADDRINUSE)
+      // Ports below 1024 take a capability that AF_XDP does not: who has the port can be looked up, and may take it later.
+      const unheld = fd === -ERRNO.EACCES
+      if (unheld && !inNamespace(native, this.#netns, () => isListening(address, port))) return
+      if (fd === -ERRNO.EADDRINUSE || unheld)
         throw portTaken(address, port, 'take another port, or this one from it: takeOver (--take-over)', -fd)
       if (fd === -ERRNO.EADDRNOTAVAIL) {
         throw new NicError(
