@@ -1,3 +1,5 @@
+import { counting } from './counting.ts'
+
 /**
  * The one interface between a network queue and the stack. A `Nic` is one receive queue and one transmit queue of one
  * device. It owns no policy: it moves fragments of frames into chunks it was given, and frames out.
@@ -133,7 +135,7 @@ export interface NicInfo {
 }
 
 /** Cumulative counters; every frame that does not reach the stack is in one of them. */
-export class NicStats {
+class Stats {
   rxFrames = 0
   rxFragments = 0
   rxBytes = 0
@@ -152,6 +154,10 @@ export class NicStats {
   /** Frames that the device or kernel refused. */
   txErrors = 0
 }
+
+/** What a queue has done; a snapshot. */
+export type NicStats = Stats
+export const NicStats: new () => NicStats = counting(Stats)
 
 export interface Nic {
   readonly info: NicInfo

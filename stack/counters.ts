@@ -1,8 +1,6 @@
-/**
- * What happened, by cause. Every frame that is not delivered is counted in exactly one of the `drop…` fields; plain number
- * fields, so that counting on the fast path is one addition.
- */
-export class Counters {
+import { counting } from '../driver/counting.ts'
+
+class Fields {
   // Frames and their fate.
   rxFrames = 0
   rxFragments = 0
@@ -136,6 +134,13 @@ export class Counters {
   connectionsTimedOut = 0
   halfOpenExpired = 0
 }
+
+/**
+ * What happened, by cause. Every frame that is not delivered is counted in exactly one of the `drop…` fields. Counts that grow
+ * without end, so they lie in a Float64Array.
+ */
+export type Counters = Fields
+export const Counters: new () => Counters = counting(Fields)
 
 /** `ipChecksum` for `dropIpChecksum`. */
 function causeOf(name: string): string {

@@ -43,9 +43,8 @@ export class Connection implements AsyncIterable<Chunk> {
   /** As text: `192.0.2.1`, `2001:db8::1`. */
   readonly remoteAddress: string
   readonly remotePort: number
-  /** Bytes received so far. */
-  bytesReceived = 0
   readonly #host: ConnectionHost
+  readonly #received = new Float64Array(1)
   readonly #sendQueue: Uint8Array[] = []
   #sending = false
   #streamEnded = false
@@ -69,6 +68,11 @@ export class Connection implements AsyncIterable<Chunk> {
     this.id = id
     this.remoteAddress = remoteAddress
     this.remotePort = remotePort
+  }
+
+  /** Bytes received so far. */
+  get bytesReceived(): number {
+    return this.#received[0]!
   }
 
   /** Gives back a buffer that `onData` kept. Exactly once per kept piece. */
@@ -134,7 +138,7 @@ export class Connection implements AsyncIterable<Chunk> {
 
   /** @internal one data completion; true when its buffer can go back at once */
   deliver(offset: number, length: number): boolean {
-    this.bytesReceived += length
+    this.#received[0]! += length
     const handler = this.#host.handler
     if (handler !== null) {
       try {

@@ -1,3 +1,4 @@
+import { counting } from '../counting.ts'
 import { type Nic, RX_MORE, type RxBurst } from '../nic.ts'
 import { ForwardingNic } from './forward.ts'
 
@@ -22,43 +23,49 @@ export interface DirectionStatistics {
   readonly bitsPerSecond: number
 }
 
-/** Counts in one direction: typed arrays and plain numbers, nothing per frame that allocates. */
+class Totals {
+  frames = 0
+  bytes = 0
+  bursts = 0
+}
+const CountedTotals = counting(Totals)
+
+/** Counts in one direction: typed arrays, nothing per frame that allocates. */
 class Meter {
   readonly #sizes = new Float64Array(SIZE_BUCKETS)
   readonly #bursts = new Float64Array(BURST_BUCKETS)
-  #frames = 0
-  #bytes = 0
-  #burstCount = 0
+  readonly #totals = new CountedTotals()
   #framesBefore = 0
   #bytesBefore = 0
 
   frame(bytes: number): void {
-    this.#frames++
-    this.#bytes += bytes
+    this.#totals.frames++
+    this.#totals.bytes += bytes
     const bucket = 32 - Math.clz32(bytes - 1) - SMALLEST_SIZE_BITS
     this.#sizes[bucket < 0 ? 0 : bucket >= SIZE_BUCKETS ? SIZE_BUCKETS - 1 : bucket]!++
   }
 
   burst(frames: number): void {
     if (frames === 0) return
-    this.#burstCount++
+    this.#totals.bursts++
     this.#bursts[Math.min(BURST_BUCKETS - 1, 32 - Math.clz32(frames - 1))]!++
   }
 
   /** @param seconds since the last call */
   read(seconds: number): DirectionStatistics {
     const per = (count: number): number => (seconds > 0 ? count / seconds : 0)
+    const { frames, bytes, bursts } = this.#totals
     const statistics = {
-      frames: this.#frames,
-      bytes: this.#bytes,
-      bursts: this.#burstCount,
+      frames,
+      bytes,
+      bursts,
       frameSizes: [...this.#sizes],
       burstSizes: [...this.#bursts],
-      framesPerSecond: per(this.#frames - this.#framesBefore),
-      bitsPerSecond: per((this.#bytes - this.#bytesBefore) * 8),
+      framesPerSecond: per(frames - this.#framesBefore),
+      bitsPerSecond: per((bytes - this.#bytesBefore) * 8),
     }
-    this.#framesBefore = this.#frames
-    this.#bytesBefore = this.#bytes
+    this.#framesBefore = frames
+    this.#bytesBefore = bytes
     return statistics
   }
 }

@@ -71,6 +71,8 @@ export class Link implements Solicitor {
   readonly linkBytes: number
   /** Bytes of the largest IP packet on this link; at most the NIC's. */
   mtu: number
+  /** Whom live connections are with. */
+  livePeers: () => Iterable<IpAddress> = () => []
   /** Who finds neighbours for addresses of the host's; null: ARP and neighbour discovery from here. */
   resolver: Resolver | null = null
   /** Bytes of the largest IPv6 packet: less where a router says so. */
@@ -268,6 +270,13 @@ export class Link implements Solicitor {
 
   resolved(neighbour: Neighbour, now: number): void {
     this.onResolved(neighbour, now)
+  }
+
+  *hopsInUse(): Iterable<IpAddress> {
+    for (const remote of this.livePeers()) {
+      const hop = this.nextHop(remote)
+      if (hop !== null) yield hop
+    }
   }
 
   failed(neighbour: Neighbour, now: number): void {

@@ -13,6 +13,10 @@ export const PROBE = 4
 const RETRANS_TIMER_US = 1_000_000
 const DELAY_FIRST_PROBE_US = 5_000_000
 const REACHABLE_TIME_US = 30_000_000
+/** How long what live connections go through is believed, and who was asked for is kept for the answer. */
+const IN_USE_US = 1_000_000
+/** Entries looked at for one that can go. */
+const LOOKS = 32
 
 /** What the table asks of ARP and neighbour discovery. */
 export interface Solicitor {
@@ -25,6 +29,8 @@ export interface Solicitor {
   resolved(neighbour: Neighbour, now: number): void
   /** The neighbour did not answer and was forgotten. */
   failed(neighbour: Neighbour, now: number): void
+  /** Next hops of live connections, to be looked at when the table is full. */
+  hopsInUse?(): Iterable<IpAddress>
 }
 
 /** What is known of one neighbour. Its timer drives probing. */
@@ -61,19 +67,30 @@ export class Neighbour extends Timer {
   }
 }
 
-/** Hardware addresses of neighbours of both families, bounded; the oldest entry goes first. */
+/**
+ * Hardware addresses of neighbours of both families, bounded: the oldest entry goes first, but none that a live connection goes
+ * through, and none that is being asked for.
+ */
 export class Neighbours {
   readonly #table = new Map<number | string, Neighbour>()
   readonly #wheel: TimerWheel
   readonly #solicitor: Solicitor
   readonly #limit: number
   readonly #solicits: number
+  /** Keys of what live connections go through, as it was at a time (microseconds). */
+  readonly #inUse = new Set<number | string>()
+  #inUseAt = Number.NEGATIVE_INFINITY
 
   constructor(wheel: TimerWheel, solicitor: Solicitor, limit = 1024, solicits = 3) {
     this.#wheel = wheel
     this.#solicitor = solicitor
     this.#limit = limit
     this.#solicits = solicits
+  }
+
+  /** Neighbours in the table. */
+  get size(): number {
+    return this.#table.size
   }
 
   /** The neighbour whose hardware address is known, else null. */
@@ -84,7 +101,7 @@ export class Neighbours {
 
   /** The neighbour to send to; null while its hardware address is asked for on behalf of `local`. */
   use(address: IpAddress, local: IpAddress, now: number): Neighbour | null {
-    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
+    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local, now)
     if (entry.state === INCOMPLETE) {
       if (!entry.armed) this.#probe(entry, false, now)
       return entry.state === INCOMPLETE ? null : entry
@@ -101,7 +118,7 @@ export class Neighbours {
 
   /** Nothing comes back from the neighbour: everybody is asked where it is, at most once a second. */
   suspect(address: IpAddress, local: IpAddress, now: number): void {
-    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local)
+    const entry = this.#table.get(keyOf(address)) ?? this.#make(address, local, now)
     if ((entry.state === INCOMPLETE || entry.state === PROBE) && entry.armed) return
     if (now - entry.askedAt < RETRANS_TIMER_US) return
     if (entry.managed) {
@@ -137,8 +154,9 @@ export class Neighbours {
   ): Neighbour | null {
     let entry = this.#table.get(keyOf(address))
     if (entry === undefined) {
-      if (!create) return null
-      entry = this.#make(address, local)
+      // Who was not asked for drives out nobody who is needed.
+      if (!create || !this.#room(now, true)) return null
+      entry = this.#make(address, local, now)
     }
     const high = get16(mac, 0)
     const low = get32(mac, 2)
@@ -222,17 +240,38 @@ export class Neighbours {
     this.#wheel.cancel(entry)
   }
 
-  #make(address: IpAddress, local: IpAddress): Neighbour {
-    if (this.#table.size >= this.#limit) {
-      for (const [key, oldest] of this.#table) {
-        this.#wheel.cancel(oldest)
-        this.#table.delete(key)
-        break
-      }
-    }
+  #make(address: IpAddress, local: IpAddress, now: number): Neighbour {
+    // Where live connections go through all of them the table grows: by no more than there are connections.
+    this.#room(now, false)
     const entry = new Neighbour(address, local, this)
     this.#table.set(keyOf(address), entry)
     return entry
+  }
+
+  /**
+   * Makes room for an entry; false when all that were looked at are needed.
+   * @param spareAsked also who was asked for lately, and may not have answered yet, is kept
+   */
+  #room(now: number, spareAsked: boolean): boolean {
+    if (this.#table.size < this.#limit) return true
+    if (now - this.#inUseAt >= IN_USE_US) {
+      this.#inUseAt = now
+      this.#inUse.clear()
+      for (const address of this.#solicitor.hopsInUse?.() ?? []) this.#inUse.add(keyOf(address))
+    }
+    let looks = LOOKS
+    for (const [key, oldest] of this.#table) {
+      if (looks-- === 0) break
+      this.#table.delete(key)
+      if (this.#inUse.has(key) || (spareAsked && now - oldest.askedAt < IN_USE_US)) {
+        // It counts as the youngest, so that the next search does not begin with it again.
+        this.#table.set(key, oldest)
+        continue
+      }
+      this.#wheel.cancel(oldest)
+      return true
+    }
+    return false
   }
 }
 

@@ -3,6 +3,14 @@ import { type Census, PagePool, takeCensus } from './page-pool.ts'
 
 /** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
 export const FILL_MARGIN = 512
+/**
+ * Payload no longer than this part of a niov is small: it is packed together with its neighbours when memory is short, or when the
+ * connection holds many niovs with little in them. So, in the long run, a niov holds at least that much.
+ */
+const PACK_FRACTION = 4
+/** Niovs that a connection may hold with however little in them: this part of the area, as a shift, and at least so many. */
+const THIN_SHARE = 4
+const THIN_NIOVS = 64
 /** Niovs for payload that comes beside the area of a NIC that puts it there otherwise, and the memory they may take. */
 const LINEAR_NIOVS = 1024
 const LINEAR_BYTES = 16 << 20
@@ -27,7 +35,10 @@ export class QueueMemory {
   /** Packets, and niovs, that the path in front of the stack can hold; 0 = any number. */
   readonly ringPackets: number
   readonly ringNiovs: number
-  /** Small payloads may be packed together: not where the NIC asks for its niovs, as the kernel's do, which places them itself. */
+  /** Most bytes of a payload that counts as small, and niovs that a connection may hold with however little in them. */
+  smallBytes = 0
+  thinNiovs = 0
+  /** Small payloads may be packed together: not where the NIC, as the kernel's do, places them itself. */
   readonly packs: boolean
   /**
    * Niovs that no window promises: room for ACKs, RSTs, ARP and window probes, so that they always find a buffer.
@@ -75,9 +86,9 @@ export class QueueMemory {
   constructor(nic: Nic, memory: NicMemory, drop = false) {
     this.#nic = nic
     this.#drop = drop
+    this.packs = nic.info.pulls !== true && !(nic.info.placement === 'split' && nic.openChunk !== undefined)
     this.ringPackets = nic.info.ringPackets
     this.ringNiovs = nic.info.fillEntries
-    this.packs = nic.info.pulls !== true
     this.pool = this.#begin(memory, null)
     this.linear = nic.info.placement === 'split' ? this.#beginLinear() : null
     if (nic.info.pulls === true) nic.demand = (chunks) => this.#supply(chunks)
@@ -259,6 +270,8 @@ export class QueueMemory {
     let total = 0
     for (const pool of this.areas) total += pool?.total ?? 0
     this.total = total
+    this.smallBytes = this.packs ? this.areas[0]!.niovSize / PACK_FRACTION : 0
+    this.thinNiovs = Math.max(THIN_NIOVS, total >>> THIN_SHARE)
     this.reserve = Math.min(64, total >>> 2)
     // Above the reserve, so that packing begins before there is nothing left to pack into.
     this.packBelow = Math.max(total >>> 2, 2 * this.reserve)

@@ -64,6 +64,7 @@ export class TcpInput {
   fast(tcb: Tcb, segment: Segment, now: number): boolean {
     const rcv = tcb.rcv
     const snd = tcb.snd
+    const { memory } = this.#context
     if (
       tcb.state !== ESTABLISHED ||
       segment.seq !== rcv.nxt ||
@@ -76,9 +77,12 @@ export class TcpInput {
       rcv.finSeen ||
       rcv.pack !== null ||
       rcv.shut ||
+      rcv.lent ||
       (segment.ecn === CE && tcb.ecn !== null) ||
       segment.length > ((rcv.adv - rcv.nxt) | 0) ||
-      !this.#context.memory.roomy
+      !memory.roomy ||
+      // The application is far behind, with little in many niovs: to be packed.
+      (segment.length <= memory.smallBytes && rcv.niovs >= memory.thinNiovs)
     ) {
       return false
     }

@@ -5,15 +5,6 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 
-/**
- * Payload no longer than this part of a niov is packed together with its neighbours when memory is short, or when the connection
- * holds many niovs with little in them. So, in the long run, a niov holds at least that much.
- */
-export const PACK_FRACTION = 4
-/** Niovs that a connection may hold with however little in them: this part of the area, as a shift, and at least so many. */
-const THIN_SHARE = 4
-const THIN_NIOVS = 64
-
 /** Moves payload from the burst into fragment lists: by reference where the NIC put it into the area. */
 export class PayloadTaker {
   readonly #burst: RxBurst
@@ -84,12 +75,10 @@ export class PayloadTaker {
    */
   shouldPack(rcv: Receiver, segment: Segment): boolean {
     const memory = this.#memory
-    const { niovSize } = memory.pool
-    if (segment.length * PACK_FRACTION > niovSize || segment.length === 0 || !memory.packs) return false
+    if (segment.length > memory.smallBytes || segment.length === 0) return false
     if (memory.available() < memory.packBelow) return true
     const held = rcv.niovs + rcv.ooo.niovs
-    if (held < Math.max(THIN_NIOVS, memory.total >>> THIN_SHARE)) return false
-    return (rcv.queuedBytes + rcv.ooo.bytes) * PACK_FRACTION < held * niovSize
+    return held >= memory.thinNiovs && rcv.queuedBytes + rcv.ooo.bytes < held * memory.smallBytes
   }
 
   /** Whether packing it takes no further niov. */

@@ -95,6 +95,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
     this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
+    link.livePeers = () => this.#peers()
     link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
     link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
   }
@@ -457,6 +458,11 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#flows.add(tcb)
     this.window.open(tcb)
     return tcb
+  }
+
+  /** Of connections, not of attempts: those anybody can make. */
+  *#peers(): Iterable<IpAddress> {
+    for (const tcb of this.#flows) if (tcb.state >= ESTABLISHED) yield tcb.remote
   }
 
   /** A next hop does not answer: attempts to connect through it end, connections may still find another way. */

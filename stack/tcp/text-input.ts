@@ -84,7 +84,8 @@ export class TextInput {
         // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
         while (payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
       }
-      if (payload.exhausted() || (start !== rcv.nxt && payload.scarce())) {
+      const admitted = this.#tcp.window.admits(tcb, segment.length)
+      if (!admitted || payload.exhausted() || (start !== rcv.nxt && payload.scarce())) {
         counters.dropNoMemory++
         this.#tcp.acks.soon(tcb)
         return

@@ -1,6 +1,6 @@
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { TcpConfig } from './options.ts'
-import { PACK_FRACTION } from './payload.ts'
+import type { Receiver } from './receiver.ts'
 import type { Tcb } from './tcb.ts'
 
 /** Window that a connection that sends begins with, as large as a SYN can say. */
@@ -12,12 +12,16 @@ const FEW_SEGMENTS = 2
 const SILENT_SHARE = 3
 /** Part of the area, as a shift, that one connection alone can't have: newcomers find something. */
 const RESERVED_SHARE = 3
+/** Part of the area, as a shift, below which what is left counts as short. */
+const SHORT_SHARE = 3
 /** How long the least round trip is believed: routes change. Linux uses the same for its own. */
 const ROUND_TRIP_EXPIRES_MS = 300_000
 /** Segments that a window holds beyond what the last round trip brought. */
 const SPARE_SEGMENTS = 16
 /** Milliseconds, as a shift, of the periods in which those that send are counted. */
 const PERIOD_SHIFT = 10
+/** Who has sent nothing since so many periods began is idle. */
+const IDLE_PERIODS = 2
 
 /**
  * Turns free niovs into receive windows. A window is a promise: bytes that were announced must find niovs when they come,
@@ -98,21 +102,35 @@ export class WindowKeeper {
     }
   }
 
-  /** Some window is smaller than it could be, for want of memory. */
+  /** Some window is smaller than it could be, and hardly any memory is left that is not promised. */
   get short(): boolean {
-    return this.#starved.length > this.#stale
+    if (this.#starved.length === this.#stale) return false
+    const { total, reserve } = this.#memory
+    return this.slack() - reserve < total >>> SHORT_SHARE
   }
 
   /**
    * Takes back what a connection was promised and does not use, but a few segments: it has sent nothing for a period. Its window
-   * stays what it was told; when it sends again it begins with a few segments (RFC 5681 section 4.1) and is charged again.
+   * stays what it was told; when it sends again it begins with a few segments (RFC 5681 section 4.1) and is charged again, with
+   * what is there then.
    */
   lend(tcb: Tcb, now: number): void {
     const { rcv } = tcb
     this.#moveTo(now)
-    if (!rcv.counted || rcv.lent || (!rcv.silent && ((this.#period - rcv.period) | 0) < 2)) return
+    if (!rcv.counted || rcv.lent || !this.#idle(rcv)) return
     rcv.lent = true
     this.#promise(tcb, rcv.window())
+  }
+
+  /**
+   * Whether a connection that has lent what it was promised may have `bytes` now: where memory runs short, not of what others
+   * were promised.
+   */
+  admits(tcb: Tcb, bytes: number): boolean {
+    const { rcv } = tcb
+    if (!rcv.lent || this.#memory.roomy || rcv.niovs + rcv.ooo.niovs < this.#few(rcv.bytesPerNiov))
+      return true
+    return this.#unpromised(tcb) * this.#memory.chunkPayload >= bytes
   }
 
   /** Charges for the window anew: what had arrived of it was given up. */
@@ -193,11 +211,11 @@ export class WindowKeeper {
     const free = memory.available() - memory.reserve
     const share = this.#share()
     // What it holds, in order or not, is charged as what it is promised.
-    const own = Math.max(0, share - rcv.niovs - rcv.ooo.niovs)
-    let niovs = Math.min(own, rcv.promised + Math.max(0, free - this.promised))
-    // What others hold as promises must not silence this one for ever: two segments while there is memory for them. Should
-    // all of them send at once, some frames find none, are counted and come again.
-    const least = Math.min(this.#few(perNiov), free)
+    const held = rcv.niovs + rcv.ooo.niovs
+    let niovs = Math.min(Math.max(0, share - held), rcv.promised + Math.max(0, free - this.promised))
+    // What others hold as promises must not silence for ever who holds nothing: two segments while there is memory for them.
+    // Should all of them send at once, some frames find none, are counted and come again.
+    const least = Math.min(this.#few(perNiov) - held, free)
     if (niovs < least) niovs = least
     const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
     let ceiling = Math.min(rcv.windowLimit, buffer)
@@ -272,8 +290,8 @@ export class WindowKeeper {
     this.#sends(tcb)
     const mean = rcv.sinceBytes / rcv.sinceNiovs
     // Never so little that the whole share is less than the smallest window that can be said; and what is smaller is packed.
-    const packed = this.#memory.packs ? this.#memory.pool.niovSize / PACK_FRACTION : 64
-    const floor = Math.min(this.#memory.chunkPayload, Math.max(packed, 1 << rcv.shift))
+    const least = Math.max(64, this.#memory.smallBytes, 1 << rcv.shift)
+    const floor = Math.min(this.#memory.chunkPayload, least)
     rcv.bytesPerNiov = Math.max(floor, Math.round(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
     this.#tune(tcb, rcv.sinceBytes)
     rcv.sinceBytes = 0
@@ -319,7 +337,14 @@ export class WindowKeeper {
     // What lies beyond a hole has its niovs.
     const bytes = Math.max(0, window - rcv.ooo.bytes)
     const niovs = Math.ceil(bytes / rcv.bytesPerNiov)
-    this.#charge(tcb, rcv.lent ? Math.min(niovs, this.#few(rcv.bytesPerNiov)) : niovs)
+    if (!rcv.lent) this.#charge(tcb, niovs)
+    else {
+      // As much of it as nobody else was promised meanwhile.
+      const few = this.#few(rcv.bytesPerNiov)
+      const most = this.#idle(rcv) ? few : Math.max(few, this.#unpromised(tcb))
+      if (niovs <= most) rcv.lent = false
+      this.#charge(tcb, Math.min(niovs, most))
+    }
   }
 
   #charge(tcb: Tcb, niovs: number): void {
@@ -330,6 +355,15 @@ export class WindowKeeper {
     rcv.promised = niovs
   }
 
+  /** Niovs that are there and promised to nobody else. */
+  #unpromised(tcb: Tcb): number {
+    return this.#memory.available() - this.#memory.reserve - this.promised + tcb.rcv.promised
+  }
+
+  #idle(rcv: Receiver): boolean {
+    return rcv.silent || ((this.#period - rcv.period) | 0) >= IDLE_PERIODS
+  }
+
   #few(perNiov: number): number {
     return Math.ceil((FEW_SEGMENTS * this.#segment) / perNiov)
   }
@@ -338,7 +372,6 @@ export class WindowKeeper {
   #sends(tcb: Tcb): void {
     const { rcv } = tcb
     if (!rcv.counted) return
-    rcv.lent = false
     if (rcv.silent) {
       rcv.silent = false
       this.#silent -= rcv.promised

@@ -3,7 +3,7 @@ import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.
 import type { Stack } from '../../stack/stack.ts'
 import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
 import { EAGAIN, EBUSY, EINVAL } from '../abi/errno.ts'
-import type { IfqStats } from '../ring/ifq-info.ts'
+import { IfqStats } from '../ring/ifq-info.ts'
 import type { AreaMemory } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import type { ZcrxEvents } from './events.ts'
@@ -42,15 +42,7 @@ export class ZcrxIfq {
   readonly stack: Stack | null
   /** Pools by area id; null where an area was given back. */
   readonly areas: (PagePool | null)[] = []
-  readonly stats: IfqStats = {
-    completions: 0,
-    zeroCopiedBytes: 0,
-    copiedBytes: 0,
-    copyCount: 0,
-    refillInvalid: 0,
-    refillNotHeld: 0,
-    refilled: 0,
-  }
+  readonly stats: IfqStats = new IfqStats()
   readonly events: ZcrxEvents | null
   /** Looks for buffers that stay out too long, when somebody asked. */
   held: HeldWatch | null = null

@@ -1,20 +1,25 @@
-/** What an interface queue has done, cumulative. */
-export interface IfqStats {
+import { counting } from '../../driver/counting.ts'
+
+class Stats {
   /** Data completions. */
-  completions: number
+  completions = 0
   /** Bytes that lie where the NIC put them. */
-  zeroCopiedBytes: number
+  zeroCopiedBytes = 0
   /** Bytes copied into the area because they were received into other memory. */
-  copiedBytes: number
+  copiedBytes = 0
   /** Contiguous pieces of received data that were copied, each maybe by several completions. */
-  copyCount: number
+  copyCount = 0
   /** Refill entries that named no buffer: unknown area, offset beyond it, or padding not zero. */
-  refillInvalid: number
+  refillInvalid = 0
   /** Refill entries for a buffer that the user did not hold. */
-  refillNotHeld: number
+  refillNotHeld = 0
   /** Refill entries that gave a buffer back. */
-  refilled: number
+  refilled = 0
 }
+
+/** What an interface queue has done, cumulative. */
+export type IfqStats = Stats
+export const IfqStats: new () => IfqStats = counting(Stats)
 
 /** Buffers that one request delivered and that have been out for too long. */
 export interface Holder {

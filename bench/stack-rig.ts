@@ -1,0 +1,153 @@
+import type { NicMemory } from '../driver/nic.ts'
+import { systemEntropy } from '../stack/entropy.ts'
+import { Stack } from '../stack/stack.ts'
+import { get32, put16, put32 } from '../stack/wire/bytes.ts'
+import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
+import * as abi from '../uapi/abi/index.ts'
+import { allocateArea, asNicMemory } from '../uapi/area.ts'
+import { Kernel } from '../uapi/kernel/kernel.ts'
+import type { Ifq } from '../uapi/ring/ifq.ts'
+import { RingMemory } from '../uapi/ring/memory.ts'
+import { Ring } from '../uapi/ring/ring.ts'
+import { type Flow, HEADROOM, NIOV, PORT, putSegment, ReplayNic, type Shape, TCP_BYTES } from './replay.ts'
+
+export const AREA_BYTES = 64 << 20
+/** Frames per entry of the ring: one burst. */
+const ROUND = 256
+
+/** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
+export function nextSegment(
+  tcpAt: number,
+  bytes: Uint8Array,
+  at: number,
+  flow: Flow,
+  payload: number,
+): number {
+  put16(bytes, at + tcpAt, flow.port)
+  put32(bytes, at + tcpAt + 4, flow.seq)
+  put32(bytes, at + tcpAt + 8, flow.ack)
+  flow.seq = (flow.seq + payload) | 0
+  return tcpAt + TCP_BYTES + payload
+}
+
+/** A stack with established flows, and frames of theirs that a replaying NIC puts into memory. */
+export interface Rig {
+  stack: Stack
+  ifq: Ifq
+  nic: ReplayNic
+  ring: Ring
+  kernel: Kernel
+  flows: Flow[]
+  /** Receives `packets` segments of `payload` bytes and gives every buffer back. */
+  run(packets: number, payload: number): void
+}
+
+/** A stack with `count` established flows, each with a RECV_ZC armed. */
+export function makeRig(shape: Shape, count: number): Rig {
+  const { server, tcpAt } = shape
+  const nic = new ReplayNic()
+  let time = 1_000_000
+  const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
+  const stack = new Stack({
+    nic,
+    memory: memoryFor(),
+    clock: { now: () => time },
+    entropy: systemEntropy(),
+  })
+  stack.addAddress(server, false)
+  const kernel = new Kernel({ memoryFor })
+  kernel.addStack(stack)
+  const ring = Ring.queueInit(256, kernel, {
+    flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER,
+    cqEntries: 8192,
+  })
+  const area = allocateArea(AREA_BYTES, 0)
+  const ifq = ring.registerIfq({ ifIdx: 1, ifRxq: 0, rqEntries: 16_384, area })
+  if (typeof ifq === 'number') throw new Error(`registration: ${abi.errnoName(ifq)}`)
+  const call = (prepare: (sqe: abi.Sqe) => abi.Sqe): number => {
+    prepare(ring.getSqe()!).setData(1)
+    ring.submitAndGetEvents()
+    const cqe = ring.waitCqe()
+    const { res } = cqe
+    ring.cqeSeen(cqe)
+    if (res < 0) throw new Error(abi.errnoName(res))
+    return res
+  }
+  const listener = call((sqe) =>
+    sqe.prepSocket(server.version === 4 ? abi.AF_INET : abi.AF_INET6, abi.SOCK_STREAM, 0),
+  )
+  const address = abi.sockaddrOf(server, PORT)
+  call((sqe) => sqe.prepBind(listener, address))
+  call((sqe) => sqe.prepListen(listener, 128))
+  const flows: Flow[] = []
+  for (let i = 0; i < count; i++) {
+    const flow: Flow = { port: 20_000 + i, seq: i * 1_000_003, ack: 0, tsEcr: 0, tsVal: 1 }
+    const single = (flags: number): void => {
+      let given = false
+      nic.budget = 1
+      nic.next = (bytes, at) => {
+        if (given) return 0
+        given = true
+        return putSegment(shape, bytes, at, flow, flags, 0)
+      }
+      ring.getEvents()
+    }
+    nic.sent.length = 0
+    single(SYN)
+    const answer = nic.sent.at(-1)
+    if (answer === undefined || (answer[tcpAt + 13]! & SYN) === 0) {
+      throw new Error(`no SYN,ACK but ${answer === undefined ? 'nothing' : formatFlags(answer[tcpAt + 13]!)}`)
+    }
+    flow.seq = (flow.seq + 1) | 0
+    flow.ack = (get32(answer, tcpAt + 4) + 1) | 0
+    single(ACK)
+    const fd = call((sqe) => sqe.prepAccept(listener))
+    ring.getSqe()!.prepRecvZc(fd, ifq.zcrxId).setData(2)
+    ring.submit()
+    flows.push(flow)
+  }
+  nic.keepSent = false
+
+  const tcbs = [...stack.tcp]
+  const window = (payload: number): number => {
+    let segments = Number.POSITIVE_INFINITY
+    for (const tcb of tcbs) segments = Math.min(segments, Math.floor(tcb.rcv.window() / payload))
+    return segments * flows.length
+  }
+  const { cqes, cqEntries } = ring.memory
+  const headAt = RingMemory.CQ_HEAD
+  // Goes on where the last run stopped, so that every flow gets the same number in the long run.
+  let turn = 0
+  const run = (packets: number, payload: number): void => {
+    for (let at = HEADROOM; at < area.length; at += NIOV)
+      putSegment(shape, area, at, flows[0]!, ACK | PSH, payload)
+    nic.next = (bytes, at) => {
+      const flow = flows[turn]!
+      turn = turn + 1 === flows.length ? 0 : turn + 1
+      return nextSegment(tcpAt, bytes, at, flow, payload)
+    }
+    const before = stack.counters.rxBytes
+    let completed = 0
+    while (completed < packets) {
+      // No more at a time than the windows of all flows hold, as honest peers would.
+      nic.budget = Math.min(packets - completed, ROUND, window(payload))
+      time += 50
+      ring.getEvents()
+      const ready = ring.cqReady()
+      const head = ring.memory.control[headAt]!
+      for (let i = 0; i < ready; i++) {
+        const at = ((head + i) & (cqEntries - 1)) * 8
+        if (cqes[at + 2]! <= 0) throw new Error(`the stream ended: ${abi.errnoName(cqes[at + 2]!)}`)
+        if (!ifq.rq.push(0, cqes[at + 4]! >>> 0, 0)) throw new Error('the refill queue is full')
+      }
+      ring.cqAdvance(ready)
+      ifq.rq.advance()
+      completed += ready
+    }
+    if (stack.counters.rxBytes - before !== packets * payload)
+      throw new Error('the stack refused some of the frames')
+    const { lost } = ifq.census()
+    if (lost !== 0) throw new Error(`${lost} buffers lost`)
+  }
+  return { stack, ifq, nic, ring, kernel, flows, run }
+}
