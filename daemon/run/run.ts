@@ -30,6 +30,8 @@ const HELD_TOO_LONG_MS = 5000
 /** A file that is played is looked at so often, and is over after so many looks without news. */
 const LOOK_MS = 50
 const QUIET_LOOKS = 10
+/** As long as the interface has no address of the kind that is listened at. */
+const NOWHERE = 'not listening anywhere: there is no such address, nobody can connect'
 /** Connections that such a warning names. */
 const HOLDERS_NAMED = 5
 
@@ -150,7 +152,7 @@ async function receive(
       areaBytes: server.area.length,
       sink: sink.name,
     },
-    'listening',
+    server.listening.length > 0 ? 'listening' : NOWHERE,
   )
   tellLeftovers(sink, log)
   for (const queue of queues.all) {
@@ -231,7 +233,7 @@ function tellAddresses(server: Server, log: Logger): void {
     for (const failure of failures)
       log.error({ err: failure }, `not listening at a new address: ${(failure as Error).message}`)
     if (listening.length > 0) log.info({ listen: listening.join(', ') }, 'listening at other addresses')
-    else log.warn('the interface has no address any more: nobody can connect')
+    else log.warn(NOWHERE)
   })
 }
 

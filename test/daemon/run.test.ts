@@ -33,7 +33,7 @@ interface Started {
   status: Promise<number>
 }
 
-async function start(options: Partial<RunOptions>): Promise<Started> {
+async function start(options: Partial<RunOptions>, listening?: string[]): Promise<Started> {
   const output: string[] = []
   const logs: Record<string, unknown>[] = []
   const abort = new AbortController()
@@ -44,6 +44,7 @@ async function start(options: Partial<RunOptions>): Promise<Started> {
     openDevices: () => [],
     createServer: async (serverOptions) => {
       const server = new FakeServer(serverOptions.handler as ConnectionHandler)
+      if (listening !== undefined) server.listening = listening
       const { device } = serverOptions
       if (typeof device !== 'string') server.onClose = () => (device as Nic).close()
       opened = { server, options: serverOptions }
@@ -117,6 +118,7 @@ describe('run', () => {
       { level: 30, listen: '198.18.0.2:9000, 198.18.0.9:9000' },
       { level: 40, msg: expect.stringContaining('nobody can connect') },
     ])
+    expect(logs.some(({ msg }) => msg === 'listening')).toBe(true)
     server.listening = ['198.18.0.2:9000', '[2001:db8::1]:9001']
     abort.abort()
     expect(await status).toBe(0)
@@ -144,6 +146,14 @@ describe('run', () => {
       plain.abort.abort()
       await plain.status
     }
+  })
+
+  it('does not call it listening where there is no address to connect to', async () => {
+    const { abort, status, logs } = await start({ listen: { address: '::', port: 9000 } }, [])
+    abort.abort()
+    await status
+    expect(logs[0]).toMatchObject({ listen: '', msg: expect.stringContaining('nobody can connect') })
+    expect(logs.some(({ msg }) => msg === 'listening')).toBe(false)
   })
 
   it('puts what spoils and slows frames between device and capture', async () => {
