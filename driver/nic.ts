@@ -1,4 +1,4 @@
-import { counting } from './counting.ts'
+import { type Counted, counting } from './counting.ts'
 
 /**
  * The one interface between a network queue and the stack. A `Nic` is one receive queue and one transmit queue of one
@@ -156,7 +156,7 @@ class Stats {
 }
 
 /** What a queue has done; a snapshot. */
-export type NicStats = Stats
+export type NicStats = Stats & Counted
 export const NicStats: new () => NicStats = counting(Stats)
 
 export interface Nic {

@@ -1,3 +1,4 @@
+import { numbersOf } from '../driver/counting.ts'
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import { formatEndpoint } from '../stack/ip/address.ts'
@@ -158,10 +159,11 @@ export class Server implements AsyncIterable<Connection> {
       completions: ifq.completions,
       frames: stack.counters.rxFrames,
       drops: stack.drops(),
-      tcp: { ...stack.counters },
+      tcp: numbersOf(stack.counters),
     }
   }
   #finalStats: IfqStats | null = null
+  #heldReport: ((held: HeldBuffers) => void) | null = null
 
   /** Where the area's buffers are. */
   census(): Census {
@@ -174,6 +176,7 @@ export class Server implements AsyncIterable<Connection> {
    * and of which connections they are. Null ends it. What is kept closes the peers' windows when the area runs out.
    */
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
+    this.#heldReport = report
     if (report === null) this.#engine.ifq.onHeld(0, null)
     else {
       this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) => {
@@ -188,7 +191,7 @@ export class Server implements AsyncIterable<Connection> {
         }
         // Outside the stack's work, where it may throw, or close what it likes.
         setImmediate(() => {
-          if (this.#closing === null) report(held)
+          if (this.#closing === null && this.#heldReport === report) report(held)
         })
       })
     }
