@@ -117,7 +117,10 @@ export class XdpNic implements Nic {
       )
     }
     this.#holdings.hook = hook
-    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
+    this.#info = {
+      ...describe(device, queue, facts, hook.mode, this.#rings, options.netns),
+      sharesHook: options.hook !== undefined,
+    }
     abandoned.register(this, this.#holdings, this)
   }
 
