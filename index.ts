@@ -27,13 +27,15 @@ export { Stack, type StackOptions } from './stack/stack.ts'
 export type { TcpConfig } from './stack/tcp/options.ts'
 export { formatIpv4, parseIpv4 } from './stack/wire/ipv4.ts'
 export * from './uapi/abi/index.ts'
+export { AddressError } from './uapi/addresses.ts'
 export { allocateArea, asNicMemory } from './uapi/area.ts'
 export { type Client, connect } from './uapi/client.ts'
 export type { Chunk, Connection } from './uapi/connection.ts'
 export * from './uapi/device/index.ts'
-export { Host, type HostOptions } from './uapi/host.ts'
+export { type AddressesChange, Host, type HostOptions } from './uapi/host.ts'
 export { type HostAddress, HostNetwork } from './uapi/host-network.ts'
 export { Kernel, type KernelOptions } from './uapi/kernel/kernel.ts'
+export type { ListenOptions } from './uapi/listen.ts'
 export { BufRing } from './uapi/ring/buf-ring.ts'
 export { Cqe } from './uapi/ring/cqe.ts'
 export type { AreaSource, EventRequest, Ifq, IfqRequest } from './uapi/ring/ifq.ts'
@@ -41,6 +43,7 @@ export type { HeldReport, Holder, IfqStats } from './uapi/ring/ifq-info.ts'
 export { RefillQueue } from './uapi/ring/refill-queue.ts'
 export { Ring, type RingParams } from './uapi/ring/ring.ts'
 export {
+  type AddressesReport,
   type ConnectionCensus,
   type ConnectionHandler,
   createServer,

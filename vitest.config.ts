@@ -21,6 +21,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: ['default'],
+    // What hosts keep for the next time stays in the checkout.
+    env: { STATE_DIRECTORY: source('./node_modules/.zcrx-state') },
     projects: [
       {
         extends: true,

@@ -50,12 +50,24 @@ export {
 
 export type Connection = Pick<
   library.Connection,
-  'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close'
+  'id' | 'remoteAddress' | 'remotePort' | 'release' | 'send' | 'close' | 'reset'
 >
 
 export type Server = Pick<
   library.Server,
-  'area' | 'nic' | 'address' | 'addresses' | 'port' | 'stats' | 'census' | 'onHeld' | 'close'
+  | 'area'
+  | 'nic'
+  | 'addresses'
+  | 'listening'
+  | 'port'
+  | 'ports'
+  | 'notes'
+  | 'stats'
+  | 'census'
+  | 'onHeld'
+  | 'onAddresses'
+  | 'openConnections'
+  | 'close'
 >
 
 /** `library.ConnectionHandler`, of any such connection. */

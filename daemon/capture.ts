@@ -15,6 +15,8 @@ export interface CaptureRequest {
   readonly fileBytes?: number
   /** Most files. */
   readonly files?: number
+  /** Permission bits of the files; absent: 0600. */
+  readonly mode?: number
 }
 
 /** What has become of it. */

@@ -1,14 +1,16 @@
 import { CommanderError } from 'commander'
 import { buildProgram, systemActions } from './cli/program.ts'
 import { debugWanted, describeFailure, EXIT_USAGE } from './cli/report.ts'
+import { complain, drainLogs } from './log/index.ts'
 
 const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
 
 /** Runs zcrxd with `args` (without node and script). Returns the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   const abort = new AbortController()
-  // Who reads the output may have seen enough (`| head`).
-  process.stdout.on('error', () => process.exit(0))
+  // What can't be written is no reason to end: that nobody reads the help, for one (`| head`).
+  process.stdout.on('error', () => {})
+  process.stderr.on('error', () => {})
   let interruptedBy = 0
   for (const [name, number] of Object.entries(SIGNALS)) {
     process.on(name, () => {
@@ -29,11 +31,13 @@ export async function main(args: readonly string[]): Promise<number> {
     // Help and version arrive here as well, with status 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
     if (abort.signal.aborted && error === abort.signal.reason) {
-      process.stderr.write(`zcrxd: ${(error as Error).message}\n`)
+      complain(`zcrxd: ${(error as Error).message}`)
       return 128 + interruptedBy
     }
     const failure = describeFailure(error, debugWanted() || program.opts<{ verbose: boolean }>().verbose)
-    process.stderr.write(`${failure.text}\n`)
+    complain(failure.text)
     return failure.status
+  } finally {
+    await drainLogs()
   }
 }

@@ -1,4 +1,4 @@
-import { counting } from './counting.ts'
+import { type Counted, counting } from './counting.ts'
 
 /**
  * The one interface between a network queue and the stack. A `Nic` is one receive queue and one transmit queue of one
@@ -121,6 +121,10 @@ export interface NicInfo {
    * asked for one (no ARP, no neighbour discovery); default false.
    */
   readonly routed?: boolean
+  /** The host's addresses (network order) that it was opened for, when it takes no others; absent: any. */
+  readonly addresses?: readonly Uint8Array[]
+  /** Another queue of the interface, perhaps of another thread, has brought what both of them steer with; default false. */
+  readonly sharesHook?: boolean
   /**
    * The interface is one of the operating system's, which has addresses, routes and neighbours there that a host may share;
    * absent for NICs of this process' own.
@@ -157,7 +161,7 @@ class Stats {
 }
 
 /** What a queue has done; a snapshot. */
-export type NicStats = Stats
+export type NicStats = Stats & Counted
 export const NicStats: new () => NicStats = counting(Stats)
 
 export interface Nic {

@@ -1,4 +1,4 @@
-import { counting } from '../driver/counting.ts'
+import { type Counted, counting, place } from '../driver/counting.ts'
 
 class Fields {
   // Frames and their fate.
@@ -139,8 +139,19 @@ class Fields {
  * What happened, by cause. Every frame that is not delivered is counted in exactly one of the `drop…` fields. Counts that grow
  * without end, so they lie in a Float64Array.
  */
-export type Counters = Fields
+export type Counters = Fields & Counted
 export const Counters: new () => Counters = counting(Fields)
+
+// What every packet counts.
+export const RX_FRAMES: number = place(Counters, 'rxFrames')
+export const RX_FRAGMENTS: number = place(Counters, 'rxFragments')
+export const RX_SEGMENTS: number = place(Counters, 'rxSegments')
+export const RX_BYTES: number = place(Counters, 'rxBytes')
+export const CHECKSUM_PARTIAL: number = place(Counters, 'checksumPartial')
+export const CHECKSUM_VERIFIED: number = place(Counters, 'checksumVerified')
+export const ACKS_SENT: number = place(Counters, 'acksSent')
+export const TX_FRAMES: number = place(Counters, 'txFrames')
+export const TX_BYTES: number = place(Counters, 'txBytes')
 
 /** `ipChecksum` for `dropIpChecksum`. */
 function causeOf(name: string): string {
@@ -156,7 +167,7 @@ export function dropsByCause(counters: Counters): Record<string, number> {
   return drops
 }
 
-const DROPS = Object.keys(new Counters()).filter((name) => name.startsWith('drop')) as (keyof Counters)[]
+const DROPS = Object.keys(new Counters()).filter((name) => name.startsWith('drop')) as (keyof Fields)[]
 const CAUSES = DROPS.map(causeOf)
 /** Counts fragments that made room for others too: alone it does not say that the frame at hand was dropped. */
 const MAKES_ROOM = DROPS.indexOf('dropFragmentLimit')

@@ -1,6 +1,19 @@
 import { ArgumentError } from '../driver/errors.ts'
 import { IpAddress } from '../stack/ip/address.ts'
+import { EADDRNOTAVAIL } from '../stack/tcp/state.ts'
 import type { HostOptions } from './host.ts'
+
+/** An address that is not there to be used: EADDRNOTAVAIL. */
+export class AddressError extends ArgumentError {
+  override readonly code: string = 'ZCRX_ADDRESS_NOT_AVAILABLE'
+  /** Positive. */
+  readonly errno = EADDRNOTAVAIL
+
+  constructor(message: string, remedy: string) {
+    super(message, remedy)
+    this.name = 'AddressError'
+  }
+}
 
 /** What `HostOptions` say about addresses. */
 export interface AddressPlan {
@@ -10,6 +23,8 @@ export interface AddressPlan {
   readonly own: boolean
   /** IPv6 from router advertisements. */
   readonly auto: boolean
+  /** They are those of the interface, and change with them. */
+  followed: boolean
 }
 
 /**
@@ -52,7 +67,7 @@ export function planAddresses(options: HostOptions, farEnd: boolean): AddressPla
       )
     }
   }
-  return { addresses, gateways, own, auto }
+  return { addresses, gateways, own, auto, followed: false }
 }
 
 /** `192.0.2.5` or `192.0.2.5/24`. @param otherwise bits of the prefix where none are said @throws ArgumentError */

@@ -1,5 +1,5 @@
 import { ECANCELED, errnoName } from './abi/errno.ts'
-import type { ConnectionHandler } from './server.ts'
+import type { ConnectionHandler } from './server-types.ts'
 
 /** What a connection asks of its server. */
 export interface ConnectionHost {

@@ -30,8 +30,9 @@ import type { Link, Resolver } from '../stack/ip/link.ts'
 import type { Neighbour } from '../stack/ip/neighbours.ts'
 import type { Route } from '../stack/ip/routes.ts'
 
-/** Scope of addresses that are good everywhere (linux/rtnetlink.h, RT_SCOPE_UNIVERSE). */
+/** Scopes of addresses (linux/rtnetlink.h): good everywhere, and within the machine. */
 const SCOPE_UNIVERSE = 0
+const SCOPE_HOST = 254
 /** A sleeping thread looks this often while a question is open, and otherwise. Milliseconds. */
 const ASKING_NAP_MS = 10
 const QUIET_NAP_MS = 1000
@@ -42,6 +43,8 @@ const OPEN_QUESTION_US = 4_000_000
 export interface HostAddress {
   readonly address: IpAddress
   readonly prefixLength: number
+  /** It is good beyond the link. */
+  readonly global: boolean
 }
 
 /**
@@ -52,6 +55,8 @@ export interface HostAddress {
 export class HostNetwork implements Resolver {
   /** Called when something was learned outside the stack's own work: what waited for it can leave. */
   onNews: () => void = () => {}
+  /** Called when the addresses of the interface have changed. */
+  onAddresses: () => void = () => {}
   /** Times that events were lost and everything was asked for anew. */
   resyncs = 0
   readonly #ifIndex: number
@@ -64,6 +69,7 @@ export class HostNetwork implements Resolver {
   #link: Link | null = null
   #mtu = 0
   #routesChanged = false
+  #addressesChanged = false
   /** The kernel has dropped routes without a word: with an address, or when the interface went down. */
   #stale = false
   #askedAt = Number.NEGATIVE_INFINITY
@@ -108,8 +114,13 @@ export class HostNetwork implements Resolver {
     events.watch(() => weak.deref()?.look())
   }
 
-  /** Addresses that the kernel has on the interface and that are not in doubt, in its order. */
+  /** Addresses that the kernel has on the interface, good beyond the link and not in doubt, in its order. */
   get addresses(): readonly HostAddress[] {
+    return this.everyAddress.filter(({ global }) => global)
+  }
+
+  /** The same with those that are good on the link only. */
+  get everyAddress(): readonly HostAddress[] {
     return [...this.#addresses.values()]
   }
 
@@ -158,6 +169,11 @@ export class HostNetwork implements Resolver {
     if (!whole) this.resyncs++
     if (!whole || this.#stale) this.#askAgain()
     if (this.#routesChanged) this.#setRoutes()
+    // As long as not everything is known again, what is missing may be there.
+    if (this.#addressesChanged && !this.#stale) {
+      this.#addressesChanged = false
+      this.onAddresses()
+    }
     if (!this.#news) return
     this.#news = false
     this.onNews()
@@ -183,6 +199,7 @@ export class HostNetwork implements Resolver {
         if (macOf(read) !== null) known.add(IpAddress.from(read.address).toString())
         this.#takeNeighbour(read)
       })
+    this.#addressesChanged = true
     this.#routesChanged = true
     if (failed === 0) this.#link?.neighbours.keepManaged(known, this.#clock.now())
     // Of an interface that is gone nothing can be asked any more.
@@ -219,9 +236,11 @@ export class HostNetwork implements Resolver {
     const key = `${address}/${read.prefixLength}`
     const doubtful = (read.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) !== 0
     this.#stale ||= read.gone
+    this.#addressesChanged = true
     if (read.gone || doubtful) this.#addresses.delete(key)
-    else if (read.scope === SCOPE_UNIVERSE) {
-      this.#addresses.set(key, { address, prefixLength: read.prefixLength })
+    else if (read.scope < SCOPE_HOST) {
+      const global = read.scope === SCOPE_UNIVERSE
+      this.#addresses.set(key, { address, prefixLength: read.prefixLength, global })
     }
   }
 

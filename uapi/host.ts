@@ -1,6 +1,9 @@
 import { networkInterfaces } from 'node:os'
 import { ArgumentError, type NicError, ZcrxError } from '../driver/errors.ts'
+import { ReservedPorts } from '../driver/guard/index.ts'
+import { nativeOrNull } from '../driver/native/index.ts'
 import type { Nic, NicMemory } from '../driver/nic.ts'
+import { inNamespace } from '../driver/system.ts'
 import { type Clock, SystemClock } from '../stack/clock.ts'
 import { systemEntropy } from '../stack/entropy.ts'
 import { IpAddress } from '../stack/ip/address.ts'
@@ -8,20 +11,19 @@ import type { AddressEvent } from '../stack/ip/link.ts'
 import type { IpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
-import { type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
+import { AddressError, type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
 import { allocateArea, asNicMemory, OWN_AREA_BYTES } from './area.ts'
 import { openDevice } from './device/index.ts'
 import { HostNetwork } from './host-network.ts'
 import { Kernel } from './kernel/kernel.ts'
-import { machineSecret } from './machine-secret.ts'
+import { stableSecret } from './stable-secret.ts'
 
 export interface HostOptions {
   /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */
   readonly device: string | Nic
   /**
    * IPv4 or IPv6, as text, with or without the bits of its prefix (`192.0.2.5/24`); several in an array. `auto`: IPv6 from
-   * router advertisements (RFC 4862), an address of our own. Default: the interface's first IPv4 address, or else its first
-   * IPv6 one.
+   * router advertisements (RFC 4862), an address of our own. Default: every address of the interface, followed as they change.
    */
   readonly address?: string | readonly string[]
   /** The addresses are the stack's alone: it answers and asks ARP or neighbour solicitations for them. Default false: they are the machine's. */
@@ -38,6 +40,24 @@ export interface HostOptions {
   readonly ip?: Partial<IpConfig>
   /** Fragments taken from the NIC at a time. */
   readonly burst?: number
+  /**
+   * Over xdp: ports are taken that a service of the machine has at the same address, whose segments come here then. Default
+   * false: such a port is refused.
+   */
+  readonly takeOver?: boolean
+  /**
+   * Where the secret of stable addresses is kept, with address `auto`. Default: `address-secret` in `$STATE_DIRECTORY`, in
+   * `$XDG_STATE_HOME/zcrx`, or in `/var/lib/zcrx`.
+   */
+  readonly secretFile?: string
+}
+
+/** The addresses that can be used have changed. */
+export interface AddressesChange {
+  /** Those that can be used now. */
+  readonly addresses: readonly IpAddress[]
+  /** Why something that listens is not reached at a new one. */
+  readonly failures: readonly unknown[]
 }
 
 /** One NIC with a stack of its own and the kernel side that rings are made on: what `Ring.queueInit` needs. */
@@ -59,8 +79,14 @@ export class Host {
   onGone: (error: NicError) => void = () => {}
   /** Called for every change of the addresses after the host was opened. */
   onAddress: (event: AddressEvent) => void = () => {}
+  /** Called when the addresses of the interface were followed. */
+  onAddresses: (change: AddressesChange) => void = () => {}
+  /** What a user should know of how the host can be reached, for people. */
+  readonly notes: string[] = []
   readonly #plan: AddressPlan
   readonly #waiting: Set<string>
+  /** Addresses that the machine has lost, as text, as long as connections use them. */
+  readonly #leaving = new Set<string>()
   #needsRouter: boolean
   #resolve!: () => void
   #reject!: (error: ZcrxError) => void
@@ -104,12 +130,9 @@ export class Host {
     try {
       const plan = planAddresses(options, nic.info.farEnd === true)
       network = plan.own ? null : HostNetwork.open(nic, clock)
-      if (plan.addresses.length === 0 && !plan.auto) {
-        const address = interfaceAddress(nic, network)
-        const { prefixLength = 0 } = options
-        checkPrefix(prefixLength, address.version === 4 ? 32 : 128)
-        plan.addresses.push({ address, prefixLength })
-      }
+      if (plan.addresses.length > 0) {
+        if (network !== null) checkTheirs(nic, network, plan)
+      } else if (!plan.auto) takeTheirs(nic, network, plan, options.prefixLength ?? 0)
       const ip = { ...options.ip, ...(options.dad === undefined ? {} : { dad: options.dad }) }
       const memoryFor = (): NicMemory => asNicMemory(allocateArea(OWN_AREA_BYTES, nic.info.tailBytes))
       const stack = new Stack({
@@ -125,7 +148,8 @@ export class Host {
       kernel.addStack(stack)
       network?.attach(stack.link)
       const host = new Host(nic, stack, kernel, plan, network)
-      host.#begin()
+      host.#begin(options.secretFile)
+      host.#share(options.takeOver ?? false)
       return host
     } catch (error) {
       network?.close()
@@ -139,13 +163,15 @@ export class Host {
    * is none.
    */
   get address(): IpAddress {
+    if (this.#plan.followed) return this.addresses[0] ?? IpAddress.any6
     const given = this.#plan.addresses[0]
     return given?.address ?? this.#global() ?? IpAddress.any6
   }
 
   /** Addresses that can be used now. */
   get addresses(): readonly IpAddress[] {
-    return this.stack.link.addresses.map(({ address }) => address)
+    const all = this.stack.link.addresses.map(({ address }) => address)
+    return this.#leaving.size === 0 ? all : all.filter((address) => !this.#leaving.has(address.toString()))
   }
 
   /** Whether addresses are still tested or waited for. */
@@ -155,7 +181,8 @@ export class Host {
 
   /** Where a server listens: the one address, or the wildcard for several. */
   get listenAddress(): IpAddress {
-    const { addresses, auto } = this.#plan
+    const { addresses, auto, followed } = this.#plan
+    if (followed) return IpAddress.any6
     if (addresses.length === 1 && !auto) return addresses[0]!.address
     const only4 = !auto && addresses.every(({ address }) => address.version === 4)
     return only4 ? IpAddress.any4 : IpAddress.any6
@@ -166,9 +193,10 @@ export class Host {
     this.network?.close()
     this.nic.txFlush()
     this.nic.close()
+    this.kernel.portGuard?.close()
   }
 
-  #begin(): void {
+  #begin(secretFile: string | undefined): void {
     const { stack } = this
     const { addresses, gateways, own, auto } = this.#plan
     for (const { address, prefixLength } of addresses) {
@@ -177,8 +205,58 @@ export class Host {
       if (stack.link.isLocal(address)) this.#waiting.delete(address.toString())
     }
     for (const gateway of gateways) stack.setGateway(gateway)
-    if (auto) stack.autoconfigure(machineSecret(), () => this.#noRouter())
+    if (auto) {
+      const { secret, trouble } = stableSecret(secretFile)
+      if (trouble !== '') this.notes.push(trouble)
+      stack.autoconfigure(secret, () => this.#noRouter())
+    }
     this.#settle()
+  }
+
+  /** Addresses of the machine's are used beside its kernel: what follows of that. */
+  #share(takeOver: boolean): void {
+    const { network, nic, kernel } = this
+    if (network === null || this.#plan.own) return
+    if (this.#plan.followed) network.onAddresses = () => this.#follow(network)
+    const { driver, name, ifIndex, system, sharesHook = false } = nic.info
+    if (driver === 'xdp' && !takeOver)
+      kernel.portGuard = new ReservedPorts(name, ifIndex, system?.netns, sharesHook)
+    if (driver === 'xdp' || driver === 'packet') {
+      this.notes.push(
+        `programs of this host itself can't connect over ${name}: its kernel takes what they send to an address of its own ` +
+          'over lo; for them take raw:ADDRESS, or a TAP device with an address of our own',
+      )
+    }
+  }
+
+  /**
+   * The interface's addresses are ours: what was added is used from now on, what is gone no longer. Connections go on, as the
+   * kernel's do: an address may be back in a moment, when a link was down for one.
+   */
+  #follow(network: HostNetwork): void {
+    const { stack, kernel } = this
+    const now = network.everyAddress.map(({ address }) => address)
+    const gone = this.addresses.filter((address) => !now.some((one) => one.equals(address)))
+    const fresh = now.filter((address) => !this.addresses.some((one) => one.equals(address)))
+    for (const address of gone) {
+      kernel.addressRemoved(stack, address)
+      this.#leaving.add(address.toString())
+    }
+    const failures = fresh.flatMap((address) => {
+      this.#leaving.delete(address.toString())
+      stack.addAddress(address, false)
+      return kernel.addressAdded(stack, address)
+    })
+    const used = (address: IpAddress): boolean => [...stack.tcp].some(({ local }) => local.equals(address))
+    for (const { address } of [...stack.link.addresses]) {
+      if (!this.#leaving.has(address.toString()) || used(address)) continue
+      stack.removeAddress(address)
+      this.#leaving.delete(address.toString())
+    }
+    if (gone.length + fresh.length === 0) return
+    this.onAddresses({ addresses: this.addresses, failures })
+    stack.kick()
+    kernel.interrupt()
   }
 
   #addressEvent(event: AddressEvent): void {
@@ -224,20 +302,59 @@ export class Host {
   }
 }
 
-/** The interface's first IPv4 address, or else its first IPv6 one that is good beyond the link. @throws ArgumentError */
-function interfaceAddress(nic: Nic, network: HostNetwork | null): IpAddress {
-  const known = network?.addresses ?? []
-  const first = known.find(({ address }) => address.version === 4) ?? known[0]
-  if (first !== undefined) return first.address
-  const all = network === null ? (networkInterfaces()[nic.info.name] ?? []) : []
-  const entry =
-    all.find((candidate) => candidate.family === 'IPv4') ??
-    all.find((candidate) => candidate.family === 'IPv6' && candidate.scopeid === 0)
-  if (entry === undefined) {
+/**
+ * The plan has what the machine has: the addresses a NIC was opened for, or every one of the interface, IPv4 first, those that
+ * are good on the link only last. @param prefixLength of the first @throws ArgumentError when there is none
+ */
+function takeTheirs(nic: Nic, network: HostNetwork | null, plan: AddressPlan, prefixLength: number): void {
+  const theirs = addressesThere(nic, network)
+  const [first] = theirs
+  if (first === undefined) {
     throw new ArgumentError(
       `interface ${nic.info.name} has no address`,
       'give it one, or name an address of your own with ownAddress',
     )
   }
-  return IpAddress.parse(entry.address)!
+  checkPrefix(prefixLength, first.version === 4 ? 32 : 128)
+  // Those that are to be ours alone are the machine's as well: the first does.
+  for (const address of plan.own ? [first] : theirs)
+    plan.addresses.push({ address, prefixLength: address === first ? prefixLength : 0 })
+  plan.followed = network !== null && nic.info.addresses === undefined
+}
+
+function addressesThere(nic: Nic, network: HostNetwork | null): IpAddress[] {
+  const { name, addresses } = nic.info
+  if (addresses !== undefined) return addresses.map((bytes) => IpAddress.from(bytes))
+  const all =
+    network !== null
+      ? network.everyAddress.map(({ address }) => address)
+      : (networkInterfaces()[name] ?? [])
+          .filter(({ family, scopeid }) => family === 'IPv4' || scopeid === 0)
+          .map(({ address }) => IpAddress.parse(address)!)
+  const rank = (address: IpAddress): number => (address.linkLocal ? 2 : 0) + (address.version === 4 ? 0 : 1)
+  return all.sort((a, b) => rank(a) - rank(b))
+}
+
+/**
+ * Addresses that were given as the machine's are: on this interface or another, as the kernel takes frames for them over any.
+ * @throws AddressError
+ */
+function checkTheirs(nic: Nic, network: HostNetwork, plan: AddressPlan): void {
+  const { name, system } = nic.info
+  const here = network.everyAddress.map(({ address }) => address)
+  for (const { address } of plan.addresses) {
+    if (here.some((one) => one.equals(address)) || isElsewhere(address, system?.netns)) continue
+    throw new AddressError(
+      `${address} is no address of this machine; ${name} has ${here.length === 0 ? 'none' : here.join(', ')}`,
+      'name one of those, or take it as an address of our own: ownAddress (--address of zcrxd)',
+    )
+  }
+}
+
+function isElsewhere(address: IpAddress, netns: string | undefined): boolean {
+  const native = nativeOrNull()
+  const all = native === null ? {} : inNamespace(native, netns, () => networkInterfaces())
+  return Object.values(all).some((entries) =>
+    entries?.some((entry) => IpAddress.parse(entry.address)?.equals(address) === true),
+  )
 }

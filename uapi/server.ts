@@ -1,6 +1,7 @@
+import { numbersOf } from '../driver/counting.ts'
 import { ArgumentError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
-import { IpAddress } from '../stack/ip/address.ts'
+import { formatEndpoint } from '../stack/ip/address.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import {
   AF_INET,
@@ -12,22 +13,22 @@ import {
 } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
 import { sockaddrOf } from './abi/sockaddr.ts'
-import {
-  IPPROTO_TCP,
-  SO_KEEPALIVE,
-  SO_LINGER,
-  SOCKET_URING_OP_SETSOCKOPT,
-  SOL_SOCKET,
-  TCP_FASTOPEN,
-  TCP_KEEPIDLE,
-  TCP_NODELAY,
-  TCP_USER_TIMEOUT,
-} from './abi/socket.ts'
+import { IPPROTO_IPV6, IPV6_V6ONLY, SO_LINGER, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
-import { Engine, type EngineOptions } from './engine.ts'
-import type { Host } from './host.ts'
+import { Engine } from './engine.ts'
+import { type Listening, type ListenOptions, listenAddress, listenersOf, socketOptions } from './listen.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
+import type {
+  AddressesReport,
+  ConnectionCensus,
+  ConnectionHandler,
+  HeldBuffers,
+  ServerOptions,
+  ServerStats,
+} from './server-types.ts'
+
+export type * from './server-types.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id. */
 const SETUP = 1
@@ -46,85 +47,6 @@ const ACCEPT_AGAIN_MS = 100
 /** `struct linger`: on, for no time. */
 const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer)
 
-export interface ServerOptions extends EngineOptions {
-  /** TCP port; 0 takes any that is free. */
-  readonly port: number
-  /** Which of several addresses to listen on, as text; default all. */
-  readonly listenOn?: string
-  /** Connections that may wait to be accepted; default 128. */
-  readonly backlog?: number
-  /** TCP_NODELAY: small sends leave at once. Default false. */
-  readonly noDelay?: boolean
-  /** SO_KEEPALIVE; a number is the quiet time in milliseconds before the first probe. Default false. */
-  readonly keepAlive?: boolean | number
-  /** TCP_USER_TIMEOUT, milliseconds: how long sent data may stay unacknowledged. Default 0: by retransmissions. */
-  readonly userTimeoutMs?: number
-  /** TCP_FASTOPEN: connections that may wait with data of their SYN (RFC 7413). Default 0: none. */
-  readonly fastOpen?: number
-  /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
-  readonly handler?: ConnectionHandler
-}
-
-/**
- * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
- * ends the connection it was called for: the peer is sent a reset, the others go on.
- */
-export interface ConnectionHandler {
-  onConnection?(connection: Connection): void
-  /**
-   * `[offset, offset + length)` of `server.area` is the stream's next piece. Return true when you are done with the bytes:
-   * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
-   * buffers close the peer's window when the area runs out.
-   */
-  onData(connection: Connection, offset: number, length: number): boolean
-  /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
-  onEnd(connection: Connection, errno: number): void
-  /**
-   * A callback threw `error`; the connection was reset and its buffers given back, but those that `onData` had kept. Absent: the
-   * error is thrown from the event loop, as of an emitter without a listener for it: `uncaughtException`.
-   */
-  onError?(connection: Connection, error: unknown): void
-}
-
-export interface ServerStats {
-  /** Accepted so far. */
-  connections: number
-  /** Bytes that lie in the area where the NIC put them. */
-  zeroCopiedBytes: number
-  /** Bytes that this package's code has copied, for whatever reason. */
-  copiedBytes: number
-  /** Data completions. */
-  completions: number
-  /** Frames received by the stack. */
-  frames: number
-  /** Frames not delivered, by cause. */
-  drops: Record<string, number>
-  /** Everything the stack counts. */
-  tcp: Record<string, number>
-}
-
-/** What an application has kept for too long, those who hold most first. */
-export interface HeldBuffers {
-  readonly buffers: number
-  readonly oldestMs: number
-  /** `connection` is null when it has ended. */
-  readonly holders: readonly { connection: Connection | null; buffers: number; oldestMs: number }[]
-}
-
-/** Where the connections are that a server has accepted; `lost` is never anything but 0 in a correct program. */
-export interface ConnectionCensus {
-  readonly accepted: number
-  /** Their stream goes on. */
-  readonly open: number
-  /** Their stream is over and the application has not closed them yet. */
-  readonly ended: number
-  /** Being closed: what was given to `send` is on its way. */
-  readonly closing: number
-  /** Everything of theirs was given back. */
-  readonly closed: number
-  readonly lost: number
-}
-
 /** A TCP server that receives into its area. */
 export class Server implements AsyncIterable<Connection> {
   readonly #engine: Engine
@@ -133,21 +55,26 @@ export class Server implements AsyncIterable<Connection> {
   readonly #freeIds: number[] = []
   /** Connections whose receive request ended for want of room and is to be issued again. */
   #stalled: Connection[] = []
+  /** Accepted at one of several listeners when another had one for whoever waited. */
+  readonly #spare: Connection[] = []
   /** Who iterates and waits for a connection: so many are accepted. */
   readonly #acceptors: ((result: IteratorResult<Connection>) => void)[] = []
   #accepted = 0
   #closed = 0
-  #listener = -1
+  /** Descriptors and where they listen; null is everywhere, of both versions. */
+  readonly #listeners: Listening[] = []
+  /** The listeners are closed. */
+  #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
   #deaf: NodeJS.Timeout | null = null
-  #port = 0
   #lastSetup = 0
   #closing: Promise<void> | null = null
 
   /** @internal use `createServer` */
   constructor(options: ServerOptions) {
-    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65_535) {
-      throw new ArgumentError(`port ${options.port} is not an integer from 0 to 65535`)
+    for (const { port } of listenersOf(options)) {
+      if (Number.isInteger(port) && port >= 0 && port <= 65_535) continue
+      throw new ArgumentError(`port ${port} is not an integer from 0 to 65535`)
     }
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
@@ -159,7 +86,7 @@ export class Server implements AsyncIterable<Connection> {
   async begin(options: ServerOptions): Promise<void> {
     try {
       if (this.#engine.host.pending) await this.#engine.host.ready
-      this.#listen(options)
+      for (const where of listenersOf(options)) this.#listen(options, where)
     } catch (error) {
       this.#engine.close()
       throw error
@@ -186,8 +113,39 @@ export class Server implements AsyncIterable<Connection> {
     return this.#engine.host.addresses.map((address) => address.toString())
   }
 
+  /** Of several listeners the first one's. */
   get port(): number {
-    return this.#port
+    return this.#listeners[0]?.port ?? 0
+  }
+
+  /** The ports of the listeners, in the order they were asked for. */
+  get ports(): number[] {
+    return this.#listeners.map(({ port }) => port)
+  }
+
+  /** Where the server can be reached now, listener by listener: `192.0.2.1:9000`, `[2001:db8::1]:9000`. */
+  get listening(): string[] {
+    const { addresses } = this.#engine.host
+    return this.#listeners.flatMap(({ address, only, port }) => {
+      const at = address.unspecified
+        ? addresses.filter(({ version }) => version === address.version || (address.version === 6 && !only))
+        : addresses.filter((one) => one.equals(address))
+      return at.map((one) => formatEndpoint(one.toString(), port))
+    })
+  }
+
+  /** What a user should know of how the server can be reached, for people: the NIC's notes, and the host's. */
+  get notes(): string[] {
+    const { nic, notes } = this.#engine.host
+    return [...(nic.notes ?? []), ...notes]
+  }
+
+  /** Calls back when addresses of the interface were followed; null ends it. */
+  onAddresses(report: ((change: AddressesReport) => void) | null): void {
+    this.#engine.host.onAddresses = ({ failures }) => {
+      // Outside the stack's work, where it may throw, or close what it likes.
+      if (report !== null) setImmediate(report, { listening: this.listening, failures })
+    }
   }
 
   stats(): ServerStats {
@@ -201,10 +159,11 @@ export class Server implements AsyncIterable<Connection> {
       completions: ifq.completions,
       frames: stack.counters.rxFrames,
       drops: stack.drops(),
-      tcp: { ...stack.counters },
+      tcp: numbersOf(stack.counters),
     }
   }
   #finalStats: IfqStats | null = null
+  #heldReport: ((held: HeldBuffers) => void) | null = null
 
   /** Where the area's buffers are. */
   census(): Census {
@@ -217,6 +176,7 @@ export class Server implements AsyncIterable<Connection> {
    * and of which connections they are. Null ends it. What is kept closes the peers' windows when the area runs out.
    */
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
+    this.#heldReport = report
     if (report === null) this.#engine.ifq.onHeld(0, null)
     else {
       this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) => {
@@ -231,7 +191,7 @@ export class Server implements AsyncIterable<Connection> {
         }
         // Outside the stack's work, where it may throw, or close what it likes.
         setImmediate(() => {
-          if (this.#closing === null) report(held)
+          if (this.#closing === null && this.#heldReport === report) report(held)
         })
       })
     }
@@ -281,6 +241,12 @@ export class Server implements AsyncIterable<Connection> {
   #closeNow(): void {
     this.#afterClosing = null
     if (this.#deaf !== null) clearTimeout(this.#deaf)
+    // Whoever waits to be accepted is reset: nobody else will tell them.
+    for (const { fd } of this.#listeners)
+      this.#sqe()
+        .prepClose(fd)
+        .setData(CANCEL * 2 ** 32)
+    this.#unheard = true
     for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
@@ -305,6 +271,8 @@ export class Server implements AsyncIterable<Connection> {
     return {
       next: () => {
         if (this.#closing !== null) return Promise.resolve({ value: undefined, done: true })
+        const spare = this.#spare.shift()
+        if (spare !== undefined) return Promise.resolve({ value: spare, done: false })
         return new Promise((resolve) => {
           this.#acceptors.push(resolve)
           if (this.#deaf === null) this.#accept()
@@ -314,16 +282,18 @@ export class Server implements AsyncIterable<Connection> {
     }
   }
 
-  #listen(options: ServerOptions): void {
-    const address = listenAddress(this.#engine.host, options.listenOn)
+  #listen(options: ServerOptions, where: ListenOptions): void {
+    const { host } = this.#engine
+    const { address, only } = listenAddress(host, where.address)
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
-    const sockaddr = sockaddrOf(address, options.port)
+    const sockaddr = sockaddrOf(address, where.port)
     for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
+    if (only) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? 128))
-    this.#port = this.#engine.host.kernel.files.socket(fd)!.bound!.port
-    this.#listener = fd
+    const { port } = host.kernel.files.socket(fd)!.bound!
+    this.#listeners.push({ fd, address, only, port, accepts: 0 })
     if (this.#handler !== null) this.#accept()
   }
 
@@ -335,18 +305,26 @@ export class Server implements AsyncIterable<Connection> {
     )
   }
 
-  /** Whoever iterates takes them one by one. */
+  /**
+   * Issues the accepts that are wanted. Whoever iterates takes connections one by one: one listener has as many accepts as
+   * somebody waits for, several have one each.
+   */
   #accept(): void {
-    const sqe = this.#sqe()
-    if (this.#handler !== null) sqe.prepMultishotAccept(this.#listener)
-    else sqe.prepAccept(this.#listener)
-    sqe.setData(ACCEPT * 2 ** 32)
+    const waiting = this.#acceptors.length
+    const wanted = this.#handler !== null ? 1 : this.#listeners.length > 1 ? Math.min(1, waiting) : waiting
+    for (const [id, listener] of this.#listeners.entries()) {
+      for (; listener.accepts < wanted; listener.accepts++) {
+        const sqe = this.#sqe()
+        if (this.#handler !== null) sqe.prepMultishotAccept(listener.fd)
+        else sqe.prepAccept(listener.fd)
+        sqe.setData(ACCEPT * 2 ** 32 + id)
+      }
+    }
   }
 
   readonly #acceptAgain = (): void => {
     this.#deaf = null
-    const times = this.#handler === null ? this.#acceptors.length : 1
-    for (let i = 0; i < times; i++) this.#accept()
+    this.#accept()
     this.#engine.wake()
   }
 
@@ -374,7 +352,7 @@ export class Server implements AsyncIterable<Connection> {
   readonly #complete = (kind: number, id: number, res: number, flags: number, offset: number): void => {
     if (kind === RECEIVE) this.#received(id, res, flags, offset)
     else if (kind === SETUP) this.#lastSetup = res
-    else if (kind === ACCEPT) this.#acceptedOne(res)
+    else if (kind === ACCEPT) this.#acceptedOne(this.#listeners[id]!, res, flags)
     else if (kind === SEND) this.#connections[id]?.sent(res)
     else if (kind === CLOSE) this.#connections[id]?.closed()
   }
@@ -394,11 +372,15 @@ export class Server implements AsyncIterable<Connection> {
     connection.ended(Math.abs(res))
   }
 
-  #acceptedOne(res: number): void {
+  #acceptedOne(listener: Listening, res: number, flags: number): void {
+    const over = (flags & IORING_CQE_F_MORE) === 0
+    if (over) listener.accepts--
+    if (this.#unheard && res < 0) return
     if (res < 0) {
       this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
+    if (over && this.#handler !== null && !this.#unheard && this.#deaf === null) this.#accept()
     const waiter = this.#acceptors.shift()
     const id = this.#freeIds.pop() ?? this.#connections.length
     const socket = this.#engine.host.kernel.files.socket(res)!
@@ -413,7 +395,8 @@ export class Server implements AsyncIterable<Connection> {
       } catch (error) {
         this.#threw(connection, error)
       }
-    } else waiter!({ value: connection, done: false })
+    } else if (waiter !== undefined) waiter({ value: connection, done: false })
+    else this.#spare.push(connection)
     connection.start()
   }
 
@@ -484,31 +467,6 @@ export class Server implements AsyncIterable<Connection> {
     this.#stalled = []
     for (const connection of stalled) connection.start()
   }
-}
-
-/** @throws ArgumentError when it is none of the host's */
-function listenAddress(host: Host, named: string | undefined): IpAddress {
-  if (named === undefined) return host.listenAddress
-  const address = host.addresses.find((one) => one.toString() === IpAddress.parse(named)?.toString())
-  if (address !== undefined) return address
-  throw new ArgumentError(
-    `"${named}" is none of the addresses ${host.addresses.join(', ')}`,
-    'listen on one of them',
-  )
-}
-
-/** Level, name and value of the socket options that are asked for. */
-function socketOptions(options: ServerOptions): [number, number, number][] {
-  const { noDelay = false, keepAlive = false, userTimeoutMs = 0, fastOpen = 0 } = options
-  const wanted: [number, number, number][] = []
-  if (noDelay) wanted.push([IPPROTO_TCP, TCP_NODELAY, 1])
-  if (keepAlive !== false) wanted.push([SOL_SOCKET, SO_KEEPALIVE, 1])
-  // The option is in seconds.
-  if (typeof keepAlive === 'number')
-    wanted.push([IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.ceil(keepAlive / 1000))])
-  if (userTimeoutMs > 0) wanted.push([IPPROTO_TCP, TCP_USER_TIMEOUT, userTimeoutMs])
-  if (fastOpen > 0) wanted.push([IPPROTO_TCP, TCP_FASTOPEN, fastOpen])
-  return wanted
 }
 
 /** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */

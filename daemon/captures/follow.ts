@@ -10,6 +10,8 @@ export interface FollowRequest {
   readonly conversation?: number
   /** Directory for the streams as files. */
   readonly out?: string
+  /** Permission bits of what is written; absent: 0600. */
+  readonly mode?: number
   readonly json: boolean
 }
 
@@ -25,7 +27,7 @@ export async function followCommand(
   signal: AbortSignal,
   print: Print,
 ): Promise<number> {
-  const files = request.out === undefined ? null : new StreamFiles(request.out)
+  const files = request.out === undefined ? null : new StreamFiles(request.out, request.mode)
   const options: FollowOptions = {
     direction: request.direction,
     signal,

@@ -24,8 +24,9 @@ export async function replayCommand(
 ): Promise<number> {
   // What can't be read leaves no files behind.
   const reader = await CaptureReader.open(request.file)
-  const files = request.out === undefined ? null : new StreamFiles(request.out)
-  const record = request.capture === undefined ? null : new RunCapture(request.capture, request.file)
+  const files = request.out === undefined ? null : new StreamFiles(request.out, request.mode)
+  const record =
+    request.capture === undefined ? null : new RunCapture(request.capture, request.file, request.mode)
   const options: ReplayOptions = {
     file: request.file,
     direction: request.direction,

@@ -7,15 +7,15 @@ export class RunCapture implements CaptureSink {
   readonly #file: FileSink
 
   /**
-   * Creates the file, or empties it. @param input the capture that is replayed, which is never emptied
-   * @throws ZcrxError when it can't be written
+   * Creates the file, or empties it if it is ours. @param input the capture that is replayed, which is never emptied
+   * @param mode permission bits @throws ZcrxError when it can't be written
    */
-  constructor(path: string, input: string) {
+  constructor(path: string, input: string, mode?: number) {
     this.#path = path
     if (same(statOf(path), statOf(input))) {
       throw this.#failed('it is the capture that is read', 'name another file')
     }
-    this.#file = this.#try(() => new FileSink(path))
+    this.#file = this.#try(() => new FileSink(path, mode))
   }
 
   /** @throws ZcrxError, when the disk is full for one */
@@ -31,8 +31,9 @@ export class RunCapture implements CaptureSink {
     try {
       return action()
     } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException
-      throw this.#failed(code, 'name a file that can be', error)
+      const { code = '', errno, message } = error as NodeJS.ErrnoException
+      // What the system said has a number; the rest are our own reasons.
+      throw this.#failed(errno === undefined ? message : code, 'name a file that can be', error)
     }
   }
 

@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, fchmodSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { type FollowedStream, ZcrxError } from '../api.ts'
 
@@ -16,9 +16,12 @@ export class StreamFiles {
   readonly #files = new Map<string, StreamFile>()
   #waiting = 0
 
-  /** Makes the directory when it is missing; its parent must exist. @throws ZcrxError */
-  constructor(directory: string) {
+  readonly #mode: number
+
+  /** Makes the directory when it is missing; its parent must exist. @param mode permission bits of the files @throws ZcrxError */
+  constructor(directory: string, mode = 0o600) {
     this.#directory = directory
+    this.#mode = mode
     try {
       mkdirSync(directory)
     } catch (error) {
@@ -45,7 +48,7 @@ export class StreamFiles {
     for (const file of this.#files.values()) {
       if (file.pieces.length === 0) continue
       try {
-        appendFileSync(file.path, Buffer.concat(file.pieces))
+        append(file.path, Buffer.concat(file.pieces))
       } catch (error) {
         throw this.#failed(file.path, error)
       }
@@ -56,7 +59,9 @@ export class StreamFiles {
 
   #create(path: string): void {
     try {
-      closeSync(openSync(path, 'wx'))
+      const fd = openSync(path, 'wx', this.#mode)
+      fchmodSync(fd, this.#mode)
+      closeSync(fd)
     } catch (error) {
       throw this.#failed(path, error)
     }
@@ -71,5 +76,15 @@ export class StreamFiles {
     return new ZcrxError('ZCRXD_OUT', `can't write ${path} (${code})`, `${remedy}: --out DIR`, {
       cause: error,
     })
+  }
+}
+
+/** To a file that is there, and no link to another. @throws the errors of open(2) and write(2) */
+function append(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW)
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
+  } finally {
+    closeSync(fd)
   }
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { type CaptureRequest, MAX_SNAP_LENGTH, MIN_CAPTURE_BYTES } from '../capture.ts'
-import { checked } from './command.ts'
+import { checked, type Modes } from './command.ts'
 import { parseInteger, parseSize, UsageError } from './parse.ts'
 
 /** What the options of a command that captures leave behind. */
@@ -9,6 +9,7 @@ export interface CaptureFlags {
   snaplen?: number
   captureSize?: number
   captureFiles?: number
+  mode?: Modes
 }
 
 /** Adds the options about captures, the same for every command. */
@@ -34,7 +35,7 @@ export function addCaptureOptions(command: Command): Command {
 
 /** @throws UsageError for options that say nothing on their own */
 export function captureOf(flags: CaptureFlags): { capture?: CaptureRequest } {
-  const { capture, snaplen, captureSize, captureFiles } = flags
+  const { capture, snaplen, captureSize, captureFiles, mode } = flags
   if (capture === undefined) {
     for (const [name, value] of Object.entries({
       snaplen,
@@ -52,6 +53,7 @@ export function captureOf(flags: CaptureFlags): { capture?: CaptureRequest } {
       ...(snaplen === undefined ? {} : { snapLength: snaplen }),
       ...(captureSize === undefined ? {} : { fileBytes: captureSize }),
       ...(captureFiles === undefined ? {} : { files: captureFiles }),
+      ...(mode?.file === undefined ? {} : { mode: mode.file }),
     },
   }
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { FollowRequest } from '../captures/follow.ts'
 import type { ReplayRequest } from '../captures/replay.ts'
 import { type AddCommand, checked } from './command.ts'
-import { parseChoice, parseInteger, parseSize } from './parse.ts'
+import { parseChoice, parseFileMode, parseInteger, parseSize, UsageError } from './parse.ts'
 
 const DIRECTIONS = ['client', 'server', 'both'] as const
 const MAX_CONVERSATION = 2 ** 31 - 1
@@ -11,6 +11,7 @@ interface StreamFlags {
   direction: (typeof DIRECTIONS)[number]
   conversation?: number
   out?: string
+  mode?: number
   json: boolean
 }
 
@@ -35,17 +36,23 @@ function addStreamOptions(command: Command): Command {
       checked((text) => parseInteger(text, 'conversation', 0, MAX_CONVERSATION)),
     )
     .option('--out <dir>', 'write each stream to a file there')
+    .option(
+      '--mode <mode>',
+      'permission bits of the files that are written, in octal (default: 600)',
+      checked(parseFileMode),
+    )
     .option('--json', 'print an object per stream, a line each, and one for the whole', false)
 }
 
 function requestOf(file: string, flags: StreamFlags): FollowRequest {
-  const { direction, conversation, out, json } = flags
+  const { direction, conversation, out, mode, json } = flags
   return {
     file,
     direction,
     json,
     ...(conversation === undefined ? {} : { conversation }),
     ...(out === undefined ? {} : { out }),
+    ...(mode === undefined ? {} : { mode }),
   }
 }
 
@@ -75,7 +82,9 @@ Examples:
   zcrxd replay --conversation 3 --out streams --capture run.pcapng trace.pcapng`,
     )
     .action(async (file: string, flags: ReplayFlags) => {
-      const { recomputeChecksums, area, capture } = flags
+      const { recomputeChecksums, area, capture, out, mode } = flags
+      if (mode !== undefined && out === undefined && capture === undefined)
+        throw new UsageError('--mode says nothing without --out DIR or --capture FILE')
       const request: ReplayRequest = {
         ...requestOf(file, flags),
         recomputeChecksums,
@@ -102,6 +111,8 @@ Examples:
   zcrxd follow --json --out streams trace.pcap.gz`,
     )
     .action(async (file: string, flags: StreamFlags) => {
+      if (flags.mode !== undefined && flags.out === undefined)
+        throw new UsageError('--mode says nothing without --out DIR')
       done(await actions.follow(requestOf(file, flags)))
     })
 }

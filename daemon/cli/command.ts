@@ -4,7 +4,7 @@ import type { ReplayRequest } from '../captures/replay.ts'
 import type { DemoOptions } from '../demo/demo.ts'
 import type { DoctorRequest } from '../doctor/command.ts'
 import type { RunOptions } from '../run/run.ts'
-import { UsageError } from './parse.ts'
+import { parseChoice, parseFileMode, UsageError } from './parse.ts'
 
 /** What the commands do; tests put their own in. */
 export interface Actions {
@@ -20,6 +20,20 @@ export type AddCommand = (program: Command, actions: Actions, done: (status: num
 
 export const MODES = ['auto', 'native', 'generic'] as const
 export type Mode = (typeof MODES)[number]
+
+/** What `--mode` says: how the XDP program is attached, and of files the permission bits. */
+export interface Modes {
+  readonly attach?: Mode
+  readonly file?: number
+}
+
+/** `--mode`, which may be given for both. */
+export function checkedModes(): (text: string, previous?: Modes) => Modes {
+  const mode = checked((text) =>
+    /^\d/.test(text) ? { file: parseFileMode(text) } : { attach: parseChoice(text, 'mode', MODES) },
+  )
+  return (text, previous = {}) => ({ ...previous, ...mode(text) })
+}
 
 /** The same for an option that may be given several times: its values in a list. */
 export function checkedList<T>(parse: (text: string) => T): (text: string, previous?: T[]) => T[] {

@@ -2,7 +2,7 @@ import { MAX_FLOW_BYTES } from '../demo/content.ts'
 import { MAX_DEMO_FLOWS } from '../demo/demo.ts'
 import { DEMO_DRIVERS, type DemoDriver } from '../demo/place.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
-import { type AddCommand, checked, MODES, type Mode } from './command.ts'
+import { type AddCommand, checked, checkedModes, MODES } from './command.ts'
 import { parseChoice, parseInteger, parseSize, UsageError } from './parse.ts'
 
 interface DemoFlags extends CaptureFlags {
@@ -10,7 +10,6 @@ interface DemoFlags extends CaptureFlags {
   mtu: number
   flows: number
   driver?: DemoDriver
-  mode: Mode
   json: boolean
 }
 
@@ -43,9 +42,8 @@ export const addDemo: AddCommand = (program, actions, done) => {
     )
     .option(
       '--mode <mode>',
-      `how the XDP program is attached: ${MODES.join(', ')}`,
-      checked((text) => parseChoice(text, 'mode', MODES)),
-      'auto',
+      `how the XDP program is attached: ${MODES.join(', ')} (default: auto); or, in octal, the permission bits of captures`,
+      checkedModes(),
     )
     .option('--json', 'print one JSON object as the last line', false)
   addCaptureOptions(command)
@@ -75,7 +73,7 @@ Examples:
           {
             mtu,
             flows,
-            mode,
+            mode: mode?.attach ?? 'auto',
             ...(bytes === undefined ? {} : { bytes }),
             ...(driver === undefined ? {} : { driver }),
             ...captureOf(flags),

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { FsyncPolicy } from '../sinks/operations.ts'
 
 /** A value on the command line that can't be right; the message says what is allowed. */
 export class UsageError extends Error {
@@ -52,13 +53,48 @@ export function parseListen(text: string): ListenAddress {
 export type SinkSpec =
   | { readonly kind: 'discard' }
   | { readonly kind: 'hash' }
-  | { readonly kind: 'file'; readonly directory: string }
+  | {
+      readonly kind: 'file'
+      readonly directory: string
+      /** Absent: `close`. */
+      readonly fsync?: FsyncPolicy
+      /** Permission bits; absent: 0600. */
+      readonly mode?: number
+    }
 
 /** `discard`, `hash` or `file:DIR`. @throws UsageError */
 export function parseSink(text: string): SinkSpec {
   if (text === 'discard' || text === 'hash') return { kind: text }
   if (text.startsWith('file:') && text.length > 5) return { kind: 'file', directory: text.slice(5) }
   throw new UsageError(`"${text}" is not a sink; allowed are discard, hash and file:DIR`)
+}
+
+/** How often `interval` is when it isn't said. */
+const FSYNC_EVERY_MS = 1000
+
+/** `none`, `close`, `interval` (once a second) or `interval:TIME`. @throws UsageError */
+export function parseFsync(text: string): FsyncPolicy {
+  if (text === 'none' || text === 'close') return { kind: text }
+  if (text === 'interval') return { kind: 'interval', everyMs: FSYNC_EVERY_MS }
+  const time = /^interval:(.+)$/.exec(text)?.[1]
+  const everyMs = time === undefined ? 0 : parseDuration(time)
+  if (everyMs >= 1 && everyMs <= MAX_TIMER_MS) return { kind: 'interval', everyMs }
+  throw new UsageError(
+    `"${text}" says not when to sync; allowed are none, close, interval, and interval:TIME as in interval:500ms`,
+  )
+}
+
+/** The longest time that a timer takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Permission bits in octal: `600`, `0640`. @throws UsageError */
+export function parseFileMode(text: string): number {
+  const bits = /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : 0
+  // Who can't write it himself could not write it again.
+  if ((bits & 0o200) !== 0) return bits
+  throw new UsageError(
+    `"${text}" are no permission bits of a file that is written; write them in octal, as in 0640`,
+  )
 }
 
 /** One of `allowed`. @throws UsageError listing them */

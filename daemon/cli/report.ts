@@ -1,9 +1,13 @@
 import { ZcrxError } from '../api.ts'
 import { UsageError } from './parse.ts'
 
-/** Exit statuses: 0 done, 1 failed, 2 called wrongly, 128 + signal when interrupted before there was a result. */
+/**
+ * Exit statuses: 0 done, 1 failed, 2 called wrongly, 3 done but transfers were cut, 128 + signal when interrupted before there was a
+ * result.
+ */
 export const EXIT_FAILED = 1
 export const EXIT_USAGE = 2
+export const EXIT_CUT = 3
 
 /** Whether stack traces are wanted. */
 export function debugWanted(): boolean {

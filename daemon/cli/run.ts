@@ -1,13 +1,14 @@
 import { type Command, Option } from 'commander'
+import type { FsyncPolicy } from '../sinks/index.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
-import { type AddCommand, checked, checkedList, MODES, type Mode } from './command.ts'
+import { type AddCommand, checked, checkedList, checkedModes, MODES } from './command.ts'
 import {
   deviceString,
   type ImpairSpec,
   type ListenAddress,
   parseAddress,
-  parseChoice,
   parseDuration,
+  parseFsync,
   parseGateway,
   parseImpair,
   parseInteger,
@@ -17,25 +18,43 @@ import {
   parseSize,
   parseVlan,
   type SinkSpec,
+  UsageError,
 } from './parse.ts'
 
 interface RunFlags extends CaptureFlags {
   device: string
   queue?: number
-  mode?: Mode
-  listen: ListenAddress
+  listen: ListenAddress[]
+  takeOver: boolean
   sink: SinkSpec
+  fsync?: FsyncPolicy
   area?: number
   ownAddress: boolean
   address?: string[]
   gateway?: string[]
   dad: boolean
+  secretFile?: string
   vlan?: number[]
   impair?: ImpairSpec
   rateLimit?: number
   once: boolean
   stats: number
   json: boolean
+}
+
+/** @throws UsageError for options that say nothing without a sink of files */
+function sinkOf({ sink, fsync, mode, capture }: RunFlags): SinkSpec {
+  if (sink.kind === 'file') {
+    return {
+      ...sink,
+      ...(fsync === undefined ? {} : { fsync }),
+      ...(mode?.file === undefined ? {} : { mode: mode.file }),
+    }
+  }
+  if (fsync !== undefined) throw new UsageError('--fsync says nothing without --sink file:DIR')
+  if (mode?.file !== undefined && capture === undefined)
+    throw new UsageError('--mode of files says nothing without --sink file:DIR or --capture FILE')
+  return sink
 }
 
 /** `zcrxd run`. */
@@ -54,21 +73,26 @@ export const addRun: AddCommand = (program, actions, done) => {
     )
     .option(
       '--mode <mode>',
-      `how the XDP program is attached: ${MODES.join(', ')}`,
-      checked((text) => parseChoice(text, 'mode', MODES)),
+      `how the XDP program is attached: ${MODES.join(', ')}; or, in octal, the permission bits of received files and captures (default: 600)`,
+      checkedModes(),
     )
     .requiredOption(
       '-l, --listen <addr:port>',
-      'address ([ADDRESS] if IPv6) and port; :PORT takes the first address',
-      checked(parseListen),
+      'address ([ADDRESS] if IPv6) and port; :PORT is every address, 0.0.0.0 and [::] every one of a version; several times for several',
+      checkedList(parseListen),
     )
     .addOption(
       new Option(
         '-s, --sink <sink>',
-        'where the bytes go: discard, hash (SHA-256), file:DIR (a file per connection)',
+        'where the bytes go: discard, hash (SHA-256), file:DIR (a file per connection; .part until it is whole)',
       )
         .argParser(checked(parseSink))
         .default({ kind: 'discard' } satisfies SinkSpec, 'discard'),
+    )
+    .option(
+      '--fsync <when>',
+      'when files are synced: none, close (before a file is called whole), interval[:TIME] (default: close)',
+      checked(parseFsync),
     )
     .option('--area <size>', 'memory that data is received into (default: 64M)', checked(parseSize))
     .option(
@@ -86,6 +110,8 @@ export const addRun: AddCommand = (program, actions, done) => {
       'where to send what is beyond the link; once for IPv4 and once for IPv6',
       checkedList(parseGateway),
     )
+    .option('--take-over', 'over xdp, take ports that a service of the host has at the address', false)
+    .option('--secret-file <file>', 'where the secret of stable addresses is kept, with --address auto')
     .option('--no-dad', 'use addresses of our own without testing whether somebody has them')
     .option(
       '--vlan <id>',
@@ -109,9 +135,9 @@ export const addRun: AddCommand = (program, actions, done) => {
     .addHelpText(
       'after',
       `
-Logs go to stderr as JSON lines, the totals to stdout. SIGINT and SIGTERM end it: connections are closed, what was
+Logs go to stderr as JSON lines, the totals to stdout. SIGINT and SIGTERM end it: connections are reset, what was
 received is stored, the queue is given back. Exit status: 0; 1 when something failed or not every byte is stored;
-2 when the command line is wrong.
+2 when the command line is wrong; 3 when transfers were cut.
 
 Examples:
   zcrxd run --device eth0 --queue 1 --listen 192.0.2.1:9000
@@ -124,15 +150,17 @@ Examples:
     .action(async (flags: RunFlags, command: Command) => {
       done(
         await actions.run({
-          device: deviceString(flags.device, flags.queue, flags.mode),
-          listen: flags.listen,
-          sink: flags.sink,
+          device: deviceString(flags.device, flags.queue, flags.mode?.attach),
+          listen: flags.listen.length === 1 ? flags.listen[0]! : flags.listen,
+          ...(flags.takeOver ? { takeOver: true } : {}),
+          sink: sinkOf(flags),
           ...(flags.area === undefined ? {} : { areaBytes: flags.area }),
           ...captureOf(flags),
           ownAddress: flags.ownAddress || flags.address !== undefined,
           ...(flags.address === undefined ? {} : { addresses: flags.address }),
           ...(flags.gateway === undefined ? {} : { gateways: flags.gateway }),
           dad: flags.dad,
+          ...(flags.secretFile === undefined ? {} : { secretFile: flags.secretFile }),
           ...(flags.vlan === undefined ? {} : { vlan: flags.vlan }),
           ...(flags.impair === undefined ? {} : { impair: flags.impair }),
           ...(flags.rateLimit === undefined ? {} : { rateLimit: flags.rateLimit }),

@@ -1,3 +1,4 @@
+import { complain, printReport } from '../log/index.ts'
 import { type DemoOptions, runDemo } from './demo.ts'
 import { renderDemoReport } from './print.ts'
 import { ProgressView } from './progress.ts'
@@ -7,7 +8,7 @@ export async function demoCommand(options: DemoOptions, json: boolean, signal: A
   const progress = new ProgressView(process.stderr, !json)
   const say = (text: string): void => {
     progress.clear()
-    process.stderr.write(`${text}\n`)
+    complain(text)
   }
   try {
     const report = await runDemo(
@@ -19,8 +20,11 @@ export async function demoCommand(options: DemoOptions, json: boolean, signal: A
       signal,
     )
     progress.clear()
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `\n${renderDemoReport(report).join('\n')}\n`)
-    return report.ok ? 0 : 1
+    const text = json ? JSON.stringify(report) : `\n${renderDemoReport(report).join('\n')}`
+    const unprinted = await printReport(text)
+    if (unprinted !== null && unprinted !== 'EPIPE')
+      say(`zcrxd: the report could not be printed: ${unprinted}`)
+    return report.ok && (unprinted === null || unprinted === 'EPIPE') ? 0 : 1
   } finally {
     progress.clear()
   }

@@ -29,9 +29,9 @@ export class Queues {
     try {
       for (const [i, device] of devices.entries()) {
         const receiver = new Receiver(sink, log, i, devices.length)
-        // A port that the first was given is that of all.
-        const port = opened[0]?.server.port ?? options.port
-        const server = await createServer({ ...options, port, device, handler: receiver })
+        const ports = opened[0]?.server.ports
+        const where = ports === undefined ? options : { ...options, ...onPorts(options, ports) }
+        const server = await createServer({ ...where, device, handler: receiver })
         receiver.attach(server)
         opened.push({ server, receiver })
       }
@@ -54,6 +54,11 @@ export class Queues {
 
   get openConnections(): number {
     return this.all.reduce((sum, { receiver }) => sum + receiver.openConnections, 0)
+  }
+
+  /** Connections that the servers hold, those included whose end is only being told. */
+  get heldConnections(): number {
+    return this.all.reduce((sum, { server }) => sum + server.openConnections, 0)
   }
 
   /** The latest connections that have ended. */
@@ -99,6 +104,15 @@ export class Queues {
   async close(): Promise<void> {
     for (const { server } of this.all) await server.close()
   }
+}
+
+/** Ports that the first was given are those of all. */
+function onPorts(
+  { listen }: Pick<ServerOptions, 'listen'>,
+  ports: readonly number[],
+): Pick<ServerOptions, 'port' | 'listen'> {
+  if (listen === undefined) return { port: ports[0]! }
+  return { listen: listen.map((where, i) => ({ ...where, port: ports[i]! })) }
 }
 
 /** Field by field. @param parts at least one */

@@ -34,6 +34,8 @@ export interface ReceiverTotals {
   sinkFailures: number
   /** Connections that ended otherwise than by the peer's FIN or our own stop. */
   broken: number
+  /** Transfers that are not whole: of what had begun to come the end did not, or not all of it is stored. */
+  cut: number
 }
 
 class Session {
@@ -61,6 +63,7 @@ export class Receiver implements ConnectionHandler {
     sinkBytes: 0,
     sinkFailures: 0,
     broken: 0,
+    cut: 0,
   }
   /** The latest connections that have ended, oldest first. */
   readonly records: ConnectionRecord[] = []
@@ -105,7 +108,7 @@ export class Receiver implements ConnectionHandler {
 
   onConnection(connection: Connection): void {
     if (this.#stopping) {
-      connection.close()
+      connection.reset()
       return
     }
     const receiver = this
@@ -136,16 +139,12 @@ export class Receiver implements ConnectionHandler {
   }
 
   /**
-   * Closes every connection and takes no more. Resolves when what they brought is in the sink and no chunk is kept any
-   * more; the server may be closed then.
+   * Resets every connection whose stream has not ended and takes no more. Resolves when what they brought is in the sink and no
+   * chunk is kept any more; the server may be closed then.
    */
   async stop(): Promise<void> {
     this.#stopping = true
-    for (const session of this.#sessions.values()) {
-      if (session.ending) continue
-      session.connection.close()
-      this.#finish(session, 'interrupted')
-    }
+    for (const session of this.#sessions.values()) this.#finish(session, 'interrupted')
     await this.settled()
   }
 
@@ -158,21 +157,26 @@ export class Receiver implements ConnectionHandler {
     const session = this.#sessions.get(connection.id)
     if (session === undefined || session.ending) return
     session.sinkError = error
-    connection.close()
     this.#finish(session, 'sink failed')
   }
 
+  /**
+   * The end of a stream, whichever it is. The connection is closed in an orderly way only when the peer's stream was whole and all
+   * of it is stored: our FIN says that. Otherwise it is reset, which gives the descriptor back of one that is dead already.
+   */
   #finish(session: Session, end: string): void {
     if (session.ending) return
     session.ending = true
+    const whole = end === 'closed'
+    if (!whole) session.connection.reset()
     const now = performance.now()
     const seconds = session.received === 0 ? 0 : (now - session.firstByteAt) / 1000
     this.totals.receivedBytes += session.received
-    const ending = session.stream.end().then((result) => {
+    const ending = session.stream.end(whole).then((result) => {
       this.#endings.delete(ending)
       this.#sessions.delete(session.connection.id)
-      // Only now our FIN: it tells the sender that its bytes are stored.
-      if (end === 'closed') session.connection.close()
+      if (whole && result.error === undefined) session.connection.close()
+      else if (whole) session.connection.reset()
       this.#record(session, result, end, seconds)
     })
     this.#endings.add(ending)
@@ -196,6 +200,7 @@ export class Receiver implements ConnectionHandler {
     this.totals.sinkBytes += result.bytes
     if (error !== undefined) this.totals.sinkFailures += 1
     else if (end !== 'closed' && end !== 'interrupted') this.totals.broken += 1
+    if (error !== undefined || (end !== 'closed' && session.received > 0)) this.totals.cut += 1
     this.records.push(record)
     if (this.records.length > KEPT_RECORDS) this.records.shift()
     const { id, ...fields } = record
@@ -217,6 +222,7 @@ function numbered(connection: Connection, id: number): Connection {
     release: (offset) => connection.release(offset),
     send: (data) => connection.send(data),
     close: () => connection.close(),
+    reset: () => connection.reset(),
   }
 }
 

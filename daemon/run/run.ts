@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import {
   type CaptureNic,
   checkCapture,
@@ -19,6 +19,8 @@ import {
 import { type CaptureRequest, captureNic, captureReport } from '../capture.ts'
 import { formatBytes, gigabits, round } from '../cli/format.ts'
 import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '../cli/parse.ts'
+import { EXIT_CUT, EXIT_FAILED } from '../cli/report.ts'
+import { createLogger, droppedLogLines, printReport } from '../log/index.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Queues } from './queues.ts'
 import { type RunReport, renderRunReport } from './totals.ts'
@@ -28,24 +30,31 @@ const HELD_TOO_LONG_MS = 5000
 /** A file that is played is looked at so often, and is over after so many looks without news. */
 const LOOK_MS = 50
 const QUIET_LOOKS = 10
+/** As long as the interface has no address of the kind that is listened at. */
+const NOWHERE = 'not listening anywhere: there is no such address, nobody can connect'
 /** Connections that such a warning names. */
 const HOLDERS_NAMED = 5
 
 export interface RunOptions {
   /** A device string of the library's. */
   readonly device: string
-  readonly listen: ListenAddress
+  /** One, or several. */
+  readonly listen: ListenAddress | readonly ListenAddress[]
   readonly sink: SinkSpec
   /** Absent: the library's default. */
   readonly areaBytes?: number
   /** Absent: nothing is captured. */
   readonly capture?: CaptureRequest
   readonly ownAddress: boolean
+  /** Ports that a service of the host has are taken from it, over xdp. Default false. */
+  readonly takeOver?: boolean
   /** Addresses of our own, `auto` among them for IPv6 from routers; absent: the one to listen on. */
   readonly addresses?: readonly string[]
   readonly gateways?: readonly string[]
   /** Addresses of our own are tested for duplicates first. */
   readonly dad: boolean
+  /** Where the secret of stable addresses is kept; absent: the library's default. */
+  readonly secretFile?: string
   /** VLAN ids, outer first. */
   readonly vlan?: readonly number[]
   readonly impair?: ImpairSpec
@@ -65,22 +74,25 @@ export interface RunEnvironment {
   openDevices(device: string, options: OpenOptions): Nic[]
   createServer(options: ServerOptions): Promise<Server>
   createLogger(level: string): Logger
-  print(text: string): void
+  /** Log lines that were dropped so far. */
+  droppedLogLines(): number
+  /** Prints the totals. A promise of a string says why they were not printed. */
+  print(text: string): unknown
 }
 
 export const SYSTEM: RunEnvironment = {
   openDevice,
   openDevices,
   createServer,
-  // Synchronous, so that nothing is lost when the process ends; a few lines a second at most.
-  createLogger: (level) => pino({ level, base: null }, pino.destination({ fd: 2, sync: true })),
-  print: (text) => void process.stdout.write(`${text}\n`),
+  createLogger,
+  droppedLogLines,
+  print: printReport,
 }
 
 /**
  * Receives until `signal` aborts (or, with `once`, the first connection has ended), then closes every connection, gives
- * the queue back and prints the totals. Returns the exit status: 1 when bytes of a connection did not all reach the sink, or
- * frames not all the capture.
+ * the queue back and prints the totals. Returns the exit status: `EXIT_FAILED` when bytes of a connection did not all reach the
+ * sink, or frames not all the capture; else `EXIT_CUT` when a transfer was cut.
  * @throws ZcrxError when device, sink or capture can't be opened
  */
 export async function run(
@@ -91,20 +103,35 @@ export async function run(
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
   if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
-  const addresses = addressesOf(options)
+  try {
+    return await receive(options, signal, environment, log, sink)
+  } finally {
+    await sink.close?.()
+  }
+}
+
+async function receive(
+  options: RunOptions,
+  signal: AbortSignal,
+  environment: RunEnvironment,
+  log: Logger,
+  sink: Sink,
+): Promise<number> {
+  const where = whereOf(options)
   const { devices, capture, played } = openDevicesOf(options, environment, log)
   const queues = await Queues.open(
     devices,
     sink,
     log,
     {
-      port: options.listen.port,
       ownAddress: options.ownAddress,
+      ...(options.takeOver === true ? { takeOver: true } : {}),
       // Without addresses of our own there is nothing to test.
       ...(options.ownAddress ? { dad: options.dad } : {}),
+      ...(options.secretFile === undefined ? {} : { secretFile: options.secretFile }),
       ...(options.gateways === undefined ? {} : { gateway: options.gateways }),
       ...(options.vlan === undefined ? {} : { ip: { vlan: options.vlan } }),
-      ...addresses,
+      ...where,
       ...(options.areaBytes === undefined ? {} : { areaBytes: options.areaBytes }),
     },
     environment.createServer,
@@ -114,7 +141,7 @@ export async function run(
   const { info } = server.nic
   log.info(
     {
-      listen: `${server.address}:${server.port}`,
+      listen: server.listening.join(', '),
       addresses: server.addresses,
       device: info.name,
       queue: info.queue,
@@ -125,13 +152,15 @@ export async function run(
       areaBytes: server.area.length,
       sink: sink.name,
     },
-    'listening',
+    server.listening.length > 0 ? 'listening' : NOWHERE,
   )
+  tellLeftovers(sink, log)
   for (const queue of queues.all) {
-    for (const note of queue.server.nic.notes ?? [])
+    for (const note of queue.server.notes)
       log.info({ device: info.name, queue: queue.server.nic.info.queue }, note)
     tellHeld(queue.server, log)
   }
+  tellAddresses(server, log)
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   try {
@@ -147,21 +176,65 @@ export async function run(
   log.info({ device: info.name, queue: info.queue }, 'queue given back')
   // Complete only now: the last frames leave when the connections are given up.
   if (capture !== null) report = { ...report, capture: captureReport(capture) }
-  environment.print(options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'))
+  report = { ...report, logLinesDropped: environment.droppedLogLines() }
+  const unprinted = await environment.print(
+    options.json ? JSON.stringify(report) : renderRunReport(report).join('\n'),
+  )
+  if (typeof unprinted === 'string') log.error({ code: unprinted }, 'the totals could not be printed')
   const failed = played?.failed ?? null
   if (played !== null) log.info(played.notPlayed, 'frames that were not played')
   if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
-  return report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null ? 1 : 0
+  // Who reads them may have gone away: that is no failure of ours.
+  const lost = typeof unprinted === 'string' && unprinted !== 'EPIPE'
+  if (report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null || lost)
+    return EXIT_FAILED
+  return report.cut > 0 ? EXIT_CUT : 0
 }
 
-/** The server's addresses, and the one to listen on when it is not to be all. @throws UsageError */
-function addressesOf({ addresses, listen }: RunOptions): Pick<ServerOptions, 'address' | 'listenOn'> {
-  const { address } = listen
-  if (addresses === undefined) return address === undefined ? {} : { address }
-  if (address === undefined) return { address: addresses }
-  if (addresses.some((text) => text.split('/')[0] === address))
-    return { address: addresses, listenOn: address }
-  throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
+function tellLeftovers({ leftovers }: Sink, log: Logger): void {
+  if (leftovers === undefined || leftovers.count === 0) return
+  const { count, names } = leftovers
+  log.warn({ count, files: names }, 'files of earlier runs are not whole: they stay as they are')
+}
+
+/** The server's addresses, and where to listen. @throws UsageError */
+function whereOf(options: RunOptions): Pick<ServerOptions, 'address' | 'port' | 'listenOn' | 'listen'> {
+  const { addresses } = options
+  const all = [options.listen].flat() as readonly ListenAddress[]
+  const named = all.flatMap(({ address }) => (address === undefined || isWildcard(address) ? [] : [address]))
+  const [first, ...more] = all
+  const listen =
+    more.length > 0
+      ? { listen: all }
+      : {
+          port: first!.port,
+          ...(first!.address === undefined ? {} : { listenOn: first!.address }),
+        }
+  if (addresses === undefined) {
+    if (named.length < all.length) return listen
+    const address = [...new Set(named)]
+    // What it listens on is all it has.
+    return more.length > 0 ? { ...listen, address } : { port: first!.port, address: address[0]! }
+  }
+  for (const address of named) {
+    if (addresses.some((text) => text.split('/')[0] === address)) continue
+    throw new UsageError(`--listen ${address} is none of --address ${addresses.join(', ')}`)
+  }
+  return { ...listen, address: addresses }
+}
+
+function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::'
+}
+
+/** Says where it can be reached when that changes with the addresses of the interface. */
+function tellAddresses(server: Server, log: Logger): void {
+  server.onAddresses(({ listening, failures }) => {
+    for (const failure of failures)
+      log.error({ err: failure }, `not listening at a new address: ${(failure as Error).message}`)
+    if (listening.length > 0) log.info({ listen: listening.join(', ') }, 'listening at other addresses')
+    else log.warn(NOWHERE)
+  })
 }
 
 function openOptions({ areaBytes }: RunOptions): OpenOptions {
@@ -275,7 +348,13 @@ function tellTraffic(everyMs: number, queues: Queues, log: Logger): () => void {
       const { free, fill, rx, queued, user } = queues.census()
       const gbps = round(gigabits(bytes - last, (now - lastAt) / 1000), 3)
       log.info(
-        { gbps, bytes, connections: queues.openConnections, niovs: { free, fill, rx, queued, user } },
+        {
+          gbps,
+          bytes,
+          connections: queues.openConnections,
+          held: queues.heldConnections,
+          niovs: { free, fill, rx, queued, user },
+        },
         `receiving, ${formatBytes(bytes)} so far`,
       )
     }
@@ -295,7 +374,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     device: info.name,
     queue: info.queue,
     queues: queues.all.length,
-    listen: `${server.address}:${server.port}`,
+    listen: server.listening.join(', '),
     sink: sink.name,
     seconds: round(seconds, 3),
     ...queues.totals,
@@ -305,6 +384,8 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     frames,
     drops,
     niovs: queues.census(),
+    openConnections: queues.heldConnections,
+    logLinesDropped: 0,
     connectionList: queues.records,
   }
 }

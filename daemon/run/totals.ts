@@ -12,7 +12,7 @@ export interface RunReport extends ReceiverTotals {
   /** The first. */
   readonly queue: number
   readonly queues: number
-  /** `192.0.2.1:9000`. */
+  /** `192.0.2.1:9000, [2001:db8::1]:9000`. */
   readonly listen: string
   readonly sink: string
   /** From listening to the end. */
@@ -23,6 +23,10 @@ export interface RunReport extends ReceiverTotals {
   readonly frames: number
   readonly drops: ServerStats['drops']
   readonly niovs: Census
+  /** Connections that the server still held when everything had ended. */
+  readonly openConnections: number
+  /** Log lines that nobody took, or that could not be written. */
+  readonly logLinesDropped: number
   /** When one was asked for. */
   readonly capture?: CaptureReport
   /** The latest connections, oldest first. */
@@ -62,12 +66,15 @@ export function renderRunReport(report: RunReport): string[] {
   lines.push(
     `${formatCount(report.connections)} connections in ${report.seconds.toFixed(1)} s on ${report.listen}: ` +
       `${formatBytes(report.receivedBytes)} received, ${formatBytes(report.sinkBytes)} into ${report.sink}`,
+    `${formatCount(report.broken)} reset or timed out, ${formatCount(report.cut)} transfers cut, ` +
+      `${formatCount(report.sinkFailures)} not all stored; ${formatCount(report.openConnections)} connections still held`,
     `${formatBytes(report.zeroCopiedBytes)} in place, ${formatBytes(report.copiedBytes)} copied, ` +
       `${formatCount(report.completions)} completions, ${formatCount(report.frames)} frames`,
     `drops: ${dropped.length === 0 ? 'none' : dropped.map(([cause, count]) => `${cause} ${formatCount(count)}`).join(', ')}`,
     `niovs: ${report.niovs.total} in all, ${report.niovs.free} free, ${report.niovs.fill} fill, ${report.niovs.rx} rx, ` +
       `${report.niovs.queued} queued, ${report.niovs.user} user, ${report.niovs.lost} lost`,
   )
+  if (report.logLinesDropped > 0) lines.push(`${formatCount(report.logLinesDropped)} log lines were dropped`)
   if (report.capture !== undefined) lines.push(...captureLines(report.capture))
   return lines
 }

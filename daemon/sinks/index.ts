@@ -3,7 +3,8 @@ import { FileSink } from './file.ts'
 import { DiscardSink, HashSink } from './memory.ts'
 import type { Sink } from './sink.ts'
 
-export type { Sink, SinkResult, SinkStream, StreamContext } from './sink.ts'
+export type { FsyncPolicy } from './operations.ts'
+export type { Leftovers, Sink, SinkResult, SinkStream, StreamContext } from './sink.ts'
 
 /** @throws ZcrxError when the sink can't be used */
 export async function createSink(spec: SinkSpec): Promise<Sink> {
@@ -13,6 +14,6 @@ export async function createSink(spec: SinkSpec): Promise<Sink> {
     case 'hash':
       return new HashSink()
     case 'file':
-      return FileSink.create(spec.directory)
+      return FileSink.create(spec.directory, spec)
   }
 }

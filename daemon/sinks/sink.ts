@@ -6,7 +6,7 @@ export interface SinkResult {
   readonly bytes: number
   /** Lower-case hex, from the hash sink. */
   readonly sha256?: string
-  /** From the file sink. */
+  /** From the file sink, when there is a file. */
   readonly path?: string
   /** Why bytes that were received did not all get there. */
   readonly error?: Error
@@ -19,8 +19,11 @@ export interface SinkStream {
    * `connection.release(offset)` when they are stored.
    */
   data(offset: number, length: number): boolean
-  /** No more data will come. Resolves once everything kept is stored and given back; never rejects. */
-  end(): Promise<SinkResult>
+  /**
+   * No more data will come. Resolves once everything kept is stored and given back; never rejects.
+   * @param whole the stream came to its end: what is stored may be called whole
+   */
+  end(whole: boolean): Promise<SinkResult>
 }
 
 export interface StreamContext {
@@ -30,9 +33,20 @@ export interface StreamContext {
   failed(error: Error): void
 }
 
+/** What earlier runs left that is not whole. */
+export interface Leftovers {
+  readonly count: number
+  /** A few of them. */
+  readonly names: readonly string[]
+}
+
 /** Where received bytes go. */
 export interface Sink {
   /** For logs: `discard`, `hash`, `file:/srv/in`. */
   readonly name: string
+  /** Absent: the sink keeps nothing. */
+  readonly leftovers?: Leftovers
   open(connection: Connection, context: StreamContext): SinkStream
+  /** Gives back what it holds of the system, when every stream has ended. */
+  close?(): Promise<void>
 }

@@ -1,4 +1,5 @@
 export { observe } from './checks/index.ts'
+export { LOOPBACK_COST, LOOPBACK_REMEDY } from './checks/interface.ts'
 export * from './finding.ts'
 export { interfaceNames, type LinkFacts, linkFacts } from './link.ts'
 export { type MachineFacts, machineFacts, obstacleOf } from './machine.ts'

@@ -1,7 +1,7 @@
 import { NicError } from '../errors.ts'
 import type { Native } from '../native/index.ts'
 import { ERRNO, inNamespace, systemFailure } from '../system.ts'
-import { type Guard, portKey } from './guard.ts'
+import { type Guard, portKey, portTaken } from './guard.ts'
 
 /**
  * A listening socket of the kernel for each port, which drops every segment by a filter: the kernel finds whose the segment
@@ -32,14 +32,7 @@ export class DeafSockets implements Guard {
     const fd = inNamespace(native, this.#netns, () =>
       native.deafSocket(address, port, this.#ifIndex, this.#shared),
     )
-    if (fd === -ERRNO.EADDRINUSE) {
-      throw new NicError(
-        'ZCRX_NIC_BUSY',
-        `TCP port ${port} of ${textOf(address)} is taken by a socket of this host`,
-        `take another port; ss -tanp sport = :${port} shows whose it is`,
-        -fd,
-      )
-    }
+    if (fd === -ERRNO.EADDRINUSE) throw portTaken(address, port, 'take another port', -fd)
     if (fd === -ERRNO.EMFILE || fd === -ERRNO.ENFILE) {
       throw new NicError(
         'ZCRX_NIC_SYSTEM',
@@ -64,10 +57,4 @@ export class DeafSockets implements Guard {
     for (const fd of this.#sockets.values()) this.#native.close(fd)
     this.#sockets.clear()
   }
-}
-
-function textOf(address: Uint8Array): string {
-  if (address.length === 4) return address.join('.')
-  const groups = Array.from({ length: 8 }, (_, i) => (address[2 * i]! << 8) | address[2 * i + 1]!)
-  return groups.map((group) => group.toString(16)).join(':')
 }

@@ -5,6 +5,7 @@ import type { Guard } from './guard.ts'
 import { NftablesGuard } from './nftables.ts'
 
 export type { Guard } from './guard.ts'
+export { ReservedPorts } from './reserve.ts'
 
 /**
  * `socket`: a deaf socket holds each port. `nftables`: a rule drops the segments; it reserves no port. `both`: the socket,

@@ -1,3 +1,4 @@
+import { place } from '../counting.ts'
 import { NicError } from '../errors.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
 import { AreaTable } from './areas.ts'
@@ -22,6 +23,10 @@ export interface MemoryNicShape {
 }
 
 const TX_SLOTS = 64
+const RX_FRAMES = place(NicStats, 'rxFrames')
+const RX_FRAGMENTS = place(NicStats, 'rxFragments')
+const RX_BYTES = place(NicStats, 'rxBytes')
+
 /** Frames that a `side` or `split` NIC can show at a time. */
 const SIDE_SLOTS = 64
 
@@ -167,8 +172,8 @@ export class MemoryNic implements Nic {
       area.set(frame.subarray(from, from + part), offset)
       this.#put(burst, offset, part, from + part < length ? RX_MORE : 0)
     }
-    this.#stats.rxFrames++
-    this.#stats.rxBytes += length
+    this.#stats.cells[RX_FRAMES]! += 1
+    this.#stats.cells[RX_BYTES]! += length
   }
 
   #receiveSide(burst: RxBurst, length: number, slot: number): void {
@@ -176,8 +181,8 @@ export class MemoryNic implements Nic {
     this.sideMemory!.set(this.#in.frame().subarray(0, length), offset)
     this.#in.drop()
     this.#put(burst, offset, length, RX_SIDE)
-    this.#stats.rxFrames++
-    this.#stats.rxBytes += length
+    this.#stats.cells[RX_FRAMES]! += 1
+    this.#stats.cells[RX_BYTES]! += length
   }
 
   /** Headers beside the area, payload in chunks of it. False when the frame was dropped for want of chunks. */
@@ -207,14 +212,14 @@ export class MemoryNic implements Nic {
     }
     this.#in.drop()
     this.#split.frames++
-    this.#stats.rxFrames++
-    this.#stats.rxBytes += length
+    this.#stats.cells[RX_FRAMES]! += 1
+    this.#stats.cells[RX_BYTES]! += length
     return true
   }
 
   #put(burst: RxBurst, offset: number, length: number, flags: number): void {
     burst.put(offset, length, flags)
-    this.#stats.rxFragments++
+    this.#stats.cells[RX_FRAGMENTS]! += 1
   }
 
   #mostPieces(): number {

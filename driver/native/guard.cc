@@ -1,4 +1,4 @@
-// A TCP socket of the kernel that holds an address and port, and hears nothing.
+// TCP sockets of the kernel that hold an address and port: one that hears nothing, and one that does not even listen.
 #include "addon.h"
 
 #include <linux/filter.h>
@@ -30,11 +30,17 @@ bool Deafen(int fd, bool six, bool shared, const sockaddr* address, socklen_t le
          (!shared || On(fd, SOL_SOCKET, SO_REUSEPORT)) && bind(fd, address, length) == 0 && listen(fd, 1) == 0;
 }
 
-Napi::Value DeafSocket(const Napi::CallbackInfo& info) {
+// Without listening: the kernel answers segments as if nobody had the port.
+bool Reserve(int fd, bool six, const sockaddr* address, socklen_t length) {
+  return (six ? On(fd, IPPROTO_IPV6, IPV6_V6ONLY) : true) && bind(fd, address, length) == 0;
+}
+
+// Arguments: address, port, ifIndex and, of a deaf one, shared.
+Napi::Value Hold(const Napi::CallbackInfo& info, bool deaf) {
   const Span<uint8_t> address = Bytes(info, 0, "address");
   const uint16_t port = static_cast<uint16_t>(Integer(info, 1, "port", 1, 65535));
   const uint32_t scope = U32(info, 2, "ifIndex");
-  const bool shared = Flag(info, 3, "shared");
+  const bool shared = deaf && Flag(info, 3, "shared");
   if (address.length != 4 && address.length != 16) Wrong(info, "address", "of 4 or 16 bytes");
   const bool six = address.length == 16;
   sockaddr_in four = {};
@@ -48,7 +54,8 @@ Napi::Value DeafSocket(const Napi::CallbackInfo& info) {
   if (six && IN6_IS_ADDR_LINKLOCAL(&sixth.sin6_addr)) sixth.sin6_scope_id = scope;
   const sockaddr* name = six ? reinterpret_cast<sockaddr*>(&sixth) : reinterpret_cast<sockaddr*>(&four);
   const int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-  if (fd >= 0 && !Deafen(fd, six, shared, name, six ? sizeof sixth : sizeof four)) {
+  const socklen_t length = six ? sizeof sixth : sizeof four;
+  if (fd >= 0 && !(deaf ? Deafen(fd, six, shared, name, length) : Reserve(fd, six, name, length))) {
     const int why = errno;
     ::close(fd);
     errno = why;
@@ -57,10 +64,15 @@ Napi::Value DeafSocket(const Napi::CallbackInfo& info) {
   return Opened(info.Env(), fd);
 }
 
+Napi::Value DeafSocket(const Napi::CallbackInfo& info) { return Hold(info, true); }
+
+Napi::Value ReservePort(const Napi::CallbackInfo& info) { return Hold(info, false); }
+
 }  // namespace
 
 void InitGuard(Napi::Env env, Napi::Object exports) {
   exports.Set("deafSocket", Napi::Function::New(env, DeafSocket, "deafSocket"));
+  exports.Set("reservePort", Napi::Function::New(env, ReservePort, "reservePort"));
 }
 
 }  // namespace zcrx

@@ -103,6 +103,12 @@ export interface Native {
    */
   deafSocket(address: Uint8Array, port: number, ifIndex: number, shared: boolean): number
 
+  /**
+   * A TCP socket that is bound to an address of the machine's and a port, and does not listen: nobody else gets the port, and the
+   * kernel refuses who connects. `-EADDRINUSE` when it is taken. @param ifIndex interface of a link-local address
+   */
+  reservePort(address: Uint8Array, port: number, ifIndex: number): number
+
   /** `BPF_MAP_CREATE`. Returns the descriptor. @param name at most 15 of `[A-Za-z0-9_.]` */
   bpfMapCreate(
     type: number,

@@ -138,6 +138,7 @@ export class RawNic extends SideNic implements Nic {
       chunkBytes: CHUNK_BYTES,
       system: { netns: options.netns },
       routed: true,
+      addresses: this.#addresses,
     }
   }
 

@@ -118,7 +118,10 @@ export class XdpNic implements Nic {
         : XdpHook.adopt(native, device, queue, options.hook)
     this.#queues = options.hook === undefined ? facts.rxQueues : 0
     this.#holdings.hook = hook
-    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
+    this.#info = {
+      ...describe(device, queue, facts, hook.mode, this.#rings, options.netns),
+      sharesHook: options.hook !== undefined,
+    }
     this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
     abandoned.register(this, this.#holdings, this)
   }

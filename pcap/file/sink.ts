@@ -1,4 +1,5 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, writeSync } from 'node:fs'
+import { createFile, PRIVATE_MODE } from './create.ts'
 
 /** Where the bytes of a capture file go. */
 export interface CaptureSink {
@@ -15,9 +16,12 @@ export class FileSink implements CaptureSink {
   /** Part of a write is in the file and the rest is not: what follows would be garbage. */
   #broken: unknown = null
 
-  /** Creates the file, or empties it. @throws the error of open(2): `ENOENT`, `EACCES`, … */
-  constructor(path: string) {
-    this.#fd = openSync(path, 'w')
+  /**
+   * Creates the file, or empties it if it is ours; a link is not followed. @param mode permission bits, whatever the umask
+   * @throws the error of open(2): `ENOENT`, `EACCES`, `ELOOP` …; `EPERM` for a file of somebody else's, or with other names
+   */
+  constructor(path: string, mode: number = PRIVATE_MODE) {
+    this.#fd = createFile(path, mode, true).fd
   }
 
   /**

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, openSync, unlinkSync } from 'node:fs'
+import { closeSync, unlinkSync } from 'node:fs'
 import { parse } from 'node:path'
 import { ArgumentError } from '../../driver/errors.ts'
 import { PcapError } from '../errors.ts'
+import { createFile, PRIVATE_MODE, UnsafeFileError } from '../file/create.ts'
 import {
   type CaptureInterface,
   type CaptureSink,
@@ -11,7 +12,7 @@ import {
 } from '../file/writer.ts'
 
 export interface CaptureFileOptions {
-  /** Path of the pcapng file, which is overwritten; or where else its bytes go. */
+  /** Path of the pcapng file, which is overwritten if it is ours and no link; or where else its bytes go. */
   file: string | CaptureSink
   /**
    * Most bytes of a file, at least 4096: before it would be exceeded the next file is begun. The files are then named
@@ -20,6 +21,8 @@ export interface CaptureFileOptions {
   fileBytes?: number
   /** Most files kept: the oldest is deleted when there would be more. Only with `fileBytes`; default all are kept. */
   files?: number
+  /** Permission bits of the files, whatever the umask. Default 0600: only their owner reads them. */
+  mode?: number
 }
 
 const LEAST_FILE_BYTES = 4096
@@ -36,6 +39,7 @@ export class CaptureFiles {
   readonly #interface: CaptureInterface
   readonly #fileBytes: number
   readonly #files: number
+  readonly #mode: number
   #number = 1
   /** Bytes of the current file in front of the first packet. */
   #head = 0
@@ -47,6 +51,7 @@ export class CaptureFiles {
     this.#interface = description
     this.#fileBytes = options.fileBytes ?? 0
     this.#files = options.files ?? Number.POSITIVE_INFINITY
+    this.#mode = options.mode ?? PRIVATE_MODE
     this.writer = this.#begin()
   }
 
@@ -110,7 +115,7 @@ export class CaptureFiles {
     if (typeof this.#file === 'string') {
       const path = this.#fileBytes > 0 ? ringName(this.#file, this.#number) : this.#file
       try {
-        sink = new FileSink(path)
+        sink = new FileSink(path, this.#mode)
       } catch (error) {
         throw cantCreate(path, error)
       }
@@ -151,17 +156,22 @@ export function checkCapture(options: CaptureFileOptions): void {
   checkFileOptions(options)
   if (typeof options.file !== 'string') return
   const path = options.fileBytes === undefined ? options.file : ringName(options.file, 1)
-  const existed = existsSync(path)
   try {
-    closeSync(openSync(path, 'a'))
-    if (!existed) unlinkSync(path)
+    const { fd, created } = createFile(path, options.mode ?? PRIVATE_MODE, false)
+    closeSync(fd)
+    if (created) unlinkSync(path)
   } catch (error) {
     throw cantCreate(path, error)
   }
 }
 
-function checkFileOptions({ file, fileBytes, files }: CaptureFileOptions): void {
+function checkFileOptions({ file, fileBytes, files, mode }: CaptureFileOptions): void {
   if (file === '') throw new ArgumentError('the capture has no file name')
+  if (mode !== undefined && !(Number.isInteger(mode) && (mode & ~0o777) === 0 && (mode & 0o200) !== 0))
+    throw new ArgumentError(
+      `no permission bits of a file that is written: ${mode}`,
+      'give some of 0o777, 0o200 among them',
+    )
   if (fileBytes === undefined) {
     if (files !== undefined)
       throw new ArgumentError('files without fileBytes', 'say how large each of the files may be')
@@ -187,15 +197,18 @@ const REMEDIES: Record<string, string> = {
   EISDIR: 'name a file',
   EROFS: 'choose a directory on another file system',
   ENOSPC: 'make room',
+  ELOOP: 'it is a symbolic link, which is not followed: name what it leads to',
+  ENXIO: 'start what reads it first',
 }
 
 function cantCreate(path: string, error: unknown): PcapError {
   const { code, message } = error as NodeJS.ErrnoException
+  const unsafe = error instanceof UnsafeFileError
   return new PcapError(
     'PCAP_IO',
-    `${path} can't be created: ${code ?? message}`,
+    `${path} can't be created: ${unsafe ? message : (code ?? message)}`,
     -1,
-    REMEDIES[code ?? ''] ?? '',
+    unsafe ? error.remedy : (REMEDIES[code ?? ''] ?? ''),
     { cause: error },
   )
 }

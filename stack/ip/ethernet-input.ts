@@ -1,5 +1,5 @@
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
-import { type Counters, DropWatch } from '../counters.ts'
+import { type Counters, DropWatch, RX_FRAGMENTS, RX_FRAMES } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
@@ -156,8 +156,8 @@ export class EthernetInput {
   #frame(first: number, last: number, now: number): void {
     const counters = this.#counters
     const headers = this.#headers
-    counters.rxFrames++
-    counters.rxFragments += last - first
+    counters.cells[RX_FRAMES]! += 1
+    counters.cells[RX_FRAGMENTS]! += last - first
     headers.begin(first, last)
     if (!headers.need(ETHERNET_HEADER_BYTES)) {
       counters.dropMalformed++

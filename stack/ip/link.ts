@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import type { Nic } from '../../driver/nic.ts'
-import type { Counters } from '../counters.ts'
+import { type Counters, TX_FRAMES } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
@@ -361,7 +361,7 @@ export class Link implements Solicitor {
     const transport = this.transportOffset(source)
     if (segmentBytes === 0) this.commit(at, transport + transportBytes)
     else {
-      this.#counters.txFrames++
+      this.#counters.cells[TX_FRAMES]! += 1
       this.nic.txCommitLarge!(
         at,
         transport + transportBytes,
@@ -396,7 +396,7 @@ export class Link implements Solicitor {
       this.nic.txMemory.fill(0, at + length, at + ETHERNET_MIN_BYTES)
       length = ETHERNET_MIN_BYTES
     }
-    this.#counters.txFrames++
+    this.#counters.cells[TX_FRAMES]! += 1
     this.nic.txCommit(at, length)
   }
 }

@@ -1,5 +1,12 @@
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
-import type { Counters } from '../counters.ts'
+import {
+  CHECKSUM_PARTIAL,
+  CHECKSUM_VERIFIED,
+  type Counters,
+  RX_FRAGMENTS,
+  RX_FRAMES,
+  RX_SEGMENTS,
+} from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { littleEndian, straddle, swap16 } from '../wire/bytes.ts'
@@ -182,12 +189,12 @@ export class PlainInput {
     segment.last = last
     segment.headerBytes = headerBytes
     if (!this.#tcp.fastSegment(segment, now)) return false
-    const counters = this.#counters
-    counters.rxFrames++
-    counters.rxFragments += last - first
-    counters.rxSegments++
-    counters.checksumPartial += partial
-    counters.checksumVerified += verified
+    const { cells } = this.#counters
+    cells[RX_FRAMES]! += 1
+    cells[RX_FRAGMENTS]! += last - first
+    cells[RX_SEGMENTS]! += 1
+    cells[CHECKSUM_PARTIAL]! += partial
+    cells[CHECKSUM_VERIFIED]! += verified
     return true
   }
 

@@ -1,5 +1,5 @@
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
-import type { Counters } from '../counters.ts'
+import { CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, type Counters, RX_SEGMENTS } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSumOf, sumBytes, sumWords, swapSum } from '../wire/checksum.ts'
@@ -104,7 +104,7 @@ export class SegmentInput {
     segment.first = headers.first
     segment.last = headers.last
     segment.headerBytes = segment.list >= 0 ? tcpBytes : tcp + tcpBytes
-    counters.rxSegments++
+    counters.cells[RX_SEGMENTS]! += 1
     this.#tcp.segment(segment, now)
   }
 
@@ -116,7 +116,7 @@ export class SegmentInput {
         : pseudoHeaderSumOf(segment, IPPROTO_TCP, tcpTotal)
     if (segment.list >= 0) {
       // What flags say of one fragment, they don't say of the packet.
-      this.#counters.checksumVerified++
+      this.#counters.cells[CHECKSUM_VERIFIED]! += 1
       return addSums(this.#bytes.sum(tcp, tcpTotal), pseudo) === 0xffff
     }
     const { first, last, frameBytes, view } = this.#headers
@@ -126,10 +126,10 @@ export class SegmentInput {
       (flags & RX_CSUM_PARTIAL) !== 0 ||
       (this.#partial && view.getUint16(tcp + tcpField.checksum) === pseudo)
     ) {
-      this.#counters.checksumPartial++
+      this.#counters.cells[CHECKSUM_PARTIAL]! += 1
       return true
     }
-    this.#counters.checksumVerified++
+    this.#counters.cells[CHECKSUM_VERIFIED]! += 1
     const whole = frameBytes === tcp + tcpTotal
     const sum =
       whole && tcpTotal > SUM_HERE

@@ -1,4 +1,4 @@
-import type { Counters } from '../counters.ts'
+import { ACKS_SENT, type Counters, TX_BYTES } from '../counters.ts'
 import type { IpAddress } from '../ip/address.ts'
 import type { Link } from '../ip/link.ts'
 import { get16, get32, put16 } from '../wire/bytes.ts'
@@ -77,7 +77,7 @@ export class TcpOutput {
 
   /** An ACK with everything the peer should know; clears what was owed. */
   sendAck(tcb: Tcb, now: number): boolean {
-    this.#counters.acksSent++
+    this.#counters.cells[ACKS_SENT]! += 1
     return this.send(tcb, ACK, tcb.snd.acceptable(), 0, 0, now)
   }
 
@@ -171,7 +171,7 @@ export class TcpOutput {
       rcv.unacked = 0
       rcv.ackNow = false
     }
-    this.#counters.txBytes += length
+    this.#counters.cells[TX_BYTES]! += length
     return true
   }
 

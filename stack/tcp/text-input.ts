@@ -1,3 +1,4 @@
+import { RX_BYTES } from '../counters.ts'
 import { get16 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { FIN } from '../wire/tcp.ts'
@@ -181,7 +182,7 @@ export class TextInput {
     rcv.niovs += niovs
     rcv.sinceBytes += bytes
     rcv.sinceNiovs += this.#payload.niovs
-    this.#context.counters.rxBytes += bytes
+    this.#context.counters.cells[RX_BYTES]! += bytes
     if ((tcb.events & EVENT_READABLE) === 0) this.#tcp.raise(tcb, EVENT_READABLE)
   }
 

@@ -94,6 +94,41 @@ describe('zcrxd run', () => {
     })
   })
 
+  it('takes several places to listen at', async () => {
+    const { run } = await parse('run -d eth0 -l :9000 -l 0.0.0.0:1 -l [::]:2 --take-over --secret-file /x')
+    expect(run).toMatchObject({
+      listen: [{ port: 9000 }, { address: '0.0.0.0', port: 1 }, { address: '::', port: 2 }],
+      takeOver: true,
+      secretFile: '/x',
+    })
+    expect((await parse('run -d eth0 -l :9000 -l nowhere')).status).toBe(2)
+  })
+
+  it('takes --mode for the XDP program and, in octal, for files', async () => {
+    const sinkOf = async (flags: string) => (await parse(`run -d eth0 -l :1 ${flags}`)).run
+    expect(await sinkOf('-s file:/srv --mode 0640 --mode native --fsync interval:250ms')).toMatchObject({
+      device: 'xdp:eth0/0?mode=native',
+      sink: { kind: 'file', directory: '/srv', mode: 0o640, fsync: { kind: 'interval', everyMs: 250 } },
+    })
+    expect((await sinkOf('-s file:/srv --fsync none'))?.sink).toEqual({
+      kind: 'file',
+      directory: '/srv',
+      fsync: { kind: 'none' },
+    })
+    expect((await sinkOf('--capture x --mode 644'))?.capture).toEqual({ file: 'x', mode: 0o644 })
+    for (const [flags, message] of [
+      ['--mode 999', /are no permission bits/],
+      ['--mode fast', /not a mode/],
+      ['-s file:/srv --fsync sometimes', /allowed are none, close, interval/],
+      ['-s file:/srv --fsync interval:0', /allowed are none, close, interval/],
+    ] as const) {
+      const { status, text } = await parse(`run -d eth0 -l :1 ${flags}`)
+      expect([status, text]).toEqual([2, expect.stringMatching(message)])
+    }
+    await expect(sinkOf('--fsync none')).rejects.toThrow(/--fsync says nothing without --sink file:DIR/)
+    await expect(sinkOf('--mode 640')).rejects.toThrow(/says nothing without/)
+  })
+
   it('takes addresses of our own, and what is to happen to frames', async () => {
     const line =
       'run -d eth0 -l :80 --address 192.0.2.5/24 --address slaac --gateway 192.0.2.254 --gateway fe80::1 --no-dad ' +

@@ -8,6 +8,8 @@ export class FakeConnection implements Connection {
   /** Offsets given back, in order. */
   readonly released: number[] = []
   closed = 0
+  /** Times it was reset. */
+  wasReset = 0
 
   constructor(id: number, remotePort = 40_000 + id) {
     this.id = id
@@ -22,6 +24,10 @@ export class FakeConnection implements Connection {
     this.closed += 1
   }
 
+  reset(): void {
+    this.wasReset += 1
+  }
+
   send(): void {}
 }
 
@@ -29,9 +35,12 @@ const NIOVS: Census = { total: 4, free: 4, fill: 0, rx: 0, queued: 0, user: 0, l
 
 export class FakeServer implements Server {
   readonly area = Uint8Array.from({ length: 16 * 1024 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
-  readonly address = '198.18.0.2'
   readonly addresses = ['198.18.0.2']
   readonly port = 9000
+  readonly ports = [9000]
+  listening = ['198.18.0.2:9000']
+  readonly notes: string[] = []
+  readonly openConnections = 0
   readonly nic = {
     info: { driver: 'fake', mode: 'fake mode', name: 'fake0', queue: 1, mtu: 1500 },
   } as unknown as Server['nic']
@@ -60,6 +69,12 @@ export class FakeServer implements Server {
   held: { afterMs: number; report: Parameters<Server['onHeld']>[1] } | null = null
   onHeld(afterMs: number, report: Parameters<Server['onHeld']>[1]): void {
     this.held = { afterMs, report }
+  }
+
+  /** What was asked to be told when addresses change. */
+  addressesChanged: Parameters<Server['onAddresses']>[0] = null
+  onAddresses(report: Parameters<Server['onAddresses']>[0]): void {
+    this.addressesChanged = report
   }
 
   census(): Census {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -33,7 +33,7 @@ interface Started {
   status: Promise<number>
 }
 
-async function start(options: Partial<RunOptions>): Promise<Started> {
+async function start(options: Partial<RunOptions>, listening?: string[]): Promise<Started> {
   const output: string[] = []
   const logs: Record<string, unknown>[] = []
   const abort = new AbortController()
@@ -44,12 +44,14 @@ async function start(options: Partial<RunOptions>): Promise<Started> {
     openDevices: () => [],
     createServer: async (serverOptions) => {
       const server = new FakeServer(serverOptions.handler as ConnectionHandler)
+      if (listening !== undefined) server.listening = listening
       const { device } = serverOptions
       if (typeof device !== 'string') server.onClose = () => (device as Nic).close()
       opened = { server, options: serverOptions }
       return server
     },
     createLogger: () => log,
+    droppedLogLines: () => 0,
     print: (text) => output.push(text),
   })
   await expect.poll(() => logs.length).toBeGreaterThan(0)
@@ -103,6 +105,57 @@ describe('run', () => {
     ).rejects.toThrow('is none of --address auto')
   })
 
+  it('listens in several places, and says where it is reached when that changes', async () => {
+    const listen = [{ port: 9000 }, { address: '198.18.0.2', port: 9001 }]
+    const { server, options, abort, status, logs, output } = await start({ listen, takeOver: true })
+    expect(options).toMatchObject({ listen, takeOver: true })
+    expect([options.port, options.address]).toEqual([undefined, undefined])
+    const failure = new Error('TCP port 9000 of 198.18.0.3 is taken')
+    server.addressesChanged!({ listening: ['198.18.0.2:9000', '198.18.0.9:9000'], failures: [failure] })
+    server.addressesChanged!({ listening: [], failures: [] })
+    expect(logs.slice(-3)).toMatchObject([
+      { level: 50, msg: `not listening at a new address: ${failure.message}` },
+      { level: 30, listen: '198.18.0.2:9000, 198.18.0.9:9000' },
+      { level: 40, msg: expect.stringContaining('nobody can connect') },
+    ])
+    expect(logs.some(({ msg }) => msg === 'listening')).toBe(true)
+    server.listening = ['198.18.0.2:9000', '[2001:db8::1]:9001']
+    abort.abort()
+    expect(await status).toBe(0)
+    expect(JSON.parse(output.at(-1)!).listen).toBe('198.18.0.2:9000, [2001:db8::1]:9001')
+    for (const [one, expected] of [
+      [
+        { address: '0.0.0.0', port: 1 },
+        { port: 1, listenOn: '0.0.0.0' },
+      ],
+      [
+        { address: '::', port: 1 },
+        { port: 1, listenOn: '::' },
+      ],
+      [
+        [
+          { address: '198.18.0.2', port: 1 },
+          { address: '198.18.0.2', port: 2 },
+        ],
+        { address: ['198.18.0.2'] },
+      ],
+    ] as const) {
+      const plain = await start({ listen: one })
+      expect(plain.options).toMatchObject(expected)
+      if (!('address' in expected)) expect(plain.options.address).toBeUndefined()
+      plain.abort.abort()
+      await plain.status
+    }
+  })
+
+  it('does not call it listening where there is no address to connect to', async () => {
+    const { abort, status, logs } = await start({ listen: { address: '::', port: 9000 } }, [])
+    abort.abort()
+    await status
+    expect(logs[0]).toMatchObject({ listen: '', msg: expect.stringContaining('nobody can connect') })
+    expect(logs.some(({ msg }) => msg === 'listening')).toBe(false)
+  })
+
   it('puts what spoils and slows frames between device and capture', async () => {
     const { options, abort, status, logs } = await start({
       impair: { loss: 0.1, delayUs: 1000 },
@@ -116,23 +169,31 @@ describe('run', () => {
     await status
   })
 
-  it('closes what is open when interrupted, gives the queue back, prints the totals', async () => {
+  it('resets what is open when interrupted, gives the queue back, prints the totals', async () => {
     const { server, abort, output, status } = await start({})
     const connection = new FakeConnection(1)
     server.handler.onConnection(connection)
     expect(server.handler.onData(connection, 0, 1000)).toBe(true)
+    // One that has brought nothing: there is nothing to cut.
+    const idle = new FakeConnection(2)
+    server.handler.onConnection(idle)
     abort.abort()
-    expect(await status).toBe(0)
-    expect([connection.closed, server.closed]).toEqual([1, 1])
+    expect(await status).toBe(3)
+    // Its end must not say that all is stored.
+    expect([connection.closed, connection.wasReset, server.closed]).toEqual([0, 1, 1])
+    expect([idle.closed, idle.wasReset]).toEqual([0, 1])
     const report = JSON.parse(output.at(-1)!) as RunReport
     expect(report).toMatchObject({
-      connections: 1,
+      connections: 2,
       receivedBytes: 1000,
       sinkBytes: 1000,
       broken: 0,
       sinkFailures: 0,
+      cut: 1,
+      openConnections: 0,
     })
     expect(report.connectionList[0]).toMatchObject({ remote: '198.18.0.1:40001', end: 'interrupted' })
+    expect(renderRunReport(report).join('\n')).toContain('0 reset or timed out, 1 transfers cut')
   })
 
   it('warns of a sink that keeps buffers for long, and says whose they are', async () => {
@@ -166,9 +227,10 @@ describe('run', () => {
         releasedAtClose = connection.released.length
       }
       abort.abort()
-      expect(await status).toBe(0)
+      expect(await status).toBe(3)
       expect(releasedAtClose).toBe(1)
       const [record] = (JSON.parse(output.at(-1)!) as RunReport).connectionList
+      expect(record!.path).toMatch(/\.bin\.part$/)
       expect(readFileSync(record!.path!).equals(Buffer.from(server.area.subarray(100, 3100)))).toBe(true)
     } finally {
       rmSync(directory, { recursive: true, force: true })
@@ -186,13 +248,32 @@ describe('run', () => {
     server.handler.onEnd(reset, 104)
     expect(good.closed).toBe(0)
     await expect.poll(() => good.closed).toBe(1)
+    // What is dead already is given back, too.
+    expect([good.wasReset, reset.wasReset, reset.closed]).toEqual([0, 1, 0])
     abort.abort()
-    expect(await status).toBe(0)
+    expect(await status).toBe(3)
     const report = JSON.parse(output.at(-1)!) as RunReport
-    expect(report).toMatchObject({ connections: 2, broken: 1 })
+    expect(report).toMatchObject({ connections: 2, broken: 1, cut: 1 })
     expect(report.connectionList.map(({ end }) => end)).toEqual(['closed', 'ECONNRESET'])
     expect(report.connectionList[0]!.sha256).toMatch(/^[0-9a-f]{64}$/)
     expect(logs.some(({ msg }) => msg === 'connection ended: ECONNRESET')).toBe(true)
+  })
+
+  it('gives every connection back, however it ends', async () => {
+    const { server, abort, output, status } = await start({ sink: { kind: 'discard' } })
+    // ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EADDRNOTAVAIL, ENODEV, ECANCELED
+    const errnos = [104, 110, 113, 99, 19, 125]
+    const ended = errnos.map((errno, i) => {
+      const connection = new FakeConnection(i + 1)
+      server.handler.onConnection(connection)
+      server.handler.onEnd(connection, errno)
+      return connection
+    })
+    expect(ended.map(({ wasReset, closed }) => [wasReset, closed])).toEqual(errnos.map(() => [1, 0]))
+    abort.abort()
+    // Nothing had come: nothing was cut.
+    expect(await status).toBe(0)
+    expect(JSON.parse(output.at(-1)!)).toMatchObject({ connections: 6, broken: 6, cut: 0 })
   })
 
   it('ends after the first connection when told so', async () => {
@@ -204,19 +285,43 @@ describe('run', () => {
     expect(server.closed).toBe(1)
   })
 
-  it('says so when not everything is stored: closed connection, log, status 1', async () => {
+  it('says so when not everything is stored: reset connection, log, status 1', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
     const { server, abort, output, logs, status } = await start({ sink: { kind: 'file', directory } })
     rmSync(directory, { recursive: true })
     const connection = new FakeConnection(1)
     server.handler.onConnection(connection)
     server.handler.onData(connection, 0, 10)
-    await expect.poll(() => connection.closed).toBe(1)
+    await expect.poll(() => connection.wasReset).toBe(1)
+    // The file is made when there is something for it: its failure comes with the end here.
+    const late = new FakeConnection(2)
+    server.handler.onConnection(late)
+    server.handler.onEnd(late, 0)
+    await expect.poll(() => late.wasReset).toBe(1)
     abort.abort()
     expect(await status).toBe(1)
+    expect([connection.closed, late.closed]).toEqual([0, 0])
     expect(connection.released).toEqual([0])
     expect(logs.find(({ level }) => level === 50)).toMatchObject({ receivedBytes: 10, sinkBytes: 0 })
-    expect(JSON.parse(output.at(-1)!)).toMatchObject({ sinkFailures: 1, receivedBytes: 10, sinkBytes: 0 })
+    expect(JSON.parse(output.at(-1)!)).toMatchObject({
+      sinkFailures: 2,
+      cut: 2,
+      receivedBytes: 10,
+      sinkBytes: 0,
+    })
+  })
+
+  it('tells of what earlier runs left', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'zcrx-run-'))
+    try {
+      writeFileSync(join(directory, 'old.bin.part'), 'x')
+      const { abort, logs, status } = await start({ sink: { kind: 'file', directory } })
+      abort.abort()
+      expect(await status).toBe(0)
+      expect(logs.find(({ count }) => count === 1)).toMatchObject({ level: 40, files: ['old.bin.part'] })
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 
   it('gives the queue back when the device fails to open the sink first', async () => {
@@ -233,6 +338,7 @@ describe('run', () => {
         throw new Error('not reached')
       },
       createLogger: () => pino({ level: 'silent' }),
+      droppedLogLines: () => 0,
       print: () => {},
     })
     await expect(status).rejects.toThrow("can't write into")
@@ -291,6 +397,7 @@ describe('run with a capture', () => {
       openDevices: never,
       createServer: never,
       createLogger: () => pino({ level: 'silent' }),
+      droppedLogLines: () => 0,
       print: never,
     })
     await expect(status).rejects.toMatchObject({ code: 'PCAP_IO', remedy: 'create its directory first' })

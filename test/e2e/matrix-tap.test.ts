@@ -1,8 +1,11 @@
 import { obstacle } from '../driver/tap/setup.ts'
+import { LONG } from '../support/long.ts'
 import { describeMatrix } from '../support/matrix-cells.ts'
 import { TapWay } from '../support/ways.ts'
 
-const GB = 1 << 30
+/** The largest streams: 1 GiB when it is to be long. */
+const LARGE = LONG ? 1 << 30 : 96 << 20
+const SIZE = LONG ? '1 GiB' : '96 MiB'
 
 describeMatrix({
   name: 'tap',
@@ -10,7 +13,7 @@ describeMatrix({
   make: () => new TapWay({ ipv6: true }),
   bulk: 64 << 20,
   single: [
-    { what: '1 GiB to us', cell: { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: GB } },
-    { what: '1 GiB from us', cell: { opens: 'we', closes: 'Linux', version: 6, send: GB, receive: 1 } },
+    { what: `${SIZE} to us`, cell: { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: LARGE } },
+    { what: `${SIZE} from us`, cell: { opens: 'we', closes: 'Linux', version: 6, send: LARGE, receive: 1 } },
   ],
 })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { CaptureNic, MemorySink } from '../../pcap/index.ts'
 import { replay } from '../../replay/index.ts'
+import { runs } from '../support/long.ts'
 import { drain, StackPair } from '../support/stack-pair.ts'
 
 function sha256(bytes: Uint8Array): string {
@@ -91,7 +92,7 @@ describe('what a running stack has captured of itself', () => {
           expect(run.summary.unplayable).toBe(0)
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   }, 120_000)
 })

@@ -13,6 +13,7 @@ import {
   pattern,
   replay,
 } from '../../replay/index.ts'
+import { runs } from '../support/long.ts'
 
 const OFFERS = { mss: 1460, sackPermitted: true, windowScale: 7, timestamps: true }
 const ENDS = { client: '192.0.2.1:40000', server: '192.0.2.2:80' }
@@ -295,7 +296,7 @@ describe('replay', () => {
           expect(run.summary.niovs.lost).toBe(0)
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   }, 60_000)
 })

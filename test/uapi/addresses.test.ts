@@ -1,14 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ArgumentError } from '../../driver/errors.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import { planAddresses } from '../../uapi/addresses.ts'
 import { connect } from '../../uapi/client.ts'
 import { Host, type HostOptions } from '../../uapi/host.ts'
-import { machineSecret } from '../../uapi/machine-secret.ts'
 import { createServer } from '../../uapi/server.ts'
+import { secretFile, stableSecret } from '../../uapi/stable-secret.ts'
 
 const QUICK = { probeWaitUs: 20_000, probeMinUs: 10_000, probeMaxUs: 20_000, announceWaitUs: 20_000 }
 
@@ -141,18 +141,74 @@ describe('hosts on a memory link', () => {
   }, 20_000)
 })
 
-it('the secret of a machine is its own, and not its id', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'zcrx-'))
-  try {
-    const path = join(directory, 'machine-id')
-    const id = '0123456789abcdef0123456789abcdef'
-    writeFileSync(path, `${id}\n`)
-    const secret = machineSecret(path)
-    expect(machineSecret(path)).toEqual(secret)
-    expect([secret.length, Buffer.from(secret).toString('hex') === id]).toEqual([16, false])
-    writeFileSync(path, 'uninitialized\n')
-    expect(machineSecret(path)).not.toEqual(machineSecret(path))
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+describe('the secret of stable addresses', () => {
+  let directory = ''
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'zcrx-'))
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  it('is random, only its owner’s, and the same the next time', () => {
+    const path = join(directory, 'state', 'address-secret')
+    const first = stableSecret(path)
+    expect([first.secret.length, first.trouble]).toEqual([16, ''])
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(join(directory, 'state')).mode & 0o777).toBe(0o700)
+    expect(readdirSync(join(directory, 'state'))).toEqual(['address-secret'])
+    expect(stableSecret(path)).toEqual(first)
+    // Of another machine with the same id it would be another.
+    expect(stableSecret(join(directory, 'address-secret')).secret).not.toEqual(first.secret)
+  })
+
+  it.each([
+    ['no directory', (path: string) => rmSync(dirname(dirname(path)), { recursive: true }), /ENOENT/],
+    [
+      'a file that others read',
+      (path: string) => writeFileSync(path, 'ab'.repeat(16), { mode: 0o644 }),
+      /chmod 600/,
+    ],
+    [
+      'a file with something else',
+      (path: string) => writeFileSync(path, 'hello', { mode: 0o600 }),
+      /no secret/,
+    ],
+    ['a link', (path: string) => symlinkSync('/etc/machine-id', path), /ELOOP/],
+    ['a directory', (path: string) => mkdirSync(path), /no file/],
+  ] as const)('is new with every start, which is told, with %s', (_what, make, trouble) => {
+    mkdirSync(join(directory, 'up', 'there'), { recursive: true })
+    const file = join(directory, 'up', 'there', 'secret')
+    make(file)
+    const [one, other] = [stableSecret(file), stableSecret(file)]
+    expect(one.secret).not.toEqual(other.secret)
+    expect(one.trouble).toMatch(trouble)
+    expect(one.trouble).toContain('change with every start')
+  })
+
+  it('lies in the state directory of the service', () => {
+    expect(secretFile({ STATE_DIRECTORY: '/var/lib/a:/var/lib/b', XDG_STATE_HOME: '/x' })).toBe(
+      '/var/lib/a/address-secret',
+    )
+    expect(secretFile({ XDG_STATE_HOME: '/x' })).toBe('/x/zcrx/address-secret')
+    expect(secretFile({})).toBe('/var/lib/zcrx/address-secret')
+  })
+
+  it('makes the addresses of a host, and a host says when it can’t be kept', () => {
+    const addresses = ['state', 'state', 'other'].map((name) => {
+      const file = join(directory, name)
+      const host = Host.open({ device: new MemoryLink({ seed: 1 }).b, address: 'auto', secretFile: file })
+      const [own] = host.addresses
+      expect(host.notes).toEqual([])
+      host.close()
+      return own!.toString()
+    })
+    expect(addresses[0]).toBe(addresses[1])
+    expect(addresses[2]).not.toBe(addresses[0])
+    const lost = Host.open({
+      device: new MemoryLink({ seed: 1 }).b,
+      address: 'auto',
+      secretFile: '/proc/zcrx/address-secret',
+    })
+    expect(lost.notes.join()).toContain('change with every start')
+    lost.close()
+  })
 })

@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import { RingMemory } from '../../uapi/ring/memory.ts'
+import { runs } from '../support/long.ts'
 import { RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
-const RUNS = 1500
+const RUNS = runs(1500)
 
 /** Numbers that checks get wrong, beside any. */
 const word = fc.oneof(

@@ -4,6 +4,7 @@ import { CLOSED } from '../../stack/tcp/state.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { runs } from '../support/long.ts'
 import { RingPair, type RingPairOptions, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const PAGE = 4096
@@ -300,8 +301,8 @@ class Program {
   }
 }
 
-/** Programs of each kind: more than 10,000 in all. */
-const RUNS = 2000
+/** Programs of each kind: more than 10,000 in all when it is to be long. */
+const RUNS = runs(2000, 150)
 
 const DROPPING: RingPairOptions = {
   niovs: 80,

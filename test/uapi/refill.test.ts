@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { runs } from '../support/long.ts'
 import { bytesOf, type Completion, RingPair } from '../support/ring-pair.ts'
 
 /** A pair in copy mode with an area of 8, three of whose buffers are with the user. */
@@ -155,7 +156,7 @@ describe('the refill queue', () => {
           expect([...pair.kernel.ifqs][0]!.pool.userOut).toBe(out.length - pair.stats().refilled)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   })
 })

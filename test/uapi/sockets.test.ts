@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
+import { runs } from '../support/long.ts'
 import { bytesOf, type Completion, RingPair } from '../support/ring-pair.ts'
 import { CLIENT, SERVER } from '../support/stack-pair.ts'
 
@@ -162,7 +163,7 @@ describe('socket requests', () => {
           expect(pair.census().queued).toBe(0)
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   })
 })

@@ -6,6 +6,7 @@ import { TapNic } from '../../driver/tap/index.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
 import { PcapNic } from '../../pcap/play/index.ts'
 import { openAuto } from './auto.ts'
+import { refuseLoopback, refuseLoopbackAddress } from './loopback.ts'
 import { openMemory } from './memory.ts'
 import { parseDevice } from './parse.ts'
 import type { DeviceSpec, PacketSpec, TapSpec, XdpSpec } from './spec.ts'
@@ -32,16 +33,20 @@ export function openDevices(text: string, options: OpenOptions = {}): Nic[] {
 function openSpec(spec: DeviceSpec, { areaBytes }: OpenOptions): Nic {
   switch (spec.driver) {
     case 'xdp':
+      refuseLoopback(spec)
       return XdpNic.open(xdpOptions(spec, spec.queue))
     case 'tap':
       return TapNic.open(tapOptions(spec))
     case 'memory':
       return openMemory(spec.name, spec.mtu)
     case 'packet':
+      refuseLoopback(spec)
       return PacketNic.open(packetOptions(spec))
     case 'raw':
+      refuseLoopbackAddress(spec.address)
       return RawNic.open({ address: spec.address })
     case 'auto':
+      refuseLoopback(spec)
       return openAuto(spec, areaBytes)
     case 'pcap':
       return PcapNic.open(spec.file)
@@ -50,6 +55,7 @@ function openSpec(spec: DeviceSpec, { areaBytes }: OpenOptions): Nic {
 
 /** The queues share one program: the first brings it, the others take part in it. */
 function openQueues(spec: XdpSpec): Nic[] {
+  refuseLoopback(spec)
   const nics: XdpNic[] = []
   try {
     for (let queue = spec.queue; queue < spec.queue + spec.queues; queue++) {

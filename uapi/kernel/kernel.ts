@@ -1,4 +1,5 @@
 import type { NicError } from '../../driver/errors.ts'
+import type { Guard } from '../../driver/guard/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { interfaceGone } from '../../driver/system.ts'
 import type { IpAddress } from '../../stack/ip/address.ts'
@@ -72,6 +73,9 @@ export class Kernel implements RingHost {
   readonly options: KernelOptions
   /** Called once for a stack whose device went away, after its requests have ended. */
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
+  /** Holds the ports that are listened on at addresses of the machine's, for NICs that don't; null: nobody does. */
+  portGuard: Guard | null = null
+  readonly #listening: Listening[] = []
   /** What else the stacks learn from; null: nothing. */
   outside: Outside | null = null
   #untilOutside = OUTSIDE_EVERY
@@ -302,13 +306,83 @@ export class Kernel implements RingHost {
     return -EMFILE
   }
 
-  /** Frames to this address and port come to the stack from now on. @param v6Only see `SocketOptions` @throws NicError */
+  /**
+   * Frames to this address and port come to the stack from now on: to a wildcard, those to every address that there is, and
+   * with `addressAdded` will be. @param v6Only see `SocketOptions` @throws NicError
+   */
   steer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
-    for (const local of localAddresses(stack, address, v6Only)) stack.nic.steer(local.bytes(), port)
+    const entry: Listening = { stack, address, port, v6Only, at: [] }
+    try {
+      for (const { address: local } of stack.link.addresses)
+        if (takes(entry, local)) this.#steerAt(entry, local)
+    } catch (error) {
+      this.#unsteer(entry)
+      throw error
+    }
+    this.#listening.push(entry)
   }
 
   unsteer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
-    for (const local of localAddresses(stack, address, v6Only)) stack.nic.unsteer(local.bytes(), port)
+    const at = this.#listening.findIndex(
+      (entry) =>
+        entry.stack === stack &&
+        entry.port === port &&
+        entry.v6Only === v6Only &&
+        entry.address.equals(address),
+    )
+    if (at >= 0) this.#unsteer(this.#listening.splice(at, 1)[0]!)
+  }
+
+  /**
+   * What listens at an address that the stack has got gets its frames. Returns why some don't. @param address the stack's
+   * already
+   */
+  addressAdded(stack: Stack, address: IpAddress): unknown[] {
+    const failures: unknown[] = []
+    for (const entry of this.#listening) {
+      if (entry.stack !== stack || !takes(entry, address)) continue
+      try {
+        this.#steerAt(entry, address)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    return failures
+  }
+
+  /** The contrary: nobody new gets there, connections go on. */
+  addressRemoved(stack: Stack, address: IpAddress): void {
+    for (const tcb of [...stack.tcp]) if (tcb.local.equals(address)) this.#keepSteered(stack, tcb)
+    for (const entry of this.#listening) {
+      const at = entry.at.findIndex((one) => one.equals(address))
+      if (entry.stack !== stack || at < 0) continue
+      entry.at.splice(at, 1)
+      this.#unsteerAt(entry, address)
+    }
+  }
+
+  #steerAt(entry: Listening, local: IpAddress): void {
+    const { stack, port, at } = entry
+    if (at.some((one) => one.equals(local))) return
+    const bytes = local.bytes()
+    const guard = stack.link.isOwn(local) ? null : this.portGuard
+    guard?.hold(bytes, port)
+    try {
+      stack.nic.steer(bytes, port)
+    } catch (error) {
+      guard?.release(bytes, port)
+      throw error
+    }
+    at.push(local)
+  }
+
+  #unsteerAt({ stack, port }: Listening, local: IpAddress): void {
+    stack.nic.unsteer(local.bytes(), port)
+    this.portGuard?.release(local.bytes(), port)
+  }
+
+  #unsteer(entry: Listening): void {
+    for (const local of entry.at.splice(0)) this.#unsteerAt(entry, local)
   }
 
   /**
@@ -323,13 +397,18 @@ export class Kernel implements RingHost {
   /** The listener of a port goes, its connections stay. */
   steerConnections(stack: Stack, port: number): void {
     for (const tcb of [...stack.tcp]) {
-      if (tcb.localPort !== port || tcb.steered) continue
-      try {
-        this.steerConnection(stack, tcb)
-      } catch {
-        // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
-        stack.tcp.abort(tcb)
-      }
+      if (tcb.localPort === port) this.#keepSteered(stack, tcb)
+    }
+  }
+
+  /** The connection was reached because somebody listened. */
+  #keepSteered(stack: Stack, tcb: Tcb): void {
+    if (tcb.steered) return
+    try {
+      this.steerConnection(stack, tcb)
+    } catch {
+      // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
+      stack.tcp.abort(tcb)
     }
   }
 
@@ -355,10 +434,19 @@ export class Kernel implements RingHost {
   }
 }
 
+/** A port that is listened on. */
+interface Listening {
+  readonly stack: Stack
+  /** As it was bound. */
+  readonly address: IpAddress
+  readonly port: number
+  readonly v6Only: boolean
+  /** The addresses that are steered for it. */
+  readonly at: IpAddress[]
+}
+
 /** The IPv6 wildcard stands for IPv4 too, unless it must not. */
-function localAddresses(stack: Stack, address: IpAddress, v6Only: boolean): IpAddress[] {
-  if (!address.unspecified) return [address]
-  const all = stack.link.addresses.map((entry) => entry.address)
-  if (address.version === 6 && !v6Only) return all
-  return all.filter((local) => local.version === address.version)
+function takes({ address, v6Only }: Listening, local: IpAddress): boolean {
+  if (!address.unspecified) return address.equals(local)
+  return address.version === local.version || (address.version === 6 && !v6Only)
 }

@@ -4,6 +4,7 @@ import { CLOSED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
 import { EFAULT, ENOMEM, ENOSPC } from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'
+import { COMPLETIONS, ZERO_COPIED_BYTES } from '../ring/ifq-info.ts'
 import type { RingContext } from './context.ts'
 import { type Request, SocketRequest } from './request.ts'
 import type { Socket } from './socket.ts'
@@ -142,7 +143,7 @@ export class RecvZcRequest extends SocketRequest {
     }
     ifq.held?.handed(pool, niov, this)
     this.#count(tcb, bytes)
-    ifq.stats.zeroCopiedBytes += bytes
+    ifq.stats.cells[ZERO_COPIED_BYTES]! += bytes
     return 0
   }
 
@@ -185,7 +186,7 @@ export class RecvZcRequest extends SocketRequest {
   #count(tcb: Tcb, bytes: number): void {
     tcb.rcv.queuedBytes -= bytes
     this.#allowed -= bytes
-    this.#ifq.stats.completions++
+    this.#ifq.stats.cells[COMPLETIONS]! += 1
   }
 
   #atEnd(tcb: Tcb): void {

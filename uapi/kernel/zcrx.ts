@@ -3,7 +3,7 @@ import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.
 import type { Stack } from '../../stack/stack.ts'
 import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
 import { EAGAIN, EBUSY, EINVAL } from '../abi/errno.ts'
-import { IfqStats } from '../ring/ifq-info.ts'
+import { IfqStats, REFILLED } from '../ring/ifq-info.ts'
 import type { AreaMemory } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import type { ZcrxEvents } from './events.ts'
@@ -166,7 +166,7 @@ export class ZcrxIfq {
         this.stats.refillInvalid++
         taken = i + 1
       } else if (pool.returnFromUser(low >>> pool.shift)) {
-        this.stats.refilled++
+        this.stats.cells[REFILLED]! += 1
         if (memory !== null && pool.isFree(low >>> pool.shift)) memory.cameBack(pool.areaId)
       } else this.stats.refillNotHeld++
     }

@@ -1,4 +1,4 @@
-import { counting } from '../../driver/counting.ts'
+import { type Counted, counting, place } from '../../driver/counting.ts'
 
 class Stats {
   /** Data completions. */
@@ -18,8 +18,13 @@ class Stats {
 }
 
 /** What an interface queue has done, cumulative. */
-export type IfqStats = Stats
+export type IfqStats = Stats & Counted
 export const IfqStats: new () => IfqStats = counting(Stats)
+
+// What every completion and refill counts.
+export const COMPLETIONS: number = place(IfqStats, 'completions')
+export const ZERO_COPIED_BYTES: number = place(IfqStats, 'zeroCopiedBytes')
+export const REFILLED: number = place(IfqStats, 'refilled')
 
 /** Buffers that one request delivered and that have been out for too long. */
 export interface Holder {

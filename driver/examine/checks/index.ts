@@ -1,6 +1,6 @@
 import type { Observation, WayName } from '../finding.ts'
 import type { Facts } from '../wanted.ts'
-import { checkAddresses, checkForwarding, checkInterface, checkOffloads } from './interface.ts'
+import { checkAddresses, checkForwarding, checkInterface, checkOffloads, checkPeers } from './interface.ts'
 import {
   checkAddon,
   checkCapabilities,
@@ -32,6 +32,7 @@ const CHECKS: readonly (readonly [Check, readonly Driver[]])[] = [
   [checkHugePages, ['xdp', 'tap']],
   [checkInterface, ['xdp', 'packet', 'raw']],
   [checkAddresses, ['xdp', 'packet', 'raw']],
+  [checkPeers, ['xdp', 'packet']],
   [checkQueues, ['xdp']],
   [checkHook, ['xdp']],
   [checkXdpSupport, ['xdp']],

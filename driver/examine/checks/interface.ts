@@ -5,6 +5,12 @@ import { type Facts, presentLink } from '../wanted.ts'
 
 const INTO_INTERFACE: readonly WayName[] = [...XDP_WAYS, 'packet', 'raw']
 
+/** Why nothing is opened on the loopback interface, and what does instead. */
+export const LOOPBACK_COST =
+  'nobody could connect, the kernel takes and answers by itself what programs of the host send one another'
+export const LOOPBACK_FIX = 'zcrxd run --device tap:tap0 --address 192.0.2.2/24 --listen :9000'
+export const LOOPBACK_REMEDY = `for peers on this host take raw:ADDRESS with an address of another interface, or a TAP device: ${LOOPBACK_FIX}`
+
 export function checkInterface(facts: Facts): Observation[] {
   const { link, wanted } = facts
   const check = 'interface'
@@ -31,6 +37,11 @@ export function checkInterface(facts: Facts): Observation[] {
   } else if (!info.running) {
     const cost = 'nothing arrives as long as the other end is not there'
     observations.push({ check, found: `${found}, no carrier`, hampers: INTO_INTERFACE, cost })
+  } else if (info.loopback) {
+    // Raw sockets get what the host sends to another address that it has there.
+    const others = link.addresses.some((address) => !address.startsWith('127.') && address !== '::1')
+    const closes = others ? INTO_INTERFACE.filter((way) => way !== 'raw') : INTO_INTERFACE
+    observations.push({ check, found, closes, cost: LOOPBACK_COST, fix: LOOPBACK_FIX })
   } else observations.push({ check, found: `${found}, up` })
   if (!info.loopback && info.mac.every((byte) => byte === 0)) {
     const closes: readonly WayName[] = [...XDP_WAYS, 'packet']
@@ -47,6 +58,16 @@ export function checkAddresses(facts: Facts): Observation[] {
   const cost = 'zcrxd run needs an --address of its own; raw sockets have none'
   const fix = `ip address add 192.0.2.1/24 dev ${link.name}`
   return [{ check, found: `none on ${link.name}`, closes: ['raw'], cost, fix }]
+}
+
+/** Who can connect, and who can't although the address is listened at. */
+export function checkPeers(facts: Facts): Observation[] {
+  const link = presentLink(facts)
+  if (link === null || !link.info.up || link.info.loopback || link.addresses.length === 0) return []
+  const found =
+    'those on the link; programs of this host itself over raw only, or to a TAP device: what they send to an address of the ' +
+    "host's goes over lo"
+  return [{ check: 'peers', found }]
 }
 
 export function checkForwarding(facts: Facts): Observation[] {

@@ -31,6 +31,17 @@ it('finds nothing where a range takes every queue', () => {
 
 /** What is changed, the way that is taken then, and the finding that says so. */
 const CASES: [string, Changes, string | null, Partial<Finding>][] = [
+  [
+    'the loopback interface',
+    { info: { loopback: true }, link: { addresses: ['127.0.0.1', '::1'] } },
+    null,
+    {
+      check: 'interface',
+      status: 'blocks',
+      cost: expect.stringContaining('nobody could connect'),
+      fix: expect.stringContaining('--device tap:tap0 --address'),
+    },
+  ],
   ['an old kernel', { machine: { kernel: '5.17.9' } }, 'packet', { check: 'kernel', status: 'costs' }],
   [
     'a kernel without multi-buffer AF_XDP',

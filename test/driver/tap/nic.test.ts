@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../../../driver/nic.ts'
 import { TapNic } from '../../../driver/tap/index.ts'
+import { runs } from '../../support/long.ts'
 import { ip } from '../../support/netns.ts'
 import { TapPlace } from '../../support/tap-place.ts'
 import { arp, ethernet, hex, ipv4, ipv6, OURS, pattern, tcp } from '../xdp/frames.ts'
@@ -165,7 +166,7 @@ describe.skipIf(obstacle !== '')('a TAP queue', () => {
           expect(nic.chunksHeld()).toBe(chunks)
         },
       ),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     )
   }, 60_000)
 

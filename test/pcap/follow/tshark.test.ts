@@ -10,6 +10,7 @@ import { ConversationTable } from '../../../pcap/follow/conversations.ts'
 import { follow } from '../../../pcap/follow/follow.ts'
 import { IpAddress } from '../../../stack/ip/address.ts'
 import { noCaptureTools } from '../../support/capture-tools.ts'
+import { runs } from '../../support/long.ts'
 import { randomCapture } from '../../support/random-capture.ts'
 import { captureDirectory } from '../../support/tshark.ts'
 import { streamKey, tsharkDigests } from '../../support/tshark-follow.ts'
@@ -19,7 +20,7 @@ if (missing !== undefined) console.log(`skipped: following beside tshark (${miss
 const directory = captureDirectory()
 afterAll(directory.remove)
 
-const CAPTURES = 50
+const CAPTURES = runs(50)
 /** Captures that are examined at a time. */
 const AT_A_TIME = 3
 

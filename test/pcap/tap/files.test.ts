@@ -1,9 +1,17 @@
+import { execFileSync } from 'node:child_process'
 import {
+  chownSync,
+  closeSync,
+  constants,
   existsSync,
+  linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -244,4 +252,84 @@ it('close ends the capture and the NIC, once', async () => {
   send(60)
   nic.settled(0, 1, null)
   expect([nic.captured.sent, (await packetsOf(sink.bytes())).length]).toEqual([1, 1])
+})
+
+describe('what has the name already', () => {
+  it('is emptied if it is a file of ours, and nobody else reads it from then on', () => {
+    const file = join(directory.path, 'ours.pcapng')
+    writeFileSync(file, 'x'.repeat(10_000), { mode: 0o644 })
+    const { nic } = sending({ file })
+    nic.close()
+    expect(statSync(file).size).toBeLessThan(1000)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+  })
+
+  it.each(['symbolic link', 'hard link', 'file of another user', 'FIFO that nobody reads'] as const)(
+    'is left alone if it is a %s',
+    (what) => {
+      if (what === 'file of another user' && process.getuid?.() !== 0) {
+        console.warn('files of others are not tried: not root')
+        return
+      }
+      const victim = join(directory.path, `victim of a ${what}`)
+      const file = join(directory.path, `${what}.pcapng`)
+      writeFileSync(victim, 'precious')
+      if (what === 'symbolic link') symlinkSync(victim, file)
+      else if (what === 'hard link') linkSync(victim, file)
+      else if (what === 'file of another user') {
+        renameSync(victim, file)
+        chownSync(file, 65_534, 65_534)
+      } else execFileSync('mkfifo', [file])
+      const descriptors = openDescriptors()
+      for (const attempt of [() => checkCapture({ file }), () => sending({ file })]) {
+        expect(attempt).toThrow(PcapError)
+        expect(attempt).toThrow(/can't be created: .*(not followed|other names|not ours|start what reads it)/)
+      }
+      if (what !== 'FIFO that nobody reads')
+        expect(readFileSync(what === 'file of another user' ? file : victim, 'utf8')).toBe('precious')
+      expect(openDescriptors()).toBe(descriptors)
+    },
+  )
+
+  it('is no file of a ring if it is a link: the capture ends, frames go on', () => {
+    const victim = join(directory.path, 'victim')
+    writeFileSync(victim, 'precious')
+    symlinkSync(victim, join(directory.path, 'linked_00002.pcapng'))
+    const { nic, send } = sending({ file: join(directory.path, 'linked.pcapng'), fileBytes: 4096 })
+    for (let i = 0; i < 10; i++) send(1000)
+    expect(nic.failed?.message).toContain('ELOOP')
+    expect(nic.stats().txFrames).toBe(10)
+    nic.close()
+    expect(readFileSync(victim, 'utf8')).toBe('precious')
+  })
+
+  it('does not keep a process waiting if it is a FIFO whose reader stops', () => {
+    const file = join(directory.path, 'fifo.pcapng')
+    execFileSync('mkfifo', [file])
+    const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    const { nic, send } = sending({ file })
+    for (let i = 0; i < 2000 && nic.failed === null; i++) {
+      send(1000)
+      nic.txFlush()
+    }
+    expect(nic.failed?.message).toContain('EAGAIN')
+    nic.close()
+    closeSync(reader)
+  })
+})
+
+it('files are only their owner’s, unless told otherwise', () => {
+  const umask = process.umask(0)
+  try {
+    const modes = [undefined, 0o664].map((mode, i) => {
+      process.umask(i === 0 ? 0 : 0o077)
+      const file = join(directory.path, `mode${i}.pcapng`)
+      sending({ file, ...(mode === undefined ? {} : { mode }) }).nic.close()
+      return statSync(file).mode & 0o777
+    })
+    expect(modes).toEqual([0o600, 0o664])
+    expect(() => sending({ file: join(directory.path, 'x'), mode: 0o1777 })).toThrow(ArgumentError)
+  } finally {
+    process.umask(umask)
+  }
 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { dropsByCause } from '../../../stack/counters.ts'
 import { ether, fragment6, icmp, ip4, ip6, tcpSegment } from '../../support/ip-frames.ts'
+import { runs } from '../../support/long.ts'
 import { RawPeer } from '../../support/raw-peer.ts'
 
 /** Frames that are right up to a point, of every kind that is parsed. */
@@ -53,7 +54,7 @@ describe('damaged frames of every kind', () => {
           expect([census.lost, census.queued, peer.stack.fragments.used]).toEqual([0, 0, 0])
         },
       ),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     )
   })
 

@@ -4,6 +4,7 @@ import { dropsByCause } from '../../../stack/counters.ts'
 import { IpAddress } from '../../../stack/ip/address.ts'
 import { get32 } from '../../../stack/wire/bytes.ts'
 import { checksumOk, ether, type IpSpec, icmp, ip6, type Parsed, parse } from '../../support/ip-frames.ts'
+import { runs } from '../../support/long.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
 import { SERVER6, StackPair } from '../../support/stack-pair.ts'
 
@@ -197,7 +198,7 @@ describe('extension headers (RFC 8200 section 4)', () => {
           expect(dropped + counters.icmpEchoReplies).toBe(counters.rxFrames)
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { dropsByCause } from '../../../stack/counters.ts'
 import { checksumOk, ether, fragment6, icmp, ip4, ip6, parse, tcpSegment } from '../../support/ip-frames.ts'
+import { runs } from '../../support/long.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
 import { drain, plainMemory, SERVER } from '../../support/stack-pair.ts'
 
@@ -110,7 +111,7 @@ describe('fragments', () => {
           }
         },
       ),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 
@@ -167,7 +168,7 @@ describe('fragments', () => {
           expectWhole(peer)
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   })
 

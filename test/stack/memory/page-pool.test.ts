@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PagePool, takeCensus } from '../../../stack/memory/page-pool.ts'
+import { runs } from '../../support/long.ts'
 import { plainMemory } from '../../support/stack-pair.ts'
 
 describe('PagePool', () => {
@@ -112,7 +113,7 @@ describe('PagePool', () => {
         expect(pool.userOut).toBe(0)
         expect(pool.freeCount).toBe(total - nic.length - withStack().length)
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     )
   })
 })

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Counters } from '../../../stack/counters.ts'
 import { parseIpv4 } from '../../../stack/wire/ipv4.ts'
 import { ACK, PSH, RST, SYN } from '../../../stack/wire/tcp.ts'
+import { runs } from '../../support/long.ts'
 import { ascending, buildFrame, type FrameSpec, finishChecksums, RawPeer } from '../../support/raw-peer.ts'
 import { drain, SERVER } from '../../support/stack-pair.ts'
 
@@ -253,7 +254,7 @@ describe('any frames at all', () => {
           expect(peer.stack.fragments.used).toBe(0)
         },
       ),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 })

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { seededEntropy } from '../../../stack/entropy.ts'
 import { IpAddress } from '../../../stack/ip/address.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
+import { runs } from '../../support/long.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
 import { drain, StackPair } from '../../support/stack-pair.ts'
 
@@ -127,7 +128,7 @@ describe('the area is shared by niovs', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   })
 })
@@ -193,7 +194,7 @@ describe('what one connection can pin', () => {
           return true
         },
       ),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     )
   })
 

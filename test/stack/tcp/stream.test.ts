@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../driver/memory/index.ts'
 import { CLOSE_WAIT, FIN_WAIT_2 } from '../../../stack/tcp/state.ts'
+import { runs } from '../../support/long.ts'
 import { type Cuts, segmenting } from '../../support/segmenting.ts'
 import { drain, type PairOptions, StackPair } from '../../support/stack-pair.ts'
 
@@ -133,7 +134,7 @@ describe('a stream from one stack to another', () => {
           expect(pair.server.fragments.used).toBe(0)
         },
       ),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 })
@@ -192,7 +193,7 @@ describe('a sender whose device cuts frames', () => {
           expect(pair.server.census().lost).toBe(0)
         },
       ),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     )
   }, 60_000)
 })

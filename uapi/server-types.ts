@@ -1,0 +1,93 @@
+/** What is said to a server, and what it says. */
+import type { Connection } from './connection.ts'
+import type { EngineOptions } from './engine.ts'
+import type { ListenOptions } from './listen.ts'
+
+export interface ServerOptions extends EngineOptions {
+  /** TCP port; 0 takes any that is free. Needed unless `listen` says where. */
+  readonly port?: number
+  /** Which of several addresses to listen on, as in `ListenOptions.address`; default all. */
+  readonly listenOn?: string
+  /** Several listeners, in place of `port` and `listenOn`. */
+  readonly listen?: readonly ListenOptions[]
+  /** Connections that may wait to be accepted; default 128. */
+  readonly backlog?: number
+  /** TCP_NODELAY: small sends leave at once. Default false. */
+  readonly noDelay?: boolean
+  /** SO_KEEPALIVE; a number is the quiet time in milliseconds before the first probe. Default false. */
+  readonly keepAlive?: boolean | number
+  /** TCP_USER_TIMEOUT, milliseconds: how long sent data may stay unacknowledged. Default 0: by retransmissions. */
+  readonly userTimeoutMs?: number
+  /** TCP_FASTOPEN: connections that may wait with data of their SYN (RFC 7413). Default 0: none. */
+  readonly fastOpen?: number
+  /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
+  readonly handler?: ConnectionHandler
+}
+
+/**
+ * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
+ * ends the connection it was called for: the peer is sent a reset, the others go on.
+ */
+export interface ConnectionHandler {
+  onConnection?(connection: Connection): void
+  /**
+   * `[offset, offset + length)` of `server.area` is the stream's next piece. Return true when you are done with the bytes:
+   * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
+   * buffers close the peer's window when the area runs out.
+   */
+  onData(connection: Connection, offset: number, length: number): boolean
+  /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
+  onEnd(connection: Connection, errno: number): void
+  /**
+   * A callback threw `error`; the connection was reset and its buffers given back, but those that `onData` had kept. Absent: the
+   * error is thrown from the event loop, as of an emitter without a listener for it: `uncaughtException`.
+   */
+  onError?(connection: Connection, error: unknown): void
+}
+
+export interface ServerStats {
+  /** Accepted so far. */
+  connections: number
+  /** Bytes that lie in the area where the NIC put them. */
+  zeroCopiedBytes: number
+  /** Bytes that this package's code has copied, for whatever reason. */
+  copiedBytes: number
+  /** Data completions. */
+  completions: number
+  /** Frames received by the stack. */
+  frames: number
+  /** Frames not delivered, by cause. */
+  drops: Record<string, number>
+  /** Everything the stack counts. */
+  tcp: Record<string, number>
+}
+
+/** The server is reached at other addresses than before. */
+export interface AddressesReport {
+  /** As `Server.listening`. */
+  readonly listening: readonly string[]
+  /** Why a new address is not listened at, an error each: a service of the machine has the port there, for one. */
+  readonly failures: readonly unknown[]
+}
+
+/** What an application has kept for too long, those who hold most first. */
+export interface HeldBuffers {
+  readonly buffers: number
+  readonly oldestMs: number
+  /** `connection` is null when it has ended. */
+  readonly holders: readonly { connection: Connection | null; buffers: number; oldestMs: number }[]
+}
+
+/** Where the connections are that a server has accepted; `lost` is never anything but 0 in a correct program. */
+export interface ConnectionCensus {
+  readonly accepted: number
+  /** Their stream goes on. */
+  readonly open: number
+  /** Their stream is over and the application has not closed them yet. */
+  readonly ended: number
+  /** Being closed: what was given to `send` is on its way. */
+  readonly closing: number
+  /** Everything of theirs was given back. */
+  readonly closed: number
+  readonly lost: number
+}
