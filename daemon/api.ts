@@ -66,6 +66,7 @@ export type Server = Pick<
   | 'census'
   | 'onHeld'
   | 'onAddresses'
+  | 'onGone'
   | 'openConnections'
   | 'close'
 >

@@ -22,6 +22,7 @@ export function counting<T extends object>(Fields: new () => T): new () => T & C
         ;(this as Counted).cells[i] = count
       },
       enumerable: true,
+      configurable: true,
     }
   }
   // Own properties, so that a copy (`{ ...counters }`) and `Object.entries` have them, and no more than them.

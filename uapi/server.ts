@@ -1,21 +1,15 @@
 import { numbersOf } from '../driver/counting.ts'
-import { ArgumentError, ZcrxError } from '../driver/errors.ts'
+import { ArgumentError, type NicError, ZcrxError } from '../driver/errors.ts'
 import type { Nic } from '../driver/nic.ts'
 import { formatEndpoint } from '../stack/ip/address.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
-import {
-  AF_INET,
-  AF_INET6,
-  IORING_ASYNC_CANCEL_ALL,
-  IORING_CQE_F_MORE,
-  SHUT_WR,
-  SOCK_STREAM,
-} from './abi/constants.ts'
+import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
 import { sockaddrOf } from './abi/sockaddr.ts'
-import { IPPROTO_IPV6, IPV6_V6ONLY, SO_LINGER, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from './abi/socket.ts'
+import { IPPROTO_IPV6, IPV6_V6ONLY, SOCKET_URING_OP_SETSOCKOPT } from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
+import { ACCEPT, CANCEL, CLOSE, dataOf, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
 import { type Listening, type ListenOptions, listenAddress, listenersOf, socketOptions } from './listen.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
@@ -30,22 +24,14 @@ import type {
 
 export type * from './server-types.ts'
 
-/** Kinds of request, in the high half of user_data; the low half is a connection's id. */
-const SETUP = 1
-const ACCEPT = 2
-const RECEIVE = 3
-const SEND = 4
-const CLOSE = 5
-/** Its completion tells nothing: the receive request's own does. */
-const CANCEL = 6
-const SHUTDOWN = 7
-/** Its completion tells nothing: the descriptor is closed next. */
-const LINGER = 8
-
 /** After an accept that failed for want of descriptors or memory. */
 const ACCEPT_AGAIN_MS = 100
-/** `struct linger`: on, for no time. */
-const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer)
+
+/** Who iterates and waits for a connection. */
+interface Acceptor {
+  readonly resolve: (result: IteratorResult<Connection>) => void
+  readonly reject: (error: Error) => void
+}
 
 /** A TCP server that receives into its area. */
 export class Server implements AsyncIterable<Connection> {
@@ -58,7 +44,7 @@ export class Server implements AsyncIterable<Connection> {
   /** Accepted at one of several listeners when another had one for whoever waited. */
   readonly #spare: Connection[] = []
   /** Who iterates and waits for a connection: so many are accepted. */
-  readonly #acceptors: ((result: IteratorResult<Connection>) => void)[] = []
+  readonly #acceptors: Acceptor[] = []
   #accepted = 0
   #closed = 0
   /** Descriptors and where they listen; null is everywhere, of both versions. */
@@ -79,6 +65,7 @@ export class Server implements AsyncIterable<Connection> {
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
     this.#engine.onBatchEnd(this.#afterBatch)
+    this.#engine.host.onGone = (error) => this.#deviceGone(error)
     this.#engine.wake()
   }
 
@@ -146,6 +133,33 @@ export class Server implements AsyncIterable<Connection> {
       // Outside the stack's work, where it may throw, or close what it likes.
       if (report !== null) setImmediate(report, { listening: this.listening, failures })
     }
+  }
+
+  /**
+   * Calls back once when the device went away: `ZCRX_NIC_GONE`. Connections have ended with ENODEV, whoever iterates the server
+   * gets the error thrown, and the server is only good for `close`. At once when it is gone already; null ends it.
+   */
+  onGone(report: ((error: NicError) => void) | null): void {
+    this.#goneReport = report
+    if (this.#gone !== null) this.#tellGone()
+  }
+  #gone: NicError | null = null
+  #goneReport: ((error: NicError) => void) | null = null
+
+  #deviceGone(error: NicError): void {
+    this.#gone = error
+    if (this.#deaf !== null) clearTimeout(this.#deaf)
+    for (const { reject } of this.#acceptors.splice(0)) reject(error)
+    this.#tellGone()
+  }
+
+  #tellGone(): void {
+    // Outside the stack's work, where it may throw, or close what it likes.
+    setImmediate(() => {
+      const report = this.#goneReport
+      this.#goneReport = null
+      if (this.#gone !== null) report?.(this.#gone)
+    })
   }
 
   stats(): ServerStats {
@@ -242,10 +256,7 @@ export class Server implements AsyncIterable<Connection> {
     this.#afterClosing = null
     if (this.#deaf !== null) clearTimeout(this.#deaf)
     // Whoever waits to be accepted is reset: nobody else will tell them.
-    for (const { fd } of this.#listeners)
-      this.#sqe()
-        .prepClose(fd)
-        .setData(CANCEL * 2 ** 32)
+    for (const { fd } of this.#listeners) this.#sqe().prepClose(fd).setData(dataOf(CANCEL))
     this.#unheard = true
     for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
@@ -260,7 +271,7 @@ export class Server implements AsyncIterable<Connection> {
       connection?.ended(ECANCELED)
       connection?.lost()
     }
-    for (const resolve of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
+    for (const { resolve } of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
   }
 
   /** Connections as they are accepted, when no handler was given. Those that nobody asks for wait in the backlog. */
@@ -273,8 +284,9 @@ export class Server implements AsyncIterable<Connection> {
         if (this.#closing !== null) return Promise.resolve({ value: undefined, done: true })
         const spare = this.#spare.shift()
         if (spare !== undefined) return Promise.resolve({ value: spare, done: false })
-        return new Promise((resolve) => {
-          this.#acceptors.push(resolve)
+        if (this.#gone !== null) return Promise.reject(this.#gone)
+        return new Promise((resolve, reject) => {
+          this.#acceptors.push({ resolve, reject })
           if (this.#deaf === null) this.#accept()
           this.#engine.wake()
         })
@@ -317,7 +329,7 @@ export class Server implements AsyncIterable<Connection> {
         const sqe = this.#sqe()
         if (this.#handler !== null) sqe.prepMultishotAccept(listener.fd)
         else sqe.prepAccept(listener.fd)
-        sqe.setData(ACCEPT * 2 ** 32 + id)
+        sqe.setData(dataOf(ACCEPT, id))
       }
     }
   }
@@ -330,7 +342,7 @@ export class Server implements AsyncIterable<Connection> {
 
   /** A request of the set-up, complete when this returns. */
   #now(what: string, prepare: (sqe: Sqe) => Sqe): number {
-    prepare(this.#sqe()).setData(SETUP * 2 ** 32)
+    prepare(this.#sqe()).setData(dataOf(SETUP))
     this.#engine.turnNow()
     if (this.#lastSetup < 0) {
       throw (
@@ -377,7 +389,7 @@ export class Server implements AsyncIterable<Connection> {
     if (over) listener.accepts--
     if (this.#unheard && res < 0) return
     if (res < 0) {
-      this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
+      if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
     if (over && this.#handler !== null && !this.#unheard && this.#deaf === null) this.#accept()
@@ -395,45 +407,16 @@ export class Server implements AsyncIterable<Connection> {
       } catch (error) {
         this.#threw(connection, error)
       }
-    } else if (waiter !== undefined) waiter({ value: connection, done: false })
+    } else if (waiter !== undefined) waiter.resolve({ value: connection, done: false })
     else this.#spare.push(connection)
     connection.start()
   }
 
   /** What the connection with this id, on this descriptor, asks for. */
   #hostOf(id: number, fd: number): ConnectionHost {
-    const data = (kind: number): number => kind * 2 ** 32 + id
     return {
-      area: this.#engine.area,
+      ...requestsOf(this.#engine, () => this.#sqe(), id, fd),
       handler: this.#handler,
-      release: (offset) => this.#engine.release(offset),
-      send: (bytes) => {
-        this.#sqe().prepSend(fd, bytes).setData(data(SEND))
-        this.#engine.wake()
-      },
-      close: () => {
-        if (this.#engine.closed) return
-        // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
-        this.#sqe().prepCancel(data(RECEIVE)).setData(data(CANCEL))
-        this.#sqe().prepClose(fd).setData(data(CLOSE))
-        this.#engine.wake()
-      },
-      reset: () => {
-        if (this.#engine.closed) return
-        this.#sqe()
-          .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, NO_LINGER)
-          .setData(data(LINGER))
-        this.#sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(data(CANCEL))
-        this.#sqe().prepClose(fd).setData(data(CLOSE))
-        this.#engine.wake()
-      },
-      end: () => {
-        this.#sqe().prepShutdown(fd, SHUT_WR).setData(data(SHUTDOWN))
-        this.#engine.wake()
-      },
-      receive: () => {
-        this.#sqe().prepRecvZc(fd, this.#engine.ifq.zcrxId).setData(data(RECEIVE))
-      },
       threw: (error) => this.#threw(this.#connections[id]!, error),
       gone: () => {
         this.#connections[id] = null

@@ -92,7 +92,7 @@ export const SYSTEM: RunEnvironment = {
 /**
  * Receives until `signal` aborts (or, with `once`, the first connection has ended), then closes every connection, gives
  * the queue back and prints the totals. Returns the exit status: `EXIT_FAILED` when bytes of a connection did not all reach the
- * sink, or frames not all the capture; else `EXIT_CUT` when a transfer was cut.
+ * sink, or frames not all the capture, or the device went away; else `EXIT_CUT` when a transfer was cut.
  * @throws ZcrxError when device, sink or capture can't be opened
  */
 export async function run(
@@ -163,10 +163,21 @@ async function receive(
   tellAddresses(server, log)
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
+  let gone: Error | null = null
   try {
-    await (played === null ? untilDone(options.once, signal, queues) : untilPlayed(played, signal, queues))
-    const why = played === null ? 'first connection ended: closing' : 'the file has ended: closing'
-    log.info({ open: queues.openConnections }, signal.aborted ? 'interrupted: closing' : why)
+    const done =
+      played === null ? untilDone(options.once, signal, queues) : untilPlayed(played, signal, queues)
+    gone = await Promise.race([done.then(() => null), untilGone(queues)])
+    if (gone === null) {
+      const why = played === null ? 'first connection ended: closing' : 'the file has ended: closing'
+      log.info({ open: queues.openConnections }, signal.aborted ? 'interrupted: closing' : why)
+    } else {
+      const { code } = gone as NodeJS.ErrnoException
+      log.error(
+        { code, open: queues.openConnections },
+        `${gone.message}: closing, so that it can be started anew`,
+      )
+    }
     await queues.stop()
     report = collect(queues, sink, (performance.now() - startedAt) / 1000)
   } finally {
@@ -186,8 +197,8 @@ async function receive(
   if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
   // Who reads them may have gone away: that is no failure of ours.
   const lost = typeof unprinted === 'string' && unprinted !== 'EPIPE'
-  if (report.sinkFailures > 0 || report.capture?.error !== undefined || failed !== null || lost)
-    return EXIT_FAILED
+  if (report.sinkFailures > 0 || report.capture?.error !== undefined) return EXIT_FAILED
+  if (failed !== null || lost || gone !== null) return EXIT_FAILED
   return report.cut > 0 ? EXIT_CUT : 0
 }
 
@@ -307,6 +318,13 @@ function untilDone(once: boolean, signal: AbortSignal, queues: Queues): Promise<
     }
     signal.addEventListener('abort', () => resolve(), { once: true })
     if (once) queues.onRecord(resolve)
+  })
+}
+
+/** A device has gone away: what is left of it is deaf, and the run is over. */
+function untilGone(queues: Queues): Promise<Error> {
+  return new Promise((resolve) => {
+    for (const { server } of queues.all) server.onGone(resolve)
   })
 }
 

@@ -77,6 +77,12 @@ export class FakeServer implements Server {
     this.addressesChanged = report
   }
 
+  /** What was asked to be told when the device goes away. */
+  gone: Parameters<Server['onGone']>[0] = null
+  onGone(report: Parameters<Server['onGone']>[0]): void {
+    this.gone = report
+  }
+
   census(): Census {
     return NIOVS
   }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CaptureNic, type ConnectionHandler, type ServerOptions } from '../../daemon/api.ts'
 import { type RunOptions, run } from '../../daemon/run/run.ts'
 import { type RunReport, renderRunReport } from '../../daemon/run/totals.ts'
+import { NicError } from '../../driver/errors.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { ImpairedNic, RateLimitNic } from '../../driver/wrap/index.ts'
@@ -167,6 +168,15 @@ describe('run', () => {
     expect(logs[0]).toMatchObject({ level: 40, loss: 0.1, seed: expect.any(Number) })
     abort.abort()
     await status
+  })
+
+  it('ends with an error line and a status when the device goes away, so that it can be started anew', async () => {
+    const { server, status, logs } = await start({})
+    await expect.poll(() => server.gone).not.toBeNull()
+    server.gone!(new NicError('ZCRX_NIC_GONE', 'fake0 was deleted', 'make it again'))
+    expect(await status).toBe(1)
+    expect(logs.find(({ level }) => level === 50)).toMatchObject({ code: 'ZCRX_NIC_GONE' })
+    expect(server.closed).toBe(1)
   })
 
   it('resets what is open when interrupted, gives the queue back, prints the totals', async () => {
