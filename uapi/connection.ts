@@ -1,3 +1,4 @@
+import { ArgumentError } from '../driver/errors.ts'
 import { ECANCELED, errnoName } from './abi/errno.ts'
 import type { ConnectionHandler } from './server-types.ts'
 
@@ -59,8 +60,10 @@ export class Connection implements AsyncIterable<Chunk> {
   readonly #waiters: Waiter[] = []
   /** Pieces were given back that nobody had read: the peer is not to believe that they were taken. */
   #unread = false
-  /** Offset of the chunk the iterating application holds, -1 when none. */
-  #held = -1
+  /** Offsets of the chunks that the iterating application holds: several when it asked for several at once. */
+  readonly #held: number[] = []
+  /** Somebody has begun to iterate, and will come back for what waits. */
+  #iterated = false
 
   /** @internal */
   constructor(host: ConnectionHost, id: number, remoteAddress: string, remotePort: number) {
@@ -80,8 +83,13 @@ export class Connection implements AsyncIterable<Chunk> {
     this.#host.release(offset)
   }
 
-  /** Sends bytes after those given before. They are copied when they can be sent: leave them unchanged until then. */
+  /**
+   * Sends bytes after those given before. They are copied when they can be sent: leave them unchanged until then.
+   * @throws ArgumentError for anything else than bytes; the connection goes on
+   */
   send(bytes: Uint8Array): void {
+    if (!(bytes instanceof Uint8Array))
+      throw new ArgumentError('only bytes can be sent', 'pass a Uint8Array: new TextEncoder().encode(text)')
     if (this.#closeAsked || this.#endAsked || bytes.length === 0) return
     this.#sendQueue.push(bytes)
     this.#sendMore()
@@ -151,7 +159,7 @@ export class Connection implements AsyncIterable<Chunk> {
     if (this.#closeAsked) return true
     const waiter = this.#waiters.shift()
     if (waiter !== undefined) {
-      this.#held = offset
+      this.#held.push(offset)
       waiter.resolve({ value: this.#chunk(offset, length), done: false })
     } else this.#pieces.push(offset, length)
     return false
@@ -172,7 +180,11 @@ export class Connection implements AsyncIterable<Chunk> {
       }
     }
     // Nothing can come of it any more, in either direction: what it took is given back, whether anybody asks for it or not.
-    if (errno !== 0 && !this.#closeAsked) this.#drop()
+    if (errno !== 0 && !this.#closeAsked) {
+      // Nor may a peer that resets leave behind what nobody has begun to read: queues are flushed (RFC 9293 3.10.7.4).
+      if (!this.#iterated) this.#discard()
+      this.#drop()
+    }
     this.#leave()
   }
 
@@ -219,12 +231,13 @@ export class Connection implements AsyncIterable<Chunk> {
    * stream ends otherwise than by the peer's FIN
    */
   [Symbol.asyncIterator](): AsyncIterator<Chunk> {
+    this.#iterated = true
     return {
       next: () => {
         this.#giveBack()
         const offset = this.#pieces.shift()
         if (offset !== undefined) {
-          this.#held = offset
+          this.#held.push(offset)
           return Promise.resolve({ value: this.#chunk(offset, this.#pieces.shift()!), done: false })
         }
         return new Promise((resolve, reject) => {
@@ -295,9 +308,8 @@ export class Connection implements AsyncIterable<Chunk> {
   }
 
   #giveBack(): void {
-    if (this.#held < 0) return
-    this.#host.release(this.#held)
-    this.#held = -1
+    for (const offset of this.#held) this.#host.release(offset)
+    this.#held.length = 0
   }
 
   #chunk(offset: number, length: number): Chunk {

@@ -14,6 +14,7 @@ import type { TcpConfig } from '../stack/tcp/options.ts'
 import { AddressError, type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
 import { allocateArea, asNicMemory, OWN_AREA_BYTES } from './area.ts'
 import { openDevice } from './device/index.ts'
+import { refuseLoopbackAddress } from './device/loopback.ts'
 import { HostNetwork } from './host-network.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { stableSecret } from './stable-secret.ts'
@@ -337,12 +338,13 @@ function addressesThere(nic: Nic, network: HostNetwork | null): IpAddress[] {
 
 /**
  * Addresses that were given as the machine's are: on this interface or another, as the kernel takes frames for them over any.
- * @throws AddressError
+ * Those of the loopback are never on a wire. @throws AddressError, NicError
  */
 function checkTheirs(nic: Nic, network: HostNetwork, plan: AddressPlan): void {
   const { name, system } = nic.info
   const here = network.everyAddress.map(({ address }) => address)
   for (const { address } of plan.addresses) {
+    refuseLoopbackAddress(address.toString())
     if (here.some((one) => one.equals(address)) || isElsewhere(address, system?.netns)) continue
     throw new AddressError(
       `${address} is no address of this machine; ${name} has ${here.length === 0 ? 'none' : here.join(', ')}`,

@@ -68,6 +68,10 @@ export class Receiver {
   lent = false
   /** When data last came, in periods of `WindowKeeper`. */
   period = 0
+  /** Bytes and niovs that it has brought in a period, and which. */
+  brought = 0
+  broughtNiovs = 0
+  broughtIn = 0
   /** Running mean of payload bytes per niov, for turning niovs into window. */
   bytesPerNiov = 0
   /** Bytes and niovs received since `bytesPerNiov` was last adjusted. */

@@ -287,7 +287,14 @@ export class WindowKeeper {
   #learn(tcb: Tcb): void {
     const rcv = tcb.rcv
     if (rcv.sinceNiovs === 0) return
-    this.#sends(tcb)
+    if (rcv.broughtIn !== this.#period) {
+      rcv.broughtIn = this.#period
+      rcv.brought = rcv.broughtNiovs = 0
+    }
+    rcv.brought += rcv.sinceBytes
+    rcv.broughtNiovs += rcv.sinceNiovs
+    // Who brings less needs no more than the silent are promised, and takes no share from those who send.
+    if (rcv.brought > FEW_SEGMENTS * this.#segment || rcv.broughtNiovs > FEW_SEGMENTS) this.#sends(tcb)
     const mean = rcv.sinceBytes / rcv.sinceNiovs
     // Never so little that the whole share is less than the smallest window that can be said; and what is smaller is packed.
     const least = Math.max(64, this.#memory.smallBytes, 1 << rcv.shift)

@@ -293,4 +293,43 @@ describe('a server', () => {
     expect(opened).toBe(false)
     await close()
   })
+
+  it('that its peer resets before anybody iterates it gives its buffers back', async () => {
+    const { server, open, close, reset } = await both()
+    const client = await open()
+    await client.send(0, bytesOf(40_000))
+    const { value } = await server[Symbol.asyncIterator]().next()
+    await until(() => (value as Connection).bytesReceived === 40_000)
+    reset()
+    await until(() => server.openConnections === 0)
+    await until(() => server.census().user === 0)
+    const step = (value as Connection)[Symbol.asyncIterator]().next()
+    await expect(step).rejects.toMatchObject({ code: 'ECONNRESET' })
+    await close()
+  })
+
+  it('that is asked for several pieces at once gives all of them back', async () => {
+    const { server, open, close } = await both()
+    const client = await open()
+    const { value } = await server[Symbol.asyncIterator]().next()
+    const pieces = (value as Connection)[Symbol.asyncIterator]()
+    const asked = [pieces.next(), pieces.next(), pieces.next()]
+    await client.send(0, bytesOf(40_000))
+    await Promise.all(asked)
+    await pieces.return!()
+    await until(() => server.census().user === 0)
+    await close()
+  })
+
+  it('refuses to send what is no bytes, and goes on', async () => {
+    const { server, open, close } = await both()
+    const client = await open()
+    const connection = (await server[Symbol.asyncIterator]().next()).value as Connection
+    for (const wrong of ['text', null, undefined, [1], new ArrayBuffer(2)])
+      expect(() => connection.send(wrong as unknown as Uint8Array)).toThrow(/only bytes/)
+    connection.close()
+    await client.end(0)
+    await until(() => server.openConnections === 0)
+    await close()
+  })
 })

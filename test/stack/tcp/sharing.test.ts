@@ -56,6 +56,22 @@ describe('the area is shared by niovs', () => {
     expect(peer.stack.counters.dropNoMemory).toBe(0)
   })
 
+  it('connections that send a byte a second take no share from the one that sends', () => {
+    const alone = windowOf(new RawPeer({ niovs: NIOVS }), 1)
+    const peer = new RawPeer({ niovs: NIOVS, backlog: 2048 })
+    const drips = Array.from({ length: 400 }, (_, i) =>
+      peer.open({ sourcePort: 10_000 + i, options: WSCALE }),
+    )
+    for (let i = 0; i < 3; i++) {
+      for (const { flow, tcb } of drips) {
+        flow.data(ascending(1))
+        drain(peer.stack, tcb)
+      }
+      peer.pass(SECOND)
+    }
+    expect(windowOf(peer, 1)).toBeGreaterThan(alone * 0.9)
+  })
+
   it('who has sent and is idle lends what it was promised, and is charged again when it sends', () => {
     const peer = new RawPeer({ niovs: 512 })
     const first = peer.open({ sourcePort: 1, options: WSCALE })
@@ -79,7 +95,12 @@ describe('the area is shared by niovs', () => {
     expect(drain(peer.stack, first.tcb).length).toBe(1400)
     for (const { tcb } of others) drain(peer.stack, tcb)
     peer.poll()
-    first.flow.data(ascending(1400))
+    // A segment or two make no sender of it, and the others are idle now.
+    for (let i = 0; i < 40; i++) {
+      first.flow.data(ascending(1400))
+      drain(peer.stack, first.tcb)
+      peer.pass(100_000)
+    }
     expect([first.tcb.rcv.lent, peer.stack.counters.dropNoMemory]).toEqual([false, 0])
     expect(first.tcb.rcv.promised).toBeGreaterThan(20)
   })
