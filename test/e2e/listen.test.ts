@@ -151,6 +151,10 @@ for line in sys.stdin:
         }),
       )
     }
+    await server.close()
+    for (const driver of ['xdp', 'packet'])
+      for (const address of ['127.0.0.1', '::1'])
+        await expect(open(driver, { address, port: 9000 })).rejects.toThrow(/loopback.*nobody could connect/)
   })
 
   it.each(['packet', 'xdp'])('is refused a port that a service of the host has over %s', async (driver) => {
