@@ -300,6 +300,7 @@ describe('a server', () => {
     await client.send(0, bytesOf(40_000))
     const { value } = await server[Symbol.asyncIterator]().next()
     await until(() => (value as Connection).bytesReceived === 40_000)
+    for (let i = 0; i < 10; i++) await turn()
     reset()
     await until(() => server.openConnections === 0)
     await until(() => server.census().user === 0)
