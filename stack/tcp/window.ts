@@ -128,8 +128,7 @@ export class WindowKeeper {
    */
   admits(tcb: Tcb, bytes: number): boolean {
     const { rcv } = tcb
-    if (!rcv.lent || this.#memory.roomy || rcv.niovs + rcv.ooo.niovs < this.#few(rcv.bytesPerNiov))
-      return true
+    if (!rcv.lent || this.#memory.roomy || rcv.niovs + rcv.ooo.niovs < this.#few(rcv)) return true
     return this.#unpromised(tcb) * this.#memory.chunkPayload >= bytes
   }
 
@@ -207,7 +206,6 @@ export class WindowKeeper {
     this.#learn(tcb)
     if (this.#config.backpressure === 'drop') return this.#regardless(tcb)
     this.#promise(tcb, current)
-    const perNiov = rcv.bytesPerNiov
     const free = memory.available() - memory.reserve
     const share = this.#share()
     // What it holds, in order or not, is charged as what it is promised.
@@ -215,7 +213,7 @@ export class WindowKeeper {
     let niovs = Math.min(Math.max(0, share - held), rcv.promised + Math.max(0, free - this.promised))
     // What others hold as promises must not silence for ever who holds nothing: two segments while there is memory for them.
     // Should all of them send at once, some frames find none, are counted and come again.
-    const least = Math.min(this.#few(perNiov) - held, free)
+    const least = Math.min(this.#few(rcv) - held, free)
     if (niovs < least) niovs = least
     const buffer = tcb.options.receiveBuffer || this.#config.maxWindow
     let ceiling = Math.min(rcv.windowLimit, buffer)
@@ -225,8 +223,8 @@ export class WindowKeeper {
     ceiling = Math.min(ceiling, this.#inFront())
     // What the application has not read counts against its buffer (SO_RCVBUF), as it counts against the area anyway.
     const limit = Math.min(ceiling, Math.max(0, buffer - rcv.queuedBytes))
-    const allowed = Math.min(limit, Math.floor(niovs * perNiov))
-    this.#reachable = Math.min(ceiling, Math.floor(share * perNiov))
+    const allowed = Math.min(limit, this.#bytesFor(rcv, niovs))
+    this.#reachable = Math.min(ceiling, this.#bytesFor(rcv, share))
     if (allowed < this.#reachable / 2 && !rcv.starved && rcv.counted) {
       rcv.starved = true
       this.#starved.push(tcb)
@@ -296,9 +294,8 @@ export class WindowKeeper {
     // Who brings less needs no more than the silent are promised, and takes no share from those who send.
     if (rcv.brought > FEW_SEGMENTS * this.#segment || rcv.broughtNiovs > FEW_SEGMENTS) this.#sends(tcb)
     const mean = rcv.sinceBytes / rcv.sinceNiovs
-    // Never so little that the whole share is less than the smallest window that can be said; and what is smaller is packed.
-    const least = Math.max(64, this.#memory.smallBytes, 1 << rcv.shift)
-    const floor = Math.min(this.#memory.chunkPayload, least)
+    // Never so little that the whole share is less than the smallest window that can be said.
+    const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
     rcv.bytesPerNiov = Math.max(floor, Math.round(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
     this.#tune(tcb, rcv.sinceBytes)
     rcv.sinceBytes = 0
@@ -343,11 +340,11 @@ export class WindowKeeper {
     if (!rcv.counted || this.#config.backpressure === 'drop') return
     // What lies beyond a hole has its niovs.
     const bytes = Math.max(0, window - rcv.ooo.bytes)
-    const niovs = Math.ceil(bytes / rcv.bytesPerNiov)
+    const niovs = this.#niovsFor(rcv, bytes)
     if (!rcv.lent) this.#charge(tcb, niovs)
     else {
       // As much of it as nobody else was promised meanwhile.
-      const few = this.#few(rcv.bytesPerNiov)
+      const few = this.#few(rcv)
       const most = this.#idle(rcv) ? few : Math.max(few, this.#unpromised(tcb))
       if (niovs <= most) rcv.lent = false
       this.#charge(tcb, Math.min(niovs, most))
@@ -371,8 +368,29 @@ export class WindowKeeper {
     return rcv.silent || ((this.#period - rcv.period) | 0) >= IDLE_PERIODS
   }
 
-  #few(perNiov: number): number {
-    return Math.ceil((FEW_SEGMENTS * this.#segment) / perNiov)
+  #few(rcv: Receiver): number {
+    return this.#niovsFor(rcv, FEW_SEGMENTS * this.#segment)
+  }
+
+  /** Niovs that `bytes` from this peer take. Of small payloads some lie alone, and the others are packed. */
+  #niovsFor(rcv: Receiver, bytes: number): number {
+    const { smallBytes } = this.#memory
+    const alone = Math.ceil(bytes / rcv.bytesPerNiov)
+    return rcv.bytesPerNiov >= smallBytes
+      ? alone
+      : Math.min(alone, this.#alone(rcv) + Math.ceil(bytes / smallBytes))
+  }
+
+  /** The most bytes from this peer that so many niovs take: the inverse of `#niovsFor`. */
+  #bytesFor(rcv: Receiver, niovs: number): number {
+    const { smallBytes } = this.#memory
+    const alone = Math.floor(niovs * rcv.bytesPerNiov)
+    return rcv.bytesPerNiov >= smallBytes ? alone : Math.max(alone, (niovs - this.#alone(rcv)) * smallBytes)
+  }
+
+  /** Niovs that the connection may still take for small payloads before they are packed. */
+  #alone(rcv: Receiver): number {
+    return Math.max(0, this.#memory.thinNiovs - rcv.niovs - rcv.ooo.niovs)
   }
 
   /** Data has come: the connection is one of those that share the memory. */
