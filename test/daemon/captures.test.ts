@@ -8,13 +8,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { followCommand } from '../../daemon/captures/follow.ts'
+import { replayCommand } from '../../daemon/captures/replay.ts'
 import type { StreamReport } from '../../pcap/follow/report.ts'
 import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
 import type { ReplaySummary } from '../../replay/index.ts'
 import { codeSpans, read, section, tableRows } from '../docs/markdown.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
-import { faults, tshark } from '../support/tshark.ts'
+import { withCapture } from '../support/sharkd.ts'
+import { tshark, verdict } from '../support/tshark.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
 const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
@@ -41,7 +44,19 @@ interface Json extends Run {
   summary: ReplaySummary & { file: string; error: { code: string; message: string; offset: number } | null }
 }
 
+/** Of runs that read samples and write nothing: the same for everyone who asks. */
+const done = new Map<string, Run>()
+
 function zcrxd(args: readonly string[], input?: Uint8Array): Run {
+  const writes = args.some((arg) => arg === '--out' || arg === '--capture' || arg.startsWith(directory))
+  if (writes || input !== undefined) return start(args, input)
+  const key = args.join('\0')
+  const run = done.get(key) ?? start(args)
+  done.set(key, run)
+  return run
+}
+
+function start(args: readonly string[], input?: Uint8Array): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...args], {
     encoding: 'utf8',
     timeout: 60_000,
@@ -58,6 +73,16 @@ function json(command: Command, args: readonly string[], input?: Uint8Array): Js
     .split('\n')
     .map((line) => JSON.parse(line))
   return { ...run, summary: objects.pop(), streams: objects }
+}
+
+/** The command without its process, whose start takes longer than a sample. */
+async function inProcess(command: Command, file: string): Promise<Omit<Json, 'stdout' | 'stderr'>> {
+  const lines: string[] = []
+  const request = { file, direction: 'both', json: true, recomputeChecksums: false } as const
+  const run = command === 'replay' ? replayCommand : followCommand
+  const status = await run(request, new AbortController().signal, (line) => lines.push(line))
+  const objects = lines.map((line) => JSON.parse(line))
+  return { status, summary: objects.pop(), streams: objects }
 }
 
 function sample(file: string): string {
@@ -103,9 +128,9 @@ describe.skipIf(!built).each(COMMANDS)('zcrxd %s --json', (command) => {
     samples
       .filter(({ file }) => /^(bulk|ipv6|loss|half-close|refused|many|snaplen|sll2|packed)\./.test(file))
       .map((one) => [one.file, one] as const),
-  )('finds in %s what is in it', (file, { packets: count, conversations }) => {
-    const { status, stderr, streams, summary } = json(command, [sample(file)])
-    expect([status, stderr]).toEqual([0, ''])
+  )('finds in %s what is in it', async (file, { packets: count, conversations }) => {
+    const { status, streams, summary } = await inProcess(command, sample(file))
+    expect(status).toBe(0)
     expect([summary.packets, summary.conversations]).toEqual([count, conversations.length])
     expect(summary.error).toBeNull()
     expect(streams.length).toBe(2 * conversations.length)
@@ -264,19 +289,27 @@ describe.skipIf(!built)('zcrxd replay --capture', () => {
     .skipIf(missing !== undefined)
     .each(['bulk.pcap', 'ipv6.pcap', 'sack.pcap', 'missing.pcap', 'reset.pcap'])(
     'writes a file of the run of %s in which tshark finds no fault',
-    (file) => {
+    async (file) => {
       const path = join(directory, `run-${file}ng`)
       const { status, summary } = json('replay', ['--capture', path, sample(file)])
       expect(status).toBe(0)
-      expect(faults(path)).toEqual([])
+      const whole = await verdict(path, [
+        'frame',
+        'frame.packet_flags_direction == 1',
+        'frame.packet_flags_direction == 2',
+      ])
+      expect(whole.faults).toEqual([])
       const count = Number(capinfos(path)['Number of packets'])
-      const directions = tshark(path, '-T', 'fields', '-e', 'frame.packet_flags_direction').map(Number)
-      expect(directions.length).toBe(count)
-      expect(directions.filter((direction) => direction === 1).length).toBe(summary.framesPlayed)
-      expect(directions.filter((direction) => direction === 2).length).toBe(count - summary.framesPlayed)
+      const [frames, inbound, outbound] = whole.matches
+      expect(frames).toBe(count)
+      expect(inbound).toBe(summary.framesPlayed)
+      expect(outbound).toBe(count - summary.framesPlayed)
       // Addresses are those of the capture, whatever the endpoints were called.
-      const fields = ['-Y', 'tcp', '-T', 'fields', '-e', 'ip.src', '-e', 'ipv6.src', '-e', 'tcp.srcport']
-      expect(new Set(tshark(path, ...fields))).toEqual(new Set(tshark(sample(file), ...fields)))
+      const ends = (of: string) =>
+        withCapture(of, true, (capture) => capture.frames('tcp', 'ip.src', 'ipv6.src', 'tcp.srcport'))
+      const [ours, theirs] = [await ends(path), await ends(sample(file))]
+      expect(new Set(ours.map(String))).toEqual(new Set(theirs.map(String)))
+      expect(ours.length).toBeGreaterThan(0)
     },
   )
 
