@@ -8,20 +8,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
-import { followCommand } from '../../daemon/captures/follow.ts'
-import { replayCommand } from '../../daemon/captures/replay.ts'
-import type { StreamReport } from '../../pcap/follow/report.ts'
 import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
-import type { ReplaySummary } from '../../replay/index.ts'
 import { codeSpans, read, section, tableRows } from '../docs/markdown.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
+import { COMMANDS, type Command, inProcess, json, zcrxd } from '../support/captures.ts'
+import { BIN, built } from '../support/daemon.ts'
 import { withCapture } from '../support/sharkd.ts'
 import { tshark, verdict } from '../support/tshark.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
 const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
 const missing = noCaptureTools()
 if (!built) console.warn('tests of zcrxd replay and follow are skipped: dist/ is not built (npm run setup)')
 if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
@@ -29,61 +25,6 @@ if (missing !== undefined) console.warn(`tests of captures are skipped: ${missin
 const ENDS = { client: '192.0.2.1:40000', server: '192.0.2.2:80' }
 const directory = mkdtempSync(join(tmpdir(), 'zcrx-captures-'))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
-
-type Command = 'replay' | 'follow'
-const COMMANDS = ['replay', 'follow'] as const
-
-interface Run {
-  status: number | null
-  stdout: string
-  stderr: string
-}
-
-interface Json extends Run {
-  streams: StreamReport[]
-  summary: ReplaySummary & { file: string; error: { code: string; message: string; offset: number } | null }
-}
-
-/** Of runs that read samples and write nothing: the same for everyone who asks. */
-const done = new Map<string, Run>()
-
-function zcrxd(args: readonly string[], input?: Uint8Array): Run {
-  const writes = args.some((arg) => arg === '--out' || arg === '--capture' || arg.startsWith(directory))
-  if (writes || input !== undefined) return start(args, input)
-  const key = args.join('\0')
-  const run = done.get(key) ?? start(args)
-  done.set(key, run)
-  return run
-}
-
-function start(args: readonly string[], input?: Uint8Array): Run {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    maxBuffer: 1 << 28,
-    ...(input === undefined ? {} : { input }),
-  })
-  return { status, stdout, stderr }
-}
-
-function json(command: Command, args: readonly string[], input?: Uint8Array): Json {
-  const run = zcrxd([command, '--json', ...args], input)
-  const objects = run.stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return { ...run, summary: objects.pop(), streams: objects }
-}
-
-/** The command without its process, whose start takes longer than a sample. */
-async function inProcess(command: Command, file: string): Promise<Omit<Json, 'stdout' | 'stderr'>> {
-  const lines: string[] = []
-  const request = { file, direction: 'both', json: true, recomputeChecksums: false } as const
-  const run = command === 'replay' ? replayCommand : followCommand
-  const status = await run(request, new AbortController().signal, (line) => lines.push(line))
-  const objects = lines.map((line) => JSON.parse(line))
-  return { status, summary: objects.pop(), streams: objects }
-}
 
 function sample(file: string): string {
   return join(SAMPLES, file)
