@@ -95,11 +95,6 @@ export class PayloadTaker {
     return this.#memory.available() < this.#memory.reserve
   }
 
-  /** Whether there is too little left for data that can't be delivered yet. */
-  scarce(): boolean {
-    return this.#memory.available() < 2 * this.#memory.reserve
-  }
-
   /**
    * Copies a small payload into the connection's packing niov, or makes the segment's own niov the packing niov. Returns it as
    * a list of one fragment, -1 when there was no memory.

@@ -135,6 +135,8 @@ async function streams(): Promise<void> {
       full.errno === 0 && full.digest === digestOf(some),
       full.received,
     )
+    const { noMemory = 0 } = full.stats.drops
+    check(`${full.mode}: a full area: what was promised a place has found one`, noMemory === 0, noMemory)
     const { rxFillEmpty, rxFillPolls } = full.nicStats
     console.log(
       `       ${full.mode}: ${JSON.stringify({ drops: full.stats.drops, rxFillEmpty, rxFillPolls })}`,
