@@ -8,17 +8,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
-import type { StreamReport } from '../../pcap/follow/report.ts'
 import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
-import type { ReplaySummary } from '../../replay/index.ts'
 import { codeSpans, read, section, tableRows } from '../docs/markdown.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
-import { faults, tshark } from '../support/tshark.ts'
+import { COMMANDS, type Command, inProcess, json, zcrxd } from '../support/captures.ts'
+import { BIN, built } from '../support/daemon.ts'
+import { withCapture } from '../support/sharkd.ts'
+import { tshark, verdict } from '../support/tshark.ts'
 
-const BIN = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
 const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
-const built = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
 const missing = noCaptureTools()
 if (!built) console.warn('tests of zcrxd replay and follow are skipped: dist/ is not built (npm run setup)')
 if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
@@ -26,39 +25,6 @@ if (missing !== undefined) console.warn(`tests of captures are skipped: ${missin
 const ENDS = { client: '192.0.2.1:40000', server: '192.0.2.2:80' }
 const directory = mkdtempSync(join(tmpdir(), 'zcrx-captures-'))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
-
-type Command = 'replay' | 'follow'
-const COMMANDS = ['replay', 'follow'] as const
-
-interface Run {
-  status: number | null
-  stdout: string
-  stderr: string
-}
-
-interface Json extends Run {
-  streams: StreamReport[]
-  summary: ReplaySummary & { file: string; error: { code: string; message: string; offset: number } | null }
-}
-
-function zcrxd(args: readonly string[], input?: Uint8Array): Run {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    maxBuffer: 1 << 28,
-    ...(input === undefined ? {} : { input }),
-  })
-  return { status, stdout, stderr }
-}
-
-function json(command: Command, args: readonly string[], input?: Uint8Array): Json {
-  const run = zcrxd([command, '--json', ...args], input)
-  const objects = run.stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return { ...run, summary: objects.pop(), streams: objects }
-}
 
 function sample(file: string): string {
   return join(SAMPLES, file)
@@ -103,9 +69,9 @@ describe.skipIf(!built).each(COMMANDS)('zcrxd %s --json', (command) => {
     samples
       .filter(({ file }) => /^(bulk|ipv6|loss|half-close|refused|many|snaplen|sll2|packed)\./.test(file))
       .map((one) => [one.file, one] as const),
-  )('finds in %s what is in it', (file, { packets: count, conversations }) => {
-    const { status, stderr, streams, summary } = json(command, [sample(file)])
-    expect([status, stderr]).toEqual([0, ''])
+  )('finds in %s what is in it', async (file, { packets: count, conversations }) => {
+    const { status, streams, summary } = await inProcess(command, sample(file))
+    expect(status).toBe(0)
     expect([summary.packets, summary.conversations]).toEqual([count, conversations.length])
     expect(summary.error).toBeNull()
     expect(streams.length).toBe(2 * conversations.length)
@@ -264,19 +230,27 @@ describe.skipIf(!built)('zcrxd replay --capture', () => {
     .skipIf(missing !== undefined)
     .each(['bulk.pcap', 'ipv6.pcap', 'sack.pcap', 'missing.pcap', 'reset.pcap'])(
     'writes a file of the run of %s in which tshark finds no fault',
-    (file) => {
+    async (file) => {
       const path = join(directory, `run-${file}ng`)
       const { status, summary } = json('replay', ['--capture', path, sample(file)])
       expect(status).toBe(0)
-      expect(faults(path)).toEqual([])
+      const whole = await verdict(path, [
+        'frame',
+        'frame.packet_flags_direction == 1',
+        'frame.packet_flags_direction == 2',
+      ])
+      expect(whole.faults).toEqual([])
       const count = Number(capinfos(path)['Number of packets'])
-      const directions = tshark(path, '-T', 'fields', '-e', 'frame.packet_flags_direction').map(Number)
-      expect(directions.length).toBe(count)
-      expect(directions.filter((direction) => direction === 1).length).toBe(summary.framesPlayed)
-      expect(directions.filter((direction) => direction === 2).length).toBe(count - summary.framesPlayed)
+      const [frames, inbound, outbound] = whole.matches
+      expect(frames).toBe(count)
+      expect(inbound).toBe(summary.framesPlayed)
+      expect(outbound).toBe(count - summary.framesPlayed)
       // Addresses are those of the capture, whatever the endpoints were called.
-      const fields = ['-Y', 'tcp', '-T', 'fields', '-e', 'ip.src', '-e', 'ipv6.src', '-e', 'tcp.srcport']
-      expect(new Set(tshark(path, ...fields))).toEqual(new Set(tshark(sample(file), ...fields)))
+      const ends = (of: string) =>
+        withCapture(of, true, (capture) => capture.frames('tcp', 'ip.src', 'ipv6.src', 'tcp.srcport'))
+      const [ours, theirs] = [await ends(path), await ends(sample(file))]
+      expect(new Set(ours.map(String))).toEqual(new Set(theirs.map(String)))
+      expect(ours.length).toBeGreaterThan(0)
     },
   )
 

@@ -13,7 +13,7 @@ import {
   PORT,
   runCell,
 } from '../support/matrix.ts'
-import { faults, tshark, WireCapture } from '../support/tshark.ts'
+import { faults, matches, WireCapture } from '../support/tshark.ts'
 import { XdpWay } from '../support/ways.ts'
 
 const CLOSED_PORT = 81
@@ -136,7 +136,7 @@ describe.skipIf(obstacle !== '')('frames on the wire', () => {
   it('tshark has seen each kind of frame, and finds no fault with any', async () => {
     expect(await capture!.stop()).toBeGreaterThan(1000)
     const { file } = capture!
-    for (const filter of [
+    const filters = [
       'tcp.options.sack && ip',
       'tcp.options.sack && ipv6',
       'tcp.flags.reset == 1 && ip',
@@ -150,9 +150,9 @@ describe.skipIf(obstacle !== '')('frames on the wire', () => {
       'icmpv6.type == 4',
       'ip.flags.mf == 1',
       'ipv6.fraghdr.more == 1',
-    ]) {
-      expect(tshark(file, '-Y', filter).length, filter).toBeGreaterThan(0)
-    }
+    ]
+    const counts = matches(file, filters)
+    for (const [i, filter] of filters.entries()) expect(counts[i], filter).toBeGreaterThan(0)
     expect(faults(file)).toEqual([])
   }, 60_000)
 })

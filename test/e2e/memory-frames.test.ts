@@ -7,7 +7,7 @@ import { ether, framed, icmp, ip4, ip6 } from '../support/ip-frames.ts'
 import { PcapFile, tap } from '../support/pcap.ts'
 import { ascending, RawPeer } from '../support/raw-peer.ts'
 import { drain, type PairOptions, StackPair } from '../support/stack-pair.ts'
-import { captureDirectory, faults, tshark } from '../support/tshark.ts'
+import { captureDirectory, verdict } from '../support/tshark.ts'
 
 const obstacle = spawnSync('tshark', ['-v']).status === 0 ? '' : 'there is no tshark'
 if (obstacle !== '') console.warn(`frames of memory links are not judged: ${obstacle}`)
@@ -133,16 +133,16 @@ const SCENARIOS: Record<string, Scenario> = {
 describe.skipIf(obstacle !== '')('tshark finds no fault with what stacks put on a memory link', () => {
   it.each(Object.keys(SCENARIOS))(
     '%s',
-    (name) => {
+    async (name) => {
       const { run, filters } = SCENARIOS[name]!
       const directory = captureDirectory()
       try {
         const file = new PcapFile(join(directory.path, 'memory.pcap'))
         run(file)
         file.close()
-        expect(faults(file.path)).toEqual([])
-        for (const filter of filters)
-          expect(tshark(file.path, '-Y', filter).length, filter).toBeGreaterThan(0)
+        const seen = await verdict(file.path, filters)
+        expect(seen.faults).toEqual([])
+        for (const [i, filter] of filters.entries()) expect(seen.matches[i], filter).toBeGreaterThan(0)
       } finally {
         directory.remove()
       }

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,20 +6,12 @@ import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { makeSample } from '../../pcap/samples/make/main.ts'
 import { type SampleConversation, samples } from '../../pcap/samples/samples.ts'
+import { type Followed, followedEnds, withCapture } from '../support/sharkd.ts'
 
 const directory = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
 const MARKER = /\[(\d+) bytes missing in capture file\]/g
 /** Wireshark ends its words with a NUL. */
 const MARKER_END = 1
-
-/** What tshark says of a sample; a file that ends within a record makes it fail behind what it has printed. */
-function tshark(file: string, ...args: string[]): string {
-  const path = join(directory, file)
-  const options = { encoding: 'utf8', maxBuffer: 1 << 28 } as const
-  const { stdout, error } = spawnSync('tshark', ['-r', path, ...args], options)
-  if (error !== undefined) throw error
-  return stdout
-}
 
 /** What Wireshark finds in a sample. */
 interface Found {
@@ -36,42 +28,40 @@ interface StreamEnd {
   reset: boolean
 }
 
-const FIELDS = ['tcp.stream', 'ip.src', 'ipv6.src', 'tcp.srcport', 'tcp.flags.fin', 'tcp.flags.reset']
-
-/** One run of tshark, whose start takes longer than its work. */
-function examine(file: string, conversations: number, filters: readonly string[], checksums: boolean): Found {
-  const out = tshark(
-    file,
-    ...['tcp', 'ip'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:${checksums}`]),
-    ...['-T', 'fields', ...FIELDS.flatMap((field) => ['-e', field])],
-    ...Array.from({ length: conversations }, (_, i) => ['-z', `follow,tcp,raw,${i}`]).flat(),
-    ...['-z', ['io,stat,0', ...filters].join(',')],
-  )
-  const rows = out.split('\n').filter((line) => line.split('\t').length === FIELDS.length)
-  const ends = streamEnds(rows)
-  const blocks = out.split(/^Follow: /m).slice(1)
-  // They are printed in no certain order.
-  const byNumber = blocks.map(
-    (block) => [Number(/^Filter: tcp\.stream eq (\d+)/m.exec(block)![1]), block] as const,
-  )
-  const table = out.split('\n').find((line) => /^\|.*<>.*\|$/.test(line) && !line.includes('Interval'))
-  const cells = table!.split('|').slice(2, -1).map(Number)
-  return {
-    packets: rows.length,
-    conversations: byNumber.sort(([a], [b]) => a - b).map(([i, block]) => followed(block, ends.get(i))),
-    streams: ends.size,
-    // Frames and bytes of each.
-    matches: filters.map((_, i) => cells[2 * i]!),
-  }
+function examine(
+  file: string,
+  conversations: number,
+  filters: readonly string[],
+  checksums: boolean,
+): Promise<Found> {
+  return withCapture(join(directory, file), checksums, async (capture) => {
+    const rows = await capture.frames('tcp.stream', 'tcp.stream')
+    // Of a fragment the filter knows the whole, and the column nothing.
+    const streams = new Set(rows.flatMap(([stream]) => stream!.split(',')).filter((stream) => stream !== ''))
+    const ends = streamEnds(
+      await capture.frames('tcp.flags.fin == 1', ...END_FIELDS),
+      await capture.frames('tcp.flags.reset == 1', ...END_FIELDS),
+    )
+    const found: Found = {
+      packets: await capture.packets(),
+      conversations: [],
+      streams: streams.size,
+      matches: [],
+    }
+    for (let i = 0; i < conversations; i++) {
+      found.conversations.push(followed(await capture.follow(i), ends.get(i)))
+    }
+    for (const filter of filters) found.matches.push((await capture.frames(filter, 'frame.number')).length)
+    return found
+  })
 }
 
 /** A conversation as Wireshark follows it. */
-function followed(block: string, ends: StreamEnd | undefined): SampleConversation {
-  const client = /^Node 0: (.*)$/m.exec(block)![1]!
-  const server = /^Node 1: (.*)$/m.exec(block)![1]!
-  const lines = block.split('\n').filter((line) => /^\t?(?:[0-9a-f]{2})+$/.test(line))
-  const ours = measure(lines.filter((line) => !line.startsWith('\t')))
-  const theirs = measure(lines.filter((line) => line.startsWith('\t')))
+function followed(stream: Followed, ends: StreamEnd | undefined): SampleConversation {
+  const { client, server } = followedEnds(stream)
+  const payloads = stream.payloads ?? []
+  const ours = measure(payloads.filter(({ s }) => s !== 1))
+  const theirs = measure(payloads.filter(({ s }) => s === 1))
   const end = (endpoint: string) => {
     if (ends?.fins.has(endpoint)) return 'fin' as const
     return ends?.reset ? ('rst' as const) : ('none' as const)
@@ -88,24 +78,26 @@ function followed(block: string, ends: StreamEnd | undefined): SampleConversatio
   }
 }
 
-function measure(lines: string[]): { bytes: number; missing: number } {
-  const bytes = Buffer.from(lines.map((line) => line.trim()).join(''), 'hex')
+function measure(payloads: readonly { d: string }[]): { bytes: number; missing: number } {
+  const bytes = Buffer.concat(payloads.map(({ d }) => Buffer.from(d, 'base64')))
   const text = bytes.toString('latin1')
   const markers = [...text.matchAll(MARKER)]
   const words = markers.reduce((sum, [whole]) => sum + whole.length + MARKER_END, 0)
   return { bytes: bytes.length - words, missing: markers.reduce((sum, [, n]) => sum + Number(n), 0) }
 }
 
-function streamEnds(rows: string[]): Map<number, StreamEnd> {
+const END_FIELDS = ['tcp.stream', 'ip.src', 'ipv6.src', 'tcp.srcport']
+
+function streamEnds(fins: string[][], resets: string[][]): Map<number, StreamEnd> {
   const ends = new Map<number, StreamEnd>()
-  for (const row of rows) {
-    const [stream, four, six, port, fin, reset] = row.split('\t')
-    if (stream === '') continue
+  const of = (stream: string): StreamEnd => {
     const end = ends.get(Number(stream)) ?? { fins: new Set<string>(), reset: false }
     ends.set(Number(stream), end)
-    if (fin === '1') end.fins.add(four !== '' ? `${four}:${port}` : `[${six}]:${port}`)
-    if (reset === '1') end.reset = true
+    return end
   }
+  for (const [stream, four, six, port] of fins)
+    of(stream!).fins.add(four !== '' ? `${four}:${port}` : `[${six}]:${port}`)
+  for (const [stream] of resets) of(stream!).reset = true
   return ends
 }
 
@@ -145,10 +137,10 @@ describe('the sample captures', () => {
     // A thousand conversations of a flood have no data; a few will do.
     const some = conversations.slice(0, conversations.length > 100 ? 20 : undefined)
     const filters = [...properties.map(([filter]) => filter), FAULTS]
-    const found = examine(file, some.length, filters, true)
+    const found = await examine(file, some.length, filters, true)
     const aboutChecksums = properties.some(([filter]) => filter.includes('checksum'))
     // Told to verify checksums, Wireshark leaves out of the stream what has a wrong one.
-    const stream = aboutChecksums ? examine(file, some.length, [], false) : found
+    const stream = aboutChecksums ? await examine(file, some.length, [], false) : found
     expect(found.packets).toBe(sample.packets)
     expect(found.streams).toBe(conversations.length)
     const none = { clientMissing: 0, serverMissing: 0 }

@@ -6,7 +6,7 @@ import { replayCommand } from '../../daemon/captures/replay.ts'
 import type { StreamReport } from '../../pcap/follow/report.ts'
 import { type Sample, samples } from '../../pcap/samples/samples.ts'
 import type { ReplaySummary } from '../../replay/index.ts'
-import { tshark } from '../support/tshark.ts'
+import { withCapture } from '../support/sharkd.ts'
 import { streamKey, type TsharkStream, tsharkDigests } from '../support/tshark-follow.ts'
 
 const DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), '../../pcap/samples')
@@ -25,6 +25,20 @@ async function printed(command: (print: (line: string) => void) => Promise<numbe
   const status = await command((line) => lines.push(line))
   const objects = lines.map((line) => JSON.parse(line))
   return { status, summary: objects.pop(), streams: objects }
+}
+
+/** The run of a sample is the same each time, which replay.test.ts shows; the tests here share it. */
+const replays = new Map<string, Promise<Printed>>()
+
+function replayed(file: string): Promise<Printed> {
+  let run = replays.get(file)
+  if (run === undefined) {
+    run = printed((print) =>
+      replayCommand({ file, direction: 'both', json: true, recomputeChecksums: false }, NEVER, print),
+    )
+    replays.set(file, run)
+  }
+  return run
 }
 
 function fileOf(sample: Sample): string {
@@ -51,17 +65,15 @@ describe.each(samples)('$file', (sample) => {
     const theirs = await tsharkDigests(file, most)
     const request = { file, direction: 'both', json: true } as const
     const followed = await printed((print) => followCommand(request, NEVER, print))
-    const replayed = await printed((print) =>
-      replayCommand({ ...request, recomputeChecksums: false }, NEVER, print),
-    )
+    const { status, streams, summary } = await replayed(file)
     const expected = sample.cutShort === true ? 1 : 0
-    expect([followed.status, replayed.status]).toEqual([expected, expected])
-    expect(replayed.summary.niovs.lost).toBe(0)
+    expect([followed.status, status]).toEqual([expected, expected])
+    expect(summary.niovs.lost).toBe(0)
     expect(followed.streams.map(({ stream, direction }) => [stream, direction])).toEqual(
-      replayed.streams.map(({ stream, direction }) => [stream, direction]),
+      streams.map(({ stream, direction }) => [stream, direction]),
     )
     for (const [i, follows] of followed.streams.entries()) {
-      const replays = replayed.streams[i]!
+      const replays = streams[i]!
       if (follows.stream < most) compare(follows, theirs)
       if (replays.skipped !== null) {
         expect(replays.skipped).toBe('began before the capture')
@@ -78,9 +90,7 @@ describe.each(samples)('$file', (sample) => {
   })
 
   it('gives what is expected of it', async () => {
-    const { streams, summary } = await printed((print) =>
-      replayCommand({ file, direction: 'both', json: true, recomputeChecksums: false }, NEVER, print),
-    )
+    const { streams, summary } = await replayed(file)
     expect(summary.conversations).toBeGreaterThanOrEqual(sample.conversations.length)
     for (const [number, wanted] of sample.conversations.entries()) {
       for (const direction of ['client', 'server'] as const) {
@@ -100,16 +110,13 @@ describe('conversations that can’t be played', () => {
   it('are those that begin before the capture did, and no others', async () => {
     for (const sample of samples) {
       const file = fileOf(sample)
-      const { streams } = await printed((print) =>
-        replayCommand({ file, direction: 'both', json: true, recomputeChecksums: false }, NEVER, print),
-      )
+      const { streams } = await replayed(file)
       const left = new Set(streams.filter(({ skipped }) => skipped !== null).map(({ stream }) => stream))
       if (left.size === 0) continue
-      const begun = new Set(
-        tshark(file, '-Y', 'tcp.flags.syn==1 && tcp.flags.ack==0', '-T', 'fields', '-e', 'tcp.stream').map(
-          Number,
-        ),
+      const opened = await withCapture(file, true, (capture) =>
+        capture.frames('tcp.flags.syn==1 && tcp.flags.ack==0', 'tcp.stream'),
       )
+      const begun = new Set(opened.map(([stream]) => Number(stream)))
       for (const stream of left) expect(begun.has(stream), `${sample.file} ${stream}`).toBe(false)
     }
   })

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 
 /** Two fresh network namespaces joined by a veth pair, for tests. */
 
@@ -8,6 +9,16 @@ const live = new Set<VethPair>()
 process.once('exit', () => {
   for (const pair of live) pair.destroy()
 })
+
+/** Namespaces of test processes that were killed, so could not remove them: their names have the process. */
+export function sweep(): void {
+  if (!existsSync('/run/netns')) return
+  for (const name of readdirSync('/run/netns')) {
+    const pid = /^zcrx-t(\d+)-\d+[op]$/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      spawnSync('ip', ['netns', 'del', name], { stdio: 'ignore' })
+  }
+}
 
 export interface VethPairOptions {
   mtu?: number
@@ -31,6 +42,7 @@ export class VethPair {
   readonly peerAddress6 = 'fd00:77::1'
 
   constructor({ mtu = 1500, queues = 1, ipv6 = false }: VethPairOptions = {}) {
+    if (created === 0) sweep()
     const name = `zcrx-t${process.pid}-${created++}`
     this.ours = `${name}o`
     this.peer = `${name}p`

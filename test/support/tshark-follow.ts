@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash, type Hash } from 'node:crypto'
+import { type Followed, followedEnds, hasSharkd, withCapture } from './sharkd.ts'
 
 /** What tshark says that one end of a conversation has sent. */
 export interface TsharkStream {
@@ -30,8 +31,8 @@ export function tsharkStreams(file: string): number {
 }
 
 /**
- * What `tshark -z follow,tcp,raw` makes of a capture: two entries for each stream, Node 0 before Node 1. Output is taken
- * line by line, so the capture may be large.
+ * What `tshark -z follow,tcp,raw` makes of a capture: two entries for each stream, Node 0 before Node 1. Of sharkd, which
+ * follows as tshark does, where there is one.
  * @param streams numbers of streams, or how many from 0 on; default all
  */
 export async function tsharkFollow(
@@ -39,6 +40,18 @@ export async function tsharkFollow(
   streams: number | readonly number[] = tsharkStreams(file),
 ): Promise<TsharkStream[]> {
   const numbers = typeof streams === 'number' ? Array.from({ length: streams }, (_, i) => i) : streams
+  if (hasSharkd) {
+    return withCapture(file, false, async (capture) => {
+      const found: TsharkStream[] = []
+      for (const number of numbers) found.push(...ends(number, await capture.follow(number)))
+      return found
+    })
+  }
+  return tsharkFollowAlone(file, numbers)
+}
+
+/** By tshark itself, whose output is taken line by line, so the capture may be large. */
+export async function tsharkFollowAlone(file: string, numbers: readonly number[]): Promise<TsharkStream[]> {
   const found: TsharkStream[] = []
   for (let from = 0; from < numbers.length; from += BATCH) {
     found.push(...(await followBatch(file, numbers.slice(from, from + BATCH))))
@@ -57,6 +70,25 @@ export async function tsharkDigests(
 
 export function streamKey(stream: number, node: string): string {
   return `${stream} ${node}`
+}
+
+function ends(stream: number, followed: Followed): TsharkStream[] {
+  const hashes = [createHash('sha256'), createHash('sha256')] as const
+  const bytes = [0, 0]
+  for (const { d, s } of followed.payloads ?? []) {
+    const data = Buffer.from(d, 'base64')
+    const side = s === 1 ? 1 : 0
+    bytes[side]! += data.length
+    hashes[side].update(data)
+  }
+  const { client, server } = followedEnds(followed)
+  const nodes = [client, server]
+  return ([0, 1] as const).map((side) => ({
+    stream,
+    node: nodes[side]!,
+    bytes: bytes[side]!,
+    sha256: hashes[side].digest('hex'),
+  }))
 }
 
 class Part {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { script } from '../driver/xdp/setup.ts'
 import { ip, type VethPair } from './netns.ts'
+import { hasSharkd, withCapture } from './sharkd.ts'
 
 /** A directory of a test's own for captures. */
 export function captureDirectory(): { path: string; remove: () => void } {
@@ -14,13 +15,22 @@ export function captureDirectory(): { path: string; remove: () => void } {
 /** Lines that tshark prints for a capture, every checksum validated. */
 export function tshark(file: string, ...args: string[]): string[] {
   const checks = ['tcp', 'ip', 'udp'].flatMap((name) => ['-o', `${name}.check_checksum:TRUE`])
-  return execFileSync('tshark', ['-r', file, ...checks, ...args], {
+  return execFileSync('tshark', ['-n', '-r', file, ...checks, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
     maxBuffer: 1 << 28,
   })
     .split('\n')
     .filter((line) => line !== '')
+}
+
+/** How many packets match each filter: one tshark for all of them, whose start takes longer than its work. */
+export function matches(file: string, filters: readonly string[]): number[] {
+  const lines = tshark(file, '-q', '-z', ['io,stat,0', ...filters].join(','))
+  const table = lines.find((line) => /^\|.*<>.*\|$/.test(line) && !line.includes('Interval'))
+  const cells = table!.split('|').slice(2, -1).map(Number)
+  // Frames and bytes of each.
+  return filters.map((_, i) => cells[2 * i]!)
 }
 
 /** What an ICMP error quotes is not the sender's own: it may be cut short or damaged. */
@@ -48,6 +58,20 @@ export function faults(file: string): string[] {
     '-e',
     'frame.number',
   )
+}
+
+/** `faults` and `matches` in one, by the dissectors that run already. */
+export function verdict(
+  file: string,
+  filters: readonly string[],
+): Promise<{ faults: string[]; matches: number[] }> {
+  if (!hasSharkd) return Promise.resolve({ faults: faults(file), matches: matches(file, filters) })
+  return withCapture(file, true, async (capture) => {
+    const found = await capture.frames(FAULTS, '_ws.expert.message', 'frame.number', 'frame.protocols')
+    const counts: number[] = []
+    for (const filter of filters) counts.push((await capture.frames(filter, 'frame.number')).length)
+    return { faults: found.map((fields) => fields.join('\t')), matches: counts }
+  })
 }
 
 /** A capture, at the peer's end of a veth pair, of everything that our interface sends. */

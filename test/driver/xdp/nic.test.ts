@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { RxBurst } from '../../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../../driver/xdp/index.ts'
-import { VethPair, type VethPairOptions } from '../../support/netns.ts'
+import { ip, VethPair, type VethPairOptions } from '../../support/netns.ts'
+import { tshark, WireCapture } from '../../support/tshark.ts'
 import { arp, ethernet, hex, ipv4, OURS, PEER, pattern, tcp } from './frames.ts'
 import { CHUNK, chunkNumbers, collect, inject, memoryFor, obstacle, script } from './setup.ts'
 
@@ -38,6 +39,15 @@ function receiver(pair: VethPair, options: Partial<XdpNicOptions> = {}) {
 }
 
 const toUs = (bytes: number): Uint8Array => ethernet(0x800, ipv4(tcp(PORT, pattern(bytes))))
+
+/** Where `ethernet` says that a frame is from. */
+const SENDER = '020000000001'
+
+/** Frames that the peer's end has received. */
+function framesOf(pair: VethPair): number {
+  const [link] = JSON.parse(ip('-n', pair.peer, '-j', '-s', 'link', 'show', pair.peerDevice))
+  return link.stats64.rx.packets
+}
 
 describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
   test('tells what it is', () => {
@@ -199,14 +209,8 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
   test.each(['generic', 'native'] as const)('%s: what it sends arrives at the peer', async (mode) => {
     const pair = pairOf()
     const { nic } = receiver(pair, { mode })
-    const filter = ['-f', 'tcp dst port 40001', '-c', '300', '-T', 'fields', '-e', 'tcp.payload']
-    const capture = pair.start(pair.peer, 'tshark', '-l', '-n', '-i', pair.peerDevice, ...filter)
-    let output = ''
-    capture.stdout!.on('data', (text) => {
-      output += text
-    })
-    for await (const text of capture.stderr!) if (`${text}`.includes('Capturing')) break
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    const capture = await WireCapture.start(pair, SENDER)
+    onTestFinished(() => capture.remove())
     const expected: string[] = []
     for (let i = 0; i < 300; i++) {
       const payload = pattern(1 + i * 4)
@@ -221,8 +225,10 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
       expected.push(hex(payload))
     }
     nic.txFlush()
-    await once(capture, 'close')
-    expect(output.trim().split('\n')).toEqual(expected)
+    await expect.poll(() => framesOf(pair)).toBeGreaterThanOrEqual(300)
+    await capture.stop()
+    const fields = ['-Y', 'tcp.dstport == 40001', '-T', 'fields', '-e', 'tcp.payload']
+    expect(tshark(capture.file, ...fields)).toEqual(expected)
     expect(nic.stats()).toMatchObject({ txFrames: 300, txErrors: 0, txNoSlot: 1 })
   })
 

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Defragmenter } from '../../../pcap/decode/defragment.ts'
 import { FRAGMENT, SEGMENT, SegmentDecoder } from '../../../pcap/decode/segment.ts'
@@ -12,11 +13,13 @@ import { IpAddress } from '../../../stack/ip/address.ts'
 import { noCaptureTools } from '../../support/capture-tools.ts'
 import { runs } from '../../support/long.ts'
 import { randomCapture } from '../../support/random-capture.ts'
+import { hasSharkd } from '../../support/sharkd.ts'
 import { captureDirectory } from '../../support/tshark.ts'
-import { streamKey, tsharkDigests } from '../../support/tshark-follow.ts'
+import { streamKey, tsharkDigests, tsharkFollow, tsharkFollowAlone } from '../../support/tshark-follow.ts'
 
 const missing = noCaptureTools()
 if (missing !== undefined) console.log(`skipped: following beside tshark (${missing})`)
+if (!hasSharkd) console.log('skipped: sharkd beside tshark (there is no sharkd)')
 const directory = captureDirectory()
 afterAll(directory.remove)
 
@@ -92,9 +95,18 @@ describe.skipIf(missing !== undefined)('beside tshark', () => {
     expect(compared).toBeGreaterThan(2 * CAPTURES)
   })
 
+  it.skipIf(!hasSharkd)('which follows as the sharkd that stands in for it elsewhere', async () => {
+    const numbers = Array.from({ length: 12 }, (_, i) => i)
+    // Cut short, with streams that are not there, without the middle, and with wrong checksums.
+    for (const name of ['cut-short.pcap', 'missing.pcap', 'bad-checksums.pcapng', 'interfaces.pcapng']) {
+      const file = fileURLToPath(new URL(`../../../pcap/samples/${name}`, import.meta.url))
+      expect(await tsharkFollow(file, numbers), name).toEqual(await tsharkFollowAlone(file, numbers))
+    }
+  })
+
   it('decodes segments and numbers conversations as it does', () =>
     Promise.all(
-      Array.from({ length: 12 }, async (_, i) => {
+      Array.from({ length: runs(12, 4) }, async (_, i) => {
         const { file, about, bytes } = written(1001 + i)
         const names = FIELDS.flatMap((name) => ['-e', name])
         const text = execFileSync('tshark', ['-r', file, '-T', 'fields', ...names], {
