@@ -182,7 +182,9 @@ export class Stack {
    * @param owner whoever registered the area; null for the stack's own memory @throws NicError
    */
   provide(memory: NicMemory, owner: object | null = null): PagePool {
-    return this.memory.restart(memory, owner)
+    const pool = this.memory.restart(memory, owner)
+    this.tcp.reclaim.writeOff()
+    return pool
   }
 
   /** Where the niovs of a pool (the current one) are. */

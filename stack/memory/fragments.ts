@@ -11,8 +11,11 @@ export class Fragments {
   /** Id of the pool. */
   pool: Uint16Array
   next: Int32Array
-  /** Nodes in use. */
+  /** 1 for whoever has its niov for itself, 0 for what was packed behind others. */
+  weight: Uint8Array
+  /** Nodes in use, and their weights together: about as many niovs. */
   used = 0
+  niovs = 0
   readonly pools: readonly PagePool[]
   #freeHead = -1
   #fresh = 0
@@ -24,10 +27,11 @@ export class Fragments {
     this.length = new Uint32Array(capacity)
     this.pool = new Uint16Array(capacity)
     this.next = new Int32Array(capacity)
+    this.weight = new Uint8Array(capacity)
   }
 
   /** A node for bytes whose niov reference the caller hands over. */
-  add(pool: number, offset: number, length: number): number {
+  add(pool: number, offset: number, length: number, weight = 1): number {
     let node = this.#freeHead
     if (node >= 0) this.#freeHead = this.next[node]!
     else {
@@ -38,7 +42,9 @@ export class Fragments {
     this.length[node] = length
     this.pool[node] = pool
     this.next[node] = -1
+    this.weight[node] = weight
     this.used++
+    this.niovs += weight
     return node
   }
 
@@ -47,6 +53,7 @@ export class Fragments {
     this.next[node] = this.#freeHead
     this.#freeHead = node
     this.used--
+    this.niovs -= this.weight[node]!
   }
 
   /** Frees the node and its niov reference. */
@@ -56,11 +63,17 @@ export class Fragments {
     this.remove(node)
   }
 
-  /** Nodes of a list. */
-  count(node: number): number {
-    let count = 0
-    for (; node >= 0; node = this.next[node]!) count++
-    return count
+  /** What is there counts for nothing from now on: it lies in memory that nothing is received into any more. */
+  writeOff(): void {
+    this.weight.fill(0)
+    this.niovs = 0
+  }
+
+  /** About how many niovs a list holds. */
+  weigh(node: number): number {
+    let weight = 0
+    for (; node >= 0; node = this.next[node]!) weight += this.weight[node]!
+    return weight
   }
 
   /** Makes `after`, the only node of its list, part of `node` when its bytes lie just behind. False when they don't. */
@@ -87,7 +100,7 @@ export class Fragments {
   split(node: number, bytes: number): number {
     const pool = this.pools[this.pool[node]!]!
     const offset = this.offset[node]! + bytes
-    const rest = this.add(pool.id, offset, this.length[node]! - bytes)
+    const rest = this.add(pool.id, offset, this.length[node]! - bytes, 0)
     pool.hold(offset >>> pool.shift)
     this.length[node] = bytes
     this.next[rest] = this.next[node]!
@@ -143,13 +156,16 @@ export class Fragments {
     const length = new Uint32Array(capacity)
     const pool = new Uint16Array(capacity)
     const next = new Int32Array(capacity)
+    const weight = new Uint8Array(capacity)
     offset.set(this.offset)
     length.set(this.length)
     pool.set(this.pool)
     next.set(this.next)
+    weight.set(this.weight)
     this.offset = offset
     this.length = length
     this.pool = pool
     this.next = next
+    this.weight = weight
   }
 }

@@ -127,7 +127,7 @@ export class PayloadTaker {
     else this.#gather(segment, pool.bytes, pack.at)
     this.#counters.packedBytes += segment.length
     pool.hold(pack.niov)
-    this.tail = fragments.add(pool.id, pack.at, segment.length)
+    this.tail = fragments.add(pool.id, pack.at, segment.length, fresh)
     this.niovs = fresh
     this.packed = true
     pack.at += segment.length

@@ -14,7 +14,7 @@ export class Reassembly {
   count = 0
   /** Payload bytes held. */
   bytes = 0
-  /** Fragments held: about as many niovs. */
+  /** About how many niovs they are. */
   niovs = 0
   /** First range of the last `insert` that was already here, for D-SACK (RFC 2883); empty when equal. */
   duplicateStart = 0
@@ -55,9 +55,9 @@ export class Reassembly {
    */
   insert(start: number, end: number, head: number, packed = false): boolean {
     this.#packed = packed
-    const others = this.#fragments.used - this.#fragments.count(head)
+    const others = this.#fragments.niovs - this.#fragments.weigh(head)
     const taken = this.#insert(start, end, head)
-    this.niovs += this.#fragments.used - others
+    this.niovs += this.#fragments.niovs - others
     return taken
   }
 
@@ -133,7 +133,7 @@ export class Reassembly {
     this.takenEnd = this.end[0]!
     this.takenTail = this.tail[0]!
     this.bytes -= size
-    this.takenNiovs = this.#fragments.count(head)
+    this.takenNiovs = this.#fragments.weigh(head)
     this.niovs -= this.takenNiovs
     this.#close(0)
     if (known >= size) {
@@ -141,9 +141,9 @@ export class Reassembly {
       return -1
     }
     if (known > 0) {
-      const before = this.#fragments.used
+      const before = this.#fragments.niovs
       head = this.#fragments.dropFront(head, known)
-      this.takenNiovs -= before - this.#fragments.used
+      this.takenNiovs -= before - this.#fragments.niovs
     }
     return head
   }
@@ -189,9 +189,9 @@ export class Reassembly {
   dropLast(): number {
     const last = this.count - 1
     const size = (this.end[last]! - this.start[last]!) | 0
-    const before = this.#fragments.used
+    const before = this.#fragments.niovs
     this.#fragments.discardList(this.head[last]!)
-    this.niovs -= before - this.#fragments.used
+    this.niovs -= before - this.#fragments.niovs
     this.#close(last)
     this.bytes -= size
     return size

@@ -40,7 +40,7 @@ export class Receiver {
   head = -1
   tail = -1
   queuedBytes = 0
-  /** Fragments that it consists of: about as many niovs. */
+  /** About how many niovs it holds. */
   niovs = 0
   /** What arrived beyond a hole; to be written to through `holes`. */
   ooo: Reassembly

@@ -41,6 +41,15 @@ export class Reclaim extends Timer {
     if (!this.armed) this.#context.wheel.arm(this, now + LOOK_US)
   }
 
+  /** The queue was restarted over other memory: what connections hold of the earlier one is not charged to them any more. */
+  writeOff(): void {
+    this.#context.fragments.writeOff()
+    for (const { rcv } of this.#flows) {
+      rcv.niovs = 0
+      if (!rcv.ooo.shared) rcv.ooo.niovs = 0
+    }
+  }
+
   override fire(now: number): void {
     const { short } = this.#window
     let again = false

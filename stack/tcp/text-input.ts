@@ -166,10 +166,10 @@ export class TextInput {
     const { rcv } = tcb
     if (this.#payload.packed && rcv.tail >= 0 && fragments.join(rcv.tail, head))
       this.deliver(tcb, -1, -1, bytes, 0)
-    else this.deliver(tcb, head, fragments.lastOf(head), bytes, fragments.count(head))
+    else this.deliver(tcb, head, fragments.lastOf(head), bytes, fragments.weigh(head))
   }
 
-  /** Appends in-order payload to the receive queue. @param head -1: it is part of the last fragment @param niovs fragments of it */
+  /** Appends in-order payload to the receive queue. @param head -1: it is part of the last fragment @param niovs that it holds */
   deliver(tcb: Tcb, head: number, tail: number, bytes: number, niovs: number): void {
     const rcv = tcb.rcv
     if (head >= 0) {

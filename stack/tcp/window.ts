@@ -390,7 +390,9 @@ export class WindowKeeper {
 
   /** Niovs that the connection may still take for small payloads before they are packed. */
   #alone(rcv: Receiver): number {
-    return Math.max(0, this.#memory.thinNiovs - rcv.niovs - rcv.ooo.niovs)
+    const { thinNiovs, packBelow } = this.#memory
+    const room = Math.min(thinNiovs - rcv.niovs - rcv.ooo.niovs, this.#memory.available() - packBelow)
+    return Math.max(0, room)
   }
 
   /** Data has come: the connection is one of those that share the memory. */

@@ -27,7 +27,7 @@ async function printed(command: (print: (line: string) => void) => Promise<numbe
   return { status, summary: objects.pop(), streams: objects }
 }
 
-/** The run of a sample is the same each time, which replay.test.ts shows; the tests here share it. */
+/** The run of a sample; the tests here share it. */
 const replays = new Map<string, Promise<Printed>>()
 
 function replayed(file: string): Promise<Printed> {

@@ -24,9 +24,9 @@ export function copyOut(socket: Socket, stack: Stack, tcb: Tcb, into: Uint8Array
 /** An urgent byte that is not in line is none of what is read (SO_OOBINLINE off). */
 function stepOverUrgent(stack: Stack, tcb: Tcb): void {
   const { rcv } = tcb
-  const before = stack.fragments.used
+  const before = stack.fragments.niovs
   rcv.head = stack.fragments.dropFront(rcv.head, 1)
-  rcv.niovs -= before - stack.fragments.used
+  rcv.niovs -= before - stack.fragments.niovs
   if (rcv.head < 0) rcv.tail = -1
   rcv.queuedBytes--
 }
@@ -63,7 +63,7 @@ function peek(stack: Stack, tcb: Tcb, into: Uint8Array): number {
 function take(stack: Stack, tcb: Tcb, into: Uint8Array, discards: boolean): number {
   const { fragments, memory } = stack
   const { rcv } = tcb
-  const before = fragments.used
+  const before = fragments.niovs
   let done = 0
   while (rcv.head >= 0 && done < into.length) {
     const node = rcv.head
@@ -79,7 +79,7 @@ function take(stack: Stack, tcb: Tcb, into: Uint8Array, discards: boolean): numb
   }
   if (rcv.head < 0) rcv.tail = -1
   rcv.queuedBytes -= done
-  rcv.niovs -= before - fragments.used
+  rcv.niovs -= before - fragments.niovs
   // Buffers came free: a window that was small for want of them opens.
   if (done > 0) stack.kick()
   return done

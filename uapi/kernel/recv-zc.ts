@@ -132,8 +132,8 @@ export class RecvZcRequest extends SocketRequest {
     if (bytes === length) {
       rcv.head = fragments.next[node]!
       if (rcv.head < 0) rcv.tail = -1
+      rcv.niovs -= fragments.weight[node]!
       fragments.remove(node)
-      rcv.niovs--
       pool.handToUser(niov)
     } else {
       // A limit cuts the piece: the rest stays, and the buffer has to come back twice.
@@ -168,8 +168,8 @@ export class RecvZcRequest extends SocketRequest {
     if (bytes === length) {
       rcv.head = fragments.next[node]!
       if (rcv.head < 0) rcv.tail = -1
+      rcv.niovs -= fragments.weight[node]!
       fragments.discard(node)
-      rcv.niovs--
     } else {
       fragments.offset[node] = offset + bytes
       fragments.length[node] = length - bytes

@@ -150,7 +150,7 @@ describe('the area is shared by niovs', () => {
             expect(window.promised).toBeLessThanOrEqual(Math.max(0, memory.available()) + least)
             let queued = 0
             for (const each of flows) queued += each.tcb.rcv.niovs + each.tcb.rcv.ooo.niovs
-            expect(queued).toBe(peer.stack.fragments.used)
+            expect(queued).toBe(peer.stack.fragments.niovs)
           }
         },
       ),
