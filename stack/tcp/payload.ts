@@ -5,6 +5,9 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 
+/** Niovs that a hole is left at the least. */
+const HOLE_NIOVS = 2
+
 /** Moves payload from the burst into fragment lists: by reference where the NIC put it into the area. */
 export class PayloadTaker {
   readonly #burst: RxBurst
@@ -93,6 +96,15 @@ export class PayloadTaker {
   /** Whether taking more data would eat into the reserve that keeps control segments flowing. */
   exhausted(): boolean {
     return this.#memory.available() < this.#memory.reserve
+  }
+
+  /**
+   * Whether data that can't be delivered yet would take what the bytes in front of it need: those were promised a place too, and
+   * what is given up again to make room has to be sent again.
+   */
+  scarce(): boolean {
+    const { reserve } = this.#memory
+    return this.#memory.available() < reserve + HOLE_NIOVS + (reserve >>> 4)
   }
 
   /**

@@ -86,7 +86,7 @@ export class TextInput {
         while (payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
       }
       const admitted = this.#tcp.window.admits(tcb, segment.length)
-      if (!admitted || payload.exhausted()) {
+      if (!admitted || payload.exhausted() || (start !== rcv.nxt && payload.scarce())) {
         counters.dropNoMemory++
         this.#tcp.acks.soon(tcb)
         return
