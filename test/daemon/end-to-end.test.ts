@@ -12,6 +12,7 @@ import { NetworkPair } from '../../daemon/netns.ts'
 import type { RunReport } from '../../daemon/run/totals.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
 import { BIN, built, obstacle } from '../support/daemon.ts'
+import { LONG } from '../support/long.ts'
 import { withCapture } from '../support/sharkd.ts'
 import { tshark } from '../support/tshark.ts'
 
@@ -28,8 +29,8 @@ function demo(args: string[], prefix: string[] = []): { status: number; report: 
 }
 
 /** Bytes of demos, each of which runs twice: through zcrx, and copied. */
-const LARGE = 48 << 20
-const MIDDLE = 32 << 20
+const LARGE = LONG ? 48 << 20 : 24 << 20
+const MIDDLE = LONG ? 32 << 20 : 16 << 20
 
 function expectGood(report: DemoReport, bytes: number): void {
   for (const stack of [report, report.peer]) {

@@ -65,7 +65,7 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
     async (from, to, version) => {
       const pair = veth({ mtu: from })
       const endpoint = open(pair, version)
-      const cell = { opens: 'Linux', closes: 'Linux', version, send: 64 * MB, receive: 64 * MB } as const
+      const cell = { opens: 'Linux', closes: 'Linux', version, send: 32 * MB, receive: 32 * MB } as const
       await disturbed(pair, endpoint, cell, 8 * MB, () => {
         ip('-n', pair.peer, 'link', 'set', pair.peerDevice, 'mtu', `${to}`)
         ip('-n', pair.ours, 'link', 'set', pair.device, 'mtu', `${to}`)
@@ -80,7 +80,7 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
     async (version) => {
       const pair = veth()
       const endpoint = open(pair, version)
-      const cell = { opens: 'Linux', closes: 'Linux', version, send: 64 * MB, receive: 64 * MB } as const
+      const cell = { opens: 'Linux', closes: 'Linux', version, send: 32 * MB, receive: 32 * MB } as const
       await disturbed(pair, endpoint, cell, 8 * MB, () => {
         // Addresses of IPv6 go when their link does, unless they are told to stay.
         pair.run(pair.peer, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/keep_addr_on_down')

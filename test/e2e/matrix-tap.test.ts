@@ -4,14 +4,14 @@ import { describeMatrix } from '../support/matrix-cells.ts'
 import { TapWay } from '../support/ways.ts'
 
 /** The largest streams: 1 GiB when it is to be long. */
-const LARGE = LONG ? 1 << 30 : 96 << 20
-const SIZE = LONG ? '1 GiB' : '96 MiB'
+const LARGE = LONG ? 1 << 30 : 64 << 20
+const SIZE = LONG ? '1 GiB' : '64 MiB'
 
 describeMatrix({
   name: 'tap',
   obstacle,
   make: () => new TapWay({ ipv6: true }),
-  bulk: 64 << 20,
+  bulk: LONG ? 64 << 20 : 12 << 20,
   single: [
     { what: `${SIZE} to us`, cell: { opens: 'Linux', closes: 'Linux', version: 4, send: 1, receive: LARGE } },
     { what: `${SIZE} from us`, cell: { opens: 'we', closes: 'Linux', version: 6, send: LARGE, receive: 1 } },

@@ -5,15 +5,15 @@ import { WireCapture } from '../support/tshark.ts'
 import { XdpWay } from '../support/ways.ts'
 
 /** The largest streams: 1 GiB when it is to be long. */
-const LARGE = LONG ? 1 << 30 : 96 << 20
-const SIZE = LONG ? '1 GiB' : '96 MiB'
+const LARGE = LONG ? 1 << 30 : 64 << 20
+const SIZE = LONG ? '1 GiB' : '64 MiB'
 
 describeMatrix({
   name: 'plain',
   obstacle,
   make: () => new XdpWay({ ipv6: true }),
   capture: (way) => WireCapture.start(way as XdpWay),
-  bulk: 64 << 20,
+  bulk: LONG ? 64 << 20 : 12 << 20,
   single: [
     {
       what: `generic mode, ${SIZE} to us`,
