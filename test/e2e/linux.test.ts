@@ -7,6 +7,7 @@ import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
+import { LONG } from '../support/long.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
 
 const PORT = 9000
@@ -106,7 +107,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
     'receives what Linux sends, in place, at MTU %i in %s mode over %i flows',
     async (mtu, mode, flows) => {
       const pair = veth({ mtu })
-      const bytes = 40_000_000
+      const bytes = LONG ? 40_000_000 : 12_000_000
       const { server, outcome } = await serve(pair, flows, { mode })
       const children = Array.from({ length: flows }, () => stream(pair, bytes))
       const codes = await Promise.all(children.map(exit))

@@ -5,12 +5,13 @@ import type { FrameImpairments } from '../../driver/wrap/index.ts'
 import { ImpairedNic } from '../../driver/wrap/index.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import type { Endpoint } from '../support/endpoint.ts'
+import { LONG } from '../support/long.ts'
 import { cellRan, expectedOutcome, openEndpoint, reportCells, runCell } from '../support/matrix.ts'
 import { PcapFile } from '../support/pcap.ts'
 import { captureDirectory, faults } from '../support/tshark.ts'
 import { XdpWay } from '../support/ways.ts'
 
-const BYTES = 4 << 20
+const BYTES = LONG ? 4 << 20 : 2 << 20
 
 afterAll(() => reportCells('impaired', obstacle))
 
