@@ -31,8 +31,6 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: REAL,
           maxWorkers: 2,
-          // Modules are loaded once in each worker: a third of the time otherwise.
-          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },

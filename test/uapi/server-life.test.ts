@@ -279,9 +279,13 @@ describe('a server', () => {
   it('that is iterated accepts as many as the program takes; the backlog bounds the others', async () => {
     const { server, open, close } = await both({ backlog: 4 })
     let opened = false
-    void open(12).then(() => {
-      opened = true
-    })
+    void open(12).then(
+      () => {
+        opened = true
+      },
+      // The server ends first.
+      () => {},
+    )
     for (let i = 0; i < 300; i++) await turn()
     expect(server.stats().connections).toBe(0)
     expect(opened).toBe(false)
