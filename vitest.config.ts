@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** Suites that use the machine: interfaces, sockets, processes, time. They wait a good part of the time, so three run beside each other, behind the others. */
+/** Suites that use the machine: interfaces, sockets, processes, time. They wait a good part of the time, so two run beside each other, behind the others. */
 const REAL = ['daemon', 'driver', 'e2e', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`)
 
 export default defineConfig({
@@ -36,7 +36,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'real', include: REAL, maxWorkers: 3, sequence: { groupOrder: 1 } },
+        test: { name: 'real', include: REAL, maxWorkers: 2, sequence: { groupOrder: 1 } },
       },
     ],
   },
