@@ -62,11 +62,11 @@ export class Receiver {
   counted = false
   /** Niovs it is charged for its window. */
   promised = 0
-  /** Nothing has come from the peer yet. */
+  /** The peer has never sent more than a few segments in a period: it takes no share. */
   silent = true
   /** Nothing has come for long: it is charged for a few segments only, whatever its window. */
   lent = false
-  /** When data last came, in periods of `WindowKeeper`. */
+  /** When it last sent more than that, in periods of `WindowKeeper`. */
   period = 0
   /** Bytes and niovs that it has brought in a period, and which. */
   brought = 0
