@@ -29,7 +29,11 @@ const SOURCES = [
   'bench',
   'examples',
   'packetdrill',
+  'pcap',
+  'replay',
+  'fuzz',
   join('test', 'conformance'),
+  join('test', 'vm'),
 ]
 const TOOLS = { make: 'make', 'g++': 'g++', python3: 'python3' }
 
@@ -147,8 +151,13 @@ function compiled(root) {
   const stampFile = join(dist, '.zcrx-stamp')
   const wanted = () => {
     const hash = createHash('sha256')
-    for (const file of ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'])
-      hashFile(hash, root, file)
+    const settings = [
+      'package-lock.json',
+      'tsconfig.json',
+      'tsconfig.build.json',
+      join('scripts', 'bundle.mjs'),
+    ]
+    for (const file of settings) hashFile(hash, root, file)
     for (const source of SOURCES) hashTree(hash, root, source, (name) => name.endsWith('.ts'))
     return hash.digest('hex')
   }
@@ -167,6 +176,10 @@ function compiled(root) {
         rmSync(fresh, { recursive: true, force: true })
         throw new SetupError(`the sources do not compile:\n${tail(output, 40)}`)
       }
+      // Without it zcrxd runs from its modules, and starts more slowly.
+      const bundled = run(process.execPath, [join(root, 'scripts', 'bundle.mjs'), fresh])
+      if (bundled.status !== 0)
+        say(`zcrxd is not bundled, so it will start more slowly: ${tail(bundled.output, 3)}`)
       writeFileSync(join(fresh, '.zcrx-stamp'), stamp)
       const old = `${dist}.old`
       rmSync(old, { recursive: true, force: true })

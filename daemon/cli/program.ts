@@ -50,7 +50,7 @@ export function buildProgram(actions: Actions, done: (status: number) => void): 
   return program
 }
 
-/** This file is at `daemon/cli/` in the sources and at `dist/daemon/cli/` when built. */
+/** This file is at `daemon/cli/` in the sources, at `dist/daemon/cli/` when compiled and in `dist/zcrxd/` when bundled. */
 function packageVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
     try {

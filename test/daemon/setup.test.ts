@@ -47,6 +47,7 @@ function go(run: Run = obedient, hasTool = (_tool: string) => true): ReturnType<
 const CI = 'npm ci --no-fund --no-audit --loglevel=error'
 const NATIVE = 'npm run --silent build:native'
 const TSC = 'tsc -p tsconfig.build.json --outDir'
+const BUNDLE = 'node'
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'zcrx-setup-'))
@@ -55,13 +56,14 @@ beforeEach(() => {
   mkdirSync(join(root, 'driver', 'native'), { recursive: true })
   writeFileSync(join(root, 'driver', 'native', 'addon.cc'), '')
   writeFileSync(join(root, 'binding.gyp'), '{}')
+  mkdirSync(join(root, 'pcap'))
 })
 afterEach(() => rmSync(root, { recursive: true, force: true }))
 
 describe('setup', () => {
   it('does everything once, and nothing the second time', () => {
     expect(go()).toEqual({ done: ['dependencies', 'addon', 'dist'], addonProblem: '' })
-    expect(commands).toEqual([CI, NATIVE, TSC])
+    expect(commands).toEqual([CI, NATIVE, TSC, BUNDLE])
     expect(said.length).toBe(3)
     expect(go()).toEqual({ done: [], addonProblem: '' })
     expect([commands, said]).toEqual([[], []])
@@ -71,8 +73,9 @@ describe('setup', () => {
     ['a dependency', 'package.json', '{"dependencies":{"a":"2"}}', [CI]],
     ['a script of package.json', 'package.json', '{"dependencies":{"a":"1"},"scripts":{}}', []],
     ['the addon’s source', 'driver/native/addon.cc', 'int x;', [NATIVE]],
-    ['TypeScript', 'index.ts', 'export const x = 1', [TSC]],
-    ['TypeScript deep down', 'driver/native/index.ts', 'export {}', [TSC]],
+    ['TypeScript', 'index.ts', 'export const x = 1', [TSC, BUNDLE]],
+    ['TypeScript deep down', 'driver/native/index.ts', 'export {}', [TSC, BUNDLE]],
+    ['TypeScript of captures', 'pcap/index.ts', 'export {}', [TSC, BUNDLE]],
     ['a file that matters to nobody', 'README.md', 'x', []],
   ])('notices a change of %s', (_what, file, text, expected) => {
     go()
@@ -86,7 +89,7 @@ describe('setup', () => {
     rmSync(join(root, 'build'), { recursive: true })
     rmSync(join(root, 'dist'), { recursive: true })
     go()
-    expect(commands).toEqual([NATIVE, TSC])
+    expect(commands).toEqual([NATIVE, TSC, BUNDLE])
   })
 
   it('falls back to npm install', () => {
@@ -134,6 +137,13 @@ describe('setup', () => {
     expect(() => go(run)).toThrow('error TS2322')
     expect(readFileSync(join(root, 'dist', 'index.js'), 'utf8')).toBe(before)
     expect(existsSync(join(root, '.setup.lock'))).toBe(false)
+  })
+
+  it('goes on without the bundle, and says what that means', () => {
+    const run: Run = (command, args, env) =>
+      args[0]?.endsWith('bundle.mjs') ? { status: 1, output: 'no binding' } : obedient(command, args, env)
+    expect(go(run).done).toContain('dist')
+    expect(said.join('\n')).toContain('start more slowly: no binding')
   })
 
   it('fails when dependencies can’t be had', () => {

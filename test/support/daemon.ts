@@ -5,7 +5,7 @@ import { nativeOrNull } from '../../driver/native/index.ts'
 
 /** The built program, as people run it. `npm test` builds it first. */
 export const BIN: string = fileURLToPath(new URL('../../bin/zcrxd.js', import.meta.url))
-export const built: boolean = existsSync(new URL('../../dist/daemon/main.js', import.meta.url))
+export const built: boolean = existsSync(new URL('../../dist/zcrxd/main.js', import.meta.url))
 
 /** Why it can't be run over network queues here; empty when it can. */
 export const obstacle: string = !built
