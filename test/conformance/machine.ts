@@ -63,7 +63,7 @@ export class Machine {
 
   constructor() {
     this.kernel = new Kernel({
-      memoryFor: (stack) => this.#memoryFor(stack),
+      memoryFor: (stack) => this.#plainMemory(stack.nic.info.mtu),
       idle: (until) => this.#idle(until),
     })
     // Standard input, output and error: 0 is no descriptor that a program gets.
@@ -91,6 +91,7 @@ export class Machine {
     return network
   }
   readonly #queues = new Map<number, Network>()
+  readonly #lent: ArrayBuffer[] = []
 
   /** The device's NIC that connections go over. */
   get nic(): MemoryNic {
@@ -115,7 +116,7 @@ export class Machine {
       const nic = side === 'client' ? wire.a : wire.b
       const stack = new Stack({
         nic,
-        memory: plainMemory(nic.info.mtu),
+        memory: this.#plainMemory(nic.info.mtu),
         clock: this.clock,
         entropy: seededEntropy(side === 'client' ? 11 : 22),
         tcp,
@@ -313,17 +314,24 @@ export class Machine {
     return true
   }
 
-  #memoryFor(stack: Stack): NicMemory {
-    return plainMemory(stack.nic.info.mtu)
+  /** Memory of a stack without an area: a frame fits one buffer. */
+  #plainMemory(mtu: number): NicMemory {
+    const chunkSize = mtu > 4096 ? LOOPBACK_BUFFER : 4096
+    const areaLength = LOOPBACK_BUFFERS * chunkSize
+    const at = idleMemory.findIndex((buffer) => buffer.byteLength === areaLength)
+    const buffer = at < 0 ? new ArrayBuffer(areaLength) : idleMemory.splice(at, 1)[0]!
+    this.#lent.push(buffer)
+    return { buffer, areaOffset: 0, areaLength, chunkSize }
+  }
+
+  /** Nothing runs any more: its memory may serve the next machine. */
+  release(): void {
+    idleMemory.push(...this.#lent.splice(0))
   }
 }
 
-/** Memory of a stack without an area: a frame fits one buffer. */
-function plainMemory(mtu: number): NicMemory {
-  const chunkSize = mtu > 4096 ? LOOPBACK_BUFFER : 4096
-  const areaLength = LOOPBACK_BUFFERS * chunkSize
-  return { buffer: new ArrayBuffer(areaLength), areaOffset: 0, areaLength, chunkSize }
-}
+/** 128 MiB each: to make them anew for each scenario took most of the time. */
+const idleMemory: ArrayBuffer[] = []
 
 function endsOf(addresses: readonly [string, string]): (readonly [string, 'client' | 'server'])[] {
   return [

@@ -283,6 +283,7 @@ export class Play {
 
   close(): void {
     for (const ring of this.rings.values()) ring.close()
+    this.machine.release()
   }
 }
 
