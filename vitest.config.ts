@@ -30,7 +30,7 @@ export default defineConfig({
           name: 'computed',
           include: ['test/**/*.test.ts'],
           exclude: REAL,
-          maxWorkers: 2,
+          maxWorkers: 3,
           // Modules are loaded once in each worker: a fifth of the time otherwise.
           isolate: false,
           sequence: { groupOrder: 0 },
