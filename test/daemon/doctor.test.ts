@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../daemon/doctor/command.ts'
 import { BIN, obstacle } from '../support/daemon.ts'
+import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
 
 const CHILD = fileURLToPath(new URL('../support/child.mjs', import.meta.url))
@@ -63,8 +64,7 @@ describe.skipIf(obstacle !== '')('zcrxd doctor', () => {
     holder = spawn(process.execPath, [CHILD, HOLDER, pair.oursPath, pair.device], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
-    const [line] = await once(holder.stdout!, 'data')
-    expect(String(line).trim()).toBe('ready')
+    expect(await nextLine(holder.stdout!)).toBe('ready')
     return holder.pid!
   }
 

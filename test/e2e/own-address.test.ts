@@ -6,6 +6,7 @@ import { connect } from '../../uapi/client.ts'
 import type { HostOptions } from '../../uapi/host.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
+import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
 import { faults, WireCapture } from '../support/tshark.ts'
 
@@ -141,7 +142,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
     const pair = veth()
     const child = pair.start(pair.peer, 'python3', '-c', ACCEPT)
     cleanups.push(() => child.kill('SIGKILL'))
-    await once(child.stdout!, 'data')
+    await nextLine(child.stdout!)
     const client = await connect({
       device: XdpNic.open({ device: pair.device, netns: pair.oursPath, mode: 'generic' }),
       address: '10.77.0.99/24',
@@ -153,8 +154,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
     })
     await client.send(0, new Uint8Array(BYTES))
     await client.end(0)
-    const [text] = (await once(child.stdout!, 'data')) as [Buffer]
-    expect(`${text}`.trim()).toBe(`10.77.0.99 ${BYTES}`)
+    expect(await nextLine(child.stdout!)).toBe(`10.77.0.99 ${BYTES}`)
     client.close()
   }, 30_000)
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { script } from '../driver/xdp/setup.ts'
+import { nextLine } from './lines.ts'
 import { ip, type VethPair } from './netns.ts'
 import { hasSharkd, withCapture } from './sharkd.ts'
 
@@ -79,7 +80,6 @@ export class WireCapture {
   readonly file: string
   readonly #child: ChildProcess
   readonly #directory: ReturnType<typeof captureDirectory>
-  readonly #lines: string[] = []
   readonly #exit: Promise<number | null>
 
   private constructor(pair: VethPair, mac: string | undefined) {
@@ -94,22 +94,15 @@ export class WireCapture {
   /** @param mac hardware address of ours in hexadecimal digits; default the interface's */
   static async start(pair: VethPair, mac?: string): Promise<WireCapture> {
     const capture = new WireCapture(pair, mac)
-    await new Promise<void>((resolve, reject) => {
-      capture.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-        capture.#lines.push(...text.split('\n').filter((line) => line !== ''))
-        if (capture.#lines[0] === 'ready') resolve()
-      })
-      capture.#child.once('error', reject)
-      capture.#child.once('exit', (code) => reject(new Error(`the capture ended with ${code}`)))
-    })
+    await nextLine(capture.#child.stdout!)
     return capture
   }
 
   /** Ends the capture; the frames written. @throws Error when frames are missing */
   async stop(): Promise<number> {
     this.#child.stdin!.end()
+    const [written, dropped] = (await nextLine(this.#child.stdout!)).split(' ').map(Number)
     const code = await this.#exit
-    const [written, dropped] = (this.#lines.at(-1) ?? '').split(' ').map(Number)
     if (code !== 0 || dropped !== 0)
       throw new Error(`the capture ended with ${code}, ${dropped} frames missing`)
     return written!

@@ -4,6 +4,7 @@ import { NftablesGuard } from '../../../driver/guard/nftables.ts'
 import { loadNative } from '../../../driver/native/index.ts'
 import { PacketNic } from '../../../driver/packet/index.ts'
 import { Endpoint } from '../../support/endpoint.ts'
+import { nextLine } from '../../support/lines.ts'
 import { type Cell, expectedOutcome, runCell } from '../../support/matrix.ts'
 import { VethPair } from '../../support/netns.ts'
 import { kernelCounter } from '../packet/setup.ts'
@@ -76,7 +77,7 @@ describe.skipIf(obstacle !== '')('a table of nftables', () => {
   async function killed(...args: string[]): Promise<void> {
     const module = script('../driver/guard/holder.ts')
     const holder = pair.start(pair.ours, process.execPath, script('child.mjs'), module, pair.device, ...args)
-    expect(String((await once(holder.stdout!, 'data'))[0]).trim()).toBe('ready')
+    expect(await nextLine(holder.stdout!)).toBe('ready')
     expect(tables(pair)).toHaveLength(1)
     const exit = once(holder, 'exit')
     holder.kill('SIGKILL')

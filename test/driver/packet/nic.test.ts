@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RX_CSUM_PARTIAL, RX_SIDE, RxBurst } from '../../../driver/nic.ts'
 import type { PacketNic } from '../../../driver/packet/index.ts'
+import { nextLine } from '../../support/lines.ts'
 import { ip, VethPair } from '../../support/netns.ts'
 import { tables } from '../guard/tables.ts'
 import { arp, ethernet, hex, ipv4, OURS, pattern, tcp } from '../xdp/frames.ts'
@@ -98,7 +99,7 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
     nic = openPacket(pair)
     nic.steer(OURS, PORT)
     const peer = pair.start(pair.peer, 'python3', '-c', LISTEN, pair.peerDevice)
-    await once(peer.stdout!, 'data')
+    expect(await nextLine(peer.stdout!)).toBe('ready')
     // To ourselves, as the filter sees it: only its direction keeps it away.
     const frames = [frameTo(PORT, pattern(1400)), frameTo(PORT, pattern(7)), ethernet(0x88b5, pattern(60))]
     for (const frame of frames) {
@@ -107,8 +108,7 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
       nic.txCommit(at, frame.length)
     }
     nic.txFlush()
-    const [text] = await once(peer.stdout!, 'data')
-    expect(String(text).trim().split('\n')).toEqual(frames.map(hex))
+    for (const frame of frames) expect(await nextLine(peer.stdout!)).toBe(hex(frame))
     expect(nic.wait(20)).toBe(false)
     expect(nic.stats()).toMatchObject({ txFrames: 3, rxFrames: 0, txErrors: 0 })
   })
@@ -240,7 +240,7 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
   test('after kill -9 nothing is left', async () => {
     const module = script('../driver/packet/holder.ts')
     const holder = pair.start(pair.ours, process.execPath, script('child.mjs'), module, pair.device)
-    expect(String((await once(holder.stdout!, 'data'))[0]).trim()).toBe('ready')
+    expect(await nextLine(holder.stdout!)).toBe('ready')
     const sockets = (): string => pair.run(pair.ours, 'sh', '-c', 'cat /proc/net/packet; ss -Htlan')
     expect(sockets()).toMatch(new RegExp(`:${PORT}\\b`))
     expect(tables(pair)).toHaveLength(1)

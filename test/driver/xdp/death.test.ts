@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { XdpNic } from '../../../driver/xdp/index.ts'
+import { nextLine } from '../../support/lines.ts'
 import { VethPair } from '../../support/netns.ts'
 import { memoryFor, obstacle, script } from './setup.ts'
 
@@ -24,7 +25,7 @@ describe.skipIf(obstacle !== '')('a queue comes back', () => {
     holder = spawn(process.execPath, [script('child.mjs'), module, pair.oursPath, pair.device, ...how], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
-    const line = async (): Promise<string> => String((await once(holder.stdout!, 'data'))[0]).trim()
+    const line = (): Promise<string> => nextLine(holder.stdout!)
     expect(await line()).toBe('ready')
     expect(pair.xdpProgram()).toMatchObject({ name: 'zcrx' })
     return line

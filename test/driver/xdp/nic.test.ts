@@ -4,6 +4,7 @@ import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { RxBurst } from '../../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../../driver/xdp/index.ts'
+import { nextLine } from '../../support/lines.ts'
 import { ip, VethPair, type VethPairOptions } from '../../support/netns.ts'
 import { tshark, WireCapture } from '../../support/tshark.ts'
 import { arp, ethernet, hex, ipv4, OURS, PEER, pattern, tcp } from './frames.ts'
@@ -83,7 +84,7 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     const { nic, memory } = receiver(pair, { mode })
     const server = pair.start(pair.ours, 'python3', script('peer.py'), 'serve', '10.77.0.2', '8080')
     try {
-      await once(server.stdout!, 'data')
+      await nextLine(server.stdout!)
       inject(pair, [toUs(100)])
       expect(pair.run(pair.peer, 'python3', script('peer.py'), 'echo', '10.77.0.2', '8080', 'hello')).toBe(
         'hello\n',
