@@ -302,8 +302,9 @@ sys.exit(len(s.recv(1)))`
       connections: 2,
       receivedBytes: 2 * data.length,
       sinkBytes: 2 * data.length,
-      copiedBytes: 0,
     })
+    // Segments that are not full may be packed when a busy machine reads late: little, if anything.
+    expect(report().copiedBytes).toBeLessThan(data.length / 1000)
     expect(report().niovs.lost).toBe(0)
   })
 

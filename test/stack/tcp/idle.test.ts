@@ -10,8 +10,7 @@ it('a thousand idle connections are left alone until the earliest keepalive', ()
       [pair.client, client],
       [pair.server, server],
     ] as const) {
-      tcb.options.keepAlive = true
-      stack.tcp.startKeepAlive(tcb, pair.clock.now())
+      stack.tcp.setOptions(tcb, tcb.options.with({ keepAlive: true }), pair.clock.now())
     }
     pair.clock.advance(10)
   }
