@@ -3,10 +3,8 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** Suites that use the machine: interfaces, sockets, processes. They wait a good part of the time, so three run beside each other, behind the others. */
+/** Suites that use the machine: interfaces, sockets, processes, time. They wait a good part of the time, so two run beside each other, behind the others. */
 const REAL = ['daemon', 'driver', 'e2e', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`)
-/** Of those, what compares rates: it has the machine to itself. */
-const RATES = ['test/e2e/sharing.test.ts']
 
 export default defineConfig({
   resolve: {
@@ -40,11 +38,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'real', include: REAL, exclude: RATES, maxWorkers: 3, sequence: { groupOrder: 1 } },
-      },
-      {
-        extends: true,
-        test: { name: 'rates', include: RATES, maxWorkers: 1, sequence: { groupOrder: 2 } },
+        test: { name: 'real', include: REAL, maxWorkers: 2, sequence: { groupOrder: 1 } },
       },
     ],
   },

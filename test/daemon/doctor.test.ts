@@ -8,6 +8,7 @@ import type { DoctorReport } from '../../daemon/doctor/command.ts'
 import { BIN, obstacle } from '../support/daemon.ts'
 import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const CHILD = fileURLToPath(new URL('../support/child.mjs', import.meta.url))
 const HOLDER = fileURLToPath(new URL('../driver/xdp/holder.ts', import.meta.url))
@@ -154,7 +155,7 @@ describe.skipIf(obstacle !== '')('zcrxd doctor', () => {
 
   it('with a program that nobody holds, whose removal helps', () => {
     const foreign = fileURLToPath(new URL('../support/foreign.py', import.meta.url))
-    pair.run(pair.ours, 'python3', foreign, pair.device)
+    pair.run(pair.ours, PYTHON, foreign, pair.device)
     const [{ fix } = { fix: '' }] = blocking(doctor(['xdp:zc0']))
     expect(fix).toBe('ip link set dev zc0 xdpgeneric off')
     pair.run(pair.ours, 'sh', '-c', fix!)

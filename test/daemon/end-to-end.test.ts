@@ -13,6 +13,7 @@ import type { RunReport } from '../../daemon/run/totals.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
 import { BIN, built, obstacle } from '../support/daemon.ts'
 import { LONG } from '../support/long.ts'
+import { PYTHON } from '../support/python.ts'
 import { withCapture } from '../support/sharkd.ts'
 import { tshark } from '../support/tshark.ts'
 
@@ -267,7 +268,7 @@ s.settimeout(20)
 s.sendall(open('${file}', 'rb').read())
 s.shutdown(socket.SHUT_WR)
 sys.exit(len(s.recv(1)))`
-    execFileSync('ip', ['netns', 'exec', pair.sender.namespace, 'python3', '-c', script], { timeout: 40_000 })
+    execFileSync('ip', ['netns', 'exec', pair.sender.namespace, PYTHON, '-c', script], { timeout: 40_000 })
   }
 
   function report(): RunReport {
@@ -355,7 +356,7 @@ sys.exit(len(s.recv(1)))`
     const web = spawn(
       'ip',
       [
-        ...['netns', 'exec', receiver.namespace, 'python3', '-m', 'http.server', '8080'],
+        ...['netns', 'exec', receiver.namespace, PYTHON, '-m', 'http.server', '8080'],
         '--directory',
         directory,
       ],

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { congestionControlOf, isStale, NetworkPair, removeStale } from '../../daemon/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 describe('names', () => {
   it('belong to a process by id and start time', () => {
@@ -67,7 +68,7 @@ describe.skipIf(obstacle !== '')('NetworkPair', () => {
         expect(ip('-6', '-n', end.namespace, 'addr')).toBe('')
       }
       const neighbour = `import socket; socket.create_connection(('${receiver.address}', 9), 2)`
-      const attempt = spawnSync('ip', ['netns', 'exec', sender.namespace, 'python3', '-c', neighbour], {
+      const attempt = spawnSync('ip', ['netns', 'exec', sender.namespace, PYTHON, '-c', neighbour], {
         encoding: 'utf8',
       })
       // Refused means that the other end has answered.

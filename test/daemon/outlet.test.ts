@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Channel, Outlet } from '../../daemon/log/index.ts'
 import { BIN, built } from '../support/daemon.ts'
+import { PYTHON } from '../support/python.ts'
 
 function failure(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code })
@@ -213,7 +214,7 @@ import socket, subprocess, sys
 a, b = socket.socketpair()
 b.setblocking(True)
 sys.exit(subprocess.run(sys.argv[1:], stderr=b, timeout=10).returncode)`
-    const { dropped, ms } = logTo(2, 3000, ['python3', '-c', python])
+    const { dropped, ms } = logTo(2, 3000, [PYTHON, '-c', python])
     expect(dropped).toBeGreaterThan(1700)
     expect(ms).toBeLessThan(2000)
   })

@@ -18,6 +18,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { RunReport } from '../../daemon/run/totals.ts'
 import { BIN, obstacle } from '../support/daemon.ts'
 import { VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 if (obstacle !== '') console.warn(`what senders are told is not tried over a link: ${obstacle}`)
 
@@ -102,7 +103,7 @@ describe.skipIf(obstacle !== '')('zcrxd run over a veth pair', () => {
 
   function sender(port: number, count: number, bytes: number, how: 'end' | 'reset' | 'stay'): ChildProcess {
     const args = [pair.ourAddress, `${port}`, `${count}`, `${bytes}`, how]
-    return pair.start(pair.peer, 'python3', '-c', SENDER, ...args)
+    return pair.start(pair.peer, PYTHON, '-c', SENDER, ...args)
   }
 
   /** What the sender has printed when it has ended. */

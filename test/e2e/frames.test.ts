@@ -13,6 +13,7 @@ import {
   PORT,
   runCell,
 } from '../support/matrix.ts'
+import { PYTHON } from '../support/python.ts'
 import { faults, matches, WireCapture } from '../support/tshark.ts'
 import { XdpWay } from '../support/ways.ts'
 
@@ -116,7 +117,7 @@ describe.skipIf(obstacle !== '')('frames on the wire', () => {
         await endpoint.listen(PORT, () => {})
         const run = (...args: string[]): Promise<string> =>
           new Promise((resolve) => {
-            const child = pair.start(pair.peer, 'python3', ...args)
+            const child = pair.start(pair.peer, PYTHON, ...args)
             let text = ''
             child.stdout!.setEncoding('utf8').on('data', (part: string) => {
               text += part

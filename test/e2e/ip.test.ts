@@ -6,6 +6,7 @@ import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const PORT = 9000
 /** Addresses that only the stack has. */
@@ -93,7 +94,7 @@ describe.skipIf(obstacle !== '')('IP on AF_XDP, Linux at the other end', () => {
       const { server, digest } = await serve(pair, address, own, mode)
       const { code, text } = await run(
         pair,
-        'python3',
+        PYTHON,
         script('peer.py'),
         'stream',
         address,
@@ -127,7 +128,7 @@ describe.skipIf(obstacle !== '')('IP on AF_XDP, Linux at the other end', () => {
     async (_version, address, bytes) => {
       const pair = veth()
       const { server } = await serve(pair, address, true)
-      const { code, text } = await run(pair, 'python3', script('peer.py'), 'ping', address, `${bytes}`)
+      const { code, text } = await run(pair, PYTHON, script('peer.py'), 'ping', address, `${bytes}`)
       expect([code, text]).toEqual([0, ''])
       const { tcp } = server.stats()
       expect([tcp.icmpEchoReplies, tcp.reassembled]).toEqual([1, bytes > 1500 ? 1 : 0])
@@ -144,7 +145,7 @@ describe.skipIf(obstacle !== '')('IP on AF_XDP, Linux at the other end', () => {
       const pair = veth()
       const listener = run(
         pair,
-        'python3',
+        PYTHON,
         '-c',
         `import socket,hashlib
 s=socket.create_server(("${peer}",7000),family=socket.AF_INET6 if ":" in "${peer}" else socket.AF_INET)
@@ -179,7 +180,7 @@ print(a[0],h.hexdigest())`,
     expect(refused.text).toMatch(/refused|Couldn't connect|Failed to connect/)
     const udp = await run(
       pair,
-      'python3',
+      PYTHON,
       '-c',
       `import socket
 s=socket.socket(socket.AF_INET6,socket.SOCK_DGRAM)

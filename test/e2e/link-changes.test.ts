@@ -9,6 +9,7 @@ import { obstacle } from '../driver/xdp/setup.ts'
 import { obstacle as notBuilt, startDaemon } from '../support/daemon.ts'
 import { Endpoint, OUR_PERIOD, PEER_PERIOD, patternDigest, type Stream } from '../support/endpoint.ts'
 import { ip, type VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 import { TapPlace } from '../support/tap-place.ts'
 import { PacketWay, RawWay, type Way, XdpWay } from '../support/ways.ts'
 
@@ -74,7 +75,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
         endpoint.engine.host.onGone = resolve
       })
       const accepted = new Promise<Stream>((resolve) => endpoint.listen(PORT, resolve))
-      const client = pair.start(pair.peer, 'python3', '-c', CLIENT, pair.ourAddress)
+      const client = pair.start(pair.peer, PYTHON, '-c', CLIENT, pair.ourAddress)
       cleanups.push(() => client.kill('SIGKILL'))
       const stream = await accepted
       ends[how]!(pair)
@@ -160,7 +161,7 @@ describe.skipIf(obstacle !== '')('an interface whose hardware address changes', 
         resolve()
       }),
     )
-    const client = pair.start(pair.peer, 'python3', '-c', CLIENT, address)
+    const client = pair.start(pair.peer, PYTHON, '-c', CLIENT, address)
     cleanups.push(() => client.kill('SIGKILL'))
     const lines = createInterface(client.stdout!)
     const line = async (): Promise<string> => (await once(lines, 'line'))[0]

@@ -9,6 +9,7 @@ import { obstacle, script } from '../driver/xdp/setup.ts'
 import { PEER_PERIOD, patternDigest } from '../support/endpoint.ts'
 import { LONG } from '../support/long.ts'
 import { VethPair, type VethPairOptions } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const PORT = 9000
 
@@ -72,7 +73,7 @@ describe.skipIf(obstacle !== '')('a server on AF_XDP, Linux at the other end', (
   function stream(pair: VethPair, bytes: number, answer = 1): ChildProcess {
     const child = pair.start(
       pair.peer,
-      'python3',
+      PYTHON,
       script('peer.py'),
       'stream',
       pair.ourAddress,

@@ -5,6 +5,7 @@ import { createServer, type Server, type ServerOptions } from '../../uapi/server
 import { obstacle } from '../driver/xdp/setup.ts'
 import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const handler = { onData: () => true, onEnd: (connection: { close(): void }) => connection.close() }
 
@@ -41,7 +42,7 @@ for target in sys.argv[1:]:
     except OSError as e:
         seen[target] = errno.errorcode[e.errno]
 print(json.dumps(seen))`
-    const child = pair.start(namespace, 'python3', '-c', script, ...targets)
+    const child = pair.start(namespace, PYTHON, '-c', script, ...targets)
     let text = ''
     child.stdout!.on('data', (part) => {
       text += part
@@ -106,7 +107,7 @@ for line in sys.stdin:
     s.sendall(line.encode())
     print(s.recv(100).decode(), end='', flush=True)
 `
-      const child = pair.start(pair.peer, 'python3', '-c', script)
+      const child = pair.start(pair.peer, PYTHON, '-c', script)
       child.stdin!.write('before\n')
       expect(await nextLine(child.stdout!)).toBe('before')
       ip('-n', pair.ours, 'address', 'del', `${pair.ourAddress}/24`, 'dev', pair.device)
@@ -159,7 +160,7 @@ for line in sys.stdin:
   it.each(['packet', 'xdp'])('is refused a port that a service of the host has over %s', async (driver) => {
     const service = pair.start(
       pair.ours,
-      'python3',
+      PYTHON,
       '-c',
       `import socket
 s = socket.create_server(("0.0.0.0", 9000))
@@ -194,7 +195,7 @@ while True: s.accept()[0].close()`,
     const serve = (): string =>
       pair.run(
         pair.ours,
-        'python3',
+        PYTHON,
         '-c',
         `import socket
 try: socket.create_server(("${pair.ourAddress}", 9000)); print("taken")

@@ -3,6 +3,7 @@ import { XdpNic } from '../../driver/xdp/index.ts'
 import { createServer, type Server, type ServerOptions } from '../../uapi/server.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import { VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const PORT = 9000
 
@@ -46,7 +47,7 @@ describe.skipIf(obstacle !== '')('what the two ends agree on, Linux at the other
 
   /** Runs the program at the other end while the server works; its output. */
   async function run(pair: VethPair, body: string): Promise<string> {
-    const child = pair.start(pair.peer, 'python3', ...program(pair, body))
+    const child = pair.start(pair.peer, PYTHON, ...program(pair, body))
     let output = ''
     child.stdout!.on('data', (text: Buffer) => {
       output += text
@@ -137,7 +138,7 @@ print(s.recv(100).decode())
     // The cable is cut while nothing is in flight.
     opened = () => void pair.run(pair.peer, 'ip', 'link', 'set', pair.peerDevice, 'down')
     const client = program(pair, 's = socket.create_connection((address, port))\ntime.sleep(60)')
-    const child = pair.start(pair.peer, 'python3', ...client)
+    const child = pair.start(pair.peer, PYTHON, ...client)
     cleanups.push(() => void child.kill('SIGKILL'))
     expect(await ended).toBe(110)
   })

@@ -8,6 +8,7 @@ import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 import { faults, WireCapture } from '../support/tshark.ts'
 
 const BYTES = 400_000
@@ -59,7 +60,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
   /** Linux sends a stream to the address and waits for the answer. Its exit status. */
   async function stream(pair: VethPair, address: string): Promise<number> {
     const args = ['stream', address, '9000', `${BYTES}`, '1']
-    const child = pair.start(pair.peer, 'python3', script('peer.py'), ...args)
+    const child = pair.start(pair.peer, PYTHON, script('peer.py'), ...args)
     cleanups.push(() => child.kill('SIGKILL'))
     const [code] = (await once(child, 'exit')) as [number]
     return code
@@ -116,7 +117,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
     ip('-n', pair.peer, 'address', 'add', '2001:db8:77::1/64', 'dev', pair.peerDevice, 'nodad')
     const router = pair.start(
       pair.peer,
-      'python3',
+      PYTHON,
       script('router.py'),
       pair.peerDevice,
       '2001:db8:77::',
@@ -140,7 +141,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
 
   it('serve to open connections from, once they are tested', async () => {
     const pair = veth()
-    const child = pair.start(pair.peer, 'python3', '-c', ACCEPT)
+    const child = pair.start(pair.peer, PYTHON, '-c', ACCEPT)
     cleanups.push(() => child.kill('SIGKILL'))
     await nextLine(child.stdout!)
     const client = await connect({

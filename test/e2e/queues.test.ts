@@ -6,6 +6,7 @@ import type { RunReport } from '../../daemon/run/totals.ts'
 import { obstacle as noQueues } from '../driver/xdp/setup.ts'
 import { obstacle as noDaemon, startDaemon } from '../support/daemon.ts'
 import { VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const obstacle = noDaemon || noQueues
 if (obstacle !== '') console.warn(`tests of several queues are skipped: ${obstacle}`)
@@ -48,7 +49,7 @@ describe.skipIf(obstacle !== '')('zcrxd run over a range of queues', () => {
       const { child, output } = await startDaemon(pair.ours, args, (started) => {
         daemon = started
       })
-      pair.run(pair.peer, 'python3', '-c', SENDER, pair.ourAddress)
+      pair.run(pair.peer, PYTHON, '-c', SENDER, pair.ourAddress)
       const exit = once(child, 'close')
       child.kill('SIGTERM')
       expect((await exit)[0]).toBe(0)

@@ -6,6 +6,7 @@ import type { Connection } from '../../uapi/connection.ts'
 import { createServer, type Server } from '../../uapi/server.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
 import { ip, VethPair } from '../support/netns.ts'
+import { PYTHON } from '../support/python.ts'
 
 const PORT = 9000
 /** How long a rate is measured. */
@@ -49,7 +50,7 @@ describe.skipIf(obstacle !== '')('a flow beside peers that are no help, over a r
   }
 
   function start(pair: VethPair, ...args: (string | number)[]): ChildProcess {
-    const child = pair.start(pair.peer, 'python3', ...args.map(String))
+    const child = pair.start(pair.peer, PYTHON, ...args.map(String))
     cleanups.push(() => void child.kill('SIGKILL'))
     child.stderr!.on('data', (text) => process.stderr.write(text))
     return child

@@ -4,6 +4,7 @@ import type { XdpMode } from '../../driver/xdp/index.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import { script } from '../driver/xdp/setup.ts'
 import { Endpoint, OUR_PERIOD, PEER_PERIOD, patternDigest, type Stream } from './endpoint.ts'
+import { PYTHON } from './python.ts'
 import type { LinuxPeer, Way } from './ways.ts'
 
 export type End = 'Linux' | 'we'
@@ -86,7 +87,7 @@ export class Peer {
     const role = cell.closes === 'Linux' ? 'first' : 'last'
     this.child = pair.start(
       pair.peer,
-      'python3',
+      PYTHON,
       script('exchange.py'),
       cell.opens === 'Linux' ? 'connect' : 'accept',
       cell.opens === 'Linux' ? ourAddress : theirs,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { script } from '../driver/xdp/setup.ts'
 import { nextLine } from './lines.ts'
 import { ip, type VethPair } from './netns.ts'
+import { PYTHON } from './python.ts'
 import { hasSharkd, withCapture } from './sharkd.ts'
 
 /** A directory of a test's own for captures. */
@@ -87,7 +88,7 @@ export class WireCapture {
     this.file = join(this.#directory.path, 'ours.pcap')
     const [link] = JSON.parse(ip('-n', pair.ours, '-j', 'link', 'show', pair.device))
     const address = mac?.replace(/(..)(?!$)/g, '$1:') ?? link.address
-    this.#child = pair.start(pair.peer, 'python3', script('capture.py'), pair.peerDevice, address, this.file)
+    this.#child = pair.start(pair.peer, PYTHON, script('capture.py'), pair.peerDevice, address, this.file)
     this.#exit = new Promise((resolve) => this.#child.once('close', resolve))
   }
 

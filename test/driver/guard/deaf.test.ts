@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DeafSockets } from '../../../driver/guard/deaf.ts'
 import { loadNative } from '../../../driver/native/index.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { OURS, OURS6 } from '../xdp/frames.ts'
 import { obstacle } from '../xdp/setup.ts'
 import { answers, segmentTo } from './segments.ts'
@@ -41,7 +42,7 @@ describe.skipIf(obstacle !== '')('a deaf socket', () => {
 s = socket.create_server(("${pair.ourAddress}", ${PORT}))
 print("ready", flush=True)
 input()`
-    const service = pair.start(pair.ours, 'python3', '-c', command)
+    const service = pair.start(pair.ours, PYTHON, '-c', command)
     return new Promise<void>((resolve, reject) => {
       service.stdout!.once('data', () => {
         try {

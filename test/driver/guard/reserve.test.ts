@@ -5,6 +5,7 @@ import { isListening } from '../../../driver/guard/listening.ts'
 import { loadNative } from '../../../driver/native/index.ts'
 import { inNamespace } from '../../../driver/system.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { OURS, OURS6 } from '../xdp/frames.ts'
 import { obstacle } from '../xdp/setup.ts'
 import { answers, segmentTo } from './segments.ts'
@@ -33,7 +34,7 @@ describe.skipIf(obstacle !== '')('a reserved port', () => {
     const script = `import socket
 try: socket.create_server((${JSON.stringify(address)}, ${PORT}), family=socket.AF_INET6 if ':' in ${JSON.stringify(address)} else socket.AF_INET); print('ok')
 except OSError as e: print(e.errno)`
-    return pair.run(pair.ours, 'python3', '-c', script).trim()
+    return pair.run(pair.ours, PYTHON, '-c', script).trim()
   }
 
   it('is nobody else’s, and the kernel answers for it as for one that nobody has', () => {
@@ -58,7 +59,7 @@ except OSError as e: print(e.errno)`
   it('is refused when a service of the host has it, unless another thread shares the queue', async () => {
     const service = pair.start(
       pair.ours,
-      'python3',
+      PYTHON,
       '-c',
       `import socket
 s = socket.create_server(('0.0.0.0', ${PORT}))

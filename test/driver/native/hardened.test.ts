@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadNative } from '../../../driver/native/index.ts'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { obstacle, script } from '../xdp/setup.ts'
 
 describe.skipIf(obstacle !== '')('the process lives on', () => {
@@ -32,7 +33,7 @@ describe.skipIf(obstacle !== '')('the process lives on', () => {
   })
 
   test('when threads are terminated whose servers are at work', () => {
-    const sender = pair.start(pair.peer, 'python3', script('connect.py'), pair.ourAddress, '9000', '60')
+    const sender = pair.start(pair.peer, PYTHON, script('connect.py'), pair.ourAddress, '9000', '60')
     try {
       const args = ['servers', '15', pair.oursPath, pair.device]
       expect(run('./threads.mjs', ...args)).toEqual({ status: 0, output: '15 terminated\n' })

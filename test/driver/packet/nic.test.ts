@@ -4,6 +4,7 @@ import { RX_CSUM_PARTIAL, RX_SIDE, RxBurst } from '../../../driver/nic.ts'
 import type { PacketNic } from '../../../driver/packet/index.ts'
 import { nextLine } from '../../support/lines.ts'
 import { ip, VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { tables } from '../guard/tables.ts'
 import { arp, ethernet, hex, ipv4, OURS, pattern, tcp } from '../xdp/frames.ts'
 import { inject, obstacle, script } from '../xdp/setup.ts'
@@ -98,7 +99,7 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
   test('frames go out, and do not come back', async () => {
     nic = openPacket(pair)
     nic.steer(OURS, PORT)
-    const peer = pair.start(pair.peer, 'python3', '-c', LISTEN, pair.peerDevice)
+    const peer = pair.start(pair.peer, PYTHON, '-c', LISTEN, pair.peerDevice)
     expect(await nextLine(peer.stdout!)).toBe('ready')
     // To ourselves, as the filter sees it: only its direction keeps it away.
     const frames = [frameTo(PORT, pattern(1400)), frameTo(PORT, pattern(7)), ethernet(0x88b5, pattern(60))]

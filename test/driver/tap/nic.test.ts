@@ -6,6 +6,7 @@ import { type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../../../driver/nic.t
 import { TapNic } from '../../../driver/tap/index.ts'
 import { runs } from '../../support/long.ts'
 import { ip } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { TapPlace } from '../../support/tap-place.ts'
 import { arp, ethernet, hex, ipv4, ipv6, OURS, pattern, tcp } from '../xdp/frames.ts'
 import { script } from '../xdp/setup.ts'
@@ -52,7 +53,7 @@ describe.skipIf(obstacle !== '')('a TAP queue', () => {
 
   /** Sends frames from the kernel's end. */
   function inject(frames: Uint8Array[]): void {
-    execFileSync('ip', ['netns', 'exec', place.peer, 'python3', script('inject.py'), place.peerDevice], {
+    execFileSync('ip', ['netns', 'exec', place.peer, PYTHON, script('inject.py'), place.peerDevice], {
       input: frames.map(hex).join('\n'),
       stdio: ['pipe', 'pipe', 'pipe'],
     })

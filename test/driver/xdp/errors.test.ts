@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { XdpNic, type XdpNicOptions } from '../../../driver/xdp/index.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { memoryFor, obstacle, script } from './setup.ts'
 
 describe.skipIf(obstacle !== '')('what can be missing', () => {
@@ -71,7 +72,7 @@ describe.skipIf(obstacle !== '')('what can be missing', () => {
 
   test('a free hook: a program of someone else, which ip can take off', () => {
     const program = fileURLToPath(new URL('../../support/foreign.py', import.meta.url))
-    pair.run(pair.ours, 'python3', program, pair.device)
+    pair.run(pair.ours, PYTHON, program, pair.device)
     expect(open).toThrow(
       expect.objectContaining({
         code: 'ZCRX_NIC_BUSY',
@@ -87,7 +88,7 @@ describe.skipIf(obstacle !== '')('what can be missing', () => {
     using first = open()
     first.attach(memoryFor(first))
     const program = fileURLToPath(new URL('../../support/foreign.py', import.meta.url))
-    expect(pair.run(pair.ours, 'python3', program, pair.device, 'bind')).toMatch('EBUSY')
+    expect(pair.run(pair.ours, PYTHON, program, pair.device, 'bind')).toMatch('EBUSY')
   })
 
   test('zero-copy where there is none becomes copy, with a note', () => {

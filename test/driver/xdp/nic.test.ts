@@ -6,6 +6,7 @@ import { RxBurst } from '../../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../../driver/xdp/index.ts'
 import { nextLine } from '../../support/lines.ts'
 import { ip, VethPair, type VethPairOptions } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { tshark, WireCapture } from '../../support/tshark.ts'
 import { arp, ethernet, hex, ipv4, OURS, PEER, pattern, tcp } from './frames.ts'
 import { CHUNK, chunkNumbers, collect, inject, memoryFor, obstacle, script } from './setup.ts'
@@ -82,14 +83,14 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
   test.each(['generic', 'native'] as const)('%s: takes its port and nothing else', async (mode) => {
     const pair = pairOf()
     const { nic, memory } = receiver(pair, { mode })
-    const server = pair.start(pair.ours, 'python3', script('peer.py'), 'serve', '10.77.0.2', '8080')
+    const server = pair.start(pair.ours, PYTHON, script('peer.py'), 'serve', '10.77.0.2', '8080')
     try {
       await nextLine(server.stdout!)
       inject(pair, [toUs(100)])
-      expect(pair.run(pair.peer, 'python3', script('peer.py'), 'echo', '10.77.0.2', '8080', 'hello')).toBe(
+      expect(pair.run(pair.peer, PYTHON, script('peer.py'), 'echo', '10.77.0.2', '8080', 'hello')).toBe(
         'hello\n',
       )
-      pair.run(pair.peer, 'python3', script('peer.py'), 'ping', '10.77.0.2')
+      pair.run(pair.peer, PYTHON, script('peer.py'), 'ping', '10.77.0.2')
       expect(collect(nic, memory, 2).map(hex)).toEqual([hex(toUs(100))])
       nic.unsteer(OURS, PORT)
       inject(pair, [toUs(100)])
@@ -263,7 +264,7 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
       return Number(values!.split(' ')[names!.split(' ').indexOf('OutRsts')])
     }
     const frame = ethernet(0x800, ipv4(tcp(PORT)), [], nic.info.mac)
-    const sender = pair.start(pair.peer, 'python3', script('inject.py'), pair.peerDevice, '1460', '1')
+    const sender = pair.start(pair.peer, PYTHON, script('inject.py'), pair.peerDevice, '1460', '1')
     const exit = once(sender, 'exit')
     await new Promise<void>((resolve) => sender.stdin!.end(hex(frame), resolve))
     expect(nic.wait(2000)).toBe(true)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { XdpNic } from '../../../driver/xdp/index.ts'
 import { steeringKey } from '../../../driver/xdp/program.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import {
   address6,
   arp,
@@ -170,7 +171,7 @@ describe.skipIf(obstacle !== '')('verdicts', () => {
   function verdicts(frames: Uint8Array[], linear: number): number[] {
     const input = frames.map((frame) => `${Math.min(linear, frame.length)} ${hex(frame)}`).join('\n')
     const id = String(pair.xdpProgram()!.id)
-    const output = execFileSync('python3', [script('bpf.py'), id], { input, encoding: 'utf8' })
+    const output = execFileSync(PYTHON, [script('bpf.py'), id], { input, encoding: 'utf8' })
     return output.trim().split('\n').map(Number)
   }
 

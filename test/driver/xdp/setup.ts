@@ -7,6 +7,7 @@ import { RxBurst } from '../../../driver/nic.ts'
 import { missingCapabilities } from '../../../driver/system.ts'
 import type { XdpNic } from '../../../driver/xdp/index.ts'
 import type { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { hex } from './frames.ts'
 
 export const CHUNK = 4096
@@ -45,7 +46,7 @@ export function chunkNumbers(count: number): Uint32Array {
 /** Sends frames from the peer's end of the pair. */
 export function inject(pair: VethPair, frames: Uint8Array[], gsoSize = 0): void {
   const args = [script('inject.py'), pair.peerDevice, ...(gsoSize > 0 ? [`${gsoSize}`] : [])]
-  execFileSync('ip', ['netns', 'exec', pair.peer, 'python3', ...args], {
+  execFileSync('ip', ['netns', 'exec', pair.peer, PYTHON, ...args], {
     input: frames.map(hex).join('\n'),
     stdio: ['pipe', 'pipe', 'pipe'],
   })

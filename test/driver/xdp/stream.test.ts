@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { type XdpMode, XdpNic } from '../../../driver/xdp/index.ts'
 import { VethPair } from '../../support/netns.ts'
+import { PYTHON } from '../../support/python.ts'
 import { OURS } from './frames.ts'
 import { chunkNumbers, memoryFor, obstacle, script } from './setup.ts'
 import { Sink } from './sink.ts'
@@ -30,7 +31,7 @@ describe.skipIf(obstacle !== '')('a stream of a Linux sender', () => {
     }
     const sender = pair.start(
       pair.peer,
-      'python3',
+      PYTHON,
       script('peer.py'),
       'stream',
       '10.77.0.2',
