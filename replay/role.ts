@@ -130,7 +130,7 @@ export class Role implements EndpointHandler {
       session.refused = { timestamps: !this.#options.hasTimestamps, sack: false, windowScale: false }
       this.answerSyns(session, true)
     }
-    this.#segment(session, segment, walk.assembled ? walk.defragmenter.pieces : null)
+    this.#segment(session, segment, walk.pieces)
     if ((flags & (SYN | FIN | RST)) !== 0) this.flush()
   }
 
@@ -175,19 +175,13 @@ export class Role implements EndpointHandler {
     ) {
       return
     }
-    const whole = this.#builder.translate(
-      segment,
-      {
-        remote: session.remote,
-        numbers: session,
-        refused: syn ? session.refused : null,
-        recompute: this.#recompute || cut,
-        withoutFin: cut,
-      },
-      segment.bytes,
-      at,
-      length,
-    )
+    const { changes } = this.#builder
+    changes.numbers = session
+    changes.refused = syn ? session.refused : null
+    changes.ends = session.ends
+    changes.recompute = this.#recompute
+    changes.length = length
+    const whole = this.#builder.captured(segment)
     if (!whole) {
       this.unplayable++
       return

@@ -4,6 +4,7 @@ import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
 import type { Numbers, Refused } from '../pcap/play/numbers.ts'
+import type { Ends } from '../pcap/play/translate.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
@@ -43,6 +44,8 @@ export class ReplaySession implements Numbers {
   readonly ports: { source: number; destination: number }
   /** The address that the played side has towards our endpoint. */
   readonly remote: IpAddress
+  /** That, and ours. */
+  readonly ends: Ends
   /** The addresses of the capture: the played side's, and the one in whose place our endpoint is. */
   readonly captured: { readonly remote: IpAddress; readonly local: IpAddress }
   /** Folded sums of both addresses, as captured and as our endpoint sees them. */
@@ -113,6 +116,7 @@ export class ReplaySession implements Numbers {
     this.id = id
     this.who = who
     this.remote = remoteAddress(version, id)
+    this.ends = { remote: this.remote, local: version === 4 ? LOCAL4 : LOCAL6 }
     const first = new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3)
     const second = new IpAddress(
       segment.destination0,
@@ -122,7 +126,7 @@ export class ReplaySession implements Numbers {
     )
     this.captured = played === 0 ? { remote: first, local: second } : { remote: second, local: first }
     this.capturedSum = pseudoHeaderSumOf(segment, 0, 0)
-    this.addressSum = pseudoHeaderSum6(this.remote, version === 4 ? LOCAL4 : LOCAL6, 0, 0)
+    this.addressSum = pseudoHeaderSum6(this.remote, this.ends.local, 0, 0)
     const { sourcePort, destinationPort } = segment
     const source = played === 0 ? sourcePort : destinationPort
     const destination = played === 0 ? destinationPort : sourcePort

@@ -1,5 +1,6 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
 import { ACK, RST, SYN } from '../../stack/wire/tcp.ts'
+import { isIntact } from '../decode/intact.ts'
 import { CapturedOptions } from '../decode/options.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 import { PcapError } from '../errors.ts'
@@ -7,7 +8,6 @@ import type { CaptureReader } from '../file/reader.ts'
 import { SegmentWalk } from '../follow/walk.ts'
 import type { SteeredAddresses } from './addresses.ts'
 import { endOf, PlayedConnection } from './connection.ts'
-import { finishAssembled, isIntact } from './frame.ts'
 import { type Player, SILENCE_MS } from './player.ts'
 import { portsOf, wordsOf } from './table.ts'
 
@@ -89,10 +89,7 @@ export class Intake {
   #next(): boolean {
     const walk = this.#walk!
     try {
-      if (walk.next()) {
-        if (walk.assembled) finishAssembled(walk.segment)
-        return true
-      }
+      if (walk.next()) return true
     } catch (error) {
       this.#fail(error)
       return false

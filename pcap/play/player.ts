@@ -129,7 +129,12 @@ export class Player {
     const builder = this.#builder
     const { flags } = segment
     const syn = (flags & SYN) !== 0
-    if (!builder.segment(segment, linkBytes, connection, syn ? connection.refused : null, from, length)) {
+    const { changes } = builder
+    changes.numbers = connection
+    changes.refused = syn ? connection.refused : null
+    changes.from = from
+    changes.length = length
+    if (!builder.translate(segment, linkBytes)) {
       this.notPlayed.abandoned++
       return
     }
