@@ -171,7 +171,7 @@ class Follower {
     const { seq, ack, flags } = segment
     const ours = data.directions[side]
     const theirs = data.directions[side === 0 ? 1 : 0]
-    if ((flags & RST) !== 0 && isReset(segment, ours.ordered, theirs.ordered)) {
+    if ((flags & RST) !== 0 && isIntact(segment) && isReset(segment, ours.ordered, theirs.ordered)) {
       data.reset = true
       conversation.ended = true
     }
