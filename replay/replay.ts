@@ -283,7 +283,8 @@ class Replayer implements SessionSink, StreamKeeper {
       if (!this.#believes(segment) || !handshake.answered(segment)) return false
       // Our endpoint has given up waiting for what came late.
       const { played } = ours
-      if (played !== null && !played.open && played.endedBadly) this.#beginAgain(handshake, ours, theirs, null)
+      if (played !== null && !played.open && played.endedBadly)
+        this.#beginAgain(handshake, ours, theirs, null)
       return true
     }
     if ((flags & SYN) !== 0) {
@@ -306,12 +307,7 @@ class Replayer implements SessionSink, StreamKeeper {
    * The connection was answered otherwise than had been believed: our endpoints begin it again.
    * @param answer the server's, which both of them see; null = the one in the client's place connects again, and waits for it
    */
-  #beginAgain(
-    { syn }: Handshake,
-    server: Direction,
-    client: Direction,
-    answer: StoredSegment | null,
-  ): void {
+  #beginAgain({ syn }: Handshake, server: Direction, client: Direction, answer: StoredSegment | null): void {
     if (syn === null) return
     const stored = new SegmentDecoder()
     if (client.played !== null && answer !== null) {

@@ -33,12 +33,12 @@ const MOST_LAYERS = 8
 const FAMILIES = new Set([2, 10, 24, 28, 30])
 /** Types that carry frames or packets of others. */
 const OPAQUE: Readonly<Record<number, string>> = {
-  0x880b: 'PPP',
-  0x88e5: 'MACsec',
-  0x88e7: '802.1ah (MAC in MAC)',
-  0x8909: 'Cisco metadata',
-  0x22f3: 'TRILL',
-  0x894f: 'NSH',
+  34827: 'PPP',
+  35045: 'MACsec',
+  35047: '802.1ah (MAC in MAC)',
+  35081: 'Cisco metadata',
+  8947: 'TRILL',
+  35151: 'NSH',
 }
 
 /** Goes from the start of a captured frame to its IP packet. False when there is none, or not enough of it. */

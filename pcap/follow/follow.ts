@@ -182,7 +182,10 @@ class Follower {
     // A reset's number says nothing about where a stream begins.
     if (!ours.ordered.begun) {
       if ((flags & RST) === 0) ours.ordered.begin(first)
-    } else if (this.#table.rebased !== 0) ours.shift(this.#table.rebased)
+    } else if (this.#table.rebased !== 0 && !ours.ordered.acknowledges) {
+      // Nobody has taken up the numbers that were known.
+      ours.shift(this.#table.rebased)
+    }
     const { payloadBytes } = segment
     if (payloadBytes > 0 && ours.ordered.begun) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)

@@ -9,9 +9,9 @@ import { SegmentWalk } from '../follow/walk.ts'
 import type { SteeredAddresses } from './addresses.ts'
 import { type Answer, answerTaken, EarlyAnswers, isAnswerTo, MOST_ANSWERS } from './answers.ts'
 import { endOf, PlayedConnection } from './connection.ts'
-import { MAX_HEADER_BYTES } from './translate.ts'
 import { type Player, SILENCE_MS } from './player.ts'
 import { portsOf, wordsOf } from './table.ts'
+import { MAX_HEADER_BYTES } from './translate.ts'
 
 /** Bytes of segments that wait; nothing is read while there are more. */
 const MAX_HELD_BYTES = 16 << 20
@@ -281,7 +281,8 @@ export class Intake {
     const answer: Answer = { seq, ack, refused }
     const known = this.#player.table.find(segment, false)
     for (const connection of [known, known?.stray ?? null]) {
-      if (connection === null || connection.over || connection.begun || !isAnswerTo(connection, answer)) continue
+      if (connection === null || connection.over || connection.begun || !isAnswerTo(connection, answer))
+        continue
       const again = connection.answers.some((other) => other.seq === seq)
       if (!again && connection.answers.length < MOST_ANSWERS) connection.answers.push(answer)
       return
@@ -338,7 +339,11 @@ function isSound(segment: SegmentDecoder): boolean {
 }
 
 /** Whether the client has gone on with the SYN that it sent beside a live connection. */
-function isOfStray(stray: PlayedConnection, known: PlayedConnection, { seq, flags }: SegmentDecoder): boolean {
+function isOfStray(
+  stray: PlayedConnection,
+  known: PlayedConnection,
+  { seq, flags }: SegmentDecoder,
+): boolean {
   if ((flags & SYN) !== 0) return false
   const ahead = seqDiff(seq, (stray.iss + 1) | 0)
   return ahead >= 0 && ahead < Math.abs(seqDiff(seq, known.seenMax))
