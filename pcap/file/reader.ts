@@ -5,10 +5,12 @@ import {
   PCAP_MAGIC_MICROSECONDS,
   PCAP_MAGIC_NANOSECONDS,
 } from './format.ts'
+import { gunzip } from './gunzip.ts'
+import { packedOtherwise } from './packed.ts'
 import { CapturedPacket } from './packet.ts'
 import { PCAP_MAGIC_MODIFIED, PcapParser } from './pcap-parser.ts'
 import { type CaptureInterface, PcapngParser, type Section } from './pcapng-parser.ts'
-import { type ByteSource, BytesSource, gunzip, openSource, StreamSource } from './source.ts'
+import { type ByteSource, BytesSource, openSource, StreamSource } from './source.ts'
 import { FileWindow } from './window.ts'
 
 /** What reads one of the formats out of a window. */
@@ -156,6 +158,8 @@ function parserFor(window: FileWindow): CaptureParser {
       }
     }
   }
+  const packed = packedOtherwise(window.bytes.subarray(window.start, window.end))
+  if (packed !== null) throw packed
   throw new PcapError(
     'PCAP_FORMAT',
     window.waiting === 0 ? 'the file is empty' : 'this is neither pcap nor pcapng',
