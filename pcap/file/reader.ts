@@ -1,3 +1,4 @@
+import { checkThat } from '../check.ts'
 import { PcapError } from '../errors.ts'
 import {
   BLOCK_SECTION,
@@ -47,13 +48,21 @@ export class CaptureReader implements AsyncIterable<CapturedPacket> {
     this.compressed = compressed
   }
 
-  /** Opens a file; `-` is standard input. @throws PcapError */
-  static open(path: string): Promise<CaptureReader> {
+  /** Opens a file; `-` is standard input. @throws PcapError, ArgumentError */
+  static async open(path: string): Promise<CaptureReader> {
+    checkThat('path', path, typeof path === 'string', 'the path of a capture, or "-"')
     return CaptureReader.#begin(openSource(path))
   }
 
-  /** Reads from memory or from a stream, which is read as fast as packets are taken. @throws PcapError */
-  static from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
+  /** Reads from memory or from a stream, which is read as fast as packets are taken. @throws PcapError, ArgumentError */
+  static async from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
+    const iterable = typeof (bytes as AsyncIterable<Uint8Array> | null)?.[Symbol.asyncIterator] === 'function'
+    checkThat(
+      'bytes',
+      bytes,
+      bytes instanceof Uint8Array || iterable,
+      "a capture's bytes, or an asynchronous iteration of them",
+    )
     return CaptureReader.#begin(
       bytes instanceof Uint8Array ? new BytesSource(bytes) : new StreamSource(bytes),
     )

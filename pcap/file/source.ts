@@ -92,6 +92,7 @@ export class StreamSource implements ByteSource {
     do {
       const next = await this.#pieces.next()
       if (next.done === true) return 0
+      if (!(next.value instanceof Uint8Array)) throw new TypeError('a piece of the stream is no Uint8Array')
       this.#piece.set(next.value)
     } while (this.#piece.empty)
     return this.#piece.take(into, at, length)
