@@ -25,7 +25,7 @@ import { Role } from './role.ts'
 import { type ReplaySession, type SessionSink, sessionEnds } from './session.ts'
 
 const DEFAULT_AREA_BYTES = 64 << 20
-const LEAST_AREA_BYTES = 16 << 10
+const LEAST_AREA_BYTES = 4096
 const MOST_AREA_BYTES = 2 ** 32 - 4096
 /** Frames that come within this time are one burst, as a card's interrupt moderation makes them. */
 const MODERATION_US = 200
