@@ -161,7 +161,7 @@ export class Handshake {
   #syn(listener: Listener, segment: Segment, now: number, after: number | undefined): void {
     const { counters, config } = this.#context
     // RFC 9293 3.10.7.2: a connection nobody will have time for is not begun.
-    if (listener.ready.length >= listener.backlog) {
+    if (listener.full) {
       counters.dropBacklog++
       return
     }
@@ -239,7 +239,7 @@ export class Handshake {
     segment.parseOptions(this.#context.header(), counters)
     const contents = this.#cookies.check(segment, now)
     if (contents === null) return false
-    if (this.#owner.connections >= config.maxConnections || listener.ready.length >= listener.backlog) {
+    if (this.#owner.connections >= config.maxConnections || listener.full) {
       counters.dropBacklog++
       return true
     }
