@@ -72,6 +72,7 @@ export class Stack {
       link: this.link,
       memory: this.memory,
       fragments: this.fragments,
+      clock,
       wheel: this.#wheel,
       counters: this.counters,
       config: tcpConfig,

@@ -27,7 +27,8 @@ const INCARNATION_STEP = 65_535 + 2
 /** What the handshake asks of the module. */
 export interface HandshakeOwner {
   create(segment: Segment, listener: Listener): Tcb
-  readonly connections: number
+  /** Connections that count against `maxConnections`. */
+  readonly living: number
   /** Data that came with a SYN is taken; see `TcpInput.synData`. */
   synData(tcb: Tcb, segment: Segment, now: number): void
   /** An ACK that made a connection by its cookie is processed like any other. */
@@ -83,6 +84,13 @@ export class Handshake {
     }
     const listener = this.#listeners.find(segment)
     const flags = segment.flags & (SYN | ACK | RST | FIN)
+    if (listener !== null) {
+      segment.parseOptions(this.#context.header(), counters)
+      if (segment.options.signed) {
+        counters.dropSignature++
+        return
+      }
+    }
     if (listener !== null && flags === SYN) this.#syn(listener, segment, now, after)
     else if (listener === null || (flags & ACK) !== 0) {
       if (listener !== null && (flags & (SYN | RST)) === 0 && this.#cookieAck(listener, segment, now)) return
@@ -165,9 +173,8 @@ export class Handshake {
       counters.dropBacklog++
       return
     }
-    segment.parseOptions(this.#context.header(), counters)
-    if (listener.halfOpen >= config.maxHalfOpen || this.#owner.connections >= config.maxConnections) {
-      if (config.synCookies && this.#owner.connections < config.maxConnections) this.#sendCookie(segment, now)
+    if (listener.halfOpen >= config.maxHalfOpen || this.#owner.living >= config.maxConnections) {
+      if (config.synCookies && this.#owner.living < config.maxConnections) this.#sendCookie(segment, now)
       else counters.dropBacklog++
       return
     }
@@ -236,10 +243,9 @@ export class Handshake {
   #cookieAck(listener: Listener, segment: Segment, now: number): boolean {
     const { counters, config } = this.#context
     if (!config.synCookies) return false
-    segment.parseOptions(this.#context.header(), counters)
     const contents = this.#cookies.check(segment, now)
     if (contents === null) return false
-    if (this.#owner.connections >= config.maxConnections || listener.ready.length >= listener.backlog) {
+    if (this.#owner.living >= config.maxConnections || listener.ready.length >= listener.backlog) {
       counters.dropBacklog++
       return true
     }
