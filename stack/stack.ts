@@ -106,6 +106,7 @@ export class Stack {
    */
   addAddress(address: IpAddress, own: boolean, prefixLength = 0): void {
     if (prefixLength > 0) this.addRoute(address, prefixLength, null)
+    this.link.broadcasts.set(address, prefixLength)
     this.link.add(address, own, this.clock.now())
   }
 

@@ -78,7 +78,13 @@ export class Handshake {
   newcomer(segment: Segment, now: number, after?: number): void {
     const { counters } = this.#context
     const { version, source0, source1, source2, source3 } = segment
-    if (!isUnicastWords(version, source0, source1, source2, source3)) {
+    const { link } = this.#context
+    // Neither from a group nor to one, on the link or beyond it (RFC 9293 3.9.2.3, RFC 1122 3.3.6).
+    if (
+      !isUnicastWords(version, source0, source1, source2, source3) ||
+      (version === 4 && link.broadcasts.has(source3)) ||
+      (this.#context.header()[0]! & 1) !== 0
+    ) {
       counters.dropNotForUs++
       return
     }
