@@ -135,7 +135,7 @@ class Fields {
   connectionsReset = 0
   connectionsTimedOut = 0
   halfOpenExpired = 0
-  /** Connections whose TIME-WAIT ended early, for want of room (`TcpConfig.maxTimeWait`). */
+  /** Connections whose TIME-WAIT, or wait for the peer's FIN, ended early for want of room (`TcpConfig.maxTimeWait`). */
   timeWaitOverflow = 0
 }
 

@@ -416,7 +416,7 @@ export class TcpInput {
     if (!finAcked) return true
     if (tcb.state === FIN_WAIT_1) {
       tcb.state = FIN_WAIT_2
-      if (tcb.orphaned) this.#tcp.startFinWait2(tcb, now)
+      if (tcb.orphaned) this.#tcp.timeWait.awaitFin(tcb, now)
     } else if (tcb.state === CLOSING) {
       this.#tcp.timeWait.enter(tcb, now)
     } else if (tcb.state === LAST_ACK) {

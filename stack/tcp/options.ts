@@ -35,9 +35,9 @@ export interface TcpConfig {
   maxHalfOpen: number
   /** SYN cookies (RFC 4987) when half-open connections reach their limit; without them SYNs are dropped then. */
   synCookies: boolean
-  /** Most connections, those in TIME-WAIT not counted. */
+  /** Most connections; those that are closed and wait in TIME-WAIT or FIN-WAIT-2 are not counted. */
   maxConnections: number
-  /** Most connections in TIME-WAIT; beyond it the oldest go first (`timeWaitOverflow`). Linux: tcp_max_tw_buckets. */
+  /** Most connections that are closed and wait in TIME-WAIT or FIN-WAIT-2; beyond it the oldest go first (`timeWaitOverflow`). Linux: tcp_max_tw_buckets. */
   maxTimeWait: number
   /** Most holes remembered per connection. */
   maxHoles: number

@@ -105,7 +105,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     return this.#flows.count
   }
 
-  /** Those that count against `TcpConfig.maxConnections`: TIME-WAIT has a bound of its own. */
+  /** Those that count against `TcpConfig.maxConnections`: those that only wait for their end have a bound of their own. */
   get living(): number {
     return this.#flows.count - this.timeWait.count
   }
@@ -149,7 +149,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     segment.parseOptions(this.context.header(), this.context.counters)
     const { options } = segment
     const later = tcb.timestamps && options.hasTimestamps ? (options.tsVal - tcb.rcv.tsRecent) | 0 : 0
-    if (later < 0 || (later === 0 && !seqGt(segment.seq, tcb.rcv.nxt))) return false
+    if (options.signed || later < 0 || (later === 0 && !seqGt(segment.seq, tcb.rcv.nxt))) return false
     const after = tcb.snd.max
     this.end(tcb, 0)
     this.#handshake.newcomer(segment, now, after)
@@ -322,7 +322,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       return
     }
     if (tcb.snd.finQueued) {
-      if (tcb.state === FIN_WAIT_2) this.startFinWait2(tcb, now)
+      if (tcb.state === FIN_WAIT_2) this.timeWait.awaitFin(tcb, now)
     } else this.shutdownSend(tcb, now)
   }
 
@@ -338,7 +338,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     if (tcb.state === CLOSED) return
     if (tcb.state === SYN_RECEIVED && tcb.listener !== null) this.#notHalfOpen(tcb, tcb.listener)
     this.window.close(tcb)
-    if (tcb.state === TIME_WAIT) this.timeWait.forget(tcb)
+    this.timeWait.forget(tcb)
     tcb.state = CLOSED
     tcb.error = error
     this.timers.cancelAll(tcb)
@@ -409,12 +409,6 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     if (!tcb.options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT || tcb.orphaned) return
     const idle = tcb.options.keepIdleUs || this.context.config.keepIdleUs
     this.timers.arm(tcb, TIMER_LIFE, Math.max(now, since + idle))
-  }
-
-  // ---- closing states -------------------------------------------------------------------------------------------
-
-  startFinWait2(tcb: Tcb, now: number): void {
-    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.finWait2Us)
   }
 
   // ---- the end of a poll ----------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import { type TcbTimers, TIMER_LIFE, TIMER_RETRANSMIT } from './tcb-timers.ts'
 import type { TransmitterOwner } from './transmitter.ts'
 
 /**
- * Connections in TIME-WAIT (RFC 9293 3.6.1): they are over, and answer what is still under way. They have a bound of their own, as
- * on Linux (tcp_max_tw_buckets), so that what we close keeps nobody out.
+ * Connections that nobody holds any more and that only wait: in TIME-WAIT (RFC 9293 3.6.1) for what is still under way, in
+ * FIN-WAIT-2 for the peer's FIN. They have a bound of their own, as on Linux (tcp_max_tw_buckets), so that what we close keeps
+ * nobody out.
  */
 export class TimeWait {
   readonly #owner: TransmitterOwner
@@ -32,11 +33,21 @@ export class TimeWait {
   }
 
   enter(tcb: Tcb, now: number): void {
-    const { config, counters } = this.#context
     tcb.state = TIME_WAIT
     this.#timers.cancel(tcb, TIMER_RETRANSMIT)
     this.#restart(tcb, now)
     this.#owner.raise(tcb, EVENT_READABLE)
+    this.#add(tcb)
+  }
+
+  /** It is in FIN-WAIT-2, and closed: the peer may take its time, but not for ever. */
+  awaitFin(tcb: Tcb, now: number): void {
+    this.#timers.arm(tcb, TIMER_LIFE, now + this.#context.config.finWait2Us)
+    this.#add(tcb)
+  }
+
+  #add(tcb: Tcb): void {
+    const { config, counters } = this.#context
     this.#waiting.add(tcb)
     if (this.#waiting.size <= config.maxTimeWait) return
     // One: each that comes makes one go.
