@@ -151,7 +151,10 @@ export class Link implements Solicitor {
     }
     const done: DadResult = (holder, at) => {
       if (holder === null) this.addresses.push({ address, own })
-      else this.nic.unclaim(address.bytes())
+      else {
+        this.nic.unclaim(address.bytes())
+        this.broadcasts.forget(address)
+      }
       if (tested !== undefined) tested(holder, at)
       else this.onAddress({ address, what: holder === null ? 'usable' : 'taken', holder }, at)
     }
