@@ -98,7 +98,7 @@ export class Calls {
         if (res === 0) this.#flows.onListen(numberValue(fd!, 'descriptor'))
         done({ res, values })
       },
-      (sqe, live) => sqe.prepListen(live, Math.max(0, numberValue(backlog!, 'backlog'))),
+      (sqe, live) => sqe.prepListen(live, numberValue(backlog!, 'backlog')),
     )
   }
 

@@ -155,7 +155,11 @@ export class Flows {
       return this.#byPorts(destination, source) ?? this.#add(destination, source)
     }
     const newest = this.all.at(-1)
-    if (newest !== undefined && !this.#listening && !this.#isAnother(packet, newest, answer)) return newest
+    if (newest !== undefined) {
+      // To a listener that has just begun comes a SYN, or what is none of an open connection's.
+      const first = this.#listening && (packet.flags.syn || !newest.established)
+      if (!first && !this.#isAnother(packet, newest, answer)) return newest
+    }
     this.#listening = false
     const port = [...this.#listeners.values()].at(-1) ?? SCRIPT_PORT
     return this.#add(port, this.#nextRemotePort++)

@@ -54,7 +54,7 @@ class Fields {
   dropReassemblyLimit = 0
   /** SYN that found the listener's queue full. */
   dropBacklog = 0
-  /** Data after the application said it reads no more. */
+  /** Data after close, or with both directions shut, or behind the peer's FIN. */
   dropAfterShutdown = 0
 
   // Receive side.

@@ -175,7 +175,7 @@ export class Handshake {
   #syn(listener: Listener, segment: Segment, now: number, after: number | undefined): void {
     const { counters, config } = this.#context
     // RFC 9293 3.10.7.2: a connection nobody will have time for is not begun.
-    if (listener.ready.length >= listener.backlog) {
+    if (listener.full) {
       counters.dropBacklog++
       return
     }
@@ -251,7 +251,7 @@ export class Handshake {
     if (!config.synCookies) return false
     const contents = this.#cookies.check(segment, now)
     if (contents === null) return false
-    if (this.#owner.living >= config.maxConnections || listener.ready.length >= listener.backlog) {
+    if (this.#owner.living >= config.maxConnections || listener.full) {
       counters.dropBacklog++
       return true
     }

@@ -192,7 +192,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   // ---- opening and closing --------------------------------------------------------------------------------------
 
-  /** @param address see `Listener`. Null when the port is taken. */
+  /** @param address see `Listener` @param backlog as of listen(2): one more may wait. Null when the port is taken. */
   listen(
     address: IpAddress | null,
     port: number,
@@ -300,10 +300,12 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#transmitter.transmit(tcb, now)
   }
 
-  /** The application reads no more: what is queued stays readable, what still comes is acknowledged and dropped. */
+  /**
+   * The application means to read no more. What comes is queued all the same, as on Linux, until it has ended its own side too:
+   * then new data resets the connection (RFC 1122 4.2.2.13).
+   */
   shutdownReceive(tcb: Tcb): void {
     tcb.rcv.shut = true
-    tcb.rcv.ooo.clear()
   }
 
   /**
@@ -379,7 +381,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** SYN-RECEIVED becomes ESTABLISHED. False when the listener has no room: the peer will send again. */
   promote(tcb: Tcb, now: number): boolean {
     const listener = tcb.listener
-    if (listener !== null && !tcb.fastOpened && listener.ready.length >= listener.backlog) {
+    if (listener !== null && !tcb.fastOpened && listener.full) {
       this.context.counters.dropBacklog++
       return false
     }

@@ -9,6 +9,7 @@ import type { Segment } from './segment.ts'
 import {
   CLOSE_WAIT,
   CLOSING,
+  ECONNRESET,
   ESTABLISHED,
   EVENT_READABLE,
   EVENT_URGENT,
@@ -69,12 +70,11 @@ export class TextInput {
       this.#tcp.end(tcb, 0)
       return
     }
-    if (rcv.shut) {
+    if (rcv.shut && tcb.state !== ESTABLISHED) {
+      // Both directions were shut: as Linux does, the peer is told that nobody reads (RFC 1122 4.2.2.13).
       counters.dropAfterShutdown++
-      const beyond = seqGt(end, rcv.adv)
-      if (beyond) segment.flags &= ~FIN
-      if (seqLe(start, rcv.nxt)) rcv.nxt = beyond ? rcv.adv : end
-      this.#tcp.acks.soon(tcb)
+      this.#output.reset(tcb)
+      this.#tcp.end(tcb, ECONNRESET)
       return
     }
     const payload = this.#payload

@@ -33,8 +33,6 @@ export class Socket implements OpenFile {
   errorReported = false
   /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
   nonBlocking = false
-  /** SO_REUSEADDR, which changes nothing here. */
-  reuseAddress = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
   readonly readers: Request[] = []
@@ -106,6 +104,7 @@ export class Socket implements OpenFile {
   release(): void {
     if (--this.#references > 0) return
     const { stack, tcb, listener } = this
+    this.kernel.ports.release(this)
     if (stack === null) return
     if (listener !== null) {
       const { bound, options } = this
