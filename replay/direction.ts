@@ -1,5 +1,6 @@
 import { type HeldBytes, OrderedStream, type StreamTaker } from '../pcap/follow/ordered.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
+import { Handshake, type StoredSegment } from './handshake.ts'
 import type { ReplaySession } from './session.ts'
 
 /** Is told what happens to a captured stream as it is put in order. */
@@ -13,8 +14,9 @@ export interface StreamKeeper {
 /** What one side of a conversation sends, in order; played to one endpoint, sent by the other. */
 export class Direction implements StreamTaker {
   readonly ordered: OrderedStream
-  readonly played: ReplaySession | null
-  readonly sender: ReplaySession | null
+  /** They change when the connection turns out to have begun otherwise. */
+  played: ReplaySession | null
+  sender: ReplaySession | null
   readonly who: FollowedStream
   position = 0
   gaps = 0
@@ -52,10 +54,13 @@ export class Direction implements StreamTaker {
 }
 
 export class Replayed {
-  /** Null when it is left out, or over. */
+  /** By side; null when it is left out, or over. */
   directions: readonly [Direction, Direction] | null
-  readonly skipped: string | null
+  skipped: string | null
   reset = false
+  readonly handshake = new Handshake()
+  /** The SYN has not come yet: what came in front of it. */
+  waiting: StoredSegment[] | null = null
 
   constructor(directions: readonly [Direction, Direction] | null, skipped: string | null) {
     this.directions = directions

@@ -11,6 +11,7 @@ import type { ReplaySession } from './session.ts'
 
 /** Frames of one burst at the most. */
 interface Played {
+  readonly stream: number
   readonly frame: Uint8Array
   readonly us: number
 }
@@ -19,6 +20,8 @@ interface Played {
 export interface RecordedFrame {
   /** Whose segments are played to the endpoint. */
   readonly plays: 'client' | 'server'
+  /** Number of the conversation. */
+  readonly stream: number
   readonly received: boolean
   /** Since the epoch. */
   readonly seconds: number
@@ -92,7 +95,7 @@ export class Recorder {
   /** A frame was put into the queue of the endpoint that `plays` is played to. The frame is the recorder's from now on. */
   played(plays: 'client' | 'server', session: ReplaySession, frame: Uint8Array, us: number): void {
     this.#restore(frame, session, true)
-    this.#waiting[plays].push({ frame, us })
+    this.#waiting[plays].push({ stream: session.who.stream, frame, us })
   }
 
   /** The stack has looked at the oldest frame that waits. */
@@ -116,7 +119,7 @@ export class Recorder {
   ): void {
     const frame = memory.slice(at, at + length)
     this.#restore(frame, session, false)
-    const answer = { frame, us }
+    const answer = { stream: session.who.stream, frame, us }
     if (this.#waiting[plays].length > 0) this.#answers[plays].push(answer)
     else this.#write(plays, answer, false, '')
   }
@@ -128,10 +131,15 @@ export class Recorder {
     for (const taker of this.#takers) taker.close()
   }
 
-  #write(plays: 'client' | 'server', { frame, us }: Played, received: boolean, comment: string): void {
+  #write(
+    plays: 'client' | 'server',
+    { stream, frame, us }: Played,
+    received: boolean,
+    comment: string,
+  ): void {
     const total = this.#nanoseconds + Math.round(us * 1000)
     const seconds = this.#seconds + Math.floor(total / 1e9)
-    const recorded = { plays, received, seconds, nanoseconds: total % 1e9, bytes: frame, comment }
+    const recorded = { plays, stream, received, seconds, nanoseconds: total % 1e9, bytes: frame, comment }
     let wanted = false
     for (const taker of this.#takers) wanted = taker.frame(recorded) || wanted
     this.done = !wanted

@@ -1,5 +1,7 @@
 import { ArgumentError } from '../driver/errors.ts'
-import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import type { DatagramPiece } from '../pcap/decode/defragment.ts'
+import { isIntact } from '../pcap/decode/intact.ts'
+import { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from '../pcap/follow/conversations.ts'
@@ -7,33 +9,40 @@ import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'
 import { DEFAULT_HELD_BYTES, openReader } from '../pcap/follow/follow.ts'
 import { HeldBytes } from '../pcap/follow/ordered.ts'
 import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
+import { isReset } from '../pcap/follow/resets.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
 import { SegmentWalk } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../stack/wire/tcp.ts'
+import * as abi from '../uapi/abi/index.ts'
 import { Direction, Replayed, type StreamKeeper } from './direction.ts'
-import { isIntact } from './intact.ts'
+import { type Handshake, StoredSegment } from './handshake.ts'
 import { Kept, streamKey } from './kept.ts'
 import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
 import type { BuiltCapture, ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
 import { Role } from './role.ts'
-import type { ReplaySession, SessionSink } from './session.ts'
+import { type ReplaySession, type SessionSink, sessionEnds } from './session.ts'
 
 const DEFAULT_AREA_BYTES = 64 << 20
 /** Frames that come within this time are one burst, as a card's interrupt moderation makes them. */
 const MODERATION_US = 200
-/** A captured SYN waits this long for its captured answer. */
-const SYN_HOLD_US = 1_000_000
+/** What SYNs that wait for their captured answer may take together, and each besides its bytes. */
+const MAX_HELD_BYTES = 64 << 20
+const HELD_OVERHEAD = 256
+/** Segments that wait for the SYN of their connection. */
+const MOST_WAITING = 16
+const BEGAN_EARLIER = 'began before the capture'
+const ONLY_NAMED = 'has no segment of its own'
+/** Errors of a connection that a reset has ended; others are our endpoint's own, as time runs out. */
+const RESET_ERRORS: ReadonlySet<number> = new Set([abi.ECONNRESET, abi.ECONNREFUSED, abi.EPIPE])
 /** Pauses are no longer than this: by then every timer of a stack that could fire has. */
 const LONGEST_PAUSE_US = 3_600_000_000
 /** What a hole may be to be filled, and all of them together. */
 const MAX_HOLE_BYTES = 16 << 20
 const MAX_FILLED_BYTES = 2 ** 30
 const TICK_US = 1000
-/** Entries of a queue that are given back together. */
-const HELD_STEP = 1024
 
 /**
  * Plays a capture: for every TCP conversation in it our stack takes the place of one endpoint and receives what the other one
@@ -78,8 +87,8 @@ class Replayer implements SessionSink, StreamKeeper {
   readonly #reports: StreamReport[] = []
   readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
-  #heldFrom = 0
-  #held: { session: ReplaySession; role: Role; until: number }[] = []
+  readonly #held = new Map<ReplaySession, { readonly role: Role; readonly bytes: number }>()
+  #heldBytes = 0
   /** Microseconds of the capture's clock at its first packet, -1 before; what pauses were shortened by. */
   #base = -1
   #shortened = 0
@@ -105,6 +114,7 @@ class Replayer implements SessionSink, StreamKeeper {
       (conversation) => this.#end(conversation),
       options.openConversations,
     )
+    this.#walk.onNamed = () => this.#table.name(this.#walk.segment)
     const { onReport = (report) => this.#reports.push(report) } = options
     this.#order = new ReportOrder(onReport)
   }
@@ -141,7 +151,6 @@ class Replayer implements SessionSink, StreamKeeper {
     } finally {
       walk.reader.close()
     }
-    this.#answerHeld(Number.POSITIVE_INFINITY)
     this.#table.closeAll()
     const result = { streams: this.#reports, summary: this.#summary(error), kept: this.#kept }
     for (const role of this.#roles) role.endpoint.close()
@@ -159,47 +168,185 @@ class Replayer implements SessionSink, StreamKeeper {
   }
 
   #segment(): void {
-    const { segment, packet } = this.#walk
+    const { segment, packet, pieces } = this.#walk
     this.#advance()
     const conversation = this.#table.find(segment, packet.seconds)
-    const { data, client } = conversation
+    const { data } = conversation
     const { side } = this.#table
     if (data.directions === null) return
+    if (data.waiting !== null) this.#await(conversation, data.waiting, side)
+    else this.#take(conversation, side, segment, pieces)
+  }
+
+  /** Where the SYN's answer was captured in front of it: what came waits until it is there. */
+  #await(conversation: Conversation<Replayed>, waiting: StoredSegment[], side: Side): void {
+    const { segment, pieces } = this.#walk
+    const { data, client } = conversation
+    const { flags, seq } = segment
+    const answer = waiting[0]
+    const begins = side === client && (flags & (SYN | ACK)) === SYN
+    if (begins && answer !== undefined && answer.ack === ((seq + 1) | 0)) {
+      data.waiting = null
+      this.#take(conversation, side, segment, pieces)
+      const stored = new SegmentDecoder()
+      for (const each of waiting) {
+        each.decode(stored)
+        this.#take(conversation, each.fromClient === (client === 0) ? 0 : 1, stored, null)
+      }
+    } else if (waiting.length < MOST_WAITING && (flags & RST) === 0) {
+      waiting.push(new StoredSegment(segment, side === client))
+    } else this.#leaveOut(data, BEGAN_EARLIER)
+  }
+
+  #leaveOut(data: Replayed, reason: string): void {
+    for (const [i, direction] of (data.directions ?? []).entries()) {
+      if (direction.played !== null) this.#roleOf(direction)!.finish(direction.played)
+      if (i === 0) data.skipped = reason
+    }
+    data.waiting = null
+    data.directions = null
+  }
+
+  #take(
+    conversation: Conversation<Replayed>,
+    side: Side,
+    segment: SegmentDecoder,
+    pieces: readonly DatagramPiece[] | null,
+  ): void {
+    const { data, client } = conversation
+    const ours = data.directions![side]
+    const theirs = data.directions![side === 0 ? 1 : 0]
     const { seq, ack, flags } = segment
-    if ((flags & RST) !== 0) {
+    const resets =
+      (flags & RST) !== 0 && this.#believes(segment) && isReset(segment, ours.ordered, theirs.ordered)
+    if (resets) {
       data.reset = true
       conversation.ended = true
     }
-    const ours = data.directions[side]
-    const theirs = data.directions[side === 0 ? 1 : 0]
-    const { played } = ours
-    const mirrored = theirs.played
+    const { handshake } = data
+    if (!handshake.settled && !this.#shake(data, ours, theirs, side === client, segment)) return
     const role = side === client ? this.#clients : this.#servers
     const otherRole = side === client ? this.#servers : this.#clients
     // Whoever is acknowledged has sent: what the capture lacks of it comes first.
-    if (theirs.ordered.waiting > 0 && this.#believes(segment)) theirs.ordered.acknowledged(ack)
-    const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
-    // A late segment of an earlier connection said nothing about where this one begins.
-    const anew = (flags & SYN) !== 0 && ours.position === 0 && ours.ordered.waiting === 0
-    if (anew || !ours.ordered.begun) ours.ordered.begin(first)
-    if (played !== null) {
-      role!.play(played, this.#walk)
-      if (played.heldSyns.length === 1 && (flags & (SYN | ACK)) === SYN) {
-        this.#held.push({ session: played, role: role!, until: this.#now + SYN_HOLD_US })
-      }
+    if ((flags & ACK) !== 0 && !conversation.toItself) {
+      if (!theirs.ordered.isBeyond(ack) || this.#believes(segment)) theirs.ordered.acknowledged(ack)
     }
-    if (mirrored !== null) otherRole!.mirror(mirrored, segment)
+    const syn = (flags & SYN) !== 0
+    const first = syn ? (seq + 1) | 0 : seq
+    // A late segment of an earlier connection said nothing about where this one begins, and neither does a reset.
+    const anew = syn && !handshake.settled && ours.position === 0 && ours.ordered.waiting === 0
+    if (anew || (!ours.ordered.begun && (flags & RST) === 0)) ours.ordered.begin(first)
+    const { played } = ours
+    if (played !== null) {
+      role!.play(played, segment, pieces)
+      if (played.heldSyns.length === 1 && !this.#held.has(played)) this.#hold(played, role!)
+    }
+    const mirrored = theirs.played
+    if (mirrored !== null) {
+      otherRole!.mirror(mirrored, segment, resets)
+      if (mirrored.heldSyns.length === 0) this.#letGo(mirrored)
+    }
     const { payloadBytes } = segment
     if ((flags & FIN) !== 0 && this.#believes(segment)) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
+      ours.ordered.fin(ours.finAt)
       conversation.ended ||= theirs.finSeen
     }
     // What is out of order may be so because it is damaged, and must not make a hole.
-    if (payloadBytes > 0 && (seqDiff(first, ours.ordered.next) <= 0 || this.#believes(segment))) {
+    const inOrder = ours.ordered.begun && seqDiff(first, ours.ordered.next) <= 0 && segment.beyond === 0
+    if (payloadBytes > 0 && (inOrder || this.#believes(segment))) {
+      if (!ours.ordered.begun) return
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
     }
-    if (ours.finSeen && mirrored !== null && ours.ordered.next === ours.finAt) otherRole!.shutdown(mirrored)
+    this.#shutWhenFinished(ours)
+  }
+
+  /** Our endpoint ends what it sends where the captured one did. */
+  #shutWhenFinished(direction: Direction): void {
+    const { sender, ordered } = direction
+    if (sender !== null && ordered.finished) this.#senderOf(direction)!.shutdown(sender)
+  }
+
+  /** Follows how the connection begins. False when the segment is nothing that the captured end took. */
+  #shake(
+    data: Replayed,
+    ours: Direction,
+    theirs: Direction,
+    fromClient: boolean,
+    segment: SegmentDecoder,
+  ): boolean {
+    const { flags, seq, ack } = segment
+    const { handshake } = data
+    if ((flags & RST) !== 0) return true
+    if ((flags & (SYN | ACK)) === (SYN | ACK) && !fromClient) {
+      if (!this.#believes(segment) || !handshake.answered(segment)) return false
+      // Our endpoint has given up waiting for what came late.
+      const { played } = ours
+      if (played !== null && !played.open && played.endedBadly)
+        this.#beginAgain(handshake, ours, theirs, null)
+      return true
+    }
+    if ((flags & SYN) !== 0) {
+      if (fromClient && (flags & ACK) === 0) handshake.syn ??= new StoredSegment(segment, true)
+      return true
+    }
+    if (fromClient ? (flags & ACK) === 0 : !handshake.ambiguous) return true
+    if (handshake.ambiguous && !this.#believes(segment)) return true
+    const other = handshake.settle(fromClient ? ack : seq)
+    const [client, server] = fromClient ? [ours, theirs] : [theirs, ours]
+    if (other !== null && client.position + server.position === 0) {
+      this.#beginAgain(handshake, server, client, other)
+      server.ordered.begin((other.seq + 1) | 0)
+    }
+    if (handshake.settled) handshake.syn = null
+    return true
+  }
+
+  /**
+   * The connection was answered otherwise than had been believed: our endpoints begin it again.
+   * @param answer the server's, which both of them see; null = the one in the client's place connects again, and waits for it
+   */
+  #beginAgain({ syn }: Handshake, server: Direction, client: Direction, answer: StoredSegment | null): void {
+    if (syn === null) return
+    const stored = new SegmentDecoder()
+    if (client.played !== null && answer !== null) {
+      const session = this.#clients!.again(client.played)
+      client.played = server.sender = session
+      session.heldSyns.push(syn.bytes)
+      answer.decode(stored)
+      this.#clients!.mirror(session, stored)
+    }
+    if (server.played !== null) {
+      const session = this.#servers!.again(server.played)
+      server.played = client.sender = session
+      syn.decode(stored)
+      this.#servers!.mirror(session, stored)
+      if (answer === null) return
+      answer.decode(stored)
+      this.#servers!.play(session, stored)
+    }
+  }
+
+  // ---- SYNs that nobody has answered yet --------------------------------------------------------------------------
+
+  /** Time is virtual: they wait for their answer as long as there is memory. */
+  #hold(session: ReplaySession, role: Role): void {
+    const bytes = session.heldSyns[0]!.length + HELD_OVERHEAD
+    this.#held.set(session, { role, bytes })
+    this.#heldBytes += bytes
+    for (const [oldest, { role: whose }] of this.#held) {
+      if (this.#heldBytes <= MAX_HELD_BYTES) return
+      whose.answerSyns(oldest, true)
+      this.#letGo(oldest)
+    }
+  }
+
+  #letGo(session: ReplaySession): void {
+    const held = this.#held.get(session)
+    if (held === undefined) return
+    this.#held.delete(session)
+    this.#heldBytes -= held.bytes
   }
 
   /** Whether our endpoint would. */
@@ -239,7 +386,6 @@ class Replayer implements SessionSink, StreamKeeper {
 
   /** Fires the timers that are due before `now`, each at its time. */
   #timers(now: number): void {
-    if (this.#held.length > 0) this.#answerHeld(now)
     for (const role of this.#roles) {
       role.flush()
       for (
@@ -253,57 +399,57 @@ class Replayer implements SessionSink, StreamKeeper {
     }
   }
 
-  /** Captured SYNs that nobody has answered in time are played as they are. They wait in the order in which their time is up. */
-  #answerHeld(now: number): void {
-    while (this.#heldFrom < this.#held.length) {
-      const { session, role, until } = this.#held[this.#heldFrom]!
-      const waits = session.heldSyns.length > 0 && !session.released
-      if (waits && until > now) break
-      this.#heldFrom++
-      if (waits) role.answerSyns(session, true)
-    }
-    if (this.#heldFrom < HELD_STEP && this.#heldFrom < this.#held.length) return
-    this.#held = this.#held.slice(this.#heldFrom)
-    this.#heldFrom = 0
-  }
-
   // ---- conversations ----------------------------------------------------------------------------------------------
 
   #begin(conversation: Conversation<Replayed>): Replayed {
     const { conversation: only } = this.#options
     if (only !== undefined && only !== conversation.number) return new Replayed(null, null)
+    if (conversation.named) return new Replayed(null, ONLY_NAMED)
     const { segment } = this.#walk
     const reason = whyNot(conversation, segment.flags)
     if (reason !== null) return new Replayed(null, reason)
-    // The first segment is a SYN: side 0 is the client.
     const whose = [describe(conversation, 0), describe(conversation, 1)] as const
-    const client = this.#clients?.begin(0, segment, whose[0]) ?? null
-    const server = this.#servers?.begin(1, segment, whose[1]) ?? null
-    const make = (side: Side, played: ReplaySession | null, sender: ReplaySession | null): Direction => {
+    const begin = (side: Side): ReplaySession | null => {
+      const role = side === conversation.client ? this.#clients : this.#servers
+      return role?.begin(whose[side], sessionEnds(segment, side === 0)) ?? null
+    }
+    const sessions = [begin(0), begin(1)] as const
+    const make = (side: Side): Direction => {
+      const [played, sender] = [sessions[side], sessions[side === 0 ? 1 : 0]]
       if (played !== null && this.#options.digests !== false) played.digest = new StreamDigest(this.#batch)
       return new Direction(this, whose[side], played, sender, this.#budget)
     }
-    return new Replayed([make(0, client, server), make(1, server, client)], null)
+    const data = new Replayed([make(0), make(1)], null)
+    if ((segment.flags & ACK) !== 0) data.waiting = []
+    return data
   }
 
   #end(conversation: Conversation<Replayed>): void {
-    const { data } = conversation
+    const { data, client } = conversation
+    if (data.waiting !== null) this.#leaveOut(data, BEGAN_EARLIER)
     const reports: StreamReport[] = []
     if (data.directions === null) {
       if (data.skipped !== null) this.#reportSkipped(conversation, data.skipped, reports)
       this.#order.add(conversation.number, reports)
       return
     }
-    for (const [direction, role] of [
-      [data.directions[0], this.#clients],
-      [data.directions[1], this.#servers],
-    ] as const) {
+    const ordered = client === 0 ? data.directions : [data.directions[1], data.directions[0]]
+    for (const direction of ordered) {
+      if (direction.played === null) continue
+      this.#roleOf(direction)!.answerSyns(direction.played, true)
+      this.#letGo(direction.played)
+    }
+    const behind = ordered.map((direction) => {
+      const left = direction.ordered.end()
+      this.#shutWhenFinished(direction)
+      return left
+    })
+    for (const [i, direction] of ordered.entries()) {
       const session = direction.played
-      if (session === null || role === null) continue
-      role.answerSyns(session, true)
-      role.finish(session)
+      if (session === null) continue
+      this.#roleOf(direction)!.finish(session)
       this.#unsent += session.unsentBytes
-      reports.push(this.#report(direction, session, data.reset))
+      reports.push(this.#report(direction, session, data.reset, behind[i]!))
     }
     data.directions = null
     this.#order.add(conversation.number, reports)
@@ -339,9 +485,12 @@ class Replayer implements SessionSink, StreamKeeper {
     }
   }
 
-  #report(direction: Direction, session: ReplaySession, reset: boolean): StreamReport {
-    const behind = direction.ordered.end()
-    const { skipped } = session
+  /** @param behind bytes that were captured behind a hole that nobody acknowledged */
+  #report(direction: Direction, session: ReplaySession, reset: boolean, behind: number): StreamReport {
+    const { skipped, endedWith } = session
+    const ends = reset || RESET_ERRORS.has(endedWith)
+    // What our endpoint refused, for a checksum or an old timestamp, and nobody sent again.
+    const refused = skipped === null && !ends ? Math.max(0, direction.position - session.position) : 0
     if (skipped !== null) this.#skipped[skipped] = (this.#skipped[skipped] ?? 0) + 1
     return {
       ...this.#blank(direction.who),
@@ -350,9 +499,9 @@ class Replayer implements SessionSink, StreamKeeper {
       completions: session.completions,
       zeroCopiedBytes: Math.max(0, session.position - session.filledBytes - session.copiedBytes),
       copiedBytes: session.copiedBytes,
-      gaps: direction.gaps + (behind > 0 ? 1 : 0),
-      missingBytes: direction.missingBytes,
-      end: session.endedWith === 0 ? 'fin' : reset || session.endedWith > 0 ? 'rst' : 'none',
+      gaps: direction.gaps + (behind > 0 || refused > 0 ? 1 : 0),
+      missingBytes: direction.missingBytes + refused,
+      end: endedWith === 0 ? 'fin' : ends ? 'rst' : 'none',
       skipped,
     }
   }
@@ -387,7 +536,7 @@ class Replayer implements SessionSink, StreamKeeper {
   // ---- what happens to streams ------------------------------------------------------------------------------------
 
   sends(direction: Direction, session: ReplaySession, bytes: Uint8Array, at: number, length: number): void {
-    this.#sender(direction)?.send(session, bytes, at, length)
+    this.#senderOf(direction)?.send(session, bytes, at, length)
   }
 
   /** Bytes that the capture lacks are played, and sent, as zeros. */
@@ -395,6 +544,8 @@ class Replayer implements SessionSink, StreamKeeper {
     direction.gaps++
     direction.missingBytes += length
     const { played, sender } = direction
+    // What was acknowledged behind the last byte only counts where nothing can be played.
+    if (!direction.ordered.begun || (!marked && length > MAX_HOLE_BYTES)) return
     if (length > MAX_HOLE_BYTES || this.#filled + length > MAX_FILLED_BYTES) {
       const reason = `a hole of ${length} bytes in the capture`
       if (played !== null) played.skipped ??= reason
@@ -406,12 +557,12 @@ class Replayer implements SessionSink, StreamKeeper {
     if (played !== null && played.skipped === null) {
       played.willFill(direction.position, length, marked)
       const fin = !marked && direction.finSeen && direction.finAt === ((seq + length) | 0)
-      this.#player(direction)!.fill(played, seq, length, fin)
+      this.#roleOf(direction)!.fill(played, seq, length, fin)
     }
     direction.position += length
     if (sender === null) return
     const zeros = new Uint8Array(length)
-    this.#sender(direction)?.send(sender, zeros, 0, length)
+    this.#senderOf(direction)?.send(sender, zeros, 0, length)
   }
 
   completed(session: ReplaySession, area: Uint8Array, offset: number, length: number): void {
@@ -426,12 +577,12 @@ class Replayer implements SessionSink, StreamKeeper {
   }
 
   /** Plays this direction's segments. */
-  #player({ who }: Direction): Role | null {
+  #roleOf({ who }: Direction): Role | null {
     return who.direction === 'client' ? this.#clients : this.#servers
   }
 
   /** Has the endpoint that sends this direction's bytes. */
-  #sender({ who }: Direction): Role | null {
+  #senderOf({ who }: Direction): Role | null {
     return who.direction === 'client' ? this.#servers : this.#clients
   }
 }
@@ -448,7 +599,7 @@ function describe<T>(conversation: Conversation<T>, side: Side): FollowedStream 
 
 /** Why a conversation whose first captured segment has these flags can't be played; null when it can. */
 function whyNot<T>(conversation: Conversation<T>, flags: number): string | null {
-  if ((flags & (SYN | ACK | RST | FIN)) !== SYN) return 'began before the capture'
+  if ((flags & (SYN | RST | FIN)) !== SYN) return BEGAN_EARLIER
   if (conversation.ports[0] === 0 || conversation.ports[1] === 0) return 'port 0'
   return null
 }

@@ -1,9 +1,7 @@
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { CapturedOptions } from '../pcap/decode/options.ts'
 import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
-import type { Side } from '../pcap/follow/conversations.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
-import type { SegmentWalk } from '../pcap/follow/walk.ts'
 import type { VirtualClock } from '../stack/clock.ts'
 import { put16, put32 } from '../stack/wire/bytes.ts'
 import { sumBytes } from '../stack/wire/checksum.ts'
@@ -15,7 +13,7 @@ import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
 import { ReplayNic } from './nic.ts'
 import { playPlain } from './plain.ts'
 import type { Recorder } from './recorder.ts'
-import { ReplaySession, type SessionSink } from './session.ts'
+import { ReplaySession, type SessionEnds, type SessionSink } from './session.ts'
 
 /** What an IP packet's length field can say. */
 const MAX_IP_BYTES = 65_535
@@ -73,10 +71,24 @@ export class Role implements EndpointHandler {
     this.endpoint = new ReplayEndpoint(this.nic, options, this)
   }
 
-  /** A conversation begins with this segment. @param played which side of it @param who whose stream is played */
-  begin(played: Side, segment: SegmentDecoder, who: FollowedStream): ReplaySession {
-    const session = new ReplaySession(this.#nextId, played, segment, who)
-    this.#nextId = (this.#nextId + 1) & SESSION_MASK
+  /** A conversation begins. @param who whose stream is played */
+  begin(who: FollowedStream, ends: SessionEnds): ReplaySession {
+    return this.#add(new ReplaySession(this.#takeId(), who, ends))
+  }
+
+  /** The connection begins anew: what was played of it is forgotten. */
+  again(session: ReplaySession): ReplaySession {
+    this.finish(session)
+    return this.#add(session.again(this.#takeId()))
+  }
+
+  #takeId(): number {
+    const id = this.#nextId
+    this.#nextId = (id + 1) & SESSION_MASK
+    return id
+  }
+
+  #add(session: ReplaySession): ReplaySession {
     this.#sessions.set(session.id, session)
     return session
   }
@@ -114,9 +126,12 @@ export class Role implements EndpointHandler {
 
   // ---- the played side ------------------------------------------------------------------------------------------
 
-  /** A segment of the played side. */
-  play(session: ReplaySession, walk: SegmentWalk): void {
-    const { segment } = walk
+  /** A segment of the played side. @param pieces the fragments that it came in */
+  play(
+    session: ReplaySession,
+    segment: SegmentDecoder,
+    pieces: readonly DatagramPiece[] | null = null,
+  ): void {
     if (session.released || session.skipped !== null) return
     const { flags } = segment
     if ((flags & (SYN | ACK)) === SYN && !session.ourIssKnown) {
@@ -130,7 +145,7 @@ export class Role implements EndpointHandler {
       session.refused = { timestamps: !this.#options.hasTimestamps, sack: false, windowScale: false }
       this.answerSyns(session, true)
     }
-    this.#segment(session, segment, walk.assembled ? walk.defragmenter.pieces : null)
+    this.#segment(session, segment, pieces)
     if ((flags & (SYN | FIN | RST)) !== 0) this.flush()
   }
 
@@ -175,19 +190,13 @@ export class Role implements EndpointHandler {
     ) {
       return
     }
-    const whole = this.#builder.translate(
-      segment,
-      {
-        remote: session.remote,
-        numbers: session,
-        refused: syn ? session.refused : null,
-        recompute: this.#recompute || cut,
-        withoutFin: cut,
-      },
-      segment.bytes,
-      at,
-      length,
-    )
+    const { changes } = this.#builder
+    changes.numbers = session
+    changes.refused = syn ? session.refused : null
+    changes.ends = session.ends
+    changes.recompute = this.#recompute
+    changes.length = length
+    const whole = this.#builder.captured(segment)
     if (!whole) {
       this.unplayable++
       return
@@ -340,12 +349,12 @@ export class Role implements EndpointHandler {
 
   // ---- our side ---------------------------------------------------------------------------------------------------
 
-  /** A segment of the captured endpoint that ours is in the place of. */
-  mirror(session: ReplaySession, segment: SegmentDecoder): void {
+  /** A segment of the captured endpoint that ours is in the place of. @param resets it ends the connection */
+  mirror(session: ReplaySession, segment: SegmentDecoder, resets = false): void {
     if (session.released || session.skipped !== null) return
     const { flags } = segment
     if ((flags & SYN) !== 0) this.#mirrorSyn(session, segment)
-    else if ((flags & RST) !== 0) this.answerSyns(session, false)
+    else if (resets) this.answerSyns(session, false)
     if (!session.timestamps) return
     this.#options.read(segment)
     if (this.#options.hasTimestamps) session.sawTimestamp(this.#options.tsVal)

@@ -1,9 +1,9 @@
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
-import type { Side } from '../pcap/follow/conversations.ts'
 import type { StreamDigest } from '../pcap/follow/digest.ts'
 import { gapMarker } from '../pcap/follow/report.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
 import type { Numbers, Refused } from '../pcap/play/numbers.ts'
+import type { Ends } from '../pcap/play/translate.ts'
 import { IpAddress } from '../stack/ip/address.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { pseudoHeaderSum6, pseudoHeaderSumOf } from '../stack/wire/checksum.ts'
@@ -33,16 +33,41 @@ export interface SessionSink {
   data(session: ReplaySession, bytes: Uint8Array, at: number, length: number): void
 }
 
+/** What a capture says of a connection's ends. */
+export interface SessionEnds {
+  readonly version: 4 | 6
+  /** The played side's address, and the one in whose place our endpoint is. */
+  readonly remote: IpAddress
+  readonly local: IpAddress
+  /** The played side's port, and the other. */
+  readonly ports: { readonly source: number; readonly destination: number }
+  /** Folded sum of both addresses. */
+  readonly sum: number
+}
+
+/** @param segment any one of the conversation @param sent the played side has sent it */
+export function sessionEnds(segment: SegmentDecoder, sent: boolean): SessionEnds {
+  const s = segment
+  const source = new IpAddress(s.source0, s.source1, s.source2, s.source3)
+  const destination = new IpAddress(s.destination0, s.destination1, s.destination2, s.destination3)
+  const [remote, local] = sent ? [source, destination] : [destination, source]
+  const [from, to] = sent ? [s.sourcePort, s.destinationPort] : [s.destinationPort, s.sourcePort]
+  const ports = { source: from, destination: to }
+  return { version: s.version, remote, local, ports, sum: pseudoHeaderSumOf(s, 0, 0) }
+}
+
 /** One role in one conversation: `played` is the side whose segments go to our endpoint, which is in the place of the other. */
 export class ReplaySession implements Numbers {
   readonly id: number
   /** Whose stream is played. */
   readonly who: FollowedStream
-  readonly played: Side
   readonly version: 4 | 6
-  readonly ports: { source: number; destination: number }
+  readonly about: SessionEnds
+  readonly ports: { readonly source: number; readonly destination: number }
   /** The address that the played side has towards our endpoint. */
   readonly remote: IpAddress
+  /** That, and ours. */
+  readonly ends: Ends
   /** The addresses of the capture: the played side's, and the one in whose place our endpoint is. */
   readonly captured: { readonly remote: IpAddress; readonly local: IpAddress }
   /** Folded sums of both addresses, as captured and as our endpoint sees them. */
@@ -107,28 +132,28 @@ export class ReplaySession implements Numbers {
   #echoed = -1
   #echo = 0
 
-  /** @param segment the first one of the conversation @param played which side of it */
-  constructor(id: number, played: Side, segment: SegmentDecoder, who: FollowedStream) {
-    const { version } = segment
+  constructor(id: number, who: FollowedStream, about: SessionEnds) {
+    const { version } = about
     this.id = id
     this.who = who
+    this.about = about
     this.remote = remoteAddress(version, id)
-    const first = new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3)
-    const second = new IpAddress(
-      segment.destination0,
-      segment.destination1,
-      segment.destination2,
-      segment.destination3,
-    )
-    this.captured = played === 0 ? { remote: first, local: second } : { remote: second, local: first }
-    this.capturedSum = pseudoHeaderSumOf(segment, 0, 0)
-    this.addressSum = pseudoHeaderSum6(this.remote, version === 4 ? LOCAL4 : LOCAL6, 0, 0)
-    const { sourcePort, destinationPort } = segment
-    const source = played === 0 ? sourcePort : destinationPort
-    const destination = played === 0 ? destinationPort : sourcePort
-    this.played = played
+    this.ends = { remote: this.remote, local: version === 4 ? LOCAL4 : LOCAL6 }
+    this.captured = about
+    this.capturedSum = about.sum
+    this.addressSum = pseudoHeaderSum6(this.remote, this.ends.local, 0, 0)
     this.version = version
-    this.ports = { source, destination }
+    this.ports = about.ports
+  }
+
+  /** The same connection from its beginning on, with what was to be sent. */
+  again(id: number): ReplaySession {
+    const session = new ReplaySession(id, this.who, this.about)
+    session.digest = this.digest
+    session.early = this.early
+    session.earlyBytes = this.earlyBytes
+    session.copiedBytes = this.copiedBytes
+    return session
   }
 
   /** Behind the last byte that our endpoint has said it takes. */

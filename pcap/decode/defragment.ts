@@ -1,4 +1,5 @@
 import { put16 } from '../../stack/wire/bytes.ts'
+import { sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_FRAGMENT } from '../../stack/wire/ipv6.ts'
 import { MALFORMED, type SegmentDecoder } from './segment.ts'
 
@@ -60,7 +61,8 @@ export class Defragmenter {
     const length = segment.ipEnd - data
     const { fragmentOffset: offset, fragmentMore: more } = segment
     // Of a fragment cut off by the capture the rest is unknown; all but the last are multiples of eight bytes (RFC 791).
-    const whole = segment.capturedEnd === segment.ipEnd
+    // One that promises more than its frame has is dropped by any host.
+    const whole = segment.capturedEnd === segment.ipEnd && segment.beyond === 0
     if (!whole || length <= 0 || (more && (length & 7) !== 0) || offset + length > MAX_DATAGRAM_BYTES) {
       this.dropped++
       return false
@@ -150,6 +152,8 @@ export class Defragmenter {
     if (bytes[0]! >>> 4 === 4) {
       put16(bytes, 2, headerBytes + total)
       put16(bytes, 6, 0)
+      put16(bytes, 10, 0)
+      put16(bytes, 10, ~sumBytes(bytes, 0, headerBytes) & 0xffff)
     } else {
       put16(bytes, 4, headerBytes - 40 + total)
       clearFragmentHeader(bytes, headerBytes)

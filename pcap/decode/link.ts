@@ -1,47 +1,66 @@
 import { get16 } from '../../stack/wire/bytes.ts'
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../../stack/wire/ethernet.ts'
 import * as format from '../file/format.ts'
+import type { Layer } from './layer.ts'
+import { ETHERTYPE_MPLS, ETHERTYPE_MPLS_MULTICAST, enterMpls } from './mpls.ts'
+import { linkName } from './names.ts'
 
+const ETHERNET_BYTES = 14
 /** The tag of what came before 802.1ad. */
 const ETHERTYPE_OLD_QINQ = 0x9100
+const TAG_BYTES = 4
 /** RFC 2516: the session stage. */
 const ETHERTYPE_PPPOE = 0x8864
-/** Version and type, code, session, length; then PPP's protocol (RFC 1661). */
-const PPPOE_BYTES = 8
+/** Version and type, code, session, length. */
+const PPPOE_BYTES = 6
+/** RFC 1661 and the registry of its protocols. */
 const PPP_IPV4 = 0x0021
 const PPP_IPV6 = 0x0057
+const PPP_MPLS = 0x0281
+/** From here on what a link says about itself. */
+const PPP_CONTROL = 0x8000
+/** Transparent Ethernet bridging (RFC 1701): a frame within another. */
+const ETHERTYPE_BRIDGED = 0x6558
 /** Below it the field is the length of an IEEE 802.3 frame. */
 const FIRST_ETHERTYPE = 0x0600
 /** LLC and SNAP (RFC 1042) in front of an EtherType. */
 const SNAP_BYTES = 8
-/** Tags and sessions inside each other that are looked into. */
+/** What Linux's cooked captures say of a frame with LLC, instead of a type. */
+const SLL_LLC = 4
+/** Tags, sessions and frames inside each other that are looked into. */
 const MOST_LAYERS = 8
 /** AF_INET everywhere; AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS. */
 const FAMILIES = new Set([2, 10, 24, 28, 30])
+/** Types that carry frames or packets of others. */
+const OPAQUE: Readonly<Record<number, string>> = {
+  34827: 'PPP',
+  35045: 'MACsec',
+  35047: '802.1ah (MAC in MAC)',
+  35081: 'Cisco metadata',
+  8947: 'TRILL',
+  35151: 'NSH',
+}
 
-/**
- * Where the IP packet of a link-layer frame begins; -1 when there is none, or not enough of it. All lengths are checked
- * against `end`.
- */
-export function ipOffset(bytes: Uint8Array, at: number, end: number, linkType: number): number {
+/** Goes from the start of a captured frame to its IP packet. False when there is none, or not enough of it. */
+export function enterLink(layer: Layer, linkType: number): boolean {
   switch (linkType) {
     case format.LINKTYPE_ETHERNET:
-      return at + 14 <= end ? behindType(bytes, at + 14, end, get16(bytes, at + 12)) : -1
+      return enterEthernet(layer)
     case format.LINKTYPE_LINUX_SLL:
-      return at + 16 <= end ? behindType(bytes, at + 16, end, get16(bytes, at + 14)) : -1
+      return enterCooked(layer, 16, 14)
     case format.LINKTYPE_LINUX_SLL2:
-      return at + 20 <= end ? behindType(bytes, at + 20, end, get16(bytes, at)) : -1
+      return enterCooked(layer, 20, 0)
     case format.LINKTYPE_RAW:
     case format.LINKTYPE_RAW_BSD:
     case format.LINKTYPE_RAW_OPENBSD:
     case format.LINKTYPE_IPV4:
     case format.LINKTYPE_IPV6:
-      return at
+      return true
     case format.LINKTYPE_NULL:
     case format.LINKTYPE_LOOP:
-      return behindFamily(bytes, at, end)
+      return enterFamily(layer)
     default:
-      return -1
+      return layer.stop(linkName(linkType))
   }
 }
 
@@ -63,32 +82,104 @@ const KNOWN = new Set<number>([
   format.LINKTYPE_LOOP,
 ])
 
-function behindType(bytes: Uint8Array, at: number, end: number, type: number): number {
+/** An Ethernet frame that begins at the layer. */
+export function enterEthernet(layer: Layer): boolean {
+  if (!layer.has(ETHERNET_BYTES)) return false
+  const type = get16(layer.bytes, layer.at + ETHERNET_BYTES - 2)
+  layer.at += ETHERNET_BYTES
+  return enter(layer, type)
+}
+
+function enterCooked(layer: Layer, headerBytes: number, typeAt: number): boolean {
+  if (!layer.has(headerBytes)) return false
+  const type = get16(layer.bytes, layer.at + typeAt)
+  layer.at += headerBytes
+  return enterType(layer, type === SLL_LLC ? enterSnap(layer) : type)
+}
+
+/** What lies at the layer is of this EtherType. */
+export function enterType(layer: Layer, type: number): boolean {
+  return type >= FIRST_ETHERTYPE && enter(layer, type)
+}
+
+/** @param type as a frame has it: a length too */
+function enter(layer: Layer, type: number): boolean {
+  const { bytes } = layer
   for (let layers = 0; layers < MOST_LAYERS; layers++) {
-    if (type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6) return at
-    if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ || type === ETHERTYPE_OLD_QINQ) {
-      if (at + 4 > end) return -1
-      type = get16(bytes, at + 2)
-      at += 4
-    } else if (type === ETHERTYPE_PPPOE) {
-      if (at + PPPOE_BYTES > end) return -1
-      const protocol = get16(bytes, at + 6)
-      return protocol === PPP_IPV4 || protocol === PPP_IPV6 ? at + PPPOE_BYTES : -1
-    } else if (type < FIRST_ETHERTYPE) {
-      const snap = at + SNAP_BYTES <= end && get16(bytes, at) === 0xaaaa && bytes[at + 2] === 3
-      if (!snap) return -1
-      type = get16(bytes, at + 6)
-      at += SNAP_BYTES
-    } else return -1
+    switch (type) {
+      case ETHERTYPE_IPV4:
+      case ETHERTYPE_IPV6:
+        return true
+      case ETHERTYPE_VLAN:
+      case ETHERTYPE_QINQ:
+      case ETHERTYPE_OLD_QINQ:
+        if (!layer.has(TAG_BYTES)) return false
+        type = get16(bytes, layer.at + 2)
+        layer.at += TAG_BYTES
+        break
+      case ETHERTYPE_PPPOE:
+        if (!layer.has(PPPOE_BYTES) || bytes[layer.at + 1] !== 0) return false
+        layer.at += PPPOE_BYTES
+        layer.limit(get16(bytes, layer.at - 2))
+        type = enterPpp(layer)
+        if (type < 0) return false
+        break
+      case ETHERTYPE_MPLS:
+      case ETHERTYPE_MPLS_MULTICAST: {
+        const payload = enterMpls(layer)
+        if (payload !== 'ethernet') return payload === 'ip'
+        type = ETHERTYPE_BRIDGED
+        break
+      }
+      case ETHERTYPE_BRIDGED:
+        if (!layer.has(ETHERNET_BYTES)) return false
+        type = get16(bytes, layer.at + ETHERNET_BYTES - 2)
+        layer.at += ETHERNET_BYTES
+        break
+      default: {
+        if (type >= FIRST_ETHERTYPE) {
+          const name = OPAQUE[type]
+          return name === undefined ? false : layer.stop(name)
+        }
+        layer.limit(type)
+        type = enterSnap(layer)
+        if (type < 0) return false
+      }
+    }
   }
+  return layer.stop('headers inside each other')
+}
+
+/** The type behind LLC and SNAP; -1 = it is something else. */
+function enterSnap(layer: Layer): number {
+  const { bytes, at } = layer
+  if (!layer.has(SNAP_BYTES) || get16(bytes, at) !== 0xaaaa || bytes[at + 2] !== 3) return -1
+  layer.at += SNAP_BYTES
+  return get16(bytes, at + 6)
+}
+
+/** What PPP carries, as an EtherType; -1 = nothing to look into. */
+function enterPpp(layer: Layer): number {
+  const { bytes, at } = layer
+  if (!layer.has(2)) return -1
+  // RFC 1661 section 6.5: the field of one that begins with an odd byte may be compressed to it.
+  const compressed = (bytes[at]! & 1) !== 0
+  const protocol = compressed ? bytes[at]! : get16(bytes, at)
+  layer.at += compressed ? 1 : 2
+  if (protocol === PPP_IPV4) return ETHERTYPE_IPV4
+  if (protocol === PPP_IPV6) return ETHERTYPE_IPV6
+  if (protocol === PPP_MPLS) return ETHERTYPE_MPLS
+  if (protocol < PPP_CONTROL) layer.stop('PPP of another kind')
   return -1
 }
 
 /** BSD loopback: four bytes of address family, in the byte order of whoever captured, or of the network. */
-function behindFamily(bytes: Uint8Array, at: number, end: number): number {
-  if (at + 4 > end) return -1
+function enterFamily(layer: Layer): boolean {
+  const { bytes, at } = layer
+  if (!layer.has(4)) return false
   const little = bytes[at + 1] === 0 && bytes[at + 2] === 0 && bytes[at + 3] === 0
   const big = bytes[at] === 0 && bytes[at + 1] === 0 && bytes[at + 2] === 0
   const family = little ? bytes[at]! : big ? bytes[at + 3]! : 0
-  return FAMILIES.has(family) ? at + 4 : -1
+  layer.at += 4
+  return FAMILIES.has(family)
 }

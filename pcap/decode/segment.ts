@@ -10,13 +10,22 @@ import {
 } from '../../stack/wire/ipv6.ts'
 import { TCP_MIN_HEADER_BYTES } from '../../stack/wire/tcp.ts'
 import type { CapturedPacket } from '../file/packet.ts'
-import { ipOffset } from './link.ts'
+import { Layer } from './layer.ts'
+import { enterLink } from './link.ts'
+import { enterTunnel } from './tunnel.ts'
 
 /** RFC 4302, RFC 6275. */
 const IPPROTO_AH = 51
 const IPPROTO_MOBILITY = 135
+const IPPROTO_ICMP = 1
+const IPPROTO_ICMPV6 = 58
+const ICMP_HEADER_BYTES = 8
 /** Extension headers that are walked. */
 const MOST_EXTENSIONS = 8
+/** Packets within packets that are looked into. */
+const MOST_TUNNELS = 8
+/** Of a TCP header, to its window: Wireshark knows the connection by these, whatever follows. */
+const NAMING_BYTES = 16
 
 /** What `SegmentDecoder.decode` found. */
 export const NOT_IP = 0
@@ -63,30 +72,92 @@ export class SegmentDecoder {
   /** Payload bytes on the wire, and those captured. */
   payloadBytes = 0
   capturedBytes = 0
+  /** Bytes of the packet that its IP header promises and its frame does not have: a lie. A receiver drops it. */
+  beyond = 0
+  /** Tunnels that it was found in. */
+  tunnels = 0
+  /** It is quoted in an ICMP error: nobody sent it now. */
+  quoted = false
+  /** Ends and numbers of a TCP segment are there, though it may be quoted, or malformed behind them. */
+  named = false
   /** Of a fragment: byte offset in its datagram, whether more follow, identification, and where its data begins. */
   fragmentOffset = 0
   fragmentMore = false
   fragmentId = 0
   dataAt = 0
+  readonly #layer = new Layer()
 
   get payloadAt(): number {
     return this.tcpAt + this.headerBytes
   }
 
+  /** What was met that may carry segments and is not looked into, as people call it; empty = nothing. */
+  get opaque(): string {
+    return this.#layer.opaque
+  }
+
   /** Finds the segment in a captured frame. Returns one of the numbers above. */
-  decode(packet: CapturedPacket): number {
-    const { bytes, at, length } = packet
-    const end = at + length
-    const ip = ipOffset(bytes, at, end, packet.linkType)
-    if (ip < 0 || ip >= end) return NOT_IP
-    return this.decodeIp(bytes, ip, end, at + packet.wireLength)
+  decode({ bytes, at, length, wireLength, linkType }: CapturedPacket): number {
+    return this.decodeFrame(bytes, at, at + length, at + wireLength, linkType)
+  }
+
+  /** The frame that begins at `at`. @param end,wireEnd of what was captured and of what was on the wire */
+  decodeFrame(bytes: Uint8Array, at: number, end: number, wireEnd: number, linkType: number): number {
+    const layer = this.#begin(bytes, at, end, wireEnd)
+    return enterLink(layer, linkType) && layer.at < layer.end ? this.#packet() : NOT_IP
   }
 
   /** The IP packet that begins at `ip`. @param end,wireEnd of what was captured and of what was on the wire */
   decodeIp(bytes: Uint8Array, ip: number, end: number, wireEnd: number): number {
+    const layer = this.#begin(bytes, ip, end, wireEnd)
+    return layer.at < layer.end ? this.#packet() : NOT_IP
+  }
+
+  #begin(bytes: Uint8Array, at: number, end: number, wireEnd: number): Layer {
     this.bytes = bytes
+    this.tunnels = 0
+    this.quoted = false
+    this.named = false
+    this.#layer.begin(bytes, at, end, wireEnd)
+    return this.#layer
+  }
+
+  /** The IP packet where the layer is, and those within it. */
+  #packet(): number {
+    const layer = this.#layer
+    for (;;) {
+      const found = this.#ip(layer.at, layer.end, layer.wireEnd)
+      if (this.quoted) return NOT_TCP
+      if (found !== NOT_TCP) return this.tunnels > 0 && found === NOT_IP ? NOT_TCP : found
+      layer.at = this.dataAt
+      layer.end = this.capturedEnd
+      layer.wireEnd = this.ipEnd
+      if (this.#enterQuote(layer)) {
+        this.quoted = true
+        continue
+      }
+      if (!enterTunnel(layer, this.protocol) || layer.at >= layer.end) return NOT_TCP
+      if (++this.tunnels > MOST_TUNNELS) {
+        layer.stop('tunnels inside each other')
+        return NOT_TCP
+      }
+    }
+  }
+
+  /** An ICMP error quotes the packet that it is about. */
+  #enterQuote(layer: Layer): boolean {
+    const { protocol } = this
+    if (protocol !== IPPROTO_ICMP && protocol !== IPPROTO_ICMPV6) return false
+    if (layer.at + ICMP_HEADER_BYTES >= layer.end) return false
+    const type = this.bytes[layer.at]!
+    layer.at += ICMP_HEADER_BYTES
+    if (protocol === IPPROTO_ICMPV6) return type >= 1 && type <= 4
+    return type === 3 || type === 4 || type === 5 || type === 11 || type === 12
+  }
+
+  #ip(ip: number, end: number, wireEnd: number): number {
     this.ipAt = ip
-    const version = bytes[ip]! >>> 4
+    const version = this.bytes[ip]! >>> 4
     if (version === 4) return this.#ipv4(ip, end, wireEnd)
     if (version === 6) return this.#ipv6(ip, end, wireEnd)
     return NOT_IP
@@ -106,6 +177,7 @@ export class SegmentDecoder {
     this.source3 = get32(bytes, ip + 12)
     this.destination3 = get32(bytes, ip + 16)
     this.ipEnd = ipEnd
+    this.beyond = Math.max(0, ip + total - wireEnd)
     this.capturedEnd = Math.min(end, ipEnd)
     this.protocol = bytes[ip + 9]!
     const fragment = get16(bytes, ip + 6)
@@ -116,7 +188,8 @@ export class SegmentDecoder {
       this.dataAt = ip + headerBytes
       return FRAGMENT
     }
-    return this.protocol === IPPROTO_TCP ? this.#tcp(ip + headerBytes) : NOT_TCP
+    this.dataAt = ip + headerBytes
+    return this.protocol === IPPROTO_TCP ? this.#tcp(this.dataAt) : NOT_TCP
   }
 
   #ipv6(ip: number, end: number, wireEnd: number): number {
@@ -133,6 +206,7 @@ export class SegmentDecoder {
     this.destination2 = get32(bytes, ip + 32)
     this.destination3 = get32(bytes, ip + 36)
     this.ipEnd = payload === 0 ? wireEnd : Math.min(ip + IPV6_HEADER_BYTES + payload, wireEnd)
+    this.beyond = Math.max(0, ip + IPV6_HEADER_BYTES + payload - wireEnd)
     this.capturedEnd = Math.min(end, this.ipEnd)
     let next = bytes[ip + 6]!
     let at = ip + IPV6_HEADER_BYTES
@@ -146,7 +220,10 @@ export class SegmentDecoder {
         next === IPPROTO_MOBILITY ||
         next === IPPROTO_FRAGMENT ||
         next === IPPROTO_AH
-      if (!known) return NOT_TCP
+      if (!known) {
+        this.dataAt = at
+        return NOT_TCP
+      }
       if (at + 8 > this.capturedEnd) return MALFORMED
       if (next === IPPROTO_FRAGMENT) {
         const field = get16(bytes, at + 2)
@@ -173,17 +250,19 @@ export class SegmentDecoder {
 
   #tcp(at: number): number {
     const { bytes } = this
-    if (at + TCP_MIN_HEADER_BYTES > this.capturedEnd) return MALFORMED
-    const headerBytes = (bytes[at + 12]! >>> 4) * 4
-    if (headerBytes < TCP_MIN_HEADER_BYTES || at + headerBytes > this.ipEnd) return MALFORMED
+    if (at + NAMING_BYTES > this.capturedEnd) return MALFORMED
     this.tcpAt = at
-    this.headerBytes = headerBytes
     this.sourcePort = get16(bytes, at)
     this.destinationPort = get16(bytes, at + 2)
     this.seq = get32(bytes, at + 4)
     this.ack = get32(bytes, at + 8)
     this.flags = ((bytes[at + 12]! & 1) << 8) | bytes[at + 13]!
     this.window = get16(bytes, at + 14)
+    this.named = true
+    const headerBytes = (bytes[at + 12]! >>> 4) * 4
+    if (at + TCP_MIN_HEADER_BYTES > this.capturedEnd) return MALFORMED
+    if (headerBytes < TCP_MIN_HEADER_BYTES || at + headerBytes > this.ipEnd) return MALFORMED
+    this.headerBytes = headerBytes
     this.payloadBytes = this.ipEnd - at - headerBytes
     this.capturedBytes = Math.max(0, this.capturedEnd - at - headerBytes)
     return SEGMENT

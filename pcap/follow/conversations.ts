@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { formatEndpoint, IpAddress } from '../../stack/ip/address.ts'
-import { ACK, SYN } from '../../stack/wire/tcp.ts'
+import { seqDiff } from '../../stack/wire/seq.ts'
+import { ACK, RST, SYN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 
 /** Conversations that are open at a time, unless said otherwise. */
@@ -11,6 +12,9 @@ const REMEMBERED = 4
 const QUIET_SECONDS = 60
 /** Open conversations that are looked at before one is closed that is not quiet. */
 const TRIES = 64
+
+/** Bytes that a SYN brings at the most, and that may be acknowledged with it. */
+const LONGEST_SYN = 65_535
 
 /** Of `Conversation`: who sent a segment. */
 export type Side = 0 | 1
@@ -35,11 +39,23 @@ export class Conversation<T> {
   ended = false
   /** It was closed: what still comes of it is not looked at. */
   closed = false
+  /** Only named so far: by a quotation, or by a header that is damaged. */
+  readonly named: boolean
+  /** The live one whose ends its SYN would take, as long as nobody has taken it up. */
+  older: Conversation<T> | null = null
+  /** The latest sequence number of each direction. */
+  readonly latest: [number, number] = [0, 0]
   /** In its hash chain. */
   next: Conversation<T> | null = null
 
-  constructor(number: number, segment: SegmentDecoder, make: (conversation: Conversation<T>) => T) {
+  constructor(
+    number: number,
+    segment: SegmentDecoder,
+    make: (conversation: Conversation<T>) => T,
+    named = false,
+  ) {
     this.number = number
+    this.named = named
     this.addresses = [
       new IpAddress(segment.source0, segment.source1, segment.source2, segment.source3),
       new IpAddress(segment.destination0, segment.destination1, segment.destination2, segment.destination3),
@@ -47,6 +63,11 @@ export class Conversation<T> {
     this.ports = [segment.sourcePort, segment.destinationPort]
     this.client = (segment.flags & (SYN | ACK)) === (SYN | ACK) ? 1 : 0
     this.data = make(this)
+  }
+
+  /** Both ends are the same: nobody can tell who sent what. */
+  get toItself(): boolean {
+    return this.ports[0] === this.ports[1] && this.addresses[0].equals(this.addresses[1])
   }
 
   /** `192.0.2.1:9000`, `[2001:db8::1]:9000` */
@@ -57,7 +78,8 @@ export class Conversation<T> {
 
 /**
  * Conversations by their endpoints, in either direction. VLANs and interfaces don't count, as in Wireshark. A SYN that does not begin
- * where the known one did begins another conversation of the same endpoints.
+ * where the known one did begins another conversation of the same endpoints. If the known one is alive, it goes on until
+ * somebody takes the SYN up: an end that only challenges it (RFC 9293 3.10.7.4) has not.
  */
 export class ConversationTable<T> {
   /** Who sent the segment that `find` was last asked about. */
@@ -83,6 +105,8 @@ export class ConversationTable<T> {
   #heads: (Conversation<T> | null)[] = new Array(256).fill(null)
   #live = 0
   #last: Conversation<T> | null = null
+  /** Those that were only named, by their endpoints. */
+  readonly #named = new Map<string, Conversation<T>>()
   readonly #key: number
 
   /**
@@ -108,28 +132,45 @@ export class ConversationTable<T> {
     const last = this.#last
     if (last !== null && (segment.flags & SYN) === 0 && this.#matches(last, segment)) {
       if (!last.based[0] || !last.based[1]) this.#base(last, segment)
+      last.latest[this.side] = segment.seq
       last.seenAt = now
       return last
     }
     const slot = this.#hash(segment) & (this.#heads.length - 1)
-    let found: Conversation<T> | null = this.#heads[slot] ?? null
-    while (found !== null && !this.#matches(found, segment)) found = found.next
-    if (found !== null && this.#begins(found, segment)) {
-      this.#unlink(found, slot)
-      this.#shut(found)
-      found = null
-    }
+    const known = this.#lookUp(segment, slot)
+    let found = known === null ? null : this.#settled(known, segment)
     if (found === null) {
-      found = new Conversation(this.count++, segment, this.#make)
+      found = this.#create(segment)
+      if (known !== null) this.#replace(known, found, slot)
       this.side = 0
       found.seenAt = now
       this.#add(found, slot)
       this.#makeRoom(found, now)
     }
     this.#base(found, segment)
+    found.latest[this.side] = segment.seq
     found.seenAt = now
-    this.#last = found
+    this.#last = found.older === null && !this.#isOlder(found, known) ? found : null
     return found
+  }
+
+  /**
+   * Ends that a packet names without being a segment between them: quoted in an ICMP error, or damaged behind its ports. As in
+   * Wireshark they have a number from here on.
+   */
+  name(segment: SegmentDecoder): void {
+    const slot = this.#hash(segment) & (this.#heads.length - 1)
+    const known = this.#lookUp(segment, slot)
+    if (known !== null && this.#settled(known, segment, true) !== null) return
+    const ends = endsOf(segment)
+    if (this.#named.has(ends)) return
+    this.#named.set(ends, new Conversation(this.count++, segment, this.#make, true))
+    if (this.#named.size <= this.#limit) return
+    for (const [oldest, conversation] of this.#named) {
+      this.#named.delete(oldest)
+      this.#close(conversation)
+      return
+    }
   }
 
   /** Closes those that are still open, in the order of their beginning. */
@@ -137,6 +178,79 @@ export class ConversationTable<T> {
     for (let i = this.#openFrom; i < this.#open.length; i++) this.#shut(this.#open[i]!)
     this.#open = []
     this.#openFrom = 0
+    for (const conversation of this.#named.values()) this.#close(conversation)
+    this.#named.clear()
+  }
+
+  #lookUp(segment: SegmentDecoder, slot: number): Conversation<T> | null {
+    let found: Conversation<T> | null = this.#heads[slot] ?? null
+    while (found !== null && !this.#matches(found, segment)) found = found.next
+    return found
+  }
+
+  /** With the number that its ends have been given already, if they have. */
+  #create(segment: SegmentDecoder): Conversation<T> {
+    if (this.#named.size > 0) {
+      const ends = endsOf(segment)
+      const named = this.#named.get(ends)
+      this.#named.delete(ends)
+      if (named !== undefined) return new Conversation(named.number, segment, this.#make)
+    }
+    return new Conversation(this.count++, segment, this.#make)
+  }
+
+  /** A SYN begins another conversation of the same ends. What is alive goes on beside it for now. */
+  #replace(known: Conversation<T>, begun: Conversation<T>, slot: number): void {
+    this.#unlink(known, slot)
+    const live = known.older ?? known
+    if (live !== known) this.#shut(known)
+    if (live.ended || live.closed) this.#shut(live)
+    else begun.older = live
+  }
+
+  #isOlder(found: Conversation<T>, known: Conversation<T> | null): boolean {
+    return known !== null && known.older === found
+  }
+
+  /**
+   * Whose segment it is, of `known` and the older one that may still be alive; null when its SYN begins another one.
+   * @param asking nothing is decided by it
+   */
+  #settled(known: Conversation<T>, segment: SegmentDecoder, asking = false): Conversation<T> | null {
+    const { older } = known
+    if ((segment.flags & (SYN | ACK)) === SYN) {
+      if (!this.#begins(known, segment)) return known
+      if (older === null) return null
+      this.#matches(older, segment)
+      return this.#begins(older, segment) ? null : older
+    }
+    if (older === null) return known
+    const { flags, seq, ack } = segment
+    const first = (known.base[0] + 1) | 0
+    const fromSyn = this.side === 0
+    let taken: boolean
+    if ((flags & (SYN | ACK)) === (SYN | ACK)) taken = !fromSyn && isWithin(seqDiff(ack, first), LONGEST_SYN)
+    else if ((flags & RST) !== 0 && !fromSyn && ack === first) return known
+    else {
+      // Whose numbers are nearer.
+      const said = fromSyn ? seq : ack
+      this.#matches(older, segment)
+      const sender: Side = fromSyn ? this.side : this.side === 0 ? 1 : 0
+      const fromNew = seqDiff(said, first)
+      taken =
+        (fromSyn || (flags & ACK) !== 0) &&
+        fromNew >= 0 &&
+        fromNew < Math.abs(seqDiff(said, older.latest[sender]))
+    }
+    if (asking) return taken ? known : older
+    if (taken) {
+      known.older = null
+      this.#shut(older)
+      this.#matches(known, segment)
+      return known
+    }
+    this.#matches(older, segment)
+    return older
   }
 
   #shut(conversation: Conversation<T>): void {
@@ -176,7 +290,8 @@ export class ConversationTable<T> {
     this.#closed.push(conversation)
     if (this.#closed.length - this.#closedFrom <= this.#limit * REMEMBERED) return
     const forgotten = this.#closed[this.#closedFrom++]!
-    this.#unlink(forgotten, this.#hashOf(forgotten) & (this.#heads.length - 1))
+    const slot = this.#hashOf(forgotten) & (this.#heads.length - 1)
+    if (this.#unlink(forgotten, slot) && forgotten.older?.closed === false) this.#add(forgotten.older, slot)
     if (this.#closedFrom <= this.#limit) return
     this.#closed = this.#closed.slice(this.#closedFrom)
     this.#closedFrom = 0
@@ -235,18 +350,19 @@ export class ConversationTable<T> {
     }
   }
 
-  #unlink(conversation: Conversation<T>, slot: number): void {
+  /** False when another one has replaced it since. */
+  #unlink(conversation: Conversation<T>, slot: number): boolean {
     if (this.#last === conversation) this.#last = null
     let before: Conversation<T> | null = null
     for (let at: Conversation<T> | null = this.#heads[slot]!; at !== conversation; at = at.next) {
-      // Replaced by another one since.
-      if (at === null) return
+      if (at === null) return false
       before = at
     }
     if (before === null) this.#heads[slot] = conversation.next
     else before.next = conversation.next
     conversation.next = null
     this.#live--
+    return true
   }
 
   /** The same for both directions. */
@@ -268,6 +384,17 @@ export class ConversationTable<T> {
     h = Math.imul((h ^ (h >>> 13)) + port, 0x9e37_79b1)
     return h ^ (h >>> 16)
   }
+}
+
+/** The same for both directions. */
+function endsOf(s: SegmentDecoder): string {
+  const source = `${s.source0},${s.source1},${s.source2},${s.source3},${s.sourcePort}`
+  const destination = `${s.destination0},${s.destination1},${s.destination2},${s.destination3},${s.destinationPort}`
+  return source < destination ? `${source} ${destination}` : `${destination} ${source}`
+}
+
+function isWithin(ahead: number, most: number): boolean {
+  return ahead >= 0 && ahead <= most
 }
 
 function isSource(address: IpAddress, s: SegmentDecoder): boolean {

@@ -1,10 +1,12 @@
-import { FIN, RST, SYN } from '../../stack/wire/tcp.ts'
+import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
+import { isIntact } from '../decode/intact.ts'
 import { PcapError } from '../errors.ts'
 import { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
 import { DigestBatch, StreamDigest } from './digest.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
 import { gapMarker, ReportOrder, type StreamReport } from './report.ts'
+import { isReset } from './resets.ts'
 import type { CaptureSummary, FollowedStream, StreamOptions } from './streams.ts'
 import { SegmentWalk } from './walk.ts'
 
@@ -36,17 +38,21 @@ class Direction implements StreamTaker {
   missingBytes = 0
   finAt = 0
   finSeen = false
+  /** It was asked for. */
+  readonly reported: boolean
   readonly digest: StreamDigest | null
   readonly who: FollowedStream
   readonly #onData: FollowOptions['onData']
   #shifted = 0
 
   constructor(who: FollowedStream, budget: HeldBytes, batch: DigestBatch, options: FollowOptions) {
+    const { direction = 'both', digests = true } = options
     this.ordered = new OrderedStream(this, budget)
     this.name = who.direction
     this.who = who
-    this.digest = options.digests === false ? null : new StreamDigest(batch)
-    this.#onData = options.onData
+    this.reported = direction === 'both' || direction === who.direction
+    this.digest = this.reported && digests ? new StreamDigest(batch) : null
+    this.#onData = this.reported ? options.onData : undefined
   }
 
   /** The sender's numbers begin `by` later than had been believed. */
@@ -81,11 +87,11 @@ class Direction implements StreamTaker {
 }
 
 class Followed {
-  /** By side; null when nobody asked for it, and when it is over. */
-  directions: readonly [Direction | null, Direction | null]
+  /** By side; null when nobody asked for the conversation, and when it is over. */
+  directions: readonly [Direction, Direction] | null
   reset = false
 
-  constructor(directions: readonly [Direction | null, Direction | null]) {
+  constructor(directions: readonly [Direction, Direction] | null) {
     this.directions = directions
   }
 }
@@ -133,6 +139,7 @@ class Follower {
       (conversation) => this.#report(conversation),
       options.openConversations,
     )
+    this.#walk.onNamed = () => this.#table.name(this.#walk.segment)
   }
 
   async run(): Promise<FollowResult> {
@@ -160,39 +167,45 @@ class Follower {
     const conversation = this.#table.find(segment, packet.seconds)
     const { data } = conversation
     const { side } = this.#table
+    if (data.directions === null) return
     const { seq, ack, flags } = segment
-    if ((flags & RST) !== 0) {
+    const ours = data.directions[side]
+    const theirs = data.directions[side === 0 ? 1 : 0]
+    if ((flags & RST) !== 0 && isIntact(segment) && isReset(segment, ours.ordered, theirs.ordered)) {
       data.reset = true
       conversation.ended = true
     }
-    const theirs = data.directions[side === 0 ? 1 : 0]
-    if (theirs?.ordered.begun === true) theirs.ordered.acknowledged(ack)
-    const ours = data.directions[side]
-    if (ours === null) return
+    if ((flags & ACK) !== 0 && !conversation.toItself) {
+      theirs.ordered.acknowledged(ack, !theirs.ordered.isBeyond(ack) || isIntact(segment))
+    }
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
-    if (!ours.ordered.begun) ours.ordered.begin(first)
-    else if (this.#table.rebased !== 0) ours.shift(this.#table.rebased)
+    // A reset's number says nothing about where a stream begins.
+    if (!ours.ordered.begun) {
+      if ((flags & RST) === 0) ours.ordered.begin(first)
+    } else if (this.#table.rebased !== 0 && !ours.ordered.acknowledges) {
+      // Nobody has taken up the numbers that were known.
+      ours.shift(this.#table.rebased)
+    }
     const { payloadBytes } = segment
-    if (payloadBytes > 0) {
+    if (payloadBytes > 0 && ours.ordered.begun) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
     }
     if ((flags & FIN) !== 0) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
-      conversation.ended ||= theirs === null || theirs.finSeen === true
+      ours.ordered.fin(ours.finAt)
+      conversation.ended ||= theirs.finSeen
     }
   }
 
   #begin(conversation: Conversation<Followed>): Followed {
-    const { conversation: only, direction = 'both' } = this.#options
-    const wanted = only === undefined || only === conversation.number
-    const make = (side: Side): Direction | null => {
-      const name = side === conversation.client ? 'client' : 'server'
-      if (!wanted || (direction !== 'both' && direction !== name)) return null
-      const server: Side = conversation.client === 0 ? 1 : 0
+    const { conversation: only } = this.#options
+    if (only !== undefined && only !== conversation.number) return new Followed(null)
+    const server: Side = conversation.client === 0 ? 1 : 0
+    const make = (side: Side): Direction => {
       const who: FollowedStream = {
         stream: conversation.number,
-        direction: name,
+        direction: side === conversation.client ? 'client' : 'server',
         client: conversation.endpoint(conversation.client),
         server: conversation.endpoint(server),
       }
@@ -205,11 +218,10 @@ class Follower {
     const { client, data } = conversation
     const reports: StreamReport[] = []
     for (const side of client === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-      const direction = data.directions[side]
-      if (direction === null) continue
-      reports.push(this.#describe(direction, data.reset))
+      const direction = data.directions?.[side]
+      if (direction?.reported === true) reports.push(this.#describe(direction, data.reset))
     }
-    data.directions = [null, null]
+    data.directions = null
     this.#order.add(conversation.number, reports)
   }
 

@@ -6,9 +6,12 @@ export interface StreamTaker {
   data(bytes: Uint8Array, at: number, length: number): void
   /** Bytes the receiver acknowledged and the capture does not have. */
   missing(length: number): void
-  /** Bytes that were on the wire, but cut off when it was captured. */
+  /** Bytes that were on the wire, but cut off when it was captured; or that were acknowledged, and nothing follows them. */
   cut(length: number): void
 }
+
+/** Numbers further ahead than this are nonsense. */
+const BELIEVABLE = 2 ** 30
 
 /** What all streams of a capture together may hold. */
 export class HeldBytes {
@@ -65,6 +68,14 @@ export class OrderedStream {
   /** What may be taken now, by arrival. */
   #due: Heap<Piece> = NOTHING
   #kept = 0
+  /** The first and the highest acknowledgement of the receiver's. */
+  #ackFirst = 0
+  #acked = 0
+  #ackKnown = false
+  #finAt = 0
+  #finKnown = false
+  /** Behind the last number that was sent. */
+  #reach = 0
 
   constructor(taker: StreamTaker, budget: HeldBytes) {
     this.#taker = taker
@@ -78,13 +89,30 @@ export class OrderedStream {
 
   /** The first segment, or any one before `begun`, says where the stream begins. */
   begin(seq: number): void {
-    this.next = seq
+    this.next = this.#reach = seq
     this.begun = true
+  }
+
+  /** Everything in front of its FIN was put in order, or found missing. */
+  get finished(): boolean {
+    return this.#finKnown && this.next === this.#finAt
+  }
+
+  /** The receiver has acknowledged something. */
+  get acknowledges(): boolean {
+    return this.#ackKnown
+  }
+
+  /** Whether its receiver may expect what has this number next: it has acknowledged what is in front, or that is all there is. */
+  isNext(seq: number): boolean {
+    if (this.begun && (seq === this.next || seq === this.#reach)) return true
+    return this.#ackKnown && seq === this.#acked
   }
 
   /** The sender's numbers begin later than had been believed: what is known, and what waits, counts from there. */
   shift(by: number): void {
     this.next = (this.next + by) | 0
+    this.#reach = (this.#reach + by) | 0
     for (const piece of this.#ahead) piece.seq = (piece.seq + by) | 0
   }
 
@@ -93,6 +121,7 @@ export class OrderedStream {
    */
   segment(seq: number, bytes: Uint8Array, at: number, captured: number, length: number): void {
     const ahead = seqDiff(seq, this.next)
+    this.#reached((seq + length) | 0)
     if (ahead > 0) {
       if (captured > 0) this.#keep(seq, bytes.slice(at, at + captured))
       return
@@ -104,20 +133,61 @@ export class OrderedStream {
     if (this.#ahead.size > 0) this.#drain()
   }
 
-  /** The receiver has everything in front of `ack`. */
-  acknowledged(ack: number): void {
+  /** The sender has ended the stream behind `at`. */
+  fin(at: number): void {
+    this.#finAt = at
+    this.#finKnown = true
+    this.#reached((at + 1) | 0)
+  }
+
+  /** Whether `ack` says more than the capture has of the stream: then much depends on it. */
+  isBeyond(ack: number): boolean {
+    return this.begun ? seqGt(ack, this.next) : this.#ackKnown && seqGt(ack, this.#acked)
+  }
+
+  /** The receiver has everything in front of `ack`. @param sound it is believed also where nothing follows */
+  acknowledged(ack: number, sound = true): void {
+    if (sound) this.#noteAck(ack)
+    if (!this.begun) return
     while (this.#ahead.size > 0 && seqGt(ack, this.#ahead.peek().seq)) this.#leap()
   }
 
-  /** Nothing more comes: pieces behind holes that nobody acknowledged are given up. Returns their bytes. */
+  /**
+   * Nothing more comes: pieces behind holes that nobody acknowledged are given up, and what was acknowledged behind the last
+   * byte is missing: not before, since it may come late. Returns how many bytes stay behind that were sent and not acknowledged; a FIN counts as one.
+   */
   end(): number {
-    let bytes = 0
+    let behind = 0
     while (this.#ahead.size > 0) {
       const piece = this.#ahead.pop()
-      bytes += piece.bytes.length
+      behind += piece.bytes.length
       this.#budget.held -= piece.bytes.length + PIECE_OVERHEAD
     }
-    return bytes
+    if (this.#ackKnown) {
+      const from = this.begun ? this.next : this.#ackFirst
+      const to = this.#finKnown && seqGt(this.#acked, this.#finAt) ? this.#finAt : this.#acked
+      const ahead = seqDiff(to, from)
+      if (isAhead(ahead)) {
+        this.next = to
+        this.#taker.cut(ahead)
+      }
+    }
+    const finBehind = this.#finKnown && this.begun && isAhead(seqDiff(this.#finAt, this.next))
+    return finBehind ? behind + 1 : behind
+  }
+
+  #noteAck(ack: number): void {
+    if (!this.#ackKnown) {
+      this.#ackKnown = true
+      this.#ackFirst = this.#acked = ack
+      return
+    }
+    const ahead = seqDiff(ack, this.#acked)
+    if (ahead > 0 && ahead < BELIEVABLE) this.#acked = ack
+  }
+
+  #reached(seq: number): void {
+    if (seqGt(seq, this.#reach)) this.#reach = seq
   }
 
   #take(bytes: Uint8Array, at: number, captured: number, length: number): void {
@@ -162,4 +232,8 @@ export class OrderedStream {
       if (rest > 0) this.#take(piece.bytes, skip, rest, rest)
     }
   }
+}
+
+function isAhead(distance: number): boolean {
+  return distance > 0 && distance < BELIEVABLE
 }

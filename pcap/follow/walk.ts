@@ -1,4 +1,4 @@
-import { Defragmenter } from '../decode/defragment.ts'
+import { type DatagramPiece, Defragmenter } from '../decode/defragment.ts'
 import { isKnownLink } from '../decode/link.ts'
 import { FRAGMENT, MALFORMED, NOT_IP, SEGMENT, SegmentDecoder } from '../decode/segment.ts'
 import { CapturedPacket } from '../file/packet.ts'
@@ -22,7 +22,15 @@ export interface WalkCounts {
   notTcp: number
   /** Lengths that contradict each other, or headers that were not captured. */
   malformed: number
+  /** Packets of those counts that may carry segments and were not looked into, by the name of what they are in. */
+  notLookedInto: Record<string, number>
 }
+
+/** Names that are told apart; a capture can't make more. */
+const MOST_NAMES = 64
+const OTHER_NAMES = 'others'
+/** Datagrams within datagrams that are put together. */
+const MOST_ASSEMBLED = 4
 
 /**
  * Goes through the TCP segments of a capture:
@@ -37,7 +45,7 @@ export class SegmentWalk {
   /** The frame that brought it, or its last fragment. */
   readonly packet = new CapturedPacket()
   readonly defragmenter = new Defragmenter()
-  /** The segment was put together: see `defragmenter.pieces`. */
+  /** The segment was put together. */
   assembled = false
   readonly counts: WalkCounts = {
     packets: 0,
@@ -47,7 +55,10 @@ export class SegmentWalk {
     notIp: 0,
     notTcp: 0,
     malformed: 0,
+    notLookedInto: {},
   }
+  /** Told of segments that are quoted in ICMP errors, or malformed: `segment` has their ends and numbers, and no more. */
+  onNamed: () => void = () => {}
 
   #fills = 0
 
@@ -62,25 +73,52 @@ export class SegmentWalk {
       this.counts.packets++
       this.assembled = false
       let found = segment.decode(packet)
-      if (found === SEGMENT) {
-        this.counts.segments++
-        return true
-      }
       if (found === FRAGMENT) {
         this.counts.fragments++
-        if (!this.defragmenter.add(segment, packet.seconds)) continue
-        found = this.defragmenter.decode(segment)
-        if (found !== SEGMENT) continue
-        this.assembled = true
-        this.counts.segments++
-        return true
+        found = this.#assemble(packet)
+        if (found === SEGMENT) return this.#found()
+        // The fragments have been counted.
+        if (segment.named) this.onNamed()
+        continue
       }
+      if (found === SEGMENT) return this.#found()
+      if (segment.named) this.onNamed()
+      if (segment.opaque !== '') this.#notLookedInto(segment.opaque)
       if (found === MALFORMED) this.counts.malformed++
       else if (found !== NOT_IP) this.counts.notTcp++
       else if (isKnownLink(packet.linkType)) this.counts.notIp++
       else this.counts.unknownLink++
     }
     return false
+  }
+
+  /** The fragments that the segment came in, as they were on the wire; null when it did not, or came in a tunnel that did. */
+  get pieces(): readonly DatagramPiece[] | null {
+    return this.assembled && this.segment.ipAt === 0 ? this.defragmenter.pieces : null
+  }
+
+  #found(): true {
+    this.counts.segments++
+    return true
+  }
+
+  /** What the datagram is that the fragment completes, if it does. */
+  #assemble(packet: CapturedPacket): number {
+    const { segment, defragmenter } = this
+    let found = FRAGMENT
+    for (let times = 0; found === FRAGMENT && times < MOST_ASSEMBLED; times++) {
+      if (!defragmenter.add(segment, packet.seconds)) return FRAGMENT
+      found = defragmenter.decode(segment)
+    }
+    this.assembled = found === SEGMENT
+    return found
+  }
+
+  #notLookedInto(name: string): void {
+    const names = this.counts.notLookedInto
+    const known = name in names || Object.keys(names).length < MOST_NAMES
+    const counted = known ? name : OTHER_NAMES
+    names[counted] = (names[counted] ?? 0) + 1
   }
 
   /**

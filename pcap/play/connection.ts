@@ -1,6 +1,7 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
 import { FIN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
+import type { Answer } from './answers.ts'
 import type { Refused } from './numbers.ts'
 
 /** Acknowledgements further ahead than this are nonsense, and are played as nonsense. */
@@ -41,6 +42,10 @@ export class PlayedConnection {
   /** Nothing more is played: it was reset, given up, or another one took its place. */
   over = false
   refused: Refused = { timestamps: false, sack: false, windowScale: false }
+  /** The captured server's answers to the SYN, each number once. */
+  readonly answers: Answer[] = []
+  /** A SYN of the same ends that nobody has taken up, while this one is alive. */
+  stray: PlayedConnection | null = null
   /** Data of the SYN, played behind the handshake: the stack has no cookie to recognise (RFC 7413). */
   synPayload: Uint8Array | null = null
   /**

@@ -1,15 +1,17 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
-import { ACK, RST, SYN } from '../../stack/wire/tcp.ts'
+import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
+import { isIntact } from '../decode/intact.ts'
 import { CapturedOptions } from '../decode/options.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
 import { PcapError } from '../errors.ts'
 import type { CaptureReader } from '../file/reader.ts'
 import { SegmentWalk } from '../follow/walk.ts'
 import type { SteeredAddresses } from './addresses.ts'
+import { type Answer, answerTaken, EarlyAnswers, isAnswerTo, MOST_ANSWERS } from './answers.ts'
 import { endOf, PlayedConnection } from './connection.ts'
-import { finishAssembled, isIntact } from './frame.ts'
 import { type Player, SILENCE_MS } from './player.ts'
 import { portsOf, wordsOf } from './table.ts'
+import { MAX_HEADER_BYTES } from './translate.ts'
 
 /** Bytes of segments that wait; nothing is read while there are more. */
 const MAX_HELD_BYTES = 16 << 20
@@ -22,6 +24,7 @@ export class Intake {
   readonly #addresses: SteeredAddresses
   readonly #rouse: () => void
   readonly #options = new CapturedOptions()
+  readonly #early = new EarlyAnswers()
   #walk: SegmentWalk | null = null
   #closed = false
   /** The walk's segment has been looked at and is to be played when there is room. */
@@ -89,10 +92,7 @@ export class Intake {
   #next(): boolean {
     const walk = this.#walk!
     try {
-      if (walk.next()) {
-        if (walk.assembled) finishAssembled(walk.segment)
-        return true
-      }
+      if (walk.next()) return true
     } catch (error) {
       this.#fail(error)
       return false
@@ -121,6 +121,11 @@ export class Intake {
   #finish(): void {
     if (this.#closed) return
     this.#reading = false
+    // The client was answered, and does not go on.
+    for (const connection of this.#player.table.all()) {
+      const answer = connection.answers.at(-1)
+      if (answer !== undefined && !connection.begun && !connection.over) this.#answered(connection, answer)
+    }
     this.#player.finish()
     this.#rouse()
   }
@@ -145,8 +150,14 @@ export class Intake {
       this.#mirror(segment)
       return true
     }
-    const connection = this.#player.table.find(segment, true)
+    if (!isSound(segment)) return this.#takeUnsound(segment)
+    let connection = this.#player.table.find(segment, true)
     if ((segment.flags & (SYN | ACK)) === SYN) return this.#takeSyn(connection, segment)
+    if (connection?.stray != null && isOfStray(connection.stray, connection, segment)) {
+      const { stray } = connection
+      if (!this.#takePlace(connection, stray)) return false
+      connection = stray
+    }
     if (connection === null) this.#player.notPlayed.unopened++
     else if (connection.over) this.#player.notPlayed.abandoned++
     else if ((segment.flags & SYN) !== 0) {
@@ -160,12 +171,27 @@ export class Intake {
     return true
   }
 
+  /** The stack drops it, and nothing follows from it. */
+  #takeUnsound(segment: SegmentDecoder): boolean {
+    const connection = this.#player.table.find(segment, true)
+    const whole = segment.capturedBytes === segment.payloadBytes
+    if (connection?.open === true && !connection.over && whole) {
+      if (segment.payloadBytes + MAX_HEADER_BYTES <= this.#player.largest)
+        return this.#player.playUnsound(connection, this.#walk!)
+    }
+    this.#player.notPlayed.abandoned++
+    return true
+  }
+
   #takeSyn(known: PlayedConnection | null, segment: SegmentDecoder): boolean {
     if (known !== null && known.iss === segment.seq) {
       if (known.begun && !known.over) this.#player.playNow(known, this.#walk!)
       return this.#player.stop !== 'room'
     }
-    if (known !== null && !this.#makeWay(known)) {
+    // A live one goes on until somebody takes the SYN up.
+    const live = known !== null && !known.over && !known.finPlayed
+    if (live && known.stray?.iss === segment.seq) return true
+    if (known !== null && !live && !this.#makeWay(known)) {
       this.#player.stop = 'waiting'
       return false
     }
@@ -180,8 +206,28 @@ export class Intake {
     if (segment.capturedBytes > 0 && segment.capturedBytes === segment.payloadBytes) {
       connection.synPayload = segment.bytes.slice(segment.payloadAt, segment.payloadAt + segment.payloadBytes)
     }
+    const early = this.#early.take(segment, true)
+    if (early !== null && isAnswerTo(connection, early)) connection.answers.push(early)
+    if (live) {
+      if (known.stray !== null) this.#player.notPlayed.abandoned++
+      known.stray = connection
+    } else this.#add(connection)
+    return true
+  }
+
+  #add(connection: PlayedConnection): void {
     const oldest = this.#player.table.add(connection)
     if (oldest !== null) this.#player.abandon(oldest, true)
+  }
+
+  /** The SYN beside a connection has been taken up. False when that is not over yet. */
+  #takePlace(known: PlayedConnection, stray: PlayedConnection): boolean {
+    if (!this.#makeWay(known)) {
+      this.#player.stop = 'waiting'
+      return false
+    }
+    known.stray = null
+    this.#add(stray)
     return true
   }
 
@@ -225,28 +271,54 @@ export class Intake {
     return true
   }
 
-  /** A segment of the captured endpoint that the stack is in the place of. */
+  /** A segment of the captured endpoint that the stack is in the place of: its answers to SYNs are remembered. */
   #mirror(segment: SegmentDecoder): void {
-    if ((segment.flags & SYN) === 0) return
-    const connection = this.#player.table.find(segment, false)
-    if (connection === null || connection.over || connection.begun || (segment.flags & ACK) === 0) return
-    if (segment.ack !== ((connection.iss + 1) | 0) && connection.synPayload === null) return
+    const { flags, seq, ack } = segment
+    if ((flags & (SYN | ACK)) !== (SYN | ACK) || !isIntact(segment)) return
     this.#options.read(segment)
     const { hasTimestamps, sackPermitted, windowScale } = this.#options
-    connection.refused = { timestamps: !hasTimestamps, sack: !sackPermitted, windowScale: windowScale < 0 }
-    connection.theirIss = segment.seq
-    connection.theirIssKnown = true
-    this.#start(connection)
+    const refused = { timestamps: !hasTimestamps, sack: !sackPermitted, windowScale: windowScale < 0 }
+    const answer: Answer = { seq, ack, refused }
+    const known = this.#player.table.find(segment, false)
+    for (const connection of [known, known?.stray ?? null]) {
+      if (connection === null || connection.over || connection.begun || !isAnswerTo(connection, answer))
+        continue
+      const again = connection.answers.some((other) => other.seq === seq)
+      if (!again && connection.answers.length < MOST_ANSWERS) connection.answers.push(answer)
+      return
+    }
+    // Where several queues were captured, it may come in front of what it answers.
+    if (known === null || known.over || known.begun) this.#early.put(segment, answer)
   }
 
-  /** The captured server's answer is not there: what the client goes on with tells what it was. */
+  /**
+   * The client goes on: which of the server's answers it has taken shows. If none was captured, what it goes on with tells what
+   * it was.
+   */
   #begin(connection: PlayedConnection, segment: SegmentDecoder): void {
-    if ((segment.flags & ACK) !== 0) {
+    const acks = (segment.flags & ACK) !== 0
+    const answer = answerTaken(connection.answers, acks ? segment.ack : null)
+    if (answer !== null) {
+      this.#answered(connection, answer)
+      return
+    }
+    if (acks) {
       connection.theirIss = (segment.ack - 1) | 0
       connection.theirIssKnown = true
     }
     this.#options.read(segment)
-    connection.refused = { timestamps: !this.#options.hasTimestamps, sack: false, windowScale: false }
+    connection.refused = connection.answers[0]?.refused ?? {
+      timestamps: !this.#options.hasTimestamps,
+      sack: false,
+      windowScale: false,
+    }
+    this.#start(connection)
+  }
+
+  #answered(connection: PlayedConnection, { seq, refused }: Answer): void {
+    connection.refused = refused
+    connection.theirIss = seq
+    connection.theirIssKnown = true
     this.#start(connection)
   }
 
@@ -258,4 +330,21 @@ export class Intake {
     this.#player.mark(connection)
     this.#player.drainAll()
   }
+}
+
+/** Whether the stack will take it for what it says. Data is not summed here: what is damaged is sent again, or waited for. */
+function isSound(segment: SegmentDecoder): boolean {
+  if (segment.beyond > 0) return false
+  return (segment.payloadBytes > 0 && (segment.flags & (SYN | FIN | RST)) === 0) || isIntact(segment)
+}
+
+/** Whether the client has gone on with the SYN that it sent beside a live connection. */
+function isOfStray(
+  stray: PlayedConnection,
+  known: PlayedConnection,
+  { seq, flags }: SegmentDecoder,
+): boolean {
+  if ((flags & SYN) !== 0) return false
+  const ahead = seqDiff(seq, (stray.iss + 1) | 0)
+  return ahead >= 0 && ahead < Math.abs(seqDiff(seq, known.seenMax))
 }

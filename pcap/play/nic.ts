@@ -1,6 +1,5 @@
 import { basename } from 'node:path'
 import type { NicMemory, NicStats, RxBurst } from '../../driver/nic.ts'
-import { ipOffset } from '../decode/link.ts'
 import { SEGMENT, SegmentDecoder } from '../decode/segment.ts'
 import type { PcapError } from '../errors.ts'
 import { LINKTYPE_ETHERNET } from '../file/format.ts'
@@ -186,11 +185,10 @@ export class PcapNic extends FrameNic {
   #keep(first: number, last: number): void {
     const frame = this.received(first, last)
     const segment = this.#lost
-    const ipAt = ipOffset(frame, 0, frame.length, LINKTYPE_ETHERNET)
-    if (ipAt < 0 || segment.decodeIp(frame, ipAt, frame.length, frame.length) !== SEGMENT) return
+    if (segment.decodeFrame(frame, 0, frame.length, frame.length, LINKTYPE_ETHERNET) !== SEGMENT) return
     const connection = this.#player.table.find(segment, true)
     if (connection === null || connection.over) return
-    const { flags, seq } = segment
+    const { flags, seq, ipAt } = segment
     this.#dropped.push({
       connection,
       held: { frame, ipAt, flags, seq, end: endOf(segment), from: 0, again: true },

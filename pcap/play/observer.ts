@@ -1,6 +1,5 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
-import { ipOffset } from '../decode/link.ts'
 import { CapturedOptions } from '../decode/options.ts'
 import { SEGMENT, SegmentDecoder } from '../decode/segment.ts'
 import { LINKTYPE_ETHERNET } from '../file/format.ts'
@@ -19,9 +18,8 @@ export class Observer {
   /** What the stack sends tells its numbers, and how far its window reaches: `memory[at, at + length)` is a frame. */
   observe(memory: Uint8Array, at: number, length: number): void {
     const end = at + length
-    const ip = ipOffset(memory, at, end, LINKTYPE_ETHERNET)
     const sent = this.#sent
-    if (ip < 0 || ip >= end || sent.decodeIp(memory, ip, end, end) !== SEGMENT) return
+    if (sent.decodeFrame(memory, at, end, end, LINKTYPE_ETHERNET) !== SEGMENT) return
     const connection = this.#player.table.find(sent, false)
     if (connection === null || connection.over || !connection.begun) return
     const { flags, seq, ack } = sent

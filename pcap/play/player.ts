@@ -110,6 +110,24 @@ export class Player {
     return true
   }
 
+  /** The walk's segment, which the stack will drop. False when there is no room. */
+  playUnsound(connection: PlayedConnection, { segment, packet, assembled }: SegmentWalk): boolean {
+    const builder = this.#builder
+    const { changes } = builder
+    if (!this.#roomFor(segment, segment.payloadBytes)) return false
+    const linkBytes = builder.link(segment, packet.at, assembled ? -1 : packet.linkType)
+    changes.numbers = connection
+    changes.refused = null
+    changes.from = 0
+    changes.length = segment.payloadBytes
+    if (!builder.translate(segment, linkBytes)) this.notPlayed.abandoned++
+    else {
+      const { header, headerBytes } = builder
+      this.#nic.play(header, headerBytes, segment.bytes, segment.payloadAt, segment.payloadBytes)
+    }
+    return true
+  }
+
   #roomFor(segment: SegmentDecoder, length: number): boolean {
     const bytes = segment.tcpAt - segment.ipAt + segment.headerBytes + length + 22
     if (this.#nic.hasRoom(bytes)) return true
@@ -129,7 +147,12 @@ export class Player {
     const builder = this.#builder
     const { flags } = segment
     const syn = (flags & SYN) !== 0
-    if (!builder.segment(segment, linkBytes, connection, syn ? connection.refused : null, from, length)) {
+    const { changes } = builder
+    changes.numbers = connection
+    changes.refused = syn ? connection.refused : null
+    changes.from = from
+    changes.length = length
+    if (!builder.translate(segment, linkBytes)) {
       this.notPlayed.abandoned++
       return
     }

@@ -14,6 +14,13 @@ export interface SampleConversation {
   readonly serverMissing?: number
   readonly clientEnd: SampleEnd
   readonly serverEnd: SampleEnd
+  /** Payload bytes that were acknowledged behind the last one that is there. Wireshark does not mark them. Default 0. */
+  readonly clientTail?: number
+  readonly serverTail?: number
+  /** What Wireshark shows otherwise, where it does not see what a host would. */
+  readonly wireshark?: Partial<SampleConversation>
+  /** No segment of it is there, and Wireshark has a number for it nevertheless. */
+  readonly named?: boolean
 }
 
 export interface Sample {
@@ -45,6 +52,18 @@ export function four(clientBytes: number, serverBytes = 0, port = 40_000): Sampl
 export function six(clientBytes: number, serverBytes = 0, port = 40_000): SampleConversation {
   const client = `[2001:db8::1]:${port}`
   return { client, server: SERVER6, clientBytes, serverBytes, clientEnd: 'fin', serverEnd: 'fin' }
+}
+
+/** Ends without a stream between them. */
+export function silent(client: string): SampleConversation {
+  return {
+    client,
+    server: client.startsWith('[') ? SERVER6 : SERVER,
+    clientBytes: 0,
+    serverBytes: 0,
+    clientEnd: 'none',
+    serverEnd: 'none',
+  }
 }
 
 /** An attempt at a port where nobody listens. */

@@ -1,3 +1,4 @@
+import { awkward } from './awkward.ts'
 import { four, refused, type Sample, SERVER, six } from './sample.ts'
 
 export type { Sample, SampleConversation, SampleEnd } from './sample.ts'
@@ -456,7 +457,7 @@ const built: readonly Sample[] = [
     shows: 'what the client sends; of the server nothing was captured',
     made: 'built',
     packets: 11,
-    conversations: [{ ...four(3000), serverEnd: 'none' }],
+    conversations: [{ ...four(3000), serverEnd: 'none', serverTail: 301 }],
     properties: [['tcp.srcport == 40000', 11]],
   },
 ]
@@ -526,4 +527,4 @@ const converted: readonly Sample[] = [
 ]
 
 /** Every sample capture of this folder, with what must come out of it. */
-export const samples: readonly Sample[] = [...recorded, ...built, ...converted]
+export const samples: readonly Sample[] = [...recorded, ...built, ...awkward, ...converted]

@@ -233,7 +233,7 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     return
   }
   // RFC 9293 3.9.2.3: groups and broadcast are nobody to connect to.
-  if (!sockaddr.address.unicast || stack.link.nextHop(sockaddr.address) === null) {
+  if (!stack.link.isUnicast(sockaddr.address) || stack.link.nextHop(sockaddr.address) === null) {
     reply(context, sqe, -errno.ENETUNREACH)
     return
   }

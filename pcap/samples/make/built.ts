@@ -1,4 +1,5 @@
 import { type Capture, merge, packets } from '../../build/index.ts'
+import { awkward } from './awkward.ts'
 
 /** Captures that no honest TCP makes, and what needs no Linux. Data that comes twice with different bytes is written so
  * that the copy that came first is also the one in front in the stream: every reading of "the first one counts" gives the same. */
@@ -333,6 +334,8 @@ export const built: Readonly<Record<string, () => Capture>> = {
     for (let i = 0; i < 6; i++) capture.client(500).ack('server').drop()
     return capture.server(300).drop().ack('client').fin('client').fin('server').drop().ack('client')
   },
+
+  ...awkward,
 }
 
 function pad(bytes: Uint8Array): Uint8Array {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ipOffset, isKnownLink } from '../../../pcap/decode/link.ts'
+import { Layer } from '../../../pcap/decode/layer.ts'
+import { enterLink, isKnownLink } from '../../../pcap/decode/link.ts'
 import * as format from '../../../pcap/file/format.ts'
 
 const be16 = (...values: number[]): number[] => values.flatMap((value) => [value >> 8, value & 255])
@@ -62,18 +63,42 @@ const OTHERS: [number, string, number[]][] = [
   [105, '802.11', zeros(20)],
 ]
 
-describe('ipOffset', () => {
+function enter(bytes: Uint8Array, at: number, end: number, linkType: number): Layer | null {
+  const layer = new Layer()
+  layer.begin(bytes, at, end, end)
+  return enterLink(layer, linkType) ? layer : null
+}
+
+describe('enterLink', () => {
   it.each(HEADERS)('of link type %i: %s', (linkType, _name, header) => {
     const bytes = Uint8Array.of(...zeros(5), ...header, 0x45, 0x45)
     const ip = 5 + header.length
-    expect(ipOffset(bytes, 5, bytes.length, linkType)).toBe(ip)
-    for (let end = 5; end < ip; end++) expect(ipOffset(bytes, 5, end, linkType)).toBe(-1)
+    expect(enter(bytes, 5, bytes.length, linkType)?.at).toBe(ip)
+    for (let end = 5; end < ip; end++) expect(enter(bytes, 5, end, linkType)).toBeNull()
     expect(isKnownLink(linkType)).toBe(true)
   })
 
   it.each(OTHERS)('of link type %i: none in %s', (linkType, _name, header) => {
     const bytes = Uint8Array.of(...header, ...zeros(60))
-    expect(ipOffset(bytes, 0, bytes.length, linkType)).toBe(-1)
+    expect(enter(bytes, 0, bytes.length, linkType)).toBeNull()
+  })
+
+  it.each([
+    ['PPPoE', ethernet(...be16(0x8864, 0x1100, 1, 22, 0x0021)), 20],
+    ['PPPoE with a compressed protocol', ethernet(...be16(0x8864, 0x1100, 1, 21), 0x21), 20],
+    ['the length of an 802.3 frame', ethernet(...be16(28), 0xaa, 0xaa, 3, 0, 0, 0, ...be16(IPV4)), 20],
+    ['one in a VLAN', ethernet(...be16(0x8100, 5, 28), 0xaa, 0xaa, 3, 0, 0, 0, ...be16(IPV4)), 20],
+  ])('ends where %s says', (_name, header, bytes) => {
+    const frame = Uint8Array.of(...header, 0x45, ...zeros(59))
+    const layer = enter(frame, 0, frame.length, format.LINKTYPE_ETHERNET)!
+    expect([layer.at, layer.end, layer.wireEnd]).toEqual([
+      header.length,
+      header.length + bytes,
+      header.length + bytes,
+    ])
+    // More than there is stays what there is.
+    const short = frame.subarray(0, header.length + 10)
+    expect(enter(short, 0, short.length, format.LINKTYPE_ETHERNET)?.end).toBe(short.length)
   })
 
   it('lies within the frame, whatever the bytes', () => {
@@ -91,8 +116,11 @@ describe('ipOffset', () => {
         (linkType, words, cut) => {
           const bytes = Uint8Array.from(be16(...words))
           const end = Math.min(cut, bytes.length)
-          const ip = ipOffset(bytes, 0, end, linkType)
-          expect(ip === -1 || (ip >= 0 && ip <= end)).toBe(true)
+          const layer = enter(bytes, 0, end, linkType)
+          if (layer === null) return
+          expect(layer.at).toBeGreaterThanOrEqual(0)
+          expect(layer.at).toBeLessThanOrEqual(end)
+          expect(layer.end).toBeLessThanOrEqual(end)
         },
       ),
       { numRuns: 2000 },

@@ -148,6 +148,92 @@ describe('ConversationTable', () => {
     expect(rig.table.rebased).toBe(0)
   })
 
+  const alive = [
+    { flags: SYN, seq: 1000 },
+    { ...back, flags: SYN | ACK, seq: 5000, ack: 1001 },
+    { seq: 1001, ack: 5001 },
+    { seq: 1007, ack: 5001 },
+  ]
+  const stray = { flags: SYN, seq: 77_777 }
+
+  it('goes on with the live one behind a SYN that is only challenged', () => {
+    const rig = new Rig()
+    const challenge = { ...back, seq: 5001, ack: 1007 }
+    expect(rig.numbers(...alive, stray, challenge, { seq: 1007, ack: 5001 }, stray)).toEqual([
+      0, 0, 0, 0, 1, 0, 0, 1,
+    ])
+    expect(rig.closed).toEqual([])
+    // The late copy of its own SYN is not another one's.
+    expect(rig.numbers({ flags: SYN, seq: 1000 }, { flags: RST, seq: 1007 })).toEqual([0, 0])
+    // After the reset it is taken up, and the live one is over.
+    expect(rig.numbers(stray, { ...back, flags: SYN | ACK, seq: 9000, ack: 77_778 })).toEqual([1, 1])
+    expect(rig.closed).toEqual([0])
+    expect(rig.numbers({ seq: 77_778, ack: 9001 }, { ...back, seq: 9001, ack: 77_778 })).toEqual([1, 1])
+    rig.table.closeAll()
+    expect(rig.closed).toEqual([0, 1])
+  })
+
+  it.each([
+    ['its answer', { ...back, flags: SYN | ACK, seq: 9000, ack: 77_778 }],
+    ['its data, where only its sender was captured', { seq: 77_778, ack: 9001 }],
+    ['data behind, where the first was lost', { seq: 79_000, ack: 9001 }],
+    ['what is acknowledged of it', { ...back, seq: 9001, ack: 77_800 }],
+  ])('begins another one when a SYN is taken up: by %s', (_what, taken) => {
+    const rig = new Rig()
+    expect(rig.numbers(...alive, stray, taken, { seq: 77_778, ack: 9001 })).toEqual([0, 0, 0, 0, 1, 1, 1])
+    expect(rig.closed).toEqual([0])
+  })
+
+  it('keeps the live one through any number of stray SYNs, refused ones too', () => {
+    const rig = new Rig()
+    rig.numbers(...alive)
+    for (let i = 1; i <= 5; i++) {
+      const seq = 100_000 * i
+      const refusal = { ...back, flags: RST | ACK, seq: 0, ack: seq + 1 }
+      expect(rig.numbers({ flags: SYN, seq }, refusal, { seq: 1007, ack: 5001 })).toEqual([i, i, 0])
+    }
+    expect(rig.closed).toEqual([1, 2, 3, 4])
+    rig.table.closeAll()
+    expect(rig.closed).toEqual([1, 2, 3, 4, 0, 5])
+  })
+
+  it('does not forget the live one when the SYN beside it is closed for want of room', () => {
+    const rig = new Rig(2)
+    rig.numbers(...alive)
+    const conversation = rig.find(stray)
+    conversation.ended = true
+    // Far more than are remembered: the SYN's is forgotten.
+    for (let i = 0; i < 20; i++) {
+      rig.find({ ports: [1 + i, 90], seq: i }).ended = true
+      expect(rig.find({ seq: 1007, ack: 5001 }).number).toBe(0)
+    }
+  })
+
+  it('gives ends that are only named a number, which is theirs when they come', () => {
+    const rig = new Rig()
+    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 5 }))
+    rig.table.name(segmentOf({ ports: [2, 80] }))
+    rig.table.name(segmentOf({ from: B, to: A, ports: [80, 2] }))
+    expect(rig.numbers({ ports: [3, 80] }, { ports: [1, 80], flags: SYN, seq: 99 })).toEqual([2, 0])
+    // Of what is known a quotation says nothing, but for a SYN of another connection.
+    rig.table.name(segmentOf({ ports: [1, 80], seq: 100 }))
+    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 99 }))
+    expect(rig.table.count).toBe(3)
+    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 7 }))
+    expect(rig.table.count).toBe(4)
+    expect(rig.numbers({ ports: [1, 80], seq: 100 })).toEqual([0])
+    rig.table.closeAll()
+    expect(rig.closed).toEqual([2, 0, 1, 3])
+  })
+
+  it('remembers a bounded number of names', () => {
+    const rig = new Rig(4)
+    for (let port = 1; port <= 10; port++) rig.table.name(segmentOf({ ports: [port, 80] }))
+    expect(rig.closed).toEqual([0, 1, 2, 3, 4, 5])
+    rig.table.closeAll()
+    expect(rig.closed).toEqual(Array.from({ length: 10 }, (_, i) => i))
+  })
+
   it('closes what is open at the end, in order', () => {
     const rig = new Rig()
     rig.numbers(
@@ -156,6 +242,9 @@ describe('ConversationTable', () => {
       { ports: [2, 80] },
       { ports: [1, 80], flags: SYN, seq: 9 },
     )
+    // Nobody has taken the SYN up yet.
+    expect(rig.closed).toEqual([])
+    rig.numbers({ ports: [1, 80], seq: 10 })
     expect(rig.closed).toEqual([1])
     rig.table.closeAll()
     expect(rig.closed).toEqual([1, 0, 2, 3])

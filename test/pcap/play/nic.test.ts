@@ -14,45 +14,6 @@ import { type Played, parseEndpoint, playTo } from './support.ts'
 
 const DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), '../../../pcap/samples')
 
-/** Streams that Wireshark orders as a receiver would not, or connections that begin in front of the capture. */
-const WHOLE = [
-  'bulk.pcap',
-  'ipv6.pcap',
-  'jumbo.pcap',
-  'offload.pcap',
-  'chat.pcap',
-  'half-close.pcap',
-  'loss.pcap',
-  'loss-receiver.pcap',
-  'sack.pcap',
-  'reordering.pcap',
-  'duplicates.pcap',
-  'zero-window.pcap',
-  'keepalive.pcap',
-  'sequence-wrap.pcap',
-  'timestamp-wrap.pcap',
-  'partial-checksums.pcap',
-  'bad-checksums.pcapng',
-  'fragments.pcap',
-  'ports-reused.pcap',
-  'fast-open.pcap',
-  'many.pcap',
-  'null.pcap',
-  'loop.pcap',
-  'raw.pcap',
-  'sll.pcap',
-  'sll2.pcap',
-  'pppoe.pcap',
-  'big.pcapng',
-  'little-ns.pcap',
-  'packed.pcap.gz',
-  'packed.pcapng.gz',
-  'tiny-segments.pcapng',
-  'simultaneous-close.pcap',
-  'overlap-delivered.pcapng',
-  'rst-injected.pcapng',
-]
-
 function sampleOf(file: string): Sample {
   return samples.find((sample) => sample.file === file)!
 }
@@ -70,21 +31,6 @@ function digests(played: Played): string[] {
     .map(({ remote, bytes }) => `${remote} ${createHash('sha256').update(bytes).digest('hex')}`)
     .sort()
 }
-
-describe('pcap:FILE delivers what the clients sent', () => {
-  it.each(WHOLE)('%s', async (file) => {
-    const sample = sampleOf(file)
-    const servers = sample.conversations.map(({ server }) => parseEndpoint(server))
-    const address = [...new Set(servers.map((server) => server.address))]
-    const { port } = servers[0]!
-    const played = await playTo({ file: join(DIRECTORY, file), address, port })
-    expect(digests(played)).toEqual(await expected(sample))
-    expect(played.failed).toBeNull()
-    const ends = sample.conversations.map(({ clientEnd }) => (clientEnd === 'rst' ? 104 : 0))
-    expect(played.streams.map(({ errno }) => errno)).toEqual(ends)
-    expect(played.lost).toBe(0)
-  })
-})
 
 describe('a capture that is played', () => {
   it('waits for a window that is smaller than the captured one', async () => {
