@@ -162,6 +162,24 @@ describe('a port that is bound', () => {
     pair.call((sqe) => sqe.prepCmdSock(set, server, abi.SOL_SOCKET, abi.SO_REUSEADDR, on))
     expect([bind(false), bind(true)]).toEqual([-abi.EADDRINUSE, 0])
   })
+
+  it('is kept in TIME-WAIT too, until that is over', () => {
+    const pair = new RingPair()
+    const { listener, server, client } = pair.connect()
+    const address = abi.sockaddrOf(pair.serverAddress, 9000)
+    const bind = (): number => {
+      const fd = pair.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+      return pair.call((sqe) => sqe.prepBind(fd, address))
+    }
+    for (const fd of [listener, server, client]) {
+      pair.call((sqe) => sqe.prepClose(fd))
+      pair.settle()
+    }
+    expect([pair.server.tcp.connections, bind()]).toEqual([1, -abi.EADDRINUSE])
+    pair.clock.advance(pair.server.tcp.context.config.timeWaitUs + 1_000_000)
+    pair.kernel.poll()
+    expect([pair.server.tcp.connections, bind()]).toEqual([0, 0])
+  })
 })
 
 describe('port 0', () => {
@@ -220,6 +238,34 @@ describe('a backlog', () => {
     }
     pair.settle()
     expect(pair.kernel.files.socket(listener)!.listener!.ready.length).toBe(backlog + 1)
+  })
+})
+
+describe('a listener that is shut', () => {
+  it('for reading ends, resets who waits, keeps its port, and can listen again', () => {
+    const pair = new RingPair()
+    const { listener } = pair.connect()
+    const address = abi.sockaddrOf(pair.serverAddress, 9000)
+    const connect = (): number => {
+      const client = pair.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+      pair.call((sqe) => sqe.prepBind(client, abi.sockaddrOf(pair.clientAddress, 0)))
+      return pair.call((sqe) => sqe.prepConnect(client, address)) || client
+    }
+    const waiting = connect()
+    expect(pair.call((sqe) => sqe.prepShutdown(listener, abi.SHUT_WR))).toBe(0)
+    expect(connect()).toBeGreaterThan(0)
+    expect(pair.call((sqe) => sqe.prepShutdown(listener, abi.SHUT_RD))).toBe(0)
+    expect(pair.call((sqe) => sqe.prepRecv(waiting, new Uint8Array(1), 0))).toBe(-abi.ECONNRESET)
+    expect(pair.call((sqe) => sqe.prepAccept(listener))).toBe(-abi.EINVAL)
+    expect(pair.call((sqe) => sqe.prepShutdown(listener, abi.SHUT_RD))).toBe(-abi.ENOTCONN)
+    expect(connect()).toBe(-abi.ECONNREFUSED)
+    expect(pair.call((sqe) => sqe.prepBind(listener, address))).toBe(-abi.EINVAL)
+    expect(pair.call((sqe) => sqe.prepListen(listener, 4))).toBe(0)
+    // An accept that waits is answered.
+    pair.submit((sqe) => sqe.prepAccept(listener), 9)
+    expect(pair.call((sqe) => sqe.prepShutdown(listener, abi.SHUT_RDWR))).toBe(0)
+    pair.settle()
+    expect(pair.early.concat(pair.reap())).toMatchObject([{ userData: 9, res: -abi.EINVAL }])
   })
 })
 

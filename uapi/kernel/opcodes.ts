@@ -346,6 +346,11 @@ function shutdown(sqe: Sqe, socket: Socket): number {
     stack.tcp.abort(tcb)
     return 0
   }
+  if (socket.listener !== null) {
+    // One that reads no more listens no more.
+    if (sqe.len !== abi.SHUT_WR) socket.stopListening()
+    return 0
+  }
   if (tcb === null || stack === null || tcb.state < SYN_RECEIVED) return -errno.ENOTCONN
   if (sqe.len !== abi.SHUT_WR) {
     socket.readShut = true
