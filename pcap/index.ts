@@ -21,7 +21,13 @@ export {
 } from './file/writer.ts'
 export { type FollowOptions, type FollowResult, type FollowSummary, follow } from './follow/follow.ts'
 export type { StreamReport } from './follow/report.ts'
-export type { CaptureSummary, FollowedStream, StreamOptions } from './follow/streams.ts'
+export type {
+  BuiltCapture,
+  CaptureInput,
+  CaptureSummary,
+  FollowedStream,
+  StreamOptions,
+} from './follow/streams.ts'
 export type { WalkCounts } from './follow/walk.ts'
 export { type LineOptions, PacketLines, packetLine } from './line.ts'
 export { type NotPlayed, PcapNic } from './play/index.ts'

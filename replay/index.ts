@@ -11,4 +11,4 @@ export {
 } from './expect.ts'
 export type { Kept, KeptCompletion } from './kept.ts'
 export { replay } from './replay.ts'
-export type { BuiltCapture, ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
+export type { ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'

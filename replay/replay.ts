@@ -1,4 +1,4 @@
-import { ArgumentError } from '../driver/errors.ts'
+import { checkBoolean, checkInteger, checkSink } from '../pcap/check.ts'
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { isIntact } from '../pcap/decode/intact.ts'
 import { SegmentDecoder } from '../pcap/decode/segment.ts'
@@ -6,11 +6,16 @@ import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from '../pcap/follow/conversations.ts'
 import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'
-import { DEFAULT_HELD_BYTES, openReader } from '../pcap/follow/follow.ts'
+import { DEFAULT_HELD_BYTES } from '../pcap/follow/follow.ts'
 import { HeldBytes } from '../pcap/follow/ordered.ts'
 import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
 import { isReset } from '../pcap/follow/resets.ts'
-import type { FollowedStream } from '../pcap/follow/streams.ts'
+import {
+  type CaptureInput,
+  checkStreamOptions,
+  type FollowedStream,
+  openReader,
+} from '../pcap/follow/streams.ts'
 import { SegmentWalk } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
 import type { Census } from '../stack/memory/page-pool.ts'
@@ -21,11 +26,13 @@ import { Direction, Replayed, type StreamKeeper } from './direction.ts'
 import { type Handshake, StoredSegment } from './handshake.ts'
 import { Kept, streamKey } from './kept.ts'
 import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
-import type { BuiltCapture, ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
+import type { ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
 import { Role } from './role.ts'
 import { type ReplaySession, type SessionSink, sessionEnds } from './session.ts'
 
 const DEFAULT_AREA_BYTES = 64 << 20
+const LEAST_AREA_BYTES = 16 << 10
+const MOST_AREA_BYTES = 2 ** 32 - 4096
 /** Frames that come within this time are one burst, as a card's interrupt moderation makes them. */
 const MODERATION_US = 200
 /** What SYNs that wait for their captured answer may take together, and each besides its bytes. */
@@ -49,25 +56,22 @@ const TICK_US = 1000
  * had sent, segment by segment, on a virtual clock with the capture's times. A file that can't be read to its end gives
  * what is in front of the fault, and the fault in the summary.
  * @param input a path (`-` is standard input), a capture's bytes, one that was built, or an open reader, which is closed
- * @throws PcapError when it can't be opened
+ * @throws PcapError when it can't be opened, ArgumentError
  */
-export async function replay(
-  input: string | Uint8Array | CaptureReader | BuiltCapture,
-  options: ReplayOptions = {},
-): Promise<ReplayResult> {
-  const { conversation, direction = 'both' } = options
-  if (conversation !== undefined && (!Number.isInteger(conversation) || conversation < 0)) {
-    throw new ArgumentError(`conversation ${conversation} is not a number from 0 on`)
-  }
-  if (direction !== 'both' && direction !== 'client' && direction !== 'server') {
-    throw new ArgumentError(`"${direction}" is no direction`, 'it is client, server or both')
-  }
-  const reader = await openReader(isBuilt(input) ? input.pcapng() : input)
+export async function replay(input: CaptureInput, options: ReplayOptions = {}): Promise<ReplayResult> {
+  checkReplayOptions(options)
+  const reader = await openReader(input)
   return new Replayer(reader, options.file ?? (typeof input === 'string' ? input : '-'), options).run()
 }
 
-function isBuilt(input: object | string): input is BuiltCapture {
-  return typeof input === 'object' && 'pcapng' in input
+/** @throws ArgumentError that names the option */
+function checkReplayOptions(options: ReplayOptions): void {
+  checkStreamOptions(options)
+  checkBoolean('recomputeChecksums', options.recomputeChecksums)
+  checkInteger('areaBytes', options.areaBytes, LEAST_AREA_BYTES, MOST_AREA_BYTES)
+  checkInteger('seed', options.seed, 0, Number.MAX_SAFE_INTEGER)
+  if (options.record !== undefined) checkSink('record', options.record)
+  checkBoolean('keep', options.keep)
 }
 
 class Replayer implements SessionSink, StreamKeeper {
@@ -152,7 +156,12 @@ class Replayer implements SessionSink, StreamKeeper {
       walk.reader.close()
     }
     this.#table.closeAll()
-    const result = { streams: this.#reports, summary: this.#summary(error), kept: this.#kept }
+    const result: ReplayResult = {
+      streams: this.#reports,
+      summary: this.#summary(error),
+      reportsTaken: this.#options.onReport !== undefined,
+      kept: this.#kept,
+    }
     for (const role of this.#roles) role.endpoint.close()
     this.#recorder?.close()
     return result

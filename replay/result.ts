@@ -42,11 +42,8 @@ export interface ReplayResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]
   readonly summary: ReplaySummary
+  /** `onReport` was given them instead. */
+  readonly reportsTaken: boolean
   /** What was kept for expectations; null with `keep: false`. */
   readonly kept: Kept | null
-}
-
-/** A capture that was built, such as `packets(...)`. */
-export interface BuiltCapture {
-  pcapng(): Uint8Array
 }

@@ -1,4 +1,5 @@
 import { ArgumentError } from '../../driver/errors.ts'
+import { checkObject, checkThat } from '../check.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../file/format.ts'
 import { MemorySink, PcapngWriter, PcapWriter } from '../file/writer.ts'
 import type { Side } from './pattern.ts'
@@ -70,6 +71,7 @@ export class Capture {
 
   /** A pcap file. @throws ArgumentError when the packets are of several link types */
   pcap(options: PcapOptions = {}): Uint8Array {
+    checkObject('options', options)
     const frames = this.list
     const linkType = frames[0]?.linkType ?? 1
     if (frames.some((frame) => frame.linkType !== linkType)) {
@@ -85,8 +87,11 @@ export class Capture {
   }
 }
 
-/** Several captures as one, by time; of equal times the earlier capture comes first. */
+/** Several captures as one, by time; of equal times the earlier capture comes first. @throws ArgumentError */
 export function merge(...captures: Pick<Capture, 'list'>[]): Capture {
+  for (const [i, capture] of captures.entries()) {
+    checkThat(`captures[${i}]`, capture, Array.isArray(capture?.list), 'captures, as packets() begins them')
+  }
   return new Capture(() =>
     captures
       .flatMap(({ list }) => list)

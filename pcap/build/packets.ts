@@ -1,7 +1,9 @@
 import { ArgumentError } from '../../driver/errors.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import { ACK, FIN, PSH, RST, SYN } from '../../stack/wire/tcp.ts'
+import { checkArray, checkInteger, checkThat } from '../check.ts'
 import { Capture, type Frame } from './capture.ts'
+import { checkPacketsOptions, checkPause, checkSegment, checkSide } from './check.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { encodeFragments, encodeIp, type Packet } from './ip.ts'
 import { type Framing, frame, linkTypes } from './link.ts'
@@ -73,6 +75,7 @@ export class PacketBuilder extends Capture {
   /** @throws ArgumentError for an address that isn't one, or two of different versions */
   constructor(options: PacketsOptions) {
     super(() => this.#frames())
+    checkPacketsOptions(options)
     const client = parseEndpoint(options.client)
     const server = parseEndpoint(options.server)
     if (client.version !== server.version)
@@ -130,11 +133,13 @@ export class PacketBuilder extends Capture {
 
   /** Both FINs and their ACKs. @param first who closes first */
   close(first: Side = 'client'): this {
+    checkSide('first', first)
     return this.fin(first).fin(otherSide(first)).ack(first)
   }
 
   /** Any segment. @throws ArgumentError when it can't be encoded */
   send(from: Side, spec: SegmentSpec): this {
+    checkSegment(from, spec)
     const sender = this.#sides[from]
     const receiver = this.#sides[otherSide(from)]
     this.#pass(spec.after)
@@ -187,6 +192,8 @@ export class PacketBuilder extends Capture {
 
   /** A whole frame as it is, from the link's header on. */
   raw(bytes: Uint8Array, { from = 'client' as Side, after = undefined as number | undefined } = {}): this {
+    checkThat('bytes', bytes, bytes instanceof Uint8Array, 'the frame as a Uint8Array')
+    checkSide('from', from)
     this.#pass(after)
     const record = this.#record(from, bytes.slice(), '')
     this.#records.push(record)
@@ -197,6 +204,8 @@ export class PacketBuilder extends Capture {
 
   /** Lets time pass before the next packet, beside its own. @param us microseconds */
   wait(us: number): this {
+    checkThat('us', us, us !== undefined, 'microseconds')
+    checkPause('us', us)
     this.#time += Math.round(us * 1000)
     return this
   }
@@ -217,6 +226,7 @@ export class PacketBuilder extends Capture {
 
   /** It comes later, with `release`: neither captured nor arrived until then. */
   hold(name: string): this {
+    checkThat('name', name, typeof name === 'string', 'a text')
     const step = this.#before()
     step.undo()
     this.#remove(step)
@@ -244,6 +254,8 @@ export class PacketBuilder extends Capture {
   fragment(bytes: number, { order = undefined as readonly number[] | undefined } = {}): this {
     const step = this.#before()
     if (step.packet === null) throw new ArgumentError('raw frames are not fragmented')
+    checkThat('bytes', bytes, Number.isInteger(bytes), 'bytes of payload in each fragment')
+    checkArray('order', order, 2 ** 16, (name, index) => checkInteger(name, index, 0, 2 ** 16))
     const fragments = encodeFragments(step.packet, bytes)
     const [first] = this.#remove(step)
     step.records = (order ?? [...fragments.keys()]).map((index, i) => {
@@ -261,8 +273,10 @@ export class PacketBuilder extends Capture {
 
   /** Changes the bytes of its frame (of each, when it is fragmented), in place or by returning others. */
   mutate(change: (bytes: Uint8Array) => Uint8Array | undefined): this {
+    checkThat('change', change, typeof change === 'function', 'a function')
     for (const record of this.#before().records) {
       const bytes = change(record.bytes) ?? record.bytes
+      checkThat('what change returns', bytes, bytes instanceof Uint8Array, 'bytes, or undefined')
       if (bytes.length !== record.bytes.length) record.originalLength = bytes.length
       record.bytes = bytes
     }
@@ -271,6 +285,8 @@ export class PacketBuilder extends Capture {
 
   /** Only its first bytes were captured. */
   truncate(bytes: number): this {
+    checkThat('bytes', bytes, bytes !== undefined, 'how many bytes were captured')
+    checkInteger('bytes', bytes, 0, 2 ** 31)
     for (const record of this.#before().records) record.bytes = record.bytes.slice(0, bytes)
     return this
   }
@@ -278,11 +294,13 @@ export class PacketBuilder extends Capture {
   // ---- inside -----------------------------------------------------------------------------------------------------
 
   #say(from: Side, what: Data | SegmentSpec, spec: SegmentOverrides): this {
+    checkThat('the segment', what, what !== null && what !== undefined, 'data, or an object that describes it')
     const plain = typeof what !== 'object' || what instanceof Uint8Array
     return this.send(from, plain ? { ...spec, data: what } : { ...what, ...spec })
   }
 
   #pass(us: number | undefined): void {
+    checkPause('after', us)
     if (this.#started || us !== undefined) this.#time += Math.round((us ?? this.#options.step ?? 100) * 1000)
     this.#started = true
   }

@@ -1,3 +1,5 @@
+import { checkThat } from '../check.ts'
+
 /** Which end of a conversation sends. */
 export type Side = 'client' | 'server'
 
@@ -10,9 +12,17 @@ const LINE_BYTES = 16
 /**
  * Bytes that say where they belong: 16-byte lines of eight hexadecimal digits (where the line begins in the stream), the
  * sender's name and a line feed.
- * @param from position in the sender's stream, 0 for its first byte @param length bytes
+ * @param from position in the sender's stream, 0 for its first byte @param length bytes @throws ArgumentError
  */
 export function pattern(side: Side, from: number, length: number): Uint8Array {
+  checkThat('side', side, side === 'client' || side === 'server', 'client or server')
+  checkThat('from', from, Number.isSafeInteger(from) && from >= 0, 'a position from 0 on')
+  checkThat(
+    'length',
+    length,
+    Number.isInteger(length) && length >= 0 && length <= 2 ** 31,
+    'a number of bytes',
+  )
   const bytes = new Uint8Array(length)
   let line = -1
   let text = ''

@@ -27,7 +27,7 @@ export class Output {
 
   constructor(sink: CaptureSink, bigEndian: boolean, bufferBytes: number) {
     if (!Number.isInteger(bufferBytes) || bufferBytes < 1024 || bufferBytes > 1 << 30)
-      throw new ArgumentError(`a buffer of ${bufferBytes} bytes`, 'give 1024 to 2^30')
+      throw new ArgumentError(`bufferBytes is ${bufferBytes}`, 'give a whole number from 1024 to 2^30')
     this.#sink = sink
     this.little = !bigEndian
     this.#bytes = Buffer.alloc(bufferBytes)
@@ -213,6 +213,13 @@ export function checkTime(seconds: number, nanoseconds: number, maxSeconds = MAX
 
 /** @throws ArgumentError when `[at, at + length)` does not lie in `bytes`. */
 export function checkRange(bytes: Uint8Array, at: number, length: number): void {
+  if (!(bytes instanceof Uint8Array)) throw new ArgumentError('bytes is no Uint8Array', 'give the packet')
   if (!(at >= 0 && length >= 0 && at + length <= bytes.length))
     throw new ArgumentError(`bytes ${at} to ${at + length} of ${bytes.length}`)
+}
+
+/** @throws ArgumentError when no packet can have had so many bytes on the wire. */
+export function checkOriginal(length: number): void {
+  if (!(Number.isInteger(length) && length >= 0 && length <= 0xffff_ffff))
+    throw new ArgumentError(`originalLength is ${length}`, 'give the bytes that it had on the wire')
 }

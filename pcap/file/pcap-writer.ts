@@ -1,4 +1,5 @@
 import { ArgumentError } from '../../driver/errors.ts'
+import { checkBoolean, checkInteger, checkObject, checkSink, checkThat } from '../check.ts'
 import {
   MAX_PACKET_BYTES,
   PCAP_HEADER_BYTES,
@@ -6,7 +7,7 @@ import {
   PCAP_MAGIC_NANOSECONDS,
   PCAP_RECORD_BYTES,
 } from './format.ts'
-import { checkRange, checkTime, Output } from './output.ts'
+import { checkOriginal, checkRange, checkTime, Output } from './output.ts'
 import type { CaptureSink } from './sink.ts'
 
 export interface PcapWriterOptions {
@@ -31,7 +32,15 @@ export class PcapWriter {
   readonly #nanoseconds: boolean
   #original = 0
 
+  /** @throws ArgumentError, and what the sink throws */
   constructor(sink: CaptureSink, options: PcapWriterOptions) {
+    checkSink('sink', sink)
+    checkObject('options', options)
+    checkThat('linkType', options.linkType, options.linkType !== undefined, 'one of LINKTYPE_*')
+    checkInteger('linkType', options.linkType, 0, 0xffff_ffff)
+    checkInteger('snapLength', options.snapLength, 0, 0xffff_ffff)
+    checkBoolean('nanoseconds', options.nanoseconds)
+    checkBoolean('bigEndian', options.bigEndian)
     const { linkType, snapLength = MAX_PACKET_BYTES, nanoseconds = true } = options
     this.#nanoseconds = nanoseconds
     const out = new Output(sink, options.bigEndian ?? false, options.bufferBytes ?? 65_536)
@@ -76,6 +85,7 @@ export class PcapWriter {
   /** Begins a packet whose bytes come in pieces. */
   begin(seconds: number, nanoseconds: number, originalLength: number): void {
     checkTime(seconds, nanoseconds, 0xffff_ffff)
+    checkOriginal(originalLength)
     const out = this.#out
     out.begin()
     out.room(PCAP_RECORD_BYTES)

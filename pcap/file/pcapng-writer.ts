@@ -1,7 +1,16 @@
 import { release, type } from 'node:os'
 import { ArgumentError } from '../../driver/errors.ts'
+import {
+  checkBoolean,
+  checkBytes,
+  checkInteger,
+  checkObject,
+  checkSink,
+  checkString,
+  checkThat,
+} from '../check.ts'
 import * as format from './format.ts'
-import { checkRange, checkTime, Output } from './output.ts'
+import { checkOriginal, checkRange, checkTime, Output } from './output.ts'
 import type { CaptureSink } from './sink.ts'
 
 export interface PcapngWriterOptions {
@@ -71,7 +80,12 @@ export class PcapngWriter {
   #original = 0
   #direction = 0
 
+  /** @throws ArgumentError, and what the sink throws */
   constructor(sink: CaptureSink, options: PcapngWriterOptions = {}) {
+    checkSink('sink', sink)
+    checkObject('options', options)
+    for (const name of ['application', 'os', 'hardware', 'comment'] as const) checkString(name, options[name])
+    checkBoolean('bigEndian', options.bigEndian)
     const out = new Output(sink, options.bigEndian ?? false, options.bufferBytes ?? 65_536)
     this.#out = out
     this.#begin(format.BLOCK_SECTION)
@@ -100,10 +114,15 @@ export class PcapngWriter {
     return this.#out.handed
   }
 
-  /** Describes an interface. Returns its number, counting from 0. */
+  /** Describes an interface. Returns its number, counting from 0. @throws ArgumentError */
   addInterface(options: CaptureInterface): number {
+    checkObject('options', options)
     const { linkType, snapLength = 0, mac } = options
-    if (mac !== undefined && mac.length !== 6) throw new ArgumentError(`a MAC address of ${mac.length} bytes`)
+    checkThat('linkType', linkType, linkType !== undefined, 'one of LINKTYPE_*')
+    checkInteger('linkType', linkType, 0, 0xffff)
+    checkInteger('snapLength', snapLength, 0, 0xffff_ffff)
+    checkBytes('mac', mac, 6, 6)
+    for (const name of ['name', 'description', 'filter'] as const) checkString(name, options[name])
     const out = this.#out
     this.#begin(format.BLOCK_INTERFACE)
     out.room(8)
@@ -163,6 +182,9 @@ export class PcapngWriter {
     if (!(index >= 0 && index < this.#snapLengths.length))
       throw new ArgumentError(`there is no interface ${index}`, 'call addInterface() first')
     checkTime(seconds, nanoseconds)
+    checkOriginal(originalLength)
+    if (direction !== 0 && direction !== 1 && direction !== 2)
+      throw new ArgumentError(`direction is ${direction}`, 'give 0 (not known), 1 (inbound) or 2 (outbound)')
     const out = this.#out
     this.#begin(format.BLOCK_ENHANCED_PACKET)
     out.room(20)

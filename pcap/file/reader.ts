@@ -1,3 +1,4 @@
+import { checkThat } from '../check.ts'
 import { PcapError } from '../errors.ts'
 import {
   BLOCK_SECTION,
@@ -5,10 +6,12 @@ import {
   PCAP_MAGIC_MICROSECONDS,
   PCAP_MAGIC_NANOSECONDS,
 } from './format.ts'
+import { gunzip } from './gunzip.ts'
+import { packedOtherwise } from './packed.ts'
 import { CapturedPacket } from './packet.ts'
 import { PCAP_MAGIC_MODIFIED, PcapParser } from './pcap-parser.ts'
 import { type CaptureInterface, PcapngParser, type Section } from './pcapng-parser.ts'
-import { type ByteSource, BytesSource, gunzip, openSource, StreamSource } from './source.ts'
+import { type ByteSource, BytesSource, openSource, StreamSource } from './source.ts'
 import { FileWindow } from './window.ts'
 
 /** What reads one of the formats out of a window. */
@@ -45,13 +48,21 @@ export class CaptureReader implements AsyncIterable<CapturedPacket> {
     this.compressed = compressed
   }
 
-  /** Opens a file; `-` is standard input. @throws PcapError */
-  static open(path: string): Promise<CaptureReader> {
+  /** Opens a file; `-` is standard input. @throws PcapError, ArgumentError */
+  static async open(path: string): Promise<CaptureReader> {
+    checkThat('path', path, typeof path === 'string', 'the path of a capture, or "-"')
     return CaptureReader.#begin(openSource(path))
   }
 
-  /** Reads from memory or from a stream, which is read as fast as packets are taken. @throws PcapError */
-  static from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
+  /** Reads from memory or from a stream, which is read as fast as packets are taken. @throws PcapError, ArgumentError */
+  static async from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
+    const iterable = typeof (bytes as AsyncIterable<Uint8Array> | null)?.[Symbol.asyncIterator] === 'function'
+    checkThat(
+      'bytes',
+      bytes,
+      bytes instanceof Uint8Array || iterable,
+      "a capture's bytes, or an asynchronous iteration of them",
+    )
     return CaptureReader.#begin(
       bytes instanceof Uint8Array ? new BytesSource(bytes) : new StreamSource(bytes),
     )
@@ -156,6 +167,8 @@ function parserFor(window: FileWindow): CaptureParser {
       }
     }
   }
+  const packed = packedOtherwise(window.bytes.subarray(window.start, window.end))
+  if (packed !== null) throw packed
   throw new PcapError(
     'PCAP_FORMAT',
     window.waiting === 0 ? 'the file is empty' : 'this is neither pcap nor pcapng',

@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { createGunzip } from 'node:zlib'
 import { PcapError } from '../errors.ts'
 
 /** Where the bytes of a capture come from. */
@@ -30,7 +29,7 @@ class FileSource implements ByteSource {
 }
 
 /** Bytes that are taken little by little. */
-class Piece {
+export class Piece {
   #bytes: Uint8Array = new Uint8Array(0)
   #at = 0
 
@@ -93,6 +92,7 @@ export class StreamSource implements ByteSource {
     do {
       const next = await this.#pieces.next()
       if (next.done === true) return 0
+      if (!(next.value instanceof Uint8Array)) throw new TypeError('a piece of the stream is no Uint8Array')
       this.#piece.set(next.value)
     } while (this.#piece.empty)
     return this.#piece.take(into, at, length)
@@ -116,92 +116,4 @@ export function openSource(path: string): ByteSource {
     throw new PcapError('PCAP_IO', `${path} is a directory`, -1, 'name a capture in it')
   }
   return new FileSource(fd)
-}
-
-/** Unpacks what `head` and then `source` bring; members that follow each other are one stream (RFC 1952 section 2.2). */
-export function gunzip(head: Uint8Array, source: ByteSource): ByteSource {
-  return new GunzipSource(head, source)
-}
-
-/** Packed bytes that are unpacked at a time: of these what was unpacked in front of a damaged place is lost. */
-const PACKED_BYTES = 64 << 10
-
-/**
- * Unpacks as it is read. Nothing new is unpacked before all that there is has been taken: an error drops what waits in the
- * stream, and every packet in front of the place where a file was cut off is to be had.
- */
-class GunzipSource implements ByteSource {
-  readonly #source: ByteSource
-  readonly #unpack = createGunzip({ chunkSize: 256 << 10 })
-  #packed: Uint8Array | null
-  readonly #piece = new Piece()
-  #writing = false
-  #ended = false
-  #error: Error | null = null
-  #wake: () => void = () => {}
-
-  constructor(head: Uint8Array, source: ByteSource) {
-    this.#packed = head
-    this.#source = source
-    const wake = (): void => this.#wake()
-    const end = (): void => {
-      this.#ended = true
-      wake()
-    }
-    this.#unpack
-      .on('readable', wake)
-      .on('end', end)
-      .on('close', end)
-      .on('error', (error) => {
-        this.#error = error
-        wake()
-      })
-  }
-
-  read(into: Uint8Array, at: number, length: number): number | Promise<number> {
-    return this.#piece.empty ? this.#wait(into, at, length) : this.#piece.take(into, at, length)
-  }
-
-  close(): void {
-    this.#unpack.destroy()
-    this.#source.close()
-  }
-
-  async #wait(into: Uint8Array, at: number, length: number): Promise<number> {
-    for (;;) {
-      const piece = this.#unpack.read() as Uint8Array | null
-      if (piece !== null) {
-        this.#piece.set(piece)
-        return this.#piece.take(into, at, length)
-      }
-      if (this.#error !== null) throw this.#error
-      if (this.#ended) return 0
-      if (!this.#writing && !this.#unpack.writableEnded) await this.#feed()
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve
-        })
-      }
-    }
-  }
-
-  /** Gives the next packed bytes, or says that there are no more, which is an error within a member. */
-  async #feed(): Promise<void> {
-    const packed = this.#packed ?? (await this.#more())
-    this.#packed = packed.length > PACKED_BYTES ? packed.subarray(PACKED_BYTES) : null
-    if (packed.length === 0) {
-      this.#unpack.end()
-      return
-    }
-    this.#writing = true
-    this.#unpack.write(packed.subarray(0, PACKED_BYTES), () => {
-      this.#writing = false
-      this.#wake()
-    })
-  }
-
-  async #more(): Promise<Uint8Array> {
-    const piece = new Uint8Array(PACKED_BYTES)
-    return piece.subarray(0, await this.#source.read(piece, 0, piece.length))
-  }
 }

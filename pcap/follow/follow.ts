@@ -1,13 +1,21 @@
 import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
+import { checkInteger } from '../check.ts'
 import { isIntact } from '../decode/intact.ts'
 import { PcapError } from '../errors.ts'
-import { CaptureReader } from '../file/reader.ts'
+import type { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
 import { DigestBatch, StreamDigest } from './digest.ts'
 import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
 import { gapMarker, ReportOrder, type StreamReport } from './report.ts'
 import { isReset } from './resets.ts'
-import type { CaptureSummary, FollowedStream, StreamOptions } from './streams.ts'
+import {
+  type CaptureInput,
+  type CaptureSummary,
+  checkStreamOptions,
+  type FollowedStream,
+  openReader,
+  type StreamOptions,
+} from './streams.ts'
 import { SegmentWalk } from './walk.ts'
 
 /** What out-of-order data of all conversations together may take, unless said otherwise. */
@@ -99,21 +107,15 @@ class Followed {
 /**
  * Puts both directions of every TCP conversation in order, as `tshark -z follow,tcp,raw` does. A file that can't be read to
  * its end gives what is in front of the fault, and the fault in the summary.
- * @param input a path (`-` is standard input), or an open reader, which is closed @throws PcapError when it can't be opened
+ * @param input a path (`-` is standard input), a capture's bytes, one that was built, or an open reader, which is closed
+ * @throws PcapError when it can't be opened, ArgumentError
  */
-export async function follow(
-  input: string | Uint8Array | CaptureReader,
-  options: FollowOptions = {},
-): Promise<FollowResult> {
+export async function follow(input: CaptureInput, options: FollowOptions = {}): Promise<FollowResult> {
+  checkStreamOptions(options)
+  checkInteger('heldBytes', options.heldBytes, 0, Number.MAX_SAFE_INTEGER)
   const reader = await openReader(input)
   const follower = new Follower(reader, options.file ?? (typeof input === 'string' ? input : '-'), options)
   return follower.run()
-}
-
-/** A reader of a path or of bytes; an open one is taken as it is. @throws PcapError */
-export async function openReader(input: string | Uint8Array | CaptureReader): Promise<CaptureReader> {
-  if (input instanceof CaptureReader) return input
-  return typeof input === 'string' ? CaptureReader.open(input) : CaptureReader.from(input)
 }
 
 class Follower {

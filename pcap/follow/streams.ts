@@ -1,4 +1,15 @@
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkObject,
+  checkOneOf,
+  checkSignal,
+  checkString,
+  checkThat,
+} from '../check.ts'
 import type { PcapError } from '../errors.ts'
+import { CaptureReader } from '../file/reader.ts'
 import type { StreamReport } from './report.ts'
 import type { WalkCounts } from './walk.ts'
 
@@ -40,4 +51,38 @@ export interface CaptureSummary extends WalkCounts {
   evicted: number
   /** What ended the reading early: the file is truncated or corrupt. */
   error: PcapError | null
+}
+
+const DIRECTIONS = ['client', 'server', 'both']
+const MOST_OPEN = 2 ** 24
+
+/** @throws ArgumentError that names the option */
+export function checkStreamOptions(options: StreamOptions): void {
+  checkObject('options', options)
+  checkString('file', options.file)
+  checkInteger('conversation', options.conversation, 0, Number.MAX_SAFE_INTEGER)
+  checkOneOf('direction', options.direction, DIRECTIONS)
+  checkBoolean('digests', options.digests)
+  checkSignal('signal', options.signal)
+  checkInteger('openConversations', options.openConversations, 1, MOST_OPEN)
+  checkFunction('onData', options.onData)
+  checkFunction('onReport', options.onReport)
+}
+
+/** A capture that was built, such as `packets(...)`. */
+export interface BuiltCapture {
+  pcapng(): Uint8Array
+}
+
+/** What captures are read from: a path (`-` is standard input), bytes, one that was built, or an open reader. */
+export type CaptureInput = string | Uint8Array | CaptureReader | BuiltCapture
+
+/** A reader of it; an open one is taken as it is. @throws PcapError, ArgumentError */
+export async function openReader(input: CaptureInput): Promise<CaptureReader> {
+  if (input instanceof CaptureReader) return input
+  if (typeof input === 'string') return CaptureReader.open(input)
+  if (input instanceof Uint8Array) return CaptureReader.from(input)
+  const built = typeof input === 'object' && input !== null && typeof input.pcapng === 'function'
+  checkThat('input', input, built, "a path, a capture's bytes, what packets() builds, or a CaptureReader")
+  return CaptureReader.from(input.pcapng())
 }

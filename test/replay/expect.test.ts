@@ -7,6 +7,7 @@ import {
   expectCompletions,
   expectPackets,
   expectStream,
+  merge,
   packetLines,
   packets,
   type ReplayResult,
@@ -65,7 +66,6 @@ describe('expectCompletions', () => {
     // Headroom, then headers of 54 bytes in front of the payload.
     expectCompletions(run, [{ offset: 256 + 54, bytes: 'GET / HTTP/1.1\r\n' }, { offset: 256 + 54 }])
     expectCompletions(run, [27], { direction: 'server' })
-    expectCompletions(run, [], { stream: 1 })
   })
 
   it('fails with what differs, the packets, and a capture of the run', async () => {
@@ -76,10 +76,11 @@ describe('expectCompletions', () => {
     )
     expect([error.expected, error.actual, error.operator]).toEqual([3, 2, 'replay'])
     expect(message).toContain(
-      '\n\nthe packets of the run:\n192.0.2.1:40000 > 192.0.2.2:80 [SYN] seq=0 win=65535 len=0 <mss 1460>\n',
+      '\n\nthe packets of stream 0, played from the client:\n' +
+        '1 0.000100 192.0.2.1:40000 > 192.0.2.2:80 [SYN] seq=0 win=65535 len=0 <mss 1460>\n',
     )
-    expect(message).toMatch(
-      /\n192\.0\.2\.1:40000 > 192\.0\.2\.2:80 \[PSH, ACK\] seq=17 ack=1 win=65535 len=17\n/,
+    expect(message).toContain(
+      '\n5 0.000400 192.0.2.1:40000 > 192.0.2.2:80 [PSH, ACK] seq=17 ack=1 win=65535 len=17\n',
     )
     expect(file).not.toBe('')
     const lines: string[] = []
@@ -105,11 +106,77 @@ describe('expectCompletions', () => {
     expect(failure(() => expectCompletions(run, expected)).message).toMatch(/^[-+] /m)
   })
 
-  it('fails for a stream that is not there', async () => {
-    const run = await exchange()
-    expect(failure(() => expectCompletions(run, [1], { stream: 7 })).message).toContain(
-      'completions of stream 7, client differ from what was expected (-):\n- 1 bytes\n',
+  it('shows the packets of its own stream, and no others', async () => {
+    const other = { client: '192.0.2.1:40001', server: '192.0.2.2:80' }
+    const capture = merge(
+      packets(ENDS).handshake().client('one').close(),
+      packets({ ...other, start: 1_700_000_003 })
+        .handshake()
+        .client('two')
+        .close(),
     )
+    const run = await replay(capture)
+    const { message } = failure(() => expectCompletions(run, ['too'], { stream: 1 }))
+    expect(message).toContain(
+      'the packets of stream 1, played from the client:\n1 3.000100 192.0.2.1:40001 > ',
+    )
+    expect(message).not.toContain(ENDS.client)
+    // Only those that our endpoint in the server's place had to do with.
+    expect(message.match(/ \[SYN\] /g)).toHaveLength(1)
+    const sent = failure(() => expectPackets(run, ['*'], { stream: 1 })).message
+    expect(sent).not.toContain(ENDS.client)
+    expect(failure(() => expectPackets(run, ['*'])).message).toContain(ENDS.client)
+  })
+
+  it.each([
+    [{ stream: 7 }, [1]],
+    [{ stream: 7 }, []],
+    [{ stream: 1, direction: 'server' }, []],
+  ] as const)('fails for a stream that is not there: %j', async (options, expected) => {
+    const run = await exchange()
+    const there = /there is no such stream: the run has 0 client, 0 server/
+    expect(failure(() => expectCompletions(run, expected, options)).message).toMatch(there)
+    expect(failure(() => expectStream(run, {}, options)).message).toMatch(there)
+    expect(failure(() => expectPackets(run, [], options)).message).toMatch(there)
+  })
+
+  it('fails for a direction that was not replayed', async () => {
+    const run = await replay(packets(ENDS).handshake().client('x').close(), { direction: 'client' })
+    const options = { direction: 'server' } as const
+    for (const expectation of [
+      () => expectCompletions(run, [], options),
+      () => expectStream(run, {}, options),
+      () => expectPackets(run, [], options),
+    ]) {
+      expect(failure(expectation).message).toContain('the run has 0 client')
+    }
+  })
+
+  it('can’t be asked with options that are none, or of reports that somebody else has taken', async () => {
+    const run = await exchange()
+    const wrong = [
+      ['direction', { direction: 'clinet' }],
+      ['direction', { direction: 'both' }],
+      ['stream', { stream: -1 }],
+      ['stream', { stream: '0' }],
+      ['options', null],
+    ] as const
+    for (const [name, options] of wrong) {
+      for (const expectation of [
+        () => expectCompletions(run, [16, 17], options as never),
+        () => expectStream(run, {}, options as never),
+        () => expectPackets(run, [], options as never),
+      ]) {
+        expect(expectation).toThrow(
+          expect.objectContaining({ code: 'ZCRX_ARGUMENT', message: expect.stringContaining(`${name} is `) }),
+        )
+      }
+    }
+    expect(() => expectStream(run, { byte: 3 } as never)).toThrow(/byte is 3: give fields of a report: file,/)
+    expect(() => expectCompletions({} as never, [])).toThrow(/run is an object/)
+    expect(() => packetLines(run, 'snet' as never)).toThrow(/which is "snet"/)
+    const taken = await replay(packets(ENDS).handshake().client('x').close(), { onReport: () => {} })
+    expect(() => expectStream(taken, { bytes: 1 })).toThrow(/onReport has taken the reports/)
   })
 
   it('can’t be asked of a run that kept nothing', async () => {
@@ -156,7 +223,7 @@ describe('expectStream', () => {
   it('fails for a stream that is not there', async () => {
     const run = await exchange()
     expect(failure(() => expectStream(run, { bytes: 0 }, { stream: 1 })).message).toContain(
-      '- bytes: 0\n+ bytes: undefined\n',
+      '- bytes: 0\n+ there is no such stream: the run has 0 client, 0 server',
     )
   })
 })

@@ -161,10 +161,77 @@ describe('gzip', () => {
     expect((await readOutcome(head)).error).toMatchObject({ code: 'PCAP_COMPRESSION', offset: 0 })
   })
 
+  it('loses nothing in front of a damaged member', async () => {
+    const half = ends[ends.length >> 1]!
+    const first = Uint8Array.from(gzipSync(plain.subarray(0, half)))
+    const second = Uint8Array.from(gzipSync(plain.subarray(half)))
+    const whole = ends.length >> 1
+    for (const [what, at] of [
+      ['its magic', 0],
+      ['its method', 2],
+      ['its flags', 3],
+      ['the type of its first block', 10],
+    ] as const) {
+      const damaged = second.slice()
+      damaged[at]! ^= at === 10 ? 0x06 : 0xff
+      const { packets, error } = await readOutcome(join(first, damaged))
+      expect(error, what).toMatchObject({ code: 'PCAP_COMPRESSION' })
+      expect(packets.length, what).toBe(whole)
+    }
+    // Its checksum is the last that is looked at: every packet is there.
+    const check = second.slice()
+    check[check.length - 6]! ^= 1
+    const { packets, error } = await readOutcome(join(first, check))
+    expect([packets.length, error?.code]).toEqual([frames.length, 'PCAP_COMPRESSION'])
+    // One that is cut off has what was in front.
+    const cut = await readOutcome(join(first, second.subarray(0, 5)))
+    expect([cut.packets.length, cut.error?.code]).toEqual([whole, 'PCAP_TRUNCATED'])
+  })
+
+  it('hands out what lies in front of a damaged place, to the byte', async () => {
+    // Stored blocks: where the fault is in what was packed says where it is in what was not.
+    const stored = Uint8Array.from(gzipSync(plain, { level: 0 }))
+    let at = 10
+    let unpacked = 0
+    for (let number = 0; at < stored.length - 8; number++) {
+      const length = stored[at + 1]! + (stored[at + 2]! << 8)
+      if (number % 3 === 1) {
+        const damaged = stored.slice()
+        // The complement of the block's length.
+        damaged[at + 3]! ^= 0xff
+        const { packets, error } = await readOutcome(damaged)
+        expect(error).toMatchObject({ code: 'PCAP_COMPRESSION', offset: unpacked })
+        expect(packets.length).toBe(ends.filter((end) => end <= unpacked).length - 1)
+      }
+      at += 5 + length
+      unpacked += length
+    }
+    expect(unpacked).toBe(plain.length)
+  })
+
   it('refuses what is no capture when it is unpacked, and what is packed twice', async () => {
     expect((await readOutcome(gzipSync('hello'))).error).toMatchObject({ code: 'PCAP_FORMAT' })
     expect((await readOutcome(gzipSync(packed))).error).toMatchObject({ code: 'PCAP_FORMAT' })
     expect((await readOutcome(gzipSync(''))).error!.message).toContain('empty')
+  })
+
+  it.each([
+    ['zstd', 'zstd -dc', [0x28, 0xb5, 0x2f, 0xfd, 4]],
+    ['lz4', 'lz4 -dc', [4, 0x22, 0x4d, 0x18, 0x64]],
+    ['lz4', 'lz4 -dc', [2, 0x21, 0x4c, 0x18, 9]],
+    ['xz', 'xz -dc', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0]],
+    ['bzip2', 'bzip2 -dc', [0x42, 0x5a, 0x68, 0x39]],
+    ['lzip', 'lzip -dc', [0x4c, 0x5a, 0x49, 0x50, 1]],
+    ['zip', 'unzip -p', [0x50, 0x4b, 3, 4, 20]],
+    ['zstd or lz4', 'zstd -dc FILE, or lz4 -dc', [0x50, 0x2a, 0x4d, 0x18, 1]],
+  ])('names %s, and what unpacks it', async (name, command, begins) => {
+    const file = Uint8Array.of(...begins, ...new Uint8Array(40))
+    for (const bytes of [file, file.subarray(0, begins.length), gzipSync(file)]) {
+      const { error } = await readOutcome(Uint8Array.from(bytes))
+      expect(error).toMatchObject({ code: 'PCAP_COMPRESSION', offset: 0 })
+      expect(error!.message).toContain(`packed with ${name}`)
+      expect(error!.remedy).toContain(`${command} FILE`)
+    }
   })
 
   it('unpacks a bomb in bounded memory', async () => {
