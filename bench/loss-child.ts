@@ -1,10 +1,9 @@
-/** The processes of the `loss` bench: the path, the two receivers and the sender. Told what to do over IPC. */
+/**
+ * The processes of the `loss` bench: the path, the two receivers and the sender. Told what to do over IPC. What only some of them need
+ * is loaded only there, so that the peer has the heap of a program of its own.
+ */
 import { connect, createServer as createNetServer } from 'node:net'
-import { XdpNic } from '../driver/xdp/index.ts'
-import { IpAddress } from '../stack/ip/address.ts'
-import { allocateArea } from '../uapi/area.ts'
-import { createServer } from '../uapi/server.ts'
-import { ImpairedPath, type PathConditions } from './impaired-path.ts'
+import type { ImpairedPath, PathConditions } from './impaired-path.ts'
 
 export type Order =
   | { what: 'path'; addresses: [string, string] }
@@ -37,6 +36,12 @@ process.on('message', (order: Order) => {
 
 async function obey(order: Order): Promise<void> {
   if (order.what === 'path') {
+    const [{ XdpNic }, { IpAddress }, { allocateArea }, { ImpairedPath }] = await Promise.all([
+      import('../driver/xdp/index.ts'),
+      import('../stack/ip/address.ts'),
+      import('../uapi/area.ts'),
+      import('./impaired-path.ts'),
+    ])
     const nics = (['m0', 'm1'] as const).map((device) => XdpNic.open({ device, mode: 'generic' }))
     path = new ImpairedPath(
       [nics[0]!, nics[1]!],
@@ -87,6 +92,10 @@ interface ReceiveOrder {
 }
 
 async function receiveHere({ address, port, seconds }: ReceiveOrder): Promise<void> {
+  const [{ createServer }, { XdpNic }] = await Promise.all([
+    import('../uapi/server.ts'),
+    import('../driver/xdp/index.ts'),
+  ])
   const meter = new Meter(seconds, (received) => {
     const { tcp, drops } = server.stats()
     const counted = Object.entries({ ...tcp, ...drops }).filter(([, value]) => value !== 0)

@@ -79,9 +79,15 @@ export class Calls {
   bind(call: Call, done: Done): () => void {
     const [fd, address] = needArgs(call, 3)
     const port = portOf(address!)
-    this.#flows.listenPort = port
     const sockaddr = this.#host.family.sockaddr('local', port)
-    return this.#simple(fd!, done, (sqe, live) => sqe.prepBind(live, sockaddr))
+    return this.#simple(
+      fd!,
+      (result) => {
+        if (result.res === 0) this.#flows.onBind(numberValue(fd!, 'descriptor'), port)
+        done(result)
+      },
+      (sqe, live) => sqe.prepBind(live, sockaddr),
+    )
   }
 
   listen(call: Call, done: Done): () => void {
@@ -89,10 +95,10 @@ export class Calls {
     return this.#simple(
       fd!,
       ({ res, values }) => {
-        if (res === 0) this.#flows.onListen()
+        if (res === 0) this.#flows.onListen(numberValue(fd!, 'descriptor'))
         done({ res, values })
       },
-      (sqe, live) => sqe.prepListen(live, Math.max(0, numberValue(backlog!, 'backlog'))),
+      (sqe, live) => sqe.prepListen(live, numberValue(backlog!, 'backlog')),
     )
   }
 
@@ -102,7 +108,10 @@ export class Calls {
     const nonBlocking = (flags & abi.SOCK_NONBLOCK) !== 0
     return this.#simple(
       fd,
-      ({ res }) => done({ res: this.#name(call, res, nonBlocking), values: null }),
+      ({ res }) => {
+        if (res >= 0) this.#flows.onAccept()
+        done({ res: this.#name(call, res, nonBlocking), values: null })
+      },
       (sqe, live) => sqe.prepAccept(live),
     )
   }
@@ -158,6 +167,7 @@ export class Calls {
   close(fd: number, done: Done): () => void {
     const live = this.#descriptors.get(fd)?.live ?? -1
     this.#descriptors.delete(fd)
+    this.#flows.onClose(fd)
     return this.#submit(
       (sqe) => sqe.prepClose(live),
       (res) => done({ res, values: null }),

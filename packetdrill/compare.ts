@@ -112,7 +112,7 @@ function compareNumbers(expected: Packet, live: readonly Live[], context: Contex
   }
   const ack = expected.flags.ack ? (expected.ack ?? 0) >>> 0 : 0
   if (ack !== last.ack) {
-    if (context.lenient.has('window-edge') && flow.rebase(ack) === last.ack) context.used.add('window-edge')
+    if (context.lenient.has('window-edge') && flow.moved(ack) === last.ack) context.used.add('window-edge')
     else faults.push('ack number')
   }
   if (length !== expected.length) faults.push('payload length')
@@ -175,7 +175,7 @@ function sameOption(expected: TcpOption, got: TcpOption, context: Context): bool
 function unsigned(option: TcpOption & { kind: 'sack' }, context: Context): TcpOption {
   const edge = (value: number): number => {
     if (!context.lenient.has('window-edge')) return value >>> 0
-    const moved = context.flow.rebase(value)
+    const moved = context.flow.moved(value)
     if (moved !== value >>> 0) context.used.add('window-edge')
     return moved
   }
@@ -198,7 +198,7 @@ function withoutDsack(expected: Packet, flow: Flow): readonly TcpOption[] | null
   const option = expected.options![at]
   if (option?.kind !== 'sack') return null
   const [[left, right] = [0, 0], ...rest] = option.blocks
-  const below = ((right - flow.rebase(expected.ack ?? 0)) | 0) <= 0
+  const below = ((right - flow.moved(expected.ack ?? 0)) | 0) <= 0
   const inside = rest.some(([from, to]) => ((left - from) | 0) >= 0 && ((to - right) | 0) >= 0)
   if (!below && !inside) return null
   if (rest.length > 0) return expected.options!.with(at, { kind: 'sack', blocks: rest })
@@ -242,10 +242,12 @@ function learn(expected: Packet, first: Segment, last: Segment, flow: Flow): voi
   }
   if (first.flags.rst || !last.flags.ack) return
   flow.liveEdge = (last.ack + last.window * 2 ** (first.flags.syn ? 0 : flow.liveShift)) >>> 0
+  const advanced = expected.ack !== null && ((expected.ack - flow.scriptAck) | 0) > 0
   flow.scriptAck = expected.ack ?? flow.scriptAck
+  if (((flow.scriptAck - flow.scriptNext) | 0) > 0) flow.scriptNext = flow.scriptAck
   if (expected.window !== null && expected.ack !== null) {
     flow.scriptEdge = (expected.ack + expected.window * 2 ** (first.flags.syn ? 0 : flow.scriptShift)) >>> 0
-  }
+  } else if (advanced) flow.scriptEdge = null
 }
 
 function shiftOf(options: readonly TcpOption[]): number {

@@ -42,11 +42,20 @@ export class Expectations {
     return this.#queue.splice(0)
   }
 
-  /** Waits for a segment between `first` and `last` and compares it. Returns what met it. @throws Failure */
-  meet(expected: Packet, event: ScriptEvent, first: number, last: number, sinceUs: number): Live {
+  /**
+   * Waits for a segment between `first` and `last` and compares it. Returns what met it. @throws Failure
+   * @param until when nothing is waited for any longer that may come whenever (`last` is infinite)
+   */
+  meet(
+    expected: Packet,
+    event: ScriptEvent,
+    first: number,
+    last: number,
+    sinceUs: number,
+    until: number,
+  ): Live {
     const tolerance = this.tolerance(sinceUs)
-    const from = Number.isFinite(last) ? last : this.#host.clock.now()
-    const deadline = from + tolerance + PATIENCE_US
+    const deadline = Number.isFinite(last) ? last + tolerance + PATIENCE_US : until + tolerance
     let skipped = ''
     for (;;) {
       const live = this.#next(deadline)
@@ -188,7 +197,9 @@ export class Expectations {
       numbers.isn = { script: expected.seq ?? 0, live: segment.seq }
     const mapped = numbers.inScriptNumbers(segment)
     const more = group.length > 1 ? ` and ${group.length - 1} more` : ''
-    const ports = flow === null ? `${segment.source} > ${segment.destination} ` : ''
+    // Of one connection among several it says which.
+    const named = flow === null || this.#flows.all.length > 1
+    const ports = named ? `${segment.source} > ${segment.destination} ` : ''
     return `${formatSegment(mapped, ip.tos).replace('> ', `> ${ports}`)}${more}`
   }
 

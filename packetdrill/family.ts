@@ -84,10 +84,30 @@ const EXCEEDED = {
   fragment_reassembly_time_exceeded: 1,
   exc_ttl: 0,
   hop_limit_exceeded: 0,
+  exceeded_hop_limit: 0,
   reassembly_time_exceeded: 1,
+  exceeded_frag_time: 1,
   exc_fragtime: 1,
 }
-const PROBLEM6 = { err_header_field: 0, unrecognized_next_header: 1, unrecognized_option: 2 }
+const PROBLEM4 = {
+  pointer_indicates_error: 0,
+  pointer_indicates_the_error: 0,
+  missing_required_option: 1,
+  missing_a_required_option: 1,
+  bad_length: 2,
+}
+const PROBLEM6 = {
+  header_field: 0,
+  err_header_field: 0,
+  erroneous_header_field: 0,
+  erroneous_header_field_encountered: 0,
+  unknown_next_header: 1,
+  unrecognized_next_header: 1,
+  unrecognized_next_header_type_encountered: 1,
+  unknown_option: 2,
+  unrecognized_option: 2,
+  unrecognized_ipv6_option_encountered: 2,
+}
 
 interface IcmpType {
   readonly type: number
@@ -100,13 +120,19 @@ const TYPES4: Readonly<Record<string, IcmpType>> = {
   source_quench: { type: 4, codes: {} },
   redirect: { type: 5, codes: {} },
   time_exceeded: { type: 11, codes: EXCEEDED },
-  parameter_problem: { type: 12, codes: {} },
+  parameter_problem: { type: 12, codes: PROBLEM4 },
 }
 const TYPES6: Readonly<Record<string, IcmpType>> = {
   unreachable: { type: 1, codes: UNREACHABLE6 },
   packet_too_big: { type: 2, codes: {}, mtuAt: 4 },
   time_exceeded: { type: 3, codes: EXCEEDED },
   parameter_problem: { type: 4, codes: PROBLEM6 },
+}
+
+/** `type_3`, `code_1`: the number, -1 for other words. */
+function byteOf(front: string, word: string): number {
+  const number = word.startsWith(front) ? word.slice(front.length) : ''
+  return /^\d{1,3}$/.test(number) && Number(number) < 256 ? Number(number) : -1
 }
 
 /** Header and quotation, checksum still 0. */
@@ -117,13 +143,18 @@ function icmpBody(
   mtu: number,
   quoted: Uint8Array,
 ): Uint8Array | null {
-  const known = Object.hasOwn(types, type) ? types[type]! : null
-  if (known === null || (code !== null && !Object.hasOwn(known.codes, code))) return null
+  const number = byteOf('type_', type)
+  const known = number >= 0 ? { type: number, codes: {} } : Object.hasOwn(types, type) ? types[type]! : null
+  if (known === null) return null
+  const codes: Readonly<Record<string, number>> = known.codes
+  const value = code === null ? 0 : Object.hasOwn(codes, code) ? codes[code]! : byteOf('code_', code)
+  if (value < 0) return null
   const header = new Uint8Array(8)
   header[0] = known.type
-  header[1] = code === null ? 0 : known.codes[code]!
-  if (known.mtuAt === 4) put32(header, 4, mtu)
-  else if (known.mtuAt === 6) put16(header, 6, mtu)
+  header[1] = value
+  const { mtuAt }: IcmpType = known
+  if (mtuAt === 4) put32(header, 4, mtu)
+  else if (mtuAt === 6) put16(header, 6, mtu)
   return concat(header, quoted)
 }
 

@@ -6,6 +6,14 @@ const FIRST_REMOTE_PORT = 40_001
 /** How near to the right edge of the window a number must be to be meant as such. */
 const EDGE_REACH = 2
 
+/** Numbers of injected segments that were moved to the window in force. */
+interface Moved {
+  readonly from: number
+  readonly to: number
+  /** To be added to numbers from `from` to `to`, both included. */
+  readonly by: number
+}
+
 /** One connection of a script: how its numbers map to those on the wire. The script's own side is used as it is written. */
 export class Flow {
   readonly localPort: number
@@ -29,10 +37,17 @@ export class Flow {
   /** Latest ack number of the script's expectations, and what it takes the receive buffer for: another way to say the edge. */
   scriptAck = 0
   scriptBuffer: number | null = null
+  /** Behind what was injected without a gap. */
+  scriptNext = 0
+  readonly #moved: Moved[] = []
   /** Injected data segments that no pure ACK was forgiven for yet. */
   ackCredit = 0
   /** The script's side has sent its FIN. */
   finInjected = false
+  /** Opened by a SYN of the script's. */
+  passive = false
+  /** The script's side has answered the SYN,ACK. */
+  established = false
   /** Fast Open cookie that the stack gave, to this connection or one before it. */
   cookie: readonly number[] | null = null
 
@@ -50,15 +65,34 @@ export class Flow {
     return this.isn === null ? live : (live - this.isn.live + this.isn.script) >>> 0
   }
 
-  /** A number at a right edge that the script thinks of, moved to the one in force. */
-  rebase(script: number): number {
-    if (this.liveEdge === null) return script >>> 0
+  /**
+   * How far an injected number at the right edge that the script thinks of is from the one in force. What comes next in order is
+   * no such number, unless the script's window is closed there.
+   */
+  distance(script: number): number {
+    if (this.liveEdge === null) return 0
     const byBuffer = this.scriptBuffer === null ? null : (this.scriptAck + this.scriptBuffer) >>> 0
+    const inOrder = ((script - this.scriptNext) | 0) <= 0
     for (const edge of [this.scriptEdge, byBuffer]) {
-      const distance = edge === null ? EDGE_REACH + 1 : (script - edge) | 0
-      if (Math.abs(distance) <= EDGE_REACH) return (this.liveEdge + distance) >>> 0
+      const beyond = edge === null ? EDGE_REACH + 1 : (script - edge) | 0
+      if (Math.abs(beyond) <= EDGE_REACH && !(inOrder && beyond < 0)) return (this.liveEdge - edge!) | 0
     }
-    return script >>> 0
+    return 0
+  }
+
+  /** An injected segment of `length`, SYN and FIN counted, was moved `by` so much. */
+  noteInjected(script: number, length: number, by: number): void {
+    const end = (script + length) >>> 0
+    if (by !== 0) this.#moved.push({ from: script >>> 0, to: end, by })
+    else if (((script - this.scriptNext) | 0) <= 0 && ((end - this.scriptNext) | 0) > 0) this.scriptNext = end
+  }
+
+  /** A number that the stack is expected to name: moved as far as the injected segment that it lies in. */
+  moved(script: number): number {
+    const found = this.#moved.findLast(
+      ({ from, to }) => ((script - from) | 0) >= 0 && ((to - script) | 0) >= 0,
+    )
+    return (script + (found?.by ?? 0)) >>> 0
   }
 
   /** A segment of the stack's in the numbers of the script. */
@@ -74,15 +108,32 @@ export class Flow {
 /** The connections of a script, oldest first. */
 export class Flows {
   readonly all: Flow[] = []
-  /** Where sockets of the script listen. */
-  listenPort = SCRIPT_PORT
   #nextRemotePort = FIRST_REMOTE_PORT
+  /** Ports of bound sockets, by the script's descriptor. */
+  readonly #bound = new Map<number, number>()
+  /** Ports of those that listen, the latest last. */
+  readonly #listeners = new Map<number, number>()
   #listening = false
   #connecting = false
+  #accepted = 0
+
+  onBind(fd: number, port: number): void {
+    this.#bound.set(fd, port)
+  }
 
   /** A socket listens: the next injected segment begins a connection. */
-  onListen(): void {
-    this.#listening = true
+  onListen(fd: number): void {
+    if (!this.#listeners.has(fd)) this.#listening = true
+    this.#listeners.set(fd, this.#bound.get(fd) ?? SCRIPT_PORT)
+  }
+
+  onAccept(): void {
+    this.#accepted++
+  }
+
+  onClose(fd: number): void {
+    this.#bound.delete(fd)
+    this.#listeners.delete(fd)
   }
 
   /** A socket connects: the next SYN of the stack begins a connection. */
@@ -90,15 +141,42 @@ export class Flows {
     this.#connecting = true
   }
 
-  forInbound(packet: Packet): Flow {
+  /** @param answer the segment that the script expects next, before anything else is injected; null when none */
+  forInbound(packet: Packet, answer: Packet | null): Flow {
+    const flow = this.#forInbound(packet, answer)
+    if (packet.flags.syn && !packet.flags.ack) flow.passive = true
+    else if (packet.flags.ack && !packet.flags.syn && !packet.flags.rst) flow.established = true
+    return flow
+  }
+
+  #forInbound(packet: Packet, answer: Packet | null): Flow {
     if (packet.ports !== null) {
       const { source, destination } = packet.ports
       return this.#byPorts(destination, source) ?? this.#add(destination, source)
     }
     const newest = this.all.at(-1)
-    if (newest !== undefined && !this.#listening) return newest
+    if (newest !== undefined) {
+      // To a listener that has just begun comes a SYN, or what is none of an open connection's.
+      const first = this.#listening && (packet.flags.syn || !newest.established)
+      if (!first && !this.#isAnother(packet, newest, answer)) return newest
+    }
     this.#listening = false
-    return this.#add(this.listenPort, this.#nextRemotePort++)
+    const port = [...this.#listeners.values()].at(-1) ?? SCRIPT_PORT
+    return this.#add(port, this.#nextRemotePort++)
+  }
+
+  /**
+   * Whether a SYN without ports is one of a further connection, and not one in the midst of the newest: there is a listener, the
+   * newest connection is open, and a SYN,ACK is expected, which that has for no SYN but one behind its end; or nothing is,
+   * while connections wait to be accepted.
+   */
+  #isAnother(packet: Packet, newest: Flow, answer: Packet | null): boolean {
+    const { syn, ack } = packet.flags
+    if (!syn || ack || this.#listeners.size === 0 || !newest.passive || !newest.established) return false
+    if (answer === null)
+      return this.all.filter((flow) => flow.passive && flow.established).length > this.#accepted
+    if (!answer.flags.syn || !answer.flags.ack) return false
+    return packet.seq === newest.remoteIsn || !newest.finInjected
   }
 
   /** The connection that a segment of the stack's is of, null when it is of none. */
@@ -117,6 +195,8 @@ export class Flows {
   }
 
   #add(localPort: number, remotePort: number): Flow {
+    // Ports that the script has named are taken.
+    while (this.#byPorts(localPort, remotePort) !== null) remotePort = this.#nextRemotePort++
     const flow = new Flow(localPort, remotePort)
     flow.cookie = this.all.at(-1)?.cookie ?? null
     this.all.push(flow)

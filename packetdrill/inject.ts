@@ -24,10 +24,14 @@ export interface InjectContext {
 export function buildInbound(packet: Packet, at: Position, context: InjectContext): Uint8Array {
   const { family, flow } = context
   if (packet.flags.syn) noteSyn(packet, flow)
+  const by = context.lenient.has('window-edge') ? flow.distance(packet.seq!) : 0
+  if (by !== 0) context.used.add('window-edge')
+  const { syn, fin } = packet.flags
+  flow.noteInjected(packet.seq!, packet.length + (syn ? 1 : 0) + (fin ? 1 : 0), by)
   const segment: Segment = {
     source: flow.remotePort,
     destination: flow.localPort,
-    seq: edge(packet.seq!, context),
+    seq: (packet.seq! + by) >>> 0,
     ack: packet.flags.ack ? flow.toLive(packet.ack ?? 0) : (packet.ack ?? 0) >>> 0,
     flags: packet.flags,
     window: packet.window!,
@@ -65,18 +69,13 @@ export function buildInbound(packet: Packet, at: Position, context: InjectContex
 function noteSyn(packet: Packet, flow: Flow): void {
   if (flow.remoteIsn !== null && packet.seq !== flow.remoteIsn && !packet.flags.ack) flow.reopened = true
   flow.remoteIsn = packet.seq
+  // One in the midst of a connection is none of its numbers.
+  if (!flow.established || flow.finInjected) flow.scriptNext = packet.seq!
   // Without our peer's option ours means nothing (RFC 7323 2.2).
   if (packet.flags.ack && !packet.options!.some((option) => option.kind === 'wscale')) {
     flow.scriptShift = 0
     flow.liveShift = 0
   }
-}
-
-function edge(script: number, context: InjectContext): number {
-  if (!context.lenient.has('window-edge')) return script >>> 0
-  const moved = context.flow.rebase(script)
-  if (moved !== script >>> 0) context.used.add('window-edge')
-  return moved
 }
 
 function liveOption(option: TcpOption, at: Position, context: InjectContext): TcpOption {

@@ -11,7 +11,7 @@ import { EndlessError, Host } from './host.ts'
 import { buildIcmp, buildInbound } from './inject.ts'
 import { configOf, type Switch } from './lenient.ts'
 import { stateNumber, stateText } from './names.ts'
-import type { Call, CodeBlock, Script, ScriptEvent } from './script/ast.ts'
+import type { Call, CodeBlock, Packet, Script, ScriptEvent } from './script/ast.ts'
 import type { Settings } from './settings.ts'
 
 export interface RunOptions {
@@ -38,6 +38,8 @@ export interface RunResult {
 /** TCP and IP headers of both families: what MSS 1460 in a script is added to. */
 const SCRIPT_MSS = 1460
 const LARGEST_FRAME = 65_535 + 14
+/** How long what may come whenever is waited for, when nothing says until when: longer than any timer of TCP's. */
+const FOREVER_US = 86_400_000_000
 
 /** A call that has begun. */
 interface Pending {
@@ -144,7 +146,7 @@ class Run {
   execute(): void {
     const { startUs } = this.#host
     this.#baseUs = startUs
-    for (const event of this.#script.events) {
+    for (const [i, event] of this.#script.events.entries()) {
       this.position = event.at
       const { kind, from, to, until } = event.time
       const base = kind === 'absolute' ? startUs : this.#baseUs
@@ -153,12 +155,13 @@ class Run {
         this.#options.onEvent?.(target - startUs, event)
         const last = kind === 'any' ? Number.POSITIVE_INFINITY : base + (to ?? from)
         const first = kind === 'any' ? Number.NEGATIVE_INFINITY : target
-        const met = this.#expectations.meet(event.body, event, first, last, this.#sinceBase(target))
+        const since = this.#sinceBase(target)
+        const met = this.#expectations.meet(event.body, event, first, last, since, this.#nextTime(i))
         this.#baseUs = kind === 'any' || to !== null ? met.at : target
       } else {
         this.#advance(target)
         this.#options.onEvent?.(target - startUs, event)
-        this.#perform(event, target, until === null ? null : base + until)
+        this.#perform(event, target, until === null ? null : base + until, i)
         this.#baseUs = target
       }
       this.#checkPending()
@@ -172,6 +175,22 @@ class Run {
     this.#host.close()
   }
 
+  /** When the script goes on behind what comes whenever: at its next absolute time, unless one counts from when that came. */
+  #nextTime(at: number): number {
+    const next = this.#script.events.slice(at + 1).find(({ time }) => time.kind !== 'any')
+    const now = this.#host.clock.now()
+    if (next?.time.kind !== 'absolute') return now + FOREVER_US
+    return Math.max(now, this.#host.startUs + next.time.from)
+  }
+
+  /** The segment that is expected next, unless another is injected before. */
+  #answer(at: number): Packet | null {
+    const next = this.#script.events
+      .slice(at + 1)
+      .find(({ body }) => body.kind === 'tcp' || body.kind === 'icmp')
+    return next?.body.kind === 'tcp' && next.body.direction === 'out' ? next.body : null
+  }
+
   #sinceBase(target: number): number {
     return Math.max(0, target - this.#baseUs)
   }
@@ -182,11 +201,11 @@ class Run {
     this.#checkPending()
   }
 
-  #perform(event: ScriptEvent, target: number, until: number | null): void {
+  #perform(event: ScriptEvent, target: number, until: number | null, at: number): void {
     const { body } = event
     switch (body.kind) {
       case 'tcp': {
-        const context = this.#injectContext(this.#flows.forInbound(body))
+        const context = this.#injectContext(this.#flows.forInbound(body, this.#answer(at)))
         this.#host.inject(buildInbound(body, event.at, context))
         break
       }

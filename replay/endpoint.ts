@@ -240,7 +240,13 @@ export class ReplayEndpoint {
 
   #socket(version: 4 | 6): number {
     const family = version === 4 ? abi.AF_INET : abi.AF_INET6
-    return this.#now((sqe) => sqe.prepSocket(family, abi.SOCK_STREAM, 0))
+    const fd = this.#now((sqe) => sqe.prepSocket(family, abi.SOCK_STREAM, 0))
+    // Captures have ports that several connections begin at, and that somebody listens on as well.
+    const on = new Uint8Array(Int32Array.of(1).buffer)
+    this.#now((sqe) =>
+      sqe.prepCmdSock(abi.SOCKET_URING_OP_SETSOCKOPT, fd, abi.SOL_SOCKET, abi.SO_REUSEPORT, on),
+    )
+    return fd
   }
 
   /** A request of the set-up, complete when this returns. */

@@ -44,8 +44,8 @@ class Fields {
   dropDuplicate = 0
   /** PAWS (RFC 7323 section 5). */
   dropPaws = 0
-  /** No timestamps although they were negotiated (RFC 7323 section 3.2). */
-  dropNoTimestamp = 0
+  /** An MD5 or authentication option (RFC 2385, RFC 5925) that nobody here has a key for. */
+  dropSignature = 0
   /** ACK of something never sent, or too old (RFC 5961 section 5). */
   dropBadAck = 0
   /** Data for which there was no niov to spare. The peer sends it again. */
@@ -54,7 +54,7 @@ class Fields {
   dropReassemblyLimit = 0
   /** SYN that found the listener's queue full. */
   dropBacklog = 0
-  /** Data after the application said it reads no more. */
+  /** Data after close, or with both directions shut, or behind the peer's FIN. */
   dropAfterShutdown = 0
 
   // Receive side.
@@ -66,6 +66,8 @@ class Fields {
   outOfOrderSegments = 0
   /** Out-of-order bytes given up again, so that data in order found memory. */
   reneged = 0
+  /** Segments without timestamps although they were negotiated: taken, as by Linux (RFC 7323 section 3.2 would drop them). */
+  noTimestamp = 0
   /** Duplicate bytes inside otherwise new segments. */
   duplicateBytes = 0
   dsackSent = 0
@@ -133,6 +135,8 @@ class Fields {
   connectionsReset = 0
   connectionsTimedOut = 0
   halfOpenExpired = 0
+  /** Connections whose TIME-WAIT, or wait for the peer's FIN, ended early for want of room (`TcpConfig.maxTimeWait`). */
+  timeWaitOverflow = 0
 }
 
 /**

@@ -72,6 +72,7 @@ export class Stack {
       link: this.link,
       memory: this.memory,
       fragments: this.fragments,
+      clock,
       wheel: this.#wheel,
       counters: this.counters,
       config: tcpConfig,
@@ -105,6 +106,7 @@ export class Stack {
    */
   addAddress(address: IpAddress, own: boolean, prefixLength = 0): void {
     if (prefixLength > 0) this.addRoute(address, prefixLength, null)
+    this.link.broadcasts.set(address, prefixLength)
     this.link.add(address, own, this.clock.now())
   }
 

@@ -133,6 +133,7 @@ export class HostNetwork implements Resolver {
   attach(link: Link): void {
     this.#link = link
     link.resolver = this
+    link.broadcasts.setHost(this.everyAddress)
     if (this.#mtu > 0) this.#setMtu(this.#mtu)
     this.#setRoutes()
   }
@@ -172,6 +173,7 @@ export class HostNetwork implements Resolver {
     // As long as not everything is known again, what is missing may be there.
     if (this.#addressesChanged && !this.#stale) {
       this.#addressesChanged = false
+      this.#link?.broadcasts.setHost(this.everyAddress)
       this.onAddresses()
     }
     if (!this.#news) return

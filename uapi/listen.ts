@@ -12,6 +12,9 @@ import {
 import { AddressError } from './addresses.ts'
 import type { Host } from './host.ts'
 
+/** Connections that may wait to be accepted: as of Node's servers. */
+export const DEFAULT_BACKLOG = 511
+
 /** Where to listen. */
 export interface ListenOptions {
   /** As text; `0.0.0.0` and `::` are every IPv4 and every IPv6 address, now and later. Default: every address of both. */

@@ -10,7 +10,7 @@ export interface ServerOptions extends EngineOptions {
   readonly listenOn?: string
   /** Several listeners, in place of `port` and `listenOn`. */
   readonly listen?: readonly ListenOptions[]
-  /** Connections that may wait to be accepted; default 128. */
+  /** Connections that may wait to be accepted, and one more, as with listen(2): at most 4096. Default 511. */
   readonly backlog?: number
   /** TCP_NODELAY: small sends leave at once. Default false. */
   readonly noDelay?: boolean

@@ -6,12 +6,25 @@ import type { Census } from '../stack/memory/page-pool.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SOCK_STREAM } from './abi/constants.ts'
 import { ECANCELED, ENOMEM, ENOSPC, errnoName } from './abi/errno.ts'
 import { sockaddrOf } from './abi/sockaddr.ts'
-import { IPPROTO_IPV6, IPV6_V6ONLY, SOCKET_URING_OP_SETSOCKOPT } from './abi/socket.ts'
+import {
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  SO_REUSEADDR,
+  SOCKET_URING_OP_SETSOCKOPT,
+  SOL_SOCKET,
+} from './abi/socket.ts'
 import type { Sqe } from './abi/sqe.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
 import { ACCEPT, CANCEL, CLOSE, dataOf, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
-import { type Listening, type ListenOptions, listenAddress, listenersOf, socketOptions } from './listen.ts'
+import {
+  DEFAULT_BACKLOG,
+  type Listening,
+  type ListenOptions,
+  listenAddress,
+  listenersOf,
+  socketOptions,
+} from './listen.ts'
 import type { IfqStats } from './ring/ifq-info.ts'
 import type {
   AddressesReport,
@@ -301,9 +314,11 @@ export class Server implements AsyncIterable<Connection> {
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
     const sockaddr = sockaddrOf(address, where.port)
     for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
+    // As Node's: connections that an earlier server left behind do not keep the port.
+    this.#set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if (only) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
     this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
-    this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? 128))
+    this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? DEFAULT_BACKLOG))
     const { port } = host.kernel.files.socket(fd)!.bound!
     this.#listeners.push({ fd, address, only, port, accepts: 0 })
     if (this.#handler !== null) this.#accept()

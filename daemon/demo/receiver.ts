@@ -1,9 +1,8 @@
 /**
  * Child process of the demo: the receiving end, zcrx or its peer. Told what to do over IPC; ends when the demo does.
  */
-import { type Nic, openDevice } from '../api.ts'
-import { captureNic } from '../capture.ts'
-import { MemoryPath } from './memory.ts'
+import type { Nic } from '../api.ts'
+import type { MemoryPath } from './memory.ts'
 import { PassMeter } from './meter.ts'
 import { reply, serve } from './program.ts'
 import type {
@@ -15,7 +14,7 @@ import type {
   ReceiverRequest,
   SentReply,
 } from './protocol.ts'
-import { openNode, openZcrx, type ReceivingStack, type StackCounters } from './stacks.ts'
+import { openNode, type ReceivingStack, type StackCounters } from './stacks.ts'
 
 let stack: ReceivingStack | undefined
 let path: MemoryPath | undefined
@@ -38,19 +37,21 @@ serve<ReceiverRequest>(
 )
 
 async function open(request: OpenRequest): Promise<ReceivingStack> {
-  switch (request.kind) {
-    case 'zcrx':
-      return openZcrx(captured(openDevice(request.device), request), request.address, request.ownAddress)
-    case 'memory':
-      path = new MemoryPath(request.mtu)
-      return openZcrx(captured(path.nic, request), path.address, true)
-    case 'node':
-      return openNode(request.address, request.interface, request.mtu)
+  if (request.kind === 'node') return openNode(request.address, request.interface, request.mtu)
+  const { openZcrx } = await import('./zcrx-stack.ts')
+  if (request.kind === 'memory') {
+    const { MemoryPath } = await import('./memory.ts')
+    path = new MemoryPath(request.mtu)
+    return openZcrx(await captured(path.nic, request), path.address, true)
   }
+  const { openDevice } = await import('../api.ts')
+  const nic = await captured(openDevice(request.device), request)
+  return openZcrx(nic, request.address, request.ownAddress)
 }
 
-function captured(nic: Nic, { capture }: OpenRequest): Nic {
+async function captured(nic: Nic, { capture }: OpenRequest): Promise<Nic> {
   if (capture === undefined) return nic
+  const { captureNic } = await import('../capture.ts')
   return captureNic(nic, capture, (error) =>
     process.stderr.write(`the capture has ended, frames go on: ${error.message}\n`),
   )

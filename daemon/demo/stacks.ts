@@ -1,8 +1,11 @@
-/** What the demo lets receive: zcrx and, as the peer, `node:net`. Both lead their flows into the same meter. */
+/**
+ * What the demo lets receive: zcrx (`zcrx-stack.ts`) and, as the peer, `node:net`. Both lead their flows into the same meter. Nothing of
+ * this package is loaded for the peer: what it costs grows with the heap, as each chunk becomes garbage.
+ */
 import { readFileSync } from 'node:fs'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
 import { constants } from 'node:os'
-import { type Census, type Connection, type ConnectionHandler, createServer, type Nic } from '../api.ts'
+import type { Census } from '../api.ts'
 import type { FlowMeter, PassMeter } from './meter.ts'
 import { NO_NIOVS } from './protocol.ts'
 
@@ -26,52 +29,6 @@ export interface ReceivingStack {
   counters(): StackCounters
   census(): Census
   close(): Promise<void>
-}
-
-/** zcrx on `device`, listening on `address` and a port of its choice. @throws ZcrxError */
-export async function openZcrx(device: Nic, address: string, ownAddress: boolean): Promise<ReceivingStack> {
-  const handler = new ZcrxHandler()
-  const server = await createServer({ device, address, port: 0, ownAddress, handler })
-  handler.area = server.area
-  const { driver, mode, mtu } = server.nic.info
-  return {
-    driver,
-    mode,
-    mtu,
-    port: server.port,
-    measure(meter) {
-      handler.meter = meter
-    },
-    counters() {
-      const { zeroCopiedBytes, copiedBytes, completions, frames, drops } = server.stats()
-      return { zeroCopiedBytes, copiedBytes, completions, frames, drops: { ...drops } }
-    },
-    census: () => server.census(),
-    close: () => server.close(),
-  }
-}
-
-class ZcrxHandler implements ConnectionHandler {
-  area: Uint8Array = new Uint8Array(0)
-  meter: PassMeter | null = null
-  readonly #flows = new Map<number, FlowMeter>()
-
-  onConnection(connection: Connection): void {
-    if (this.meter === null) connection.close()
-    else this.#flows.set(connection.id, this.meter.open(connection.remotePort))
-  }
-
-  onData(connection: Connection, offset: number, length: number): boolean {
-    this.#flows.get(connection.id)?.data(this.area, offset, length)
-    return true
-  }
-
-  onEnd(connection: Connection, errno: number): void {
-    const flow = this.#flows.get(connection.id)
-    this.#flows.delete(connection.id)
-    connection.close()
-    flow?.end(errno)
-  }
 }
 
 /** The peer: an ordinary Node server with `data` events. @param device interface whose drops are counted, or empty */

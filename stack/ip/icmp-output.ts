@@ -92,7 +92,7 @@ export class IcmpOutput {
     const segment = this.#segment
     const header = this.#headers.bytes
     const source = segment.source()
-    if (!source.unicast || source.loopback || ((header[0]! & 1) !== 0 && !group)) return
+    if (!this.#link.isUnicast(source) || source.loopback || ((header[0]! & 1) !== 0 && !group)) return
     let local: IpAddress | null = this.#link.localOf(segment)
     if (local.multicast) local = group ? this.#link.localFor(source) : null
     if (local === null || !this.#link.isOwn(local) || !this.#errors.take(now)) return
@@ -112,7 +112,8 @@ export class IcmpOutput {
     const d = datagram
     const source = new IpAddress(d.source0, d.source1, d.source2, d.source3)
     const to = new IpAddress(d.destination0, d.destination1, d.destination2, d.destination3)
-    if (!source.unicast || (header[0]! & 1) !== 0 || !this.#link.isOwn(to) || !this.#errors.take(now)) return
+    if (!this.#link.isUnicast(source) || (header[0]! & 1) !== 0) return
+    if (!this.#link.isOwn(to) || !this.#errors.take(now)) return
     if (carriesIcmpError(header, ipAt, keptBytes)) return
     const message = this.#room()
     message.set(header.subarray(ipAt, keptBytes), ICMP_HEADER_BYTES)

@@ -82,7 +82,8 @@ export class Ipv4Input {
     const source = view.getInt32(at + 12)
     const destination = view.getInt32(at + 16)
     // RFC 1122 3.2.1.3 (g): loopback addresses are never on a wire.
-    if (!this.#link.isLocal4(destination) || source >>> 24 === 127) {
+    const martian = source >>> 24 === 127 || this.#link.broadcasts.has(source)
+    if (!this.#link.isLocal4(destination) || martian) {
       counters.dropNotForUs++
       return
     }

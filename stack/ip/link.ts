@@ -17,6 +17,7 @@ import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import { IpAddress } from './address.ts'
 import { Arp } from './arp.ts'
+import { Broadcasts } from './broadcasts.ts'
 import { Dad, type DadResult } from './dad.ts'
 import { Ndp } from './ndp.ts'
 import { Neighbour, Neighbours, REACHABLE, type Solicitor } from './neighbours.ts'
@@ -73,6 +74,7 @@ export class Link implements Solicitor {
   readonly formerMacs: Uint8Array[] = []
   readonly addresses: InterfaceAddress[] = []
   readonly routes: Routes = new Routes()
+  readonly broadcasts: Broadcasts = new Broadcasts()
   readonly neighbours: Neighbours
   readonly pathMtus: PathMtus
   readonly dad: Dad
@@ -149,7 +151,10 @@ export class Link implements Solicitor {
     }
     const done: DadResult = (holder, at) => {
       if (holder === null) this.addresses.push({ address, own })
-      else this.nic.unclaim(address.bytes())
+      else {
+        this.nic.unclaim(address.bytes())
+        this.broadcasts.forget(address)
+      }
       if (tested !== undefined) tested(holder, at)
       else this.onAddress({ address, what: holder === null ? 'usable' : 'taken', holder }, at)
     }
@@ -159,6 +164,7 @@ export class Link implements Solicitor {
   /** Takes an address away. @param holder see `AddressEvent` */
   remove(address: IpAddress, holder: Uint8Array | null, now: number): void {
     this.dad.forget(address)
+    this.broadcasts.forget(address)
     const at = this.addresses.findIndex((entry) => entry.address.equals(address))
     if (at < 0) return
     const [entry] = this.addresses.splice(at, 1)
@@ -241,6 +247,11 @@ export class Link implements Solicitor {
     this.formerMacs.length = Math.min(this.formerMacs.length, FORMER_MACS)
     this.#lastMac = this.mac.slice()
     this.#announcement.begin(now)
+  }
+
+  /** Whether one host can have the address: see `IpAddress.unicast`, and it is no broadcast address of a network of ours. */
+  isUnicast(address: IpAddress): boolean {
+    return address.unicast && !(address.version === 4 && this.broadcasts.has(address.w3))
   }
 
   // ---- ways -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import type { Nic, RxBurst } from '../../driver/nic.ts'
+import type { Clock } from '../clock.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Link } from '../ip/link.ts'
@@ -14,6 +15,7 @@ export interface TcpContext {
   readonly link: Link
   readonly memory: QueueMemory
   readonly fragments: Fragments
+  readonly clock: Clock
   readonly wheel: TimerWheel
   readonly counters: Counters
   readonly config: TcpConfig

@@ -27,7 +27,8 @@ const INCARNATION_STEP = 65_535 + 2
 /** What the handshake asks of the module. */
 export interface HandshakeOwner {
   create(segment: Segment, listener: Listener): Tcb
-  readonly connections: number
+  /** Connections that count against `maxConnections`. */
+  readonly living: number
   /** Data that came with a SYN is taken; see `TcpInput.synData`. */
   synData(tcb: Tcb, segment: Segment, now: number): void
   /** An ACK that made a connection by its cookie is processed like any other. */
@@ -77,12 +78,25 @@ export class Handshake {
   newcomer(segment: Segment, now: number, after?: number): void {
     const { counters } = this.#context
     const { version, source0, source1, source2, source3 } = segment
-    if (!isUnicastWords(version, source0, source1, source2, source3)) {
+    const { link } = this.#context
+    // Neither from a group nor to one, on the link or beyond it (RFC 9293 3.9.2.3, RFC 1122 3.3.6).
+    if (
+      !isUnicastWords(version, source0, source1, source2, source3) ||
+      (version === 4 && link.broadcasts.has(source3)) ||
+      (this.#context.header()[0]! & 1) !== 0
+    ) {
       counters.dropNotForUs++
       return
     }
     const listener = this.#listeners.find(segment)
     const flags = segment.flags & (SYN | ACK | RST | FIN)
+    if (listener !== null) {
+      segment.parseOptions(this.#context.header(), counters)
+      if (segment.options.signed) {
+        counters.dropSignature++
+        return
+      }
+    }
     if (listener !== null && flags === SYN) this.#syn(listener, segment, now, after)
     else if (listener === null || (flags & ACK) !== 0) {
       if (listener !== null && (flags & (SYN | RST)) === 0 && this.#cookieAck(listener, segment, now)) return
@@ -161,13 +175,12 @@ export class Handshake {
   #syn(listener: Listener, segment: Segment, now: number, after: number | undefined): void {
     const { counters, config } = this.#context
     // RFC 9293 3.10.7.2: a connection nobody will have time for is not begun.
-    if (listener.ready.length >= listener.backlog) {
+    if (listener.full) {
       counters.dropBacklog++
       return
     }
-    segment.parseOptions(this.#context.header(), counters)
-    if (listener.halfOpen >= config.maxHalfOpen || this.#owner.connections >= config.maxConnections) {
-      if (config.synCookies && this.#owner.connections < config.maxConnections) this.#sendCookie(segment, now)
+    if (listener.halfOpen >= config.maxHalfOpen || this.#owner.living >= config.maxConnections) {
+      if (config.synCookies && this.#owner.living < config.maxConnections) this.#sendCookie(segment, now)
       else counters.dropBacklog++
       return
     }
@@ -236,10 +249,9 @@ export class Handshake {
   #cookieAck(listener: Listener, segment: Segment, now: number): boolean {
     const { counters, config } = this.#context
     if (!config.synCookies) return false
-    segment.parseOptions(this.#context.header(), counters)
     const contents = this.#cookies.check(segment, now)
     if (contents === null) return false
-    if (this.#owner.connections >= config.maxConnections || listener.ready.length >= listener.backlog) {
+    if (this.#owner.living >= config.maxConnections || listener.full) {
       counters.dropBacklog++
       return true
     }

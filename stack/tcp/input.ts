@@ -110,20 +110,29 @@ export class TcpInput {
 
   /** Everything else, in the order of RFC 9293 3.10.7. */
   slow(tcb: Tcb, segment: Segment, now: number): void {
-    segment.parseOptions(this.#context.header(), this.#context.counters)
+    const { counters } = this.#context
+    segment.parseOptions(this.#context.header(), counters)
+    if (segment.options.signed) {
+      counters.dropSignature++
+      return
+    }
     tcb.heardAt = now
     if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (tcb.state === SYN_SENT) {
       this.#synSent(tcb, segment, now)
       return
     }
-    if (!this.#acceptable(tcb, segment, now)) return
-    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
-    this.#learnMac(tcb)
+    if (tcb.state === TIME_WAIT) {
+      this.#tcp.timeWait.segment(tcb, segment, now)
+      return
+    }
     if ((segment.flags & RST) !== 0) {
       this.#reset(tcb, segment, now)
       return
     }
+    if (!this.#acceptable(tcb, segment, now)) return
+    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
+    this.#learnMac(tcb)
     if ((segment.flags & SYN) !== 0) {
       // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
       if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#repeatedSyn(tcb, segment, now)
@@ -131,7 +140,7 @@ export class TcpInput {
       return
     }
     if ((segment.flags & ACK) === 0) {
-      this.#context.counters.dropBadAck++
+      counters.dropBadAck++
       return
     }
     if (!this.#processAck(tcb, segment, now)) return
@@ -187,18 +196,16 @@ export class TcpInput {
     const rcv = tcb.rcv
     const counters = this.#context.counters
     const options = segment.options
-    const isReset = (segment.flags & RST) !== 0
-    if (tcb.timestamps && options.hasTimestamps && !isReset) {
+    if (tcb.timestamps && options.hasTimestamps) {
       if (rcv.predates(options.tsVal, now)) {
         counters.dropPaws++
         this.#text.reportDuplicate(tcb, segment)
         this.#tcp.acks.invalid(tcb, segment.length > 0, now)
         return false
       }
-    } else if (tcb.timestamps && !isReset && (segment.flags & SYN) === 0) {
-      // RFC 7323 3.2: once negotiated, every segment carries them.
-      counters.dropNoTimestamp++
-      return false
+    } else if (tcb.timestamps && (segment.flags & SYN) === 0) {
+      // RFC 7323 3.2 would drop it. Linux does not: middleboxes take options away.
+      counters.noTimestamp++
     }
     const window = rcv.window()
     const extent =
@@ -209,15 +216,10 @@ export class TcpInput {
         ? ahead === 0 || (ahead > 0 && ahead < window)
         : ahead < window && seqDiff((segment.seq + extent) | 0, rcv.nxt) > 0
     // A bare FIN needs no memory: the end of the stream is heard through a closed window too.
-    const bareFin =
-      ahead === 0 && extent === 1 && (segment.flags & (FIN | SYN | RST)) === FIN && !rcv.finished
+    const bareFin = ahead === 0 && extent === 1 && (segment.flags & (FIN | SYN)) === FIN && !rcv.finished
     // A pure ACK that was overtaken by later data still acknowledges; so does one at the right edge.
     const staleAck = extent === 0 && ahead <= window && ahead > -STALE_ACK_REACH
-    if (!inside && !bareFin && !(staleAck && !isReset)) {
-      if (isReset) {
-        counters.dropOutOfWindow++
-        return false
-      }
+    if (!inside && !bareFin && !staleAck) {
       if (this.#plausibleAck(tcb, segment)) this.#doubtMac(tcb, now)
       if (tcb.state === SYN_RECEIVED && (segment.flags & SYN) !== 0 && segment.seq === rcv.irs) {
         this.#repeatedSyn(tcb, segment, now)
@@ -227,7 +229,6 @@ export class TcpInput {
       if (old) {
         counters.dropDuplicate++
         this.#text.reportDuplicate(tcb, segment)
-        if (tcb.state === TIME_WAIT) this.#tcp.restartTimeWait(tcb, now)
       } else counters.dropOutOfWindow++
       // RFC 9293 3.10.7.4: the ACK of an old segment may still be news to us; and what only our closed window keeps out
       // still acknowledges, and points at urgent data.
@@ -242,7 +243,7 @@ export class TcpInput {
       return false
     }
     // A keepalive probe looks like an overtaken ACK, and wants an answer.
-    if (staleAck && ahead < 0 && !isReset) this.#tcp.acks.invalid(tcb, false, now)
+    if (staleAck && ahead < 0) this.#tcp.acks.invalid(tcb, false, now)
     return true
   }
 
@@ -260,18 +261,23 @@ export class TcpInput {
     if (segment.length > 0) rcv.tsEcr = options.tsEcr
   }
 
-  /** RFC 5961 section 3.2: only the exact sequence number resets, others in the window are challenged. */
+  /**
+   * RFC 5961 section 3.2: only the exact sequence number resets, others in the window are challenged. It counts through a closed
+   * window too (RFC 9293 3.10.7.4, MUST-66), and whatever text or FIN it has means nothing (SHLD-2).
+   */
   #reset(tcb: Tcb, segment: Segment, now: number): void {
-    if (segment.seq !== tcb.rcv.nxt) {
-      this.#tcp.acks.challenge(tcb, now)
+    const { counters } = this.#context
+    const ahead = seqDiff(segment.seq, tcb.rcv.nxt)
+    if (ahead !== 0) {
+      if (ahead < 0 || ahead >= tcb.rcv.window()) counters.dropOutOfWindow++
+      else this.#tcp.acks.challenge(tcb, now)
       return
     }
-    const finished = tcb.state === TIME_WAIT || tcb.state === CLOSING || tcb.state === LAST_ACK
-    this.#context.counters.connectionsReset++
+    counters.connectionsReset++
+    // Linux's errors (`tcp_reset`): RFC 9293 tells nobody in CLOSING and LAST-ACK, but what was not acknowledged may be lost.
     let error = ECONNRESET
-    if (finished) error = 0
     // Simultaneous open: the user is told as in SYN-SENT. A passive one goes back to LISTEN in silence.
-    else if (tcb.state === SYN_RECEIVED && !tcb.passive) error = ECONNREFUSED
+    if (tcb.state === SYN_RECEIVED && !tcb.passive) error = ECONNREFUSED
     else if (tcb.state === CLOSE_WAIT) error = EPIPE
     this.#tcp.end(tcb, error)
   }
@@ -361,7 +367,11 @@ export class TcpInput {
       seqGe(ack, snd.una) &&
       (seqLt(snd.wl1, segment.seq) || (snd.wl1 === segment.seq && seqLe(snd.wl2, ack)))
     ) {
-      if (snd.wnd === 0 && window > 0) snd.clearBackoff()
+      if (snd.wnd === 0 && window > 0) {
+        snd.clearBackoff()
+        // What waited for the window is only sent now.
+        snd.progressAt = now
+      }
       snd.wnd = window
       snd.wl1 = segment.seq
       snd.wl2 = ack
@@ -406,9 +416,9 @@ export class TcpInput {
     if (!finAcked) return true
     if (tcb.state === FIN_WAIT_1) {
       tcb.state = FIN_WAIT_2
-      if (tcb.orphaned) this.#tcp.startFinWait2(tcb, now)
+      if (tcb.orphaned) this.#tcp.timeWait.awaitFin(tcb, now)
     } else if (tcb.state === CLOSING) {
-      this.#tcp.enterTimeWait(tcb, now)
+      this.#tcp.timeWait.enter(tcb, now)
     } else if (tcb.state === LAST_ACK) {
       this.#tcp.end(tcb, 0)
       return false

@@ -3,15 +3,23 @@ import type { Segment } from './segment.ts'
 import type { SocketOptions } from './socket-options.ts'
 import { Listener } from './tcb.ts'
 
+/** What a larger backlog is cut to, one below 0 too (Linux `net.core.somaxconn`). */
+const SOMAXCONN = 4096
+
+/** The backlog that listen(2) makes of its argument. */
+export function backlogOf(asked: number): number {
+  return Math.min(asked >>> 0, SOMAXCONN)
+}
+
 /** The passive opens of a stack, by port. */
 export class Listeners {
   readonly #byPort = new Map<number, Listener[]>()
 
-  /** @param address see `Listener`. Null when the port is taken. */
+  /** @param address see `Listener` @param backlog as of listen(2): one more may wait. Null when the port is taken. */
   add(address: IpAddress | null, port: number, backlog: number, options: SocketOptions): Listener | null {
     const taken = this.#byPort.get(port) ?? []
     if (taken.some((other) => other.conflicts(address, options.v6Only))) return null
-    const listener = new Listener(address, port, Math.max(1, backlog), options)
+    const listener = new Listener(address, port, backlogOf(backlog), options)
     this.#byPort.set(port, [...taken, listener])
     return listener
   }

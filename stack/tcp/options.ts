@@ -35,8 +35,10 @@ export interface TcpConfig {
   maxHalfOpen: number
   /** SYN cookies (RFC 4987) when half-open connections reach their limit; without them SYNs are dropped then. */
   synCookies: boolean
-  /** Most connections. */
+  /** Most connections; those that are closed and wait in TIME-WAIT or FIN-WAIT-2 are not counted. */
   maxConnections: number
+  /** Most connections that are closed and wait in TIME-WAIT or FIN-WAIT-2; beyond it the oldest go first (`timeWaitOverflow`). Linux: tcp_max_tw_buckets. */
+  maxTimeWait: number
   /** Most holes remembered per connection. */
   maxHoles: number
   /** Challenge ACKs per second (RFC 5961 section 10). */
@@ -81,6 +83,7 @@ export const defaultTcpConfig: TcpConfig = {
   maxHalfOpen: 1024,
   synCookies: true,
   maxConnections: 65_536,
+  maxTimeWait: 32_768,
   maxHoles: 1024,
   challengeAcksPerSecond: 1000,
   invalidAcksPerSecond: 10,

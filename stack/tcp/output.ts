@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { ACKS_SENT, type Counters, TX_BYTES } from '../counters.ts'
 import type { IpAddress } from '../ip/address.ts'
 import type { Link } from '../ip/link.ts'
@@ -37,11 +38,13 @@ export class TcpOutput {
   readonly #counters: Counters
   readonly #config: TcpConfig
   readonly #window: WindowKeeper
+  readonly #clock: Clock
   readonly #edges = new Int32Array(8)
   /** Of the largest frame that the device cuts; 0 = it cuts none. */
   readonly #largeBytes: number
 
-  constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper) {
+  constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper, clock: Clock) {
+    this.#clock = clock
     this.#link = link
     this.#counters = counters
     this.#config = config
@@ -87,7 +90,7 @@ export class TcpOutput {
    */
   largePayload(tcb: Tcb): number {
     if (this.#largeBytes === 0 || tcb.ecn !== null || tcb.snd.urgent || this.#config.pacing) return 0
-    if (tcb.sack && (tcb.rcv.ooo.count > 0 || tcb.rcv.hasDsack)) return 0
+    if (tcb.sack && (tcb.rcv.ooo.blocks > 0 || tcb.rcv.hasDsack)) return 0
     const ip = tcb.local.version === 4 ? 20 : 40
     const most = Math.min(this.#largeBytes - this.#link.linkBytes, 65_535)
     return most - ip - TCP_MIN_HEADER_BYTES - (tcb.timestamps ? 12 : 0)
@@ -205,25 +208,35 @@ export class TcpOutput {
     const at = this.#link.reserve()
     if (at < 0) return
     const frame = this.#link.nic.txMemory
+    const tcp = at + this.#link.transportOffset(tcb.local)
+    // RFC 7323 section 3.2: agreed timestamps are in this one too.
+    const options = tcb.timestamps
+      ? putTimestamps(
+          frame,
+          tcp + TCP_MIN_HEADER_BYTES,
+          this.timestamp(tcb, this.#clock.now()),
+          tcb.rcv.tsRecent,
+        )
+      : 0
     putTcp(
       frame,
-      at + this.#link.transportOffset(tcb.local),
+      tcp,
       tcb.localPort,
       tcb.remotePort,
       tcb.snd.acceptable(),
       tcb.rcv.nxt,
-      TCP_MIN_HEADER_BYTES,
+      TCP_MIN_HEADER_BYTES + options,
       RST | ACK,
       0,
     )
-    this.#sendBare(frame, at, tcb.remoteMacHigh, tcb.remoteMacLow, tcb.local, tcb.remote)
+    this.#sendBare(frame, at, tcb.remoteMacHigh, tcb.remoteMacLow, tcb.local, tcb.remote, options)
   }
 
   /** Payload of a full segment that leaves now: SACK blocks take their room from it (RFC 6691 section 2). */
   payloadLimit(tcb: Tcb): number {
     const { rcv, snd } = tcb
-    if (!tcb.sack || (rcv.ooo.count === 0 && !rcv.hasDsack)) return snd.mss
-    const blocks = Math.min(tcb.timestamps ? 3 : 4, rcv.ooo.count + (rcv.hasDsack ? 1 : 0))
+    if (!tcb.sack || (rcv.ooo.blocks === 0 && !rcv.hasDsack)) return snd.mss
+    const blocks = Math.min(tcb.timestamps ? 3 : 4, rcv.ooo.blocks + (rcv.hasDsack ? 1 : 0))
     return snd.mss - 4 - 8 * blocks
   }
 
@@ -249,20 +262,11 @@ export class TcpOutput {
     macLow: number,
     source: IpAddress,
     destination: IpAddress,
+    optionBytes = 0,
   ): void {
-    this.#finish(frame, at + this.#link.transportOffset(source), source, destination, TCP_MIN_HEADER_BYTES)
-    this.#link.send(
-      at,
-      macHigh,
-      macLow,
-      source,
-      destination,
-      IPPROTO_TCP,
-      TCP_MIN_HEADER_BYTES,
-      0,
-      NOT_ECT,
-      HOP_LIMIT,
-    )
+    const bytes = TCP_MIN_HEADER_BYTES + optionBytes
+    this.#finish(frame, at + this.#link.transportOffset(source), source, destination, bytes)
+    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, bytes, 0, NOT_ECT, HOP_LIMIT)
     this.#counters.resetsSent++
   }
 
@@ -312,7 +316,7 @@ export class TcpOutput {
       ecn.reportedCeBytes = ecn.ceBytes
       used += putAccurateEcn(frame, at + used, ecn.ect0Bytes, ecn.ceBytes, ecn.ect1Bytes)
     }
-    if (!tcb.sack || (rcv.ooo.count === 0 && !rcv.hasDsack)) return used
+    if (!tcb.sack || (rcv.ooo.blocks === 0 && !rcv.hasDsack)) return used
     const room = (40 - used - 4) >>> 3
     let blocks = 0
     if (rcv.hasDsack) {

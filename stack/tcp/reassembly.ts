@@ -1,4 +1,5 @@
 import type { Fragments } from '../memory/fragments.ts'
+import { seqMax, seqMin } from '../wire/seq.ts'
 
 /**
  * Out-of-order data by reference: disjoint runs of sequence space beyond `rcvNxt`, sorted, each a list of fragments that
@@ -21,6 +22,10 @@ export class Reassembly {
   duplicateEnd = 0
   /** Bytes of the last `insert` that were already here. */
   duplicateBytes = 0
+
+  /** A FIN beyond a hole: its number, and when it came, like `touched`; 0 = there is none. */
+  #fin = 0
+  #finTouched = 0
 
   readonly #fragments: Fragments
   readonly #maxRuns: number
@@ -117,6 +122,27 @@ export class Reassembly {
     return true
   }
 
+  /** A FIN that can't be taken yet: it has a number, which is acknowledged selectively like a byte. */
+  noteFin(seq: number): void {
+    this.#fin = seq
+    this.#finTouched = ++this.#stamp
+  }
+
+  forgetFin(): void {
+    this.#finTouched = 0
+  }
+
+  /** Ranges to tell the peer of, at most (RFC 2018). */
+  get blocks(): number {
+    return this.#finTouched > 0 && this.#runAtFin() < 0 ? this.count + 1 : this.count
+  }
+
+  /** The run that the FIN follows, -1 when there is none. */
+  #runAtFin(): number {
+    for (let i = this.count - 1; i >= 0; i--) if (this.end[i] === this.#fin) return i
+    return -1
+  }
+
   /** Whether the first run begins at or before `rcvNxt`. */
   ready(rcvNxt: number): boolean {
     return this.count > 0 && ((this.start[0]! - rcvNxt) | 0) <= 0
@@ -159,26 +185,43 @@ export class Reassembly {
     return -1
   }
 
+  /** Whether some of `[start, end)` is held; the first such range is in `duplicateStart` and `duplicateEnd`. */
+  overlap(start: number, end: number): boolean {
+    for (let i = 0; i < this.count; i++) {
+      const from = seqMax(this.start[i]!, start)
+      const to = seqMin(this.end[i]!, end)
+      if (((to - from) | 0) <= 0) continue
+      this.duplicateStart = from
+      this.duplicateEnd = to
+      return true
+    }
+    return false
+  }
+
   /**
    * Writes up to `room` blocks to `edges` from block `from` on, the most recently changed run first (RFC 2018 section 4).
    * Returns the blocks written in all.
    */
   sackBlocks(edges: Int32Array, from: number, room: number): number {
+    const { count } = this
+    const withFin = this.#finTouched > 0 ? this.#runAtFin() : -2
     let written = from
     let newest = Number.POSITIVE_INFINITY
-    while (written < room && written - from < this.count) {
+    while (written < room) {
       let best = -1
-      let stamp = -1
-      for (let i = 0; i < this.count; i++) {
-        const touched = this.touched[i]!
+      // One behind the runs: a FIN with a hole in front of it.
+      let stamp = withFin === -1 && this.#finTouched < newest ? this.#finTouched : 0
+      if (stamp > 0) best = count
+      for (let i = 0; i < count; i++) {
+        const touched = i === withFin ? Math.max(this.touched[i]!, this.#finTouched) : this.touched[i]!
         if (touched < newest && touched > stamp) {
           stamp = touched
           best = i
         }
       }
       if (best < 0) break
-      edges[written * 2] = this.start[best]!
-      edges[written * 2 + 1] = this.end[best]!
+      edges[written * 2] = best === count ? this.#fin : this.start[best]!
+      edges[written * 2 + 1] = best === count || best === withFin ? (this.#fin + 1) | 0 : this.end[best]!
       newest = stamp
       written++
     }
@@ -200,6 +243,7 @@ export class Reassembly {
   /** Gives every fragment back. */
   clear(): void {
     for (let i = 0; i < this.count; i++) this.#fragments.discardList(this.head[i]!)
+    this.#finTouched = 0
     this.count = 0
     this.bytes = 0
     this.niovs = 0

@@ -29,7 +29,7 @@ export class Receiver {
   finSeen = false
   /** The FIN was reached: nothing comes after what is queued. */
   finished = false
-  /** The application reads no more (SHUT_RD or close): data is acknowledged and dropped. */
+  /** SHUT_RD was called: see `Tcp.shutdownReceive`. */
   shut = false
 
   /** TS.Recent, and when it was set (microseconds). */

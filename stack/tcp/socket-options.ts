@@ -5,6 +5,10 @@
 export class SocketOptions {
   static readonly default: SocketOptions = new SocketOptions()
 
+  /** SO_REUSEADDR: the port may be bound by several that ask so, while none of them listens (socket(7)). */
+  readonly reuseAddress: boolean = false
+  /** SO_REUSEPORT: the same, also while one listens; a second one can't. */
+  readonly reusePort: boolean = false
   /** IPV6_V6ONLY: an IPv6 wildcard listener takes no IPv4 (RFC 3493 5.3; off by default, as on Linux). */
   readonly v6Only: boolean = false
   /** TCP_NODELAY: small segments leave at once (no Nagle, RFC 9293 3.7.4). */

@@ -112,6 +112,21 @@ export class Tcb {
   }
 }
 
+/** Whether sockets at both addresses would take the same segments (Linux `inet_rcv_saddr_equal`); null is every address. */
+export function addressesMeet(
+  one: IpAddress | null,
+  oneV6Only: boolean,
+  other: IpAddress | null,
+  otherV6Only: boolean,
+): boolean {
+  if (one !== null && other !== null && !one.unspecified && !other.unspecified) return one.equals(other)
+  // A wildcard: they meet where both take the same version.
+  return (
+    (takesVersion(one, oneV6Only, 4) && takesVersion(other, otherV6Only, 4)) ||
+    (takesVersion(one, oneV6Only, 6) && takesVersion(other, otherV6Only, 6))
+  )
+}
+
 function takesVersion(address: IpAddress | null, v6Only: boolean, version: number): boolean {
   if (address === null) return true
   // IPV6_V6ONLY (RFC 3493 5.3): otherwise an IPv6 wildcard takes IPv4 too.
@@ -122,8 +137,8 @@ function takesVersion(address: IpAddress | null, v6Only: boolean, version: numbe
 export class Listener {
   readonly address: IpAddress | null
   readonly port: number
-  /** Most established connections that wait. */
-  readonly backlog: number
+  /** As listen(2) was told: one more may wait (`full`). */
+  backlog: number
   readonly ready: Tcb[] = []
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0
@@ -151,6 +166,11 @@ export class Listener {
     this.backlog = backlog
   }
 
+  /** No further connection may wait to be accepted (Linux `sk_acceptq_is_full`). */
+  get full(): boolean {
+    return this.ready.length > this.backlog
+  }
+
   /** Whether a SYN to this address is the listener's. */
   accepts(segment: Segment): boolean {
     const { address } = this
@@ -164,15 +184,8 @@ export class Listener {
     )
   }
 
-  /** Whether both can't listen on one port (Linux `inet_rcv_saddr_equal`). */
+  /** Whether both can't listen on one port. */
   conflicts(other: IpAddress | null, v6Only: boolean): boolean {
-    const { address } = this
-    if (address !== null && other !== null && !address.unspecified && !other.unspecified)
-      return address.equals(other)
-    // A wildcard: they meet where both take the same version.
-    return (
-      (takesVersion(address, this.options.v6Only, 4) && takesVersion(other, v6Only, 4)) ||
-      (takesVersion(address, this.options.v6Only, 6) && takesVersion(other, v6Only, 6))
-    )
+    return addressesMeet(this.address, this.options.v6Only, other, v6Only)
   }
 }

@@ -1,5 +1,4 @@
 import type { IpAddress } from '../ip/address.ts'
-import type { Neighbour } from '../ip/neighbours.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, RST, SYN } from '../wire/tcp.ts'
 import { AckScheduler } from './acks.ts'
@@ -9,6 +8,7 @@ import { Handshake, type HandshakeOwner } from './handshake.ts'
 import { TcpIcmp } from './icmp.ts'
 import { TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
+import { followNeighbours } from './next-hops.ts'
 import type { TcpConfig } from './options.ts'
 import { TcpOutput } from './output.ts'
 import { PayloadTaker } from './payload.ts'
@@ -21,7 +21,6 @@ import {
   CLOSE_WAIT,
   CLOSED,
   ECONNABORTED,
-  EHOSTUNREACH,
   ESTABLISHED,
   EVENT_ACCEPT,
   EVENT_CLOSED,
@@ -37,6 +36,7 @@ import {
 } from './state.ts'
 import { type Listener, Tcb } from './tcb.ts'
 import { TcbTimers, TIMER_LIFE, TIMER_PACE, TIMER_RETRANSMIT, type TimerHandler } from './tcb-timers.ts'
+import { TimeWait } from './time-wait.ts'
 import { Timeouts } from './timeouts.ts'
 import { Transmitter, type TransmitterOwner } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
@@ -53,6 +53,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   readonly reclaim: Reclaim
   readonly acks: AckScheduler
   readonly timers: TcbTimers
+  readonly timeWait: TimeWait
   readonly #noHoles: Reassembly
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
@@ -74,11 +75,12 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.context = context
     const { entropy, memory, config, link, counters, nic, burst, fragments } = context
     this.window = new WindowKeeper(memory, config, Math.max(64, nic.info.mtu - 52))
-    this.#output = new TcpOutput(link, counters, config, this.window)
+    this.#output = new TcpOutput(link, counters, config, this.window, context.clock)
     this.#payload = new PayloadTaker(nic, burst, memory, fragments, counters)
     this.timers = new TcbTimers(context.wheel, this)
     this.#noHoles = new Reassembly(fragments, config.maxHoles, true)
     this.acks = new AckScheduler(context, this.#output, this.timers)
+    this.timeWait = new TimeWait(this, context, this.timers, this.acks)
     const recovery = new Recovery(counters, config)
     this.#transmitter = new Transmitter(context, this.#output, recovery, this.timers)
     this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery, this.timers)
@@ -95,14 +97,17 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
     this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
-    link.livePeers = () => this.#peers()
-    link.onUnreachable = (neighbour) => this.#neighbourLost(neighbour)
-    link.onResolved = (neighbour, now) => this.#retryAfterResolve(neighbour, now)
+    followNeighbours(this, context, this.#flows, this.#transmitter)
   }
 
   /** Connections in any state but CLOSED. */
   get connections(): number {
     return this.#flows.count
+  }
+
+  /** Those that count against `TcpConfig.maxConnections`: those that only wait for their end have a bound of their own. */
+  get living(): number {
+    return this.#flows.count - this.timeWait.count
   }
 
   [Symbol.iterator](): IterableIterator<Tcb> {
@@ -144,7 +149,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     segment.parseOptions(this.context.header(), this.context.counters)
     const { options } = segment
     const later = tcb.timestamps && options.hasTimestamps ? (options.tsVal - tcb.rcv.tsRecent) | 0 : 0
-    if (later < 0 || (later === 0 && !seqGt(segment.seq, tcb.rcv.nxt))) return false
+    if (options.signed || later < 0 || (later === 0 && !seqGt(segment.seq, tcb.rcv.nxt))) return false
     const after = tcb.snd.max
     this.end(tcb, 0)
     this.#handshake.newcomer(segment, now, after)
@@ -187,7 +192,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
 
   // ---- opening and closing --------------------------------------------------------------------------------------
 
-  /** @param address see `Listener`. Null when the port is taken. */
+  /** @param address see `Listener` @param backlog as of listen(2): one more may wait. Null when the port is taken. */
   listen(
     address: IpAddress | null,
     port: number,
@@ -240,6 +245,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     tcb.state = SYN_SENT
     this.context.counters.activeOpens++
     this.#handshake.startSequence(tcb, now)
+    tcb.snd.progressAt = now
     this.#transmitter.resendSyn(tcb, now)
     return tcb
   }
@@ -249,6 +255,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
    * @param urgent the last of them is urgent (RFC 9293 3.8.5): the pointer goes just behind it (RFC 6093)
    */
   send(tcb: Tcb, bytes: Uint8Array, from: number, now: number, urgent = false): number {
+    this.#beginsToWait(tcb, now)
     const taken = tcb.snd.push(bytes, from, bytes.length)
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
     else if (urgent) {
@@ -261,12 +268,20 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     return taken
   }
 
+  /** The user timeout counts from here, if nothing has waited before (RFC 9293 3.9.1.1). */
+  #beginsToWait(tcb: Tcb, now: number): void {
+    const { snd } = tcb
+    if (tcb.state >= ESTABLISHED && snd.buffered === 0 && snd.una === snd.max) snd.progressAt = now
+  }
+
   /** Changes a socket's options while it lives: what they hold back may leave now. */
   setOptions(tcb: Tcb, options: SocketOptions, now: number): void {
     tcb.snd.limit = sendLimit(options, this.context.config)
     const before = tcb.options
     tcb.options = options
     if (options.keepAlive && !before.keepAlive) this.startKeepAlive(tcb, now)
+    // Linux arms anew at once, from when something was last heard (tcp_sock_set_keepidle).
+    else if (options.keepIdleUs !== before.keepIdleUs) this.startKeepAlive(tcb, now, tcb.heardAt)
     if (options.maxSeg !== before.maxSeg && tcb.state >= ESTABLISHED)
       tcb.snd.mss = this.#output.pathMss(tcb, now)
     // Asked for while corked, TCP_NODELAY pushes once what waits, as on Linux (tcp(7)).
@@ -278,16 +293,19 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** Half-close: a FIN follows what was given to `send`. */
   shutdownSend(tcb: Tcb, now: number): void {
     if (tcb.snd.finQueued || tcb.state < SYN_RECEIVED) return
+    this.#beginsToWait(tcb, now)
     tcb.snd.finQueued = true
     if (tcb.state === ESTABLISHED) tcb.state = FIN_WAIT_1
     else if (tcb.state === CLOSE_WAIT) tcb.state = LAST_ACK
     this.#transmitter.transmit(tcb, now)
   }
 
-  /** The application reads no more: what is queued stays readable, what still comes is acknowledged and dropped. */
+  /**
+   * The application means to read no more. What comes is queued all the same, as on Linux, until it has ended its own side too:
+   * then new data resets the connection (RFC 1122 4.2.2.13).
+   */
   shutdownReceive(tcb: Tcb): void {
     tcb.rcv.shut = true
-    tcb.rcv.ooo.clear()
   }
 
   /**
@@ -306,7 +324,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       return
     }
     if (tcb.snd.finQueued) {
-      if (tcb.state === FIN_WAIT_2) this.startFinWait2(tcb, now)
+      if (tcb.state === FIN_WAIT_2) this.timeWait.awaitFin(tcb, now)
     } else this.shutdownSend(tcb, now)
   }
 
@@ -322,6 +340,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     if (tcb.state === CLOSED) return
     if (tcb.state === SYN_RECEIVED && tcb.listener !== null) this.#notHalfOpen(tcb, tcb.listener)
     this.window.close(tcb)
+    this.timeWait.forget(tcb)
     tcb.state = CLOSED
     tcb.error = error
     this.timers.cancelAll(tcb)
@@ -362,7 +381,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
   /** SYN-RECEIVED becomes ESTABLISHED. False when the listener has no room: the peer will send again. */
   promote(tcb: Tcb, now: number): boolean {
     const listener = tcb.listener
-    if (listener !== null && !tcb.fastOpened && listener.ready.length >= listener.backlog) {
+    if (listener !== null && !tcb.fastOpened && listener.full) {
       this.context.counters.dropBacklog++
       return false
     }
@@ -387,27 +406,11 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     if (tcb.fastOpened) listener.fastOpens--
   }
 
-  /** Arms keepalive where the socket asks for it. */
-  startKeepAlive(tcb: Tcb, now: number): void {
+  /** Arms keepalive where the socket asks for it. @param since when the connection became idle */
+  startKeepAlive(tcb: Tcb, now: number, since: number = now): void {
     if (!tcb.options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT || tcb.orphaned) return
-    this.timers.arm(tcb, TIMER_LIFE, now + (tcb.options.keepIdleUs || this.context.config.keepIdleUs))
-  }
-
-  // ---- closing states -------------------------------------------------------------------------------------------
-
-  enterTimeWait(tcb: Tcb, now: number): void {
-    tcb.state = TIME_WAIT
-    this.timers.cancel(tcb, TIMER_RETRANSMIT)
-    this.restartTimeWait(tcb, now)
-    this.raise(tcb, EVENT_READABLE)
-  }
-
-  restartTimeWait(tcb: Tcb, now: number): void {
-    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.timeWaitUs)
-  }
-
-  startFinWait2(tcb: Tcb, now: number): void {
-    this.timers.arm(tcb, TIMER_LIFE, now + this.context.config.finWait2Us)
+    const idle = tcb.options.keepIdleUs || this.context.config.keepIdleUs
+    this.timers.arm(tcb, TIMER_LIFE, Math.max(now, since + idle))
   }
 
   // ---- the end of a poll ----------------------------------------------------------------------------------------
@@ -435,7 +438,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     if (which === TIMER_RETRANSMIT) this.#timeouts.fired(tcb, now)
     else if (which === TIMER_PACE) this.#transmitter.transmit(tcb, now)
     else if (which === TIMER_LIFE) {
-      if (tcb.state === TIME_WAIT || tcb.orphaned) this.end(tcb, 0)
+      if (tcb.state === TIME_WAIT || (tcb.orphaned && tcb.state === FIN_WAIT_2)) this.end(tcb, 0)
       else this.#timeouts.keepAlive(tcb, now)
     } else if (tcb.state >= ESTABLISHED && tcb.rcv.unacked > 0) this.#output.sendAck(tcb, now)
   }
@@ -458,39 +461,5 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#flows.add(tcb)
     this.window.open(tcb)
     return tcb
-  }
-
-  /** Of connections, not of attempts: those anybody can make. */
-  *#peers(): Iterable<IpAddress> {
-    for (const tcb of this.#flows) if (tcb.state >= ESTABLISHED) yield tcb.remote
-  }
-
-  /** A next hop does not answer: attempts to connect through it end, connections may still find another way. */
-  #neighbourLost(neighbour: Neighbour): void {
-    const { link } = this.context
-    for (const tcb of [...this.#flows]) {
-      if (!link.asks(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
-      if (tcb.state === SYN_SENT) this.end(tcb, EHOSTUNREACH)
-      // The old hardware address serves on: perhaps it is only the answers that get lost.
-      else tcb.softError = EHOSTUNREACH
-    }
-  }
-
-  /** A neighbour's hardware address is known, or another than before: what waited for it, or went astray, leaves now. */
-  #retryAfterResolve(neighbour: Neighbour, now: number): void {
-    const { link } = this.context
-    for (const tcb of this.#flows) {
-      if (!link.asks(tcb.local) || link.nextHop(tcb.remote)?.equals(neighbour.address) !== true) continue
-      // At the host's address a peer that is heard is answered where its frames come from.
-      const heard = tcb.remoteMacHigh >= 0 && tcb.state !== SYN_SENT && tcb.snd.retries === 0
-      if (heard && !link.isOwn(tcb.local)) continue
-      const { macHigh, macLow } = neighbour
-      if (tcb.remoteMacHigh === macHigh && tcb.remoteMacLow === macLow) continue
-      tcb.remoteMacHigh = macHigh
-      tcb.remoteMacLow = macLow
-      if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) this.#transmitter.resendSyn(tcb, now)
-      else if (tcb.retransmitTimer !== null) this.timers.arm(tcb, TIMER_RETRANSMIT, 0)
-      else this.acks.soon(tcb)
-    }
   }
 }

@@ -9,6 +9,7 @@ import type { Segment } from './segment.ts'
 import {
   CLOSE_WAIT,
   CLOSING,
+  ECONNRESET,
   ESTABLISHED,
   EVENT_READABLE,
   EVENT_URGENT,
@@ -54,13 +55,6 @@ export class TextInput {
       counters.dropAfterShutdown++
       return
     }
-    if (tcb.orphaned) {
-      // RFC 1122 4.2.2.13: data after close can't be delivered any more; say so.
-      counters.dropAfterShutdown++
-      this.#output.reset(tcb)
-      this.#tcp.end(tcb, 0)
-      return
-    }
     const start = segment.seq
     const end = (start + segment.length) | 0
     if (seqLe(end, rcv.nxt)) {
@@ -69,12 +63,18 @@ export class TextInput {
       this.#tcp.acks.soon(tcb)
       return
     }
-    if (rcv.shut) {
+    if (tcb.orphaned) {
+      // RFC 1122 4.2.2.13: new data after close can't be delivered any more; say so.
       counters.dropAfterShutdown++
-      const beyond = seqGt(end, rcv.adv)
-      if (beyond) segment.flags &= ~FIN
-      if (seqLe(start, rcv.nxt)) rcv.nxt = beyond ? rcv.adv : end
-      this.#tcp.acks.soon(tcb)
+      this.#output.reset(tcb)
+      this.#tcp.end(tcb, 0)
+      return
+    }
+    if (rcv.shut && tcb.state !== ESTABLISHED) {
+      // Both directions were shut: as Linux does, the peer is told that nobody reads (RFC 1122 4.2.2.13).
+      counters.dropAfterShutdown++
+      this.#output.reset(tcb)
+      this.#tcp.end(tcb, ECONNRESET)
       return
     }
     const payload = this.#payload
@@ -144,7 +144,8 @@ export class TextInput {
     }
     if (rcv.ooo.duplicateBytes > 0) {
       counters.duplicateBytes += rcv.ooo.duplicateBytes
-      if (tcb.sack && this.#context.config.dsack) {
+      // RFC 2883 section 4.2: of several ranges the first is reported.
+      if (known <= 0 && tcb.sack && this.#context.config.dsack) {
         rcv.hasDsack = true
         rcv.dsackStart = rcv.ooo.duplicateStart
         rcv.dsackEnd = rcv.ooo.duplicateEnd
@@ -190,6 +191,7 @@ export class TextInput {
     const rcv = tcb.rcv
     // The earliest one counts; a later one would leave the end of the stream unreached.
     if ((rcv.finSeen && seqGe(seq, rcv.finSeq)) || seqDiff(seq, rcv.nxt) < 0) return
+    if (seqGt(seq, rcv.nxt)) rcv.holes().noteFin(seq)
     rcv.finSeen = true
     rcv.finSeq = seq
     this.#tcp.acks.soon(tcb)
@@ -200,10 +202,14 @@ export class TextInput {
     const rcv = tcb.rcv
     if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) {
       // Data goes on behind it: that FIN was forged.
-      if (rcv.finSeen && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) rcv.finSeen = false
+      if (rcv.finSeen && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) {
+        rcv.finSeen = false
+        rcv.ooo.forgetFin()
+      }
       return
     }
     rcv.finished = true
+    rcv.ooo.forgetFin()
     // Nothing more is asked of the peer: what it sent twice no longer matters.
     rcv.hasDsack = false
     this.#payload.unpack(rcv)
@@ -214,13 +220,25 @@ export class TextInput {
     this.#tcp.raise(tcb, EVENT_READABLE)
     if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT
     else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING
-    else if (tcb.state === FIN_WAIT_2) this.#tcp.enterTimeWait(tcb, now)
+    else if (tcb.state === FIN_WAIT_2) this.#tcp.timeWait.enter(tcb, now)
   }
-  /** Bytes that were here already: told with the next ACK (RFC 2883). */
+
+  /**
+   * Bytes of a segment that was not taken, as far as they are here already: the first such range is told with the next ACK (RFC 2883
+   * section 4). What is not here must not be named, or the peer would never send it.
+   */
   reportDuplicate(tcb: Tcb, segment: Segment): void {
+    const { rcv } = tcb
     if (!tcb.sack || !this.#context.config.dsack || segment.length === 0) return
-    tcb.rcv.hasDsack = true
-    tcb.rcv.dsackStart = segment.seq
-    tcb.rcv.dsackEnd = (segment.seq + segment.length) | 0
+    const start = segment.seq
+    const end = (start + segment.length) | 0
+    if (seqLt(start, rcv.nxt)) {
+      rcv.dsackStart = start
+      rcv.dsackEnd = seqLt(end, rcv.nxt) ? end : rcv.nxt
+    } else if (rcv.ooo.overlap(start, end)) {
+      rcv.dsackStart = rcv.ooo.duplicateStart
+      rcv.dsackEnd = rcv.ooo.duplicateEnd
+    } else return
+    rcv.hasDsack = true
   }
 }

@@ -72,8 +72,9 @@ export class Timeouts {
     if (!options.keepAlive || tcb.state < ESTABLISHED || tcb.state === TIME_WAIT) return
     const idle = options.keepIdleUs || config.keepIdleUs
     const { snd } = tcb
-    // While data is outstanding or waits for a window its own timers speak to the peer.
-    const busy = snd.una !== snd.max || snd.buffered > 0
+    // While data or a FIN is outstanding, or waits for a window, its own timers speak to the peer, also when nobody holds the
+    // connection any more.
+    const busy = snd.una !== snd.max || snd.buffered > 0 || (snd.finQueued && !snd.finSent)
     const quietSince = Math.max(tcb.heardAt, snd.lastSentAt)
     if (busy || now - tcb.heardAt < idle) {
       if (tcb.rare !== null) tcb.rare.keepProbes = 0
@@ -154,8 +155,10 @@ export class Timeouts {
   /** RFC 9293 3.8.3, R2, or the time the user gave (3.9.1.1). */
   #overdue(tcb: Tcb, now: number, retries: number): boolean {
     const limit = tcb.options.userTimeoutUs
-    const since = tcb.snd.progressAt
-    return limit > 0 && tcb.state >= ESTABLISHED ? now - since >= limit : tcb.snd.retries > retries
+    const late = limit > 0 && now - tcb.snd.progressAt >= limit
+    // An attempt ends at whichever comes first, as on Linux; a half-open one has no user yet.
+    if (tcb.state < ESTABLISHED) return tcb.snd.retries > retries || (late && !tcb.passive)
+    return limit > 0 ? late : tcb.snd.retries > retries
   }
 
   #giveUp(tcb: Tcb): void {

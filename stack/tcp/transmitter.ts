@@ -62,7 +62,7 @@ export class Transmitter {
       if (snd.synAt === 0) snd.synAt = now
       else if (snd.synAt !== now) snd.synAt = -1
     }
-    if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
+    if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, this.limited(tcb, now + snd.rto))
   }
 
   /** The handshake is over: takes its round trip, or what its failures say (RFC 6298 5.7, RFC 5681 3.1). */
@@ -263,6 +263,8 @@ export class Transmitter {
   /** The user's time limit may come before the timer would. */
   limited(tcb: Tcb, at: number): number {
     const limit = tcb.options.userTimeoutUs
+    // A half-open connection has no user yet.
+    if (tcb.state < ESTABLISHED && tcb.passive) return at
     return limit > 0 && tcb.snd.progressAt > 0 ? Math.min(at, tcb.snd.progressAt + limit) : at
   }
 

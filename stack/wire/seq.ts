@@ -8,6 +8,16 @@ export function seqDiff(a: number, b: number): number {
   return (a - b) | 0
 }
 
+/** The later one. */
+export function seqMax(a: number, b: number): number {
+  return ((a - b) | 0) > 0 ? a : b
+}
+
+/** The earlier one. */
+export function seqMin(a: number, b: number): number {
+  return ((a - b) | 0) < 0 ? a : b
+}
+
 export function seqLt(a: number, b: number): boolean {
   return ((a - b) | 0) < 0
 }

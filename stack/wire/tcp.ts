@@ -37,6 +37,8 @@ export const OPTION_SACK_PERMITTED = 4
 export const OPTION_SACK = 5
 export const OPTION_TIMESTAMPS = 8
 const OPTION_FAST_OPEN = 34
+const OPTION_MD5 = 19
+const OPTION_AUTHENTICATION = 29
 const OPTION_ACCURATE_ECN_0 = 172
 
 /** RFC 7323 section 2.3: a shift above 14 is used as 14. */
@@ -61,6 +63,8 @@ export class TcpOptions {
   /** TCP Fast Open (RFC 7413): where the cookie lies in the bytes parsed, and its length; 0 asks for one, -1 is absent. */
   fastOpenAt = 0
   fastOpenLength = -1
+  /** Signed: MD5 (RFC 2385) or TCP-AO (RFC 5925). */
+  signed = false
 
   clear(): void {
     this.mss = 0
@@ -71,6 +75,7 @@ export class TcpOptions {
     this.tsEcr = 0
     this.sackBlocks = 0
     this.fastOpenLength = -1
+    this.signed = false
   }
 
   /**
@@ -116,6 +121,8 @@ export class TcpOptions {
     } else if (kind === OPTION_FAST_OPEN) {
       this.fastOpenAt = at + 2
       this.fastOpenLength = size - 2
+    } else if (kind === OPTION_MD5 || kind === OPTION_AUTHENTICATION) {
+      this.signed = true
     } else if (kind === OPTION_SACK && size >= 10 && (size - 2) % 8 === 0) {
       this.sackBlocks = Math.min(4, (size - 2) / 8)
       for (let i = 0; i < this.sackBlocks * 2; i++) this.sack[i] = get32(bytes, at + 2 + i * 4)

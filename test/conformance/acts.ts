@@ -87,20 +87,3 @@ export function kindOf(step: JsonObject): string {
   if (done.startsWith('close(')) return done
   return done
 }
-
-/** user_data of the NOPs that fill a completion queue. */
-const NOP_UDS = { first: 90, last: 99 }
-
-/** NOPs that the record shows completions of and no step submits: behind the request that is armed then, or first of all. */
-export function hiddenNops(acts: readonly Act[]): { at: number; uds: readonly number[] }[] {
-  const found: { at: number; uds: readonly number[] }[] = []
-  for (const [i, act] of acts.entries()) {
-    const uds = act.listed
-      .filter((one): one is JsonObject => one !== 'gap')
-      .map((one) => Number(one.ud))
-      .filter((ud) => ud >= NOP_UDS.first && ud <= NOP_UDS.last)
-    const before = acts.slice(0, i).findLastIndex(({ kind }) => kind === 'submit')
-    if (uds.length > 0) found.push({ at: before + 1, uds })
-  }
-  return found
-}

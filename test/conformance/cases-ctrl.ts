@@ -103,7 +103,7 @@ export function eventCase(play: Play): void {
     rqEntries: entries,
     areaPages: numberOf(setup, 'area_pages', 4),
     filled: true,
-    events: { ...events, userData: /^user_data_(\d+)$/.exec(name) === null ? events.userData : 0 },
+    events: { ...events, userData: Number(/^user_data_(\d+)$/.exec(name)?.[1] ?? events.userData) },
   })
   const { event, region, reg, regionMemory } = registration
   const behind = 128 + 16 * 2 ** Math.ceil(Math.log2(entries))

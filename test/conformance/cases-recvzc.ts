@@ -199,8 +199,11 @@ function descriptorOf(play: Play, name: string): number | null {
   if (/^(flag|msg flags|ioprio)| and /.test(plain)) return null
   if (one(/\b(udp6?|unix|raw|packet|netlink|mptcp|sctp|vsock|dccp)\b|AF_(UNIX|PACKET|NETLINK|VSOCK)/i))
     return foreignFile(play, 'socket')
-  if (one(/\btcp6? (unconnected|not connected|bound|connecting)|unconnected TCP|bound TCP|not connected/i))
-    return play.machine.socket(/tcp6|IPv6/i.test(words) ? abi.AF_INET6 : abi.AF_INET)
+  const family = /tcp6|IPv6/i.test(words) ? abi.AF_INET6 : abi.AF_INET
+  if (one(/\btcp6? connecting|connecting TCP/i)) return play.machine.connecting(family)
+  if (one(/\btcp6? bound|(?<!un)bound TCP/i)) return play.machine.bound(family)
+  if (one(/\btcp6? (unconnected|not connected)|unconnected TCP|not connected/i))
+    return play.machine.socket(family)
   if (one(/\blistening\b/i)) return play.machine.listening()
   if (one(/\bfd (minus 1|negative)\b/)) return -1
   if (one(/\bfd (closed|bad|9999)\b/)) return BAD_FD

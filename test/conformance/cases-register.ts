@@ -32,13 +32,21 @@ const NO_INTERFACE = 9999
 const ROOMY_ENTRIES = 65_536
 const BAD_FD = 9999
 
-const device = (name: string): { flags: number; ifIdx: number } => ({
-  flags: 0,
-  ifIdx: INTERFACES[name]?.index ?? NO_INTERFACE,
-})
+const device = (name: string): { flags: number; ifIdx: number } => {
+  const known = INTERFACES[name]
+  if (known === undefined) throw new NoTranslation(`interface ${name}`)
+  return { flags: 0, ifIdx: known.index }
+}
+/** What is asked lies in the set-up alone. @throws NoTranslation when it does not */
+const asSetUp =
+  (key: string) =>
+  (_match: RegExpExecArray, { name, setup }: Scenario): Partial<RegistrationOptions> => {
+    if (setup[key] === undefined) throw new NoTranslation(`${name} without ${key}`)
+    return {}
+  }
 
 const CASES: readonly Case[] = [
-  { name: /^ok(_.*)?$/ },
+  { name: /^ok(_basic)?$/ },
   {
     name: /^rq_entries_(\d+)$/,
     options: ([, n]) => ({
@@ -83,7 +91,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: /^area_unmapped_(middle|hole)(_page)?$|^area_(middle_page_unmapped|hole)$/,
-    change: (r) => r.area.set('len', r.area.get('len') + PAGE),
+    change: hole,
   },
   { name: /^area_readonly(_memory)?$/, change: (r) => r.memory.makeReadOnly(r.areaMemory) },
   { name: /^area_token_nonzero$/, change: (r) => r.area.set('rq_area_token', 1) },
@@ -149,7 +157,7 @@ const CASES: readonly Case[] = [
   },
   { name: /^rxq_(\d+)$/, options: ([, n]) => ({ ifRxq: Number(n) }) },
   { name: /^rxq_max$/, options: () => ({ ifRxq: 0xffff_ffff }) },
-  { name: /^(ring|clamp)_/ },
+  { name: /^(ring|clamp)_/, options: asSetUp('ring_flags') },
   { name: /^nr_args_(\d+)$/, change: (r, _p, [, n]) => r.setNrArgs(Number(n)) },
   { name: /^arg_null$/, change: (r) => r.setArg(null) },
   { name: /^arg_bad$/, change: (r) => r.setArg(new Uint8Array(0)) },
@@ -164,7 +172,7 @@ const CASES: readonly Case[] = [
     change: (_r, play, [, n, unit]) => limitMemory(play, Number(n) * (unit === 'k' ? 2 ** 10 : 2 ** 20)),
   },
   { name: /^(import_and_nodev|flags_import_nodev|flags_3|import_nodev)$/, options: () => ({ flags: 3 }) },
-  { name: /^flags_high$/ },
+  { name: /^flags_high$/, options: asSetUp('flags') },
   { name: /^flags_(\d+)$/, change: (r, _p, [, n]) => r.reg.set('flags', r.reg.get('flags') | Number(n)) },
   { name: /^(flags_all|flags_max)$/, change: (r) => r.reg.set('flags', 0xffff_ffff) },
   { name: /^resv(\d)_nonzero$/, change: (r, _p, [, n]) => r.reg.set(`__resv[${n}]`, 1) },
@@ -247,6 +255,14 @@ function dmabufKeepsAddress(r: Registration, fd: number): void {
   const addr = r.area.big('addr')
   dmabuf(r, fd)
   r.area.set('addr', addr)
+}
+
+/** Two mappings: between those that are made one behind the other a page is unmapped. */
+function hole(r: Registration): void {
+  const pages = Math.ceil(r.area.get('len') / PAGE / 2)
+  const [first, second] = [r.memory.map(pages), r.memory.map(pages)].map((one) => r.memory.address(one))
+  r.area.set('addr', first!)
+  r.area.set('len', second! - first! + pages * PAGE)
 }
 
 function wrap(r: Registration): void {

@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { FormatError, loadRecord, type Scenario } from './record.ts'
-import { closingLine, details, table } from './report.ts'
+import { FormatError, loadRecord, ownRecord, type Scenario } from './record.ts'
+import { closingLine, details, notCompared, table } from './report.ts'
 import { type Report, runScenario } from './run.ts'
 
 export const USAGE = `usage: npm run conformance [-- [--verbose] [--only NAME]... [FILE.json]...]
@@ -54,14 +51,6 @@ export function main(args: readonly string[], output: Output): number {
     if (report.outcome !== 'pass') output.out(`${details(report)}\n`)
     else if (verbose) output.out(`pass ${report.name}\n`)
   }
-  output.out(`${table(reports)}\n${closingLine(reports)}\n`)
+  output.out([table(reports), ...notCompared(reports), closingLine(reports), ''].join('\n'))
   return reports.some(({ outcome }) => outcome === 'fail') ? 1 : 0
-}
-
-/** The checked-in record, seen from the sources or from what was compiled. */
-export function ownRecord(): string {
-  const path = join('test', 'conformance', 'kernel-zcrx.json')
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    if (existsSync(join(at, path)) || at === dirname(at)) return join(at, path)
-  }
 }

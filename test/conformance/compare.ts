@@ -12,6 +12,7 @@
  *    NIC's own count of packets and drops is compared where no segment came twice.
  */
 import type { Listed } from './acts.ts'
+import type { IntendedDifference } from './intended.ts'
 import { type Play, recordOf, type Seen } from './play.ts'
 import type { Json, JsonObject, Scenario } from './record.ts'
 import { numberOf } from './record.ts'
@@ -149,9 +150,12 @@ const CUT_KEYS = new Set([
 
 /**
  * Compares the result. Keys that only prose explains and nobody translates are returned: a scenario with such is not passed.
- * @param except keys of intended differences
  */
-export function compareResult(play: Play, undetermined: boolean, except: readonly string[] = []): string[] {
+export function compareResult(
+  play: Play,
+  undetermined: boolean,
+  intended: IntendedDifference | null = null,
+): string[] {
   const { result, varying } = play.scenario
   const { seen, marks } = play
   const later = marks.get('later')
@@ -168,14 +172,19 @@ export function compareResult(play: Play, undetermined: boolean, except: readonl
   }
   Object.assign(known, play.result)
   const unknown: string[] = []
+  for (const key of intended?.keys ?? []) if (!(key in result)) play.notCompared[key] = intended!.reason
   const again = marks.has('segments came again')
   for (const [key, value] of Object.entries(result)) {
     const plain = key.replace(/^(later|child)_/, '')
-    if (key === 'note' || varying.includes(key) || except.includes(key)) continue
-    if (undetermined && CUT_KEYS.has(plain)) continue
-    if (again && (CUT_KEYS.has(plain) || plain === 'bytes')) continue
-    if (plain === 'data_ok' && value === false) continue
-    if (!(key in known)) unknown.push(key)
+    const cut = CUT_KEYS.has(plain)
+    if (key === 'note') continue
+    if (intended?.keys.includes(key)) play.notCompared[key] = intended.reason
+    else if (varying.includes(key)) play.notCompared[key] = 'differs between the runs of the record'
+    else if (undetermined && cut) play.notCompared[key] = 'TCP decides how the stream is cut'
+    else if (again && (cut || plain === 'bytes')) play.notCompared[key] = 'TCP decides what is sent again'
+    else if (plain === 'data_ok' && value === false)
+      play.notCompared[key] = 'the recorder could not check the bytes'
+    else if (!(key in known)) unknown.push(key)
     else play.expect(`result.${key}`, value, known[key])
   }
   return unknown

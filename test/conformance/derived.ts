@@ -15,7 +15,7 @@ export function derivedResult(play: Play): Record<string, Json> {
   const { log } = play
   const firstRefill = log.findIndex((entry) => entry.kind === 'refill')
   const firstRound = collected(firstRefill < 0 ? log : log.slice(0, firstRefill))
-  const flushes = log.filter((entry) => entry.kind === 'FLUSH_RQ').length
+  const flushes = log.filter((entry, i) => entry.kind === 'FLUSH_RQ' && broughtData(log, i)).length
   const collects = log.filter((entry) => entry.kind === 'collect')
   const firstWith = collects.find((entry) => entry.seen.some((one) => one.data))
   const afterFlush = log.slice(log.findIndex((entry) => entry.kind === 'FLUSH_RQ') + 1)
@@ -45,6 +45,12 @@ export function derivedResult(play: Play): Record<string, Json> {
     fionread_end: left,
     cq_overflow_counter: ring?.state().cq_overflow ?? 0,
   }
+}
+
+/** Whether data came between this flush and the next. */
+function broughtData(log: readonly LogEntry[], flush: number): boolean {
+  const next = log.findIndex((entry, i) => i > flush && entry.kind === 'FLUSH_RQ')
+  return collected(log.slice(flush, next < 0 ? log.length : next)).some((one) => one.data)
 }
 
 function collected(entries: readonly LogEntry[]): Seen[] {

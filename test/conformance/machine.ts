@@ -100,9 +100,11 @@ export class Machine {
 
   /** Nothing passes while the interface is down. */
   setUp(up: boolean): void {
-    const { aToB, bToA } = this.queue(DEVICE_QUEUE).link
-    aToB.impairments = { loss: up ? 0 : 1 }
-    bToA.impairments = { loss: up ? 0 : 1 }
+    carry(this.queue(DEVICE_QUEUE), up)
+  }
+
+  setUpLoopback(up: boolean): void {
+    carry(this.lo, up)
   }
 
   /** Adds a wire with a host at each end. */
@@ -199,13 +201,32 @@ export class Machine {
     return fd
   }
 
-  listen(family: number, address: IpAddress, port: number): number {
+  /** A socket that is bound to an address of the loopback host. */
+  bound(family: number, port = this.#port++, address = addressOf('lo', family, 1)): number {
     const fd = this.socket(family)
     const sockaddr = abi.sockaddrOf(address, port)
     expectZero(
       'bind',
       this.call((sqe) => sqe.prepBind(fd, sockaddr)),
     )
+    return fd
+  }
+
+  /** A socket whose SYN nobody answers. */
+  connecting(family: number): number {
+    const fd = this.bound(family, 0, addressOf('lo', family, 0))
+    this.setUpLoopback(false)
+    const remote = abi.sockaddrOf(addressOf('lo', family, 1), this.#port++)
+    this.calls
+      .getSqe()!
+      .prepConnect(fd, remote)
+      .setData(this.#call++)
+    this.calls.submit()
+    return fd
+  }
+
+  listen(family: number, address: IpAddress, port: number): number {
+    const fd = this.bound(family, port, address)
     expectZero(
       'listen',
       this.call((sqe) => sqe.prepListen(fd, 16)),
@@ -215,7 +236,7 @@ export class Machine {
 
   /** A listening TCP socket of the loopback host. */
   listening(): number {
-    return this.listen(abi.AF_INET, IpAddress.parse(ADDRESSES.lo[1])!, this.#port++)
+    return this.listen(abi.AF_INET, addressOf('lo', abi.AF_INET, 1), this.#port++)
   }
 
   setOption(fd: number, level: number, name: number, ...values: number[]): number {
@@ -338,6 +359,17 @@ function endsOf(addresses: readonly [string, string]): (readonly [string, 'clien
     [addresses[0], 'client'],
     [addresses[1], 'server'],
   ]
+}
+
+/** A wire carries frames, or loses all of them. */
+function carry({ link }: Network, up: boolean): void {
+  link.aToB.impairments = { loss: up ? 0 : 1 }
+  link.bToA.impairments = { loss: up ? 0 : 1 }
+}
+
+/** @param side 0 = client, 1 = server */
+function addressOf(route: 'lo' | 'dev', family: number, side: 0 | 1): IpAddress {
+  return IpAddress.parse(ADDRESSES[family === abi.AF_INET ? route : (`${route}6` as Route)][side])!
 }
 
 function expectZero(what: string, res: number): void {

@@ -26,7 +26,6 @@ export function open(play: Play, translated: ReturnType<typeof translationOf>): 
     translation?.ringFlags ?? ringFlags(scenario),
     translation?.cqEntries ?? cqEntries(scenario),
   )
-  if (translation?.endsTold === true) play.marks.set('ends are told', 1)
   if (onDevice(scenario)) {
     play.route = 'dev'
     play.machine.queue(DEVICE_QUEUE)

@@ -18,6 +18,10 @@ export interface Connection {
   delivered: number
   /** The peer's side has ended: nothing more is sent. */
   ended: 'no' | 'fin' | 'reset'
+  /** The receiver has shut its own side for reading. */
+  receiveShut: boolean
+  /** Urgent data was sent: delivery stops in front of it. */
+  urgent: boolean
 }
 
 /** A receive request that was submitted. */
@@ -26,8 +30,8 @@ export interface Request {
   readonly handle: Handle | null
   readonly connection: Connection
   readonly limit: number
-  /** Bytes the record's completions have named so far. */
-  expected: number
+  /** Bytes that its completions have named. */
+  received: number
 }
 
 /** A completion as it came, with the request it belongs to. */
@@ -76,8 +80,12 @@ export class Play {
   route: Route = 'lo'
   /** Buffers the user holds: `heldKey` to completions not returned. */
   readonly held = new Map<string, number>()
+  /** What each of these calls has returned. */
+  readonly returned: { readonly import: number[]; readonly export: number[] } = { import: [], export: [] }
   /** What the latest import wrote back, as the record tells it. */
   imported: JsonObject = {}
+  /** Keys of the result that were not compared, with why. */
+  readonly notCompared: Record<string, string> = {}
   /** Acts done so far, of each kind. */
   readonly done = new Map<string, number>()
   readonly log: LogEntry[] = []
@@ -144,7 +152,10 @@ export class Play {
     let connection = this.connections.get(stream)
     if (connection === undefined) {
       const { client, server } = this.machine.connect(route)
-      connection = { stream, client, server, sent: 0, delivered: 0, ended: 'no' }
+      connection = {
+        ...{ stream, client, server, sent: 0, delivered: 0 },
+        ...{ ended: 'no', receiveShut: false, urgent: false },
+      }
       this.connections.set(stream, connection)
     }
     return connection
@@ -181,7 +192,22 @@ export class Play {
     return { ret, ok }
   }
 
+  sendUrgent(stream: number, byte: number): void {
+    const connection = this.connection(stream)
+    this.machine.send(connection.client, Uint8Array.of(byte), abi.MSG_OOB)
+    connection.urgent = true
+  }
+
+  /** shutdown(2) of the receiver's own socket. */
+  shutdownReceiver(how: number): void {
+    this.#checkQueued()
+    const connection = this.connection()
+    this.machine.shutdown(connection.server, how)
+    if (how !== abi.SHUT_WR) connection.receiveShut = true
+  }
+
   end(stream: number, how: 'fin' | 'reset' | 'shutdown'): void {
+    this.#checkQueued()
     const connection = this.connection(stream)
     if (how === 'reset') this.machine.reset(connection.client)
     else if (how === 'fin') this.machine.close(connection.client)
@@ -207,7 +233,7 @@ export class Play {
     const { sqe, view } = this.ring(ring).sqe()
     sqe.prepRecvZc(connection.server, handle?.id ?? 0, limit).setData(ud)
     change?.(sqe, view)
-    this.requests.set(ud, { ud, handle, connection, limit, expected: 0 })
+    this.requests.set(ud, { ud, handle, connection, limit, received: 0 })
     return this.ring(ring).submit()
   }
 
@@ -222,6 +248,7 @@ export class Play {
   }
 
   nops(ring: number, uds: readonly number[]): void {
+    this.marks.set('nops', 1)
     // Four at a time: the recording's submission queue was that short.
     for (let i = 0; i < uds.length; i += 4) {
       for (const ud of uds.slice(i, i + 4)) this.ring(ring).sqe().sqe.prepNop().setData(ud)
@@ -250,10 +277,47 @@ export class Play {
       const { connection } = request
       dataOk = bytes !== null && matches(connection.stream, connection.delivered, bytes)
       connection.delivered += completion.res
+      request.received += completion.res
       const key = this.heldKey(handle?.instance, area, niov)
       this.held.set(key, (this.held.get(key) ?? 0) + 1)
     }
+    if (!data) this.#checkEnd(completion)
     return { completion, ring, data, niov, area, offset, inBuffer: offset % size, dataOk }
+  }
+
+  /** Whatever a record lists: no request ends with 0 before its limit, a FIN behind all the data, a reset or SHUT_RD. */
+  #checkEnd({ ud, res, flags }: Completion, more = 0): void {
+    const request = this.requests.get(ud)
+    if (request === undefined || res !== 0 || flags.length > 0) return
+    const { connection, limit } = request
+    const received = request.received + more
+    const { ended, receiveShut, urgent, sent, delivered } = connection
+    if (receiveShut || ended === 'reset' || (limit > 0 && received >= limit)) return
+    if (ended === 'fin' && (urgent || delivered === sent)) return
+    const got = `0 after ${received} bytes of ${sent}`
+    this.differs(`request ${ud}`, 'no end of the stream', got)
+  }
+
+  /** What waits in the queues now was there before the stream is ended. */
+  #checkQueued(): void {
+    for (const ring of this.rings.values()) {
+      const bytes = new Map<number, number>()
+      for (const completion of ring.open ? ring.peek() : []) {
+        const { ud, res } = completion
+        if (isData(completion)) bytes.set(ud, (bytes.get(ud) ?? 0) + res)
+        else this.#checkEnd(completion, bytes.get(ud))
+      }
+    }
+  }
+
+  /** Looks for ends of the stream that came without cause and that no step has collected. */
+  sweep(): void {
+    for (const ring of this.rings.values()) {
+      if (!ring.open) continue
+      const left = ring.reap()
+      ring.enter(0)
+      for (const completion of left.concat(ring.reap())) if (!isData(completion)) this.#checkEnd(completion)
+    }
   }
 
   /** The user returns a buffer. */

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ownRecord } from './cli.ts'
-import { loadRecord, type Scenario } from './record.ts'
+import { loadRecord, ownRecord, type Scenario } from './record.ts'
 import { details } from './report.ts'
 import { runScenario } from './run.ts'
 

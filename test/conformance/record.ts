@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 export type JsonObject = { readonly [key: string]: Json }
@@ -69,4 +71,12 @@ export function numberOf(object: JsonObject, key: string, otherwise: number): nu
   if (typeof value === 'number') return value
   if (typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value)) return Number(value)
   return otherwise
+}
+
+/** The checked-in record, seen from the sources or from what was compiled. */
+export function ownRecord(): string {
+  const path = join('test', 'conformance', 'kernel-zcrx.json')
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    if (existsSync(join(at, path)) || at === dirname(at)) return join(at, path)
+  }
 }

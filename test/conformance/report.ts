@@ -29,6 +29,24 @@ export function details({ name, outcome, reason, differences }: Report): string 
   return [`FAIL ${name}`, ...lines].join('\n')
 }
 
+/** What was not compared in scenarios that passed: a line per reason. */
+export function notCompared(reports: readonly Report[]): string[] {
+  const reasons = new Map<string, { scenarios: string[]; results: number }>()
+  for (const { name, outcome, notCompared: keys } of reports) {
+    if (outcome !== 'pass') continue
+    for (const reason of new Set(Object.values(keys))) {
+      const one = reasons.get(reason) ?? { scenarios: [], results: 0 }
+      one.scenarios.push(name)
+      one.results += Object.values(keys).filter((other) => other === reason).length
+      reasons.set(reason, one)
+    }
+  }
+  return [...reasons].map(([reason, { scenarios, results }]) => {
+    const where = scenarios.length === 1 ? scenarios[0] : `${scenarios.length} scenarios`
+    return `not compared: ${results} ${results === 1 ? 'result' : 'results'} of ${where}: ${reason}`
+  })
+}
+
 export function closingLine(reports: readonly Report[]): string {
   const count = (outcome: Report['outcome']): number =>
     reports.filter((report) => report.outcome === outcome).length

@@ -1,8 +1,8 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { CTRL_OP, control, ctrl, type Handle } from './instance.ts'
 import { PAGE, type UserMemory } from './memory.ts'
-import type { Play } from './play.ts'
-import { isObject, type Json, type Scenario } from './record.ts'
+import { NoTranslation, type Play } from './play.ts'
+import type { Scenario } from './record.ts'
 import { AREA_REG, AREA_REG_BYTES, IFQ_REG, IFQ_REG_BYTES, Struct } from './structs.ts'
 
 /** `struct io_uring_zcrx_ifq_reg` of an import. */
@@ -49,20 +49,13 @@ const ADDED_PAGES = [
   /two (\d+)-page areas/,
 ]
 
-/** Pages of an area that is added: as the words have it, or as many as are seen of it, or a few. */
-export function addedPages({ what, steps }: Scenario): number {
+/** Pages of an area that is added, as the words have it. @throws NoTranslation */
+export function addedPages({ what }: Scenario): number {
   for (const words of ADDED_PAGES) {
     const match = words.exec(what)
     if (match !== null) return Number(match[1])
   }
-  let seen = 0
-  for (const { cqe } of steps) {
-    if (isObject(cqe as Json | undefined)) {
-      const { area, niov } = cqe as Record<string, Json>
-      if (typeof area === 'number' && area > 0 && typeof niov === 'number') seen = Math.max(seen, niov + 1)
-    }
-  }
-  return seen || 4
+  throw new NoTranslation(`pages of the area that is added: "${what}"`)
 }
 
 /** ZCRX_CTRL_ADD_AREA of fresh memory. */

@@ -2,7 +2,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
 import { compareCompletions } from './compare.ts'
 import { CTRL_OP, control, ctrl, type Handle } from './instance.ts'
-import { NoTranslation, type Play, type Request, type Seen } from './play.ts'
+import { NoTranslation, type Play, type Seen } from './play.ts'
 import { isObject, type Json, type JsonObject, numberOf } from './record.ts'
 import { addArea, addedPages, importInstance } from './sharing.ts'
 import { hex } from './structs.ts'
@@ -210,7 +210,7 @@ export class Stepper {
       if (text.includes('SKIP_SUCCESS')) sqe.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS)
       if (/LINK|->/.test(text))
         sqe.setFlags(text.includes('HARDLINK') ? abi.IOSQE_IO_HARDLINK : abi.IOSQE_IO_LINK)
-      play.requests.set(ud, { ud, handle, connection, limit: limit * count, expected: 0 })
+      play.requests.set(ud, { ud, handle, connection, limit: limit * count, received: 0 })
     }
     if (text.includes('LINK_TIMEOUT')) {
       const ms = Number(/(\d+) ms/.exec(play.scenario.what)?.[1] ?? 50)
@@ -225,7 +225,7 @@ export class Stepper {
         .sqe()
         .sqe.prepRecvZc(connection.server, handle?.id ?? 0, limit)
         .setData(2)
-      play.requests.set(2, { ud: 2, handle, connection, limit, expected: 0 })
+      play.requests.set(2, { ud: 2, handle, connection, limit, received: 0 })
     }
     play.expect(where, step.ret, target.submit())
   }
@@ -282,6 +282,7 @@ export class Stepper {
     const packets = numberOf(step, 'packets_with_netmem', -1)
     const again = step.drops_positive === true || packets > numberOf(result, 'data_cqes', packets)
     if (packets >= 0 && !again) play.expect(`${where}, packets_with_netmem`, packets, nic.splitFrames)
+    else if (packets >= 0) play.notCompared[`step ${where}`] = 'TCP decides what is sent again'
   }
 
   #rq(step: JsonObject, where: string): void {
@@ -293,8 +294,11 @@ export class Stepper {
 
   #fionread(step: JsonObject, where: string): void {
     // What TCP still holds back of many small sends is TCP's.
-    if (this.#undetermined && this.#waiting) return
     const play = this.#play
+    if (this.#undetermined && this.#waiting) {
+      play.notCompared[`step ${where}`] = 'TCP may hold back some of many small sends'
+      return
+    }
     const got = play.machine.fionread(play.connection().server)
     play.expect(where, step.fionread, got)
   }
@@ -329,6 +333,7 @@ export class Stepper {
     const { ring, id } = this.#play.handle(this.#ring())
     const struct = ctrl(id, CTRL_OP.EXPORT)
     const ret = control(ring, struct)
+    this.#play.returned.export.push(ret)
     this.#play.expect(`${where}, ret`, step.ret, ret)
     this.#play.expect(
       `${where}, got_fd`,
@@ -347,7 +352,7 @@ export class Stepper {
     const { ret, reg } = importInstance(play, 2, fd)
     play.expect(`${where}, ret`, step.ret, ret)
     play.expect(`${where}, zcrx_id`, step.zcrx_id, reg.get('zcrx_id'))
-    play.marks.set('imported', ret)
+    play.returned.import.push(ret)
     play.imported = {
       two_exports_give_two_fds: new Set(this.#exported).size === 2,
       ret,
@@ -367,9 +372,7 @@ export class Stepper {
 
   #collect(act: Act, where: string): void {
     const play = this.#play
-    this.#inferRequests(act)
     const ring = this.#collectRing(act)
-    this.#inferEnds(act)
     const target = play.ring(ring)
     const seen =
       this.#hints.collect?.(play, (play.done.get('collect') ?? 0) + 1) ??
@@ -389,54 +392,6 @@ export class Stepper {
     const request = this.#play.requests.get(ud)
     const ring = request?.handle === null ? undefined : this.#play.ringOf(request?.handle)
     return ud < FIRST_OTHER_UD && ring !== undefined ? ring : this.#ring()
-  }
-
-  /** What the record shows completions of and no step has submitted or sent: a plain request; a packet for each completion. */
-  #inferRequests(act: Act): void {
-    const play = this.#play
-    if (this.#hints.collect !== undefined) return
-    for (const one of act.listed) {
-      if (one === 'gap' || one.niov === undefined) continue
-      const ud = numberOf(one, 'ud', FIRST_OTHER_UD)
-      if (ud < FIRST_OTHER_UD && ud > 0 && !play.requests.has(ud))
-        play.receive(ud, { ring: this.#ringFor(ud) })
-    }
-    if (this.#undetermined) return
-    const missing = new Map<Request, number>()
-    for (const one of act.listed) {
-      const request = one === 'gap' ? undefined : play.requests.get(numberOf(one, 'ud', FIRST_OTHER_UD))
-      if (one === 'gap' || request === undefined || one.niov === undefined) continue
-      const wanted = (missing.get(request) ?? request.connection.delivered) + numberOf(one, 'res', 0)
-      missing.set(request, wanted)
-      const { connection } = request
-      if (wanted > connection.sent && connection.ended === 'no')
-        play.send(connection.stream, wanted - connection.sent)
-    }
-  }
-
-  /** An end of the stream that the record shows and no step has brought about: the peer closes or resets. */
-  #inferEnds(act: Act): void {
-    const play = this.#play
-    for (const one of act.listed) {
-      if (one === 'gap') continue
-      const request = play.requests.get(numberOf(one, 'ud', FIRST_OTHER_UD))
-      if (request === undefined) continue
-      if (one.niov !== undefined) request.expected += numberOf(one, 'res', 0)
-      else if (!play.marks.has('ends are told')) this.#inferEnd(request, one)
-    }
-  }
-
-  #inferEnd(request: Request, final: JsonObject): void {
-    const { connection, limit, expected } = request
-    if (connection.ended !== 'no') return
-    if (
-      final.res === 0 &&
-      !(limit > 0 && expected >= limit) &&
-      Array.isArray(final.flags) &&
-      final.flags.length === 0
-    ) {
-      this.#play.end(connection.stream, 'fin')
-    } else if (final.res === -abi.ECONNRESET) this.#play.end(connection.stream, 'reset')
   }
 
   #probe(act: Act, where: string): void {

@@ -107,6 +107,17 @@ export class TestRing {
 
   /** What lies in the completion queue, without entering the kernel. */
   reap(): Completion[] {
+    const { found, slots } = this.#look()
+    this.ring.cqAdvance(slots)
+    return found
+  }
+
+  /** The same, and it stays there. */
+  peek(): Completion[] {
+    return this.#look().found
+  }
+
+  #look(): { found: Completion[]; slots: number } {
     const { memory } = this.ring
     const { control, cqes, cqEntries } = memory
     const mixed = (this.flags & SETUP_CQE_MIXED) !== 0
@@ -128,8 +139,7 @@ export class TestRing {
         extra: wide ? [view.getBigUint64(at + 16, true), view.getBigUint64(at + 24, true)] : [0n, 0n],
       })
     }
-    this.ring.cqAdvance(count)
-    return found
+    return { found, slots: count }
   }
 
   /** Enters and reaps until nothing has come for `quietMs` milliseconds; what is there already is reaped first. */

@@ -3,7 +3,7 @@ import { kindOf } from './acts.ts'
 import { foreignFile, foreignMemory } from './foreign.ts'
 import { Instance } from './instance.ts'
 import { registrationOf } from './opening.ts'
-import type { Play, Seen } from './play.ts'
+import { NoTranslation, type Play, type Seen } from './play.ts'
 import type { Scenario } from './record.ts'
 import { errnoOf, Registration } from './registration.ts'
 import { addArea, addedPages } from './sharing.ts'
@@ -55,8 +55,10 @@ function addedArea({ name, what, steps }: Scenario): Hidden[] {
   const hidden: Hidden[] = []
   const kinds = steps.map(kindOf)
   const [count, length] = packetsOf(what, [0, 1000])
-  if (!kinds.some((kind) => kind.startsWith('send')))
+  if (!kinds.some((kind) => kind.startsWith('send'))) {
+    if (count === 0) throw new NoTranslation(`what is sent: "${what}"`)
     hidden.push({ at: ['after', 'submit', 1], run: sends(count, length) })
+  }
   if (kinds.includes('ADD_AREA')) return hidden
   const exhausted = /exhaust/.test(name) || /exhausted, then/.test(what)
   const at: Hidden['at'] = /armed|while/.test(name)
@@ -92,11 +94,9 @@ function openWhileDown(play: Play): void {
   machine.setUp(false)
   const options = registrationOf(play.scenario)
   const registration = new Registration(play.memory, options)
-  result.set_down = 0
   Object.assign(result, errnoOf('register_while_down', registration.perform(play.ring(1))))
   play.adopt(1, registration.reg.get('zcrx_id'), new Instance(registration))
   machine.setUp(true)
-  result.set_up = 0
   const other = new Registration(play.memory, options).perform(play.addRing(2))
   Object.assign(result, errnoOf('register_other_ring_when_up', other))
   play.connection()
@@ -113,6 +113,7 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^dev\.rx_buf_len_(\d+)\w*$/,
+    general: true,
     registration: ([, bytes]) => ({ rxBufLen: Number(bytes), huge: true, areaPages: 512 }),
     hidden: () => [
       {
@@ -151,7 +152,7 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
       { at: ['before', 'send', Number(setup.area_pages ?? 4) + 1], run: place({ whole: true }) },
     ],
   },
-  { name: /^dev\.loopback_\w+$/, route: 'lo' },
+  { name: /^dev\.loopback_\w+$/, general: true, route: 'lo' },
   {
     name: /^dev\.nodev_linear_copy$/,
     registration: () => ({ flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 }),
@@ -159,14 +160,17 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^dev\.(linear_copy|copy_fallback|fallback)\w*$/,
+    general: true,
     hidden: () => [{ at: 'start', run: place({ whole: true }) }],
   },
   {
     name: /^dev\.(packets_)?(without|no)_netmem\w*$/,
+    general: true,
     hidden: () => [{ at: 'start', run: place({ whole: true }) }],
   },
   {
     name: /^dev\.(other|wrong|another)_(ifq|instance)\w*$/,
+    general: true,
     opening: (play) => {
       play.register(1, registrationOf(play.scenario))
       play.register(1, { ...registrationOf(play.scenario), flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 })
@@ -176,6 +180,7 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^dev\.(bad|invalid)_(refill|entr|rqe)\w*$/,
+    general: true,
     hidden: (_match, { what }) => [
       {
         at: ['before', 'refill', 1],
@@ -202,9 +207,10 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
         run: (play) => {
           play.ring(1).close()
           received(play, 1, 'recv_after')
-          play.addRing(2)
-          play.register(2, registrationOf(play.scenario))
-          play.result.register_again = 0
+          const again = new Registration(play.memory, registrationOf(play.scenario))
+          const ret = again.perform(play.addRing(2))
+          Object.assign(play.result, errnoOf('register_again', ret))
+          if (ret === 0) play.adopt(2, again.reg.get('zcrx_id'), new Instance(again))
         },
       },
     ],
@@ -220,6 +226,13 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
   {
     name: /^dev\.cq_full$/,
     hidden: (_match, { what }) => [{ at: 'start', run: sends(...packetsOf(what, [12, 1000])) }],
+  },
+  {
+    name: /^dev\.eof_and_reset$/,
+    hidden: () => [
+      { at: ['after', 'send', 1], run: (play) => play.end(1, 'fin') },
+      { at: ['after', 'send', 2], run: (play) => play.end(2, 'reset') },
+    ],
   },
   {
     name: /^dev\.other_traffic_on_queue$/,

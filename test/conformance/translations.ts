@@ -4,8 +4,9 @@
  */
 import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
+import { beyond, buffer, ENTRIES, entries, otherArea, push, refill, setTail } from './entries.ts'
 import type { Route } from './machine.ts'
-import type { Play } from './play.ts'
+import { NoTranslation, type Play } from './play.ts'
 import type { Scenario } from './record.ts'
 import { errnoOf, type RegistrationOptions } from './registration.ts'
 import type { Hints } from './steps.ts'
@@ -32,8 +33,8 @@ export interface Translation {
   readonly route?: Route
   /** Instances on ring 1; default 1. */
   readonly instances?: number
-  /** Ends of streams are all told here: none is to be inferred from the completions. */
-  readonly endsTold?: boolean
+  /** Adds something to scenarios of a kind: what else they are about is not known. */
+  readonly general?: true
 }
 
 const SOL_SOCKET = 1
@@ -41,30 +42,6 @@ const SO_RCVLOWAT = 18
 /** Where the refill region of zcrx id 0 would be mapped. */
 const REGION_MMAP_OFFSET = 0x3000_0000
 
-/** The buffers of an area, highest first: the order in which a fresh area is handed out. */
-function buffer(play: Play, nth: number): number {
-  const { instance } = play.handle()
-  return instance.areas[0]!.length / instance.bufferBytes - 1 - nth
-}
-
-const refill =
-  (nth: number): Hidden['run'] =>
-  (play) =>
-    play.refill(buffer(play, nth))
-const push =
-  (entry: (play: Play) => { off: number; area?: number; len?: number; pad?: number }): Hidden['run'] =>
-  (play) =>
-    play.handle().instance.push(entry(play))
-const areaBytes = (play: Play): number => play.handle().instance.areas[0]!.length
-const beyond = push((play) => ({ off: areaBytes(play) }))
-const otherArea = push((play) => ({ off: buffer(play, 0) * 4096, area: 1 }))
-const setTail =
-  (tail: number): Hidden['run'] =>
-  (play) => {
-    const { instance } = play.handle()
-    instance.tail = tail
-    instance.sharedTail = tail
-  }
 const end =
   (how: 'fin' | 'reset' | 'shutdown', stream = 1): Hidden['run'] =>
   (play) =>
@@ -72,7 +49,14 @@ const end =
 const shutdownReceiver =
   (how: number): Hidden['run'] =>
   (play) =>
-    play.machine.shutdown(play.connection().server, how)
+    play.shutdownReceiver(how)
+/** NOPs with these user_data, on the ring that acts are about. */
+const nops =
+  (...uds: number[]): Hidden['run'] =>
+  (play) =>
+    play.nops(play.openRing, uds)
+/** The recording filled a completion queue of 8 with two submissions of four. */
+const eightNops = nops(90, 91, 92, 93, 90, 91, 92, 93)
 const closeRing =
   (number: number): Hidden['run'] =>
   (play) =>
@@ -84,35 +68,6 @@ const both =
     second(play)
   }
 const firstFlush: Place = ['before', 'FLUSH_RQ', 1]
-
-/** One entry that is flushed, of the `refill` group. */
-const ENTRIES: Readonly<Record<string, Hidden['run']>> = {
-  never_issued: (play) => play.refill(0),
-  never_issued_fresh: (play) => play.refill(0),
-  off_end: beyond,
-  off_far: push(() => ({ off: 2 ** 48 - 1 })),
-  off_past_end: beyond,
-  wrong_area: otherArea,
-  wrong_area_max: push((play) => ({ off: buffer(play, 0) * 4096, area: 0xffff })),
-  len_max: push((play) => ({ off: buffer(play, 0) * 4096, len: 0xffff_ffff })),
-  len_two_buffers: push((play) => ({ off: buffer(play, 1) * 4096, len: 8192 })),
-  len_spans_two: push((play) => ({ off: buffer(play, 1) * 4096, len: 8192 })),
-  len_8192: push((play) => ({ off: buffer(play, 1) * 4096, len: 8192 })),
-  off_unaligned: push((play) => ({ off: buffer(play, 0) * 4096 + 100 })),
-  off_last_byte: push((play) => ({ off: buffer(play, 0) * 4096 + 4095 })),
-  pad_nonzero: push((play) => ({ off: buffer(play, 0) * 4096, pad: 1 })),
-  pad_max: push((play) => ({ off: buffer(play, 0) * 4096, pad: 0xffff_ffff })),
-}
-
-/** So many entries in the order of arrival, one of them beyond the area. */
-function entries(count: number, bad: number): Hidden['run'] {
-  return (play) => {
-    for (let i = 0; i < count; i++) {
-      if (i === bad) beyond(play)
-      else play.refill(buffer(play, i))
-    }
-  }
-}
 
 export const TRANSLATIONS: readonly Translation[] = [
   // data
@@ -133,7 +88,7 @@ export const TRANSLATIONS: readonly Translation[] = [
         run: (play) => {
           play.send(1, 10)
           // The urgent byte is none of the stream that is delivered.
-          play.machine.send(play.connection().client, Uint8Array.of(0x21), abi.MSG_OOB)
+          play.sendUrgent(1, 0x21)
           play.send(1, 10)
         },
       },
@@ -162,6 +117,7 @@ export const TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^data\.two_(ifqs|instances)\w*$/,
+    general: true,
     instances: 2,
     hints: () => ({ handleFor: (play, ud) => play.handle(1, ud - 1) }),
   },
@@ -173,6 +129,7 @@ export const TRANSLATIONS: readonly Translation[] = [
   {
     name: /^data\.mixed_ring_wrap$/,
     cqEntries: 8,
+    hidden: () => [{ at: 'start', run: nops(99) }],
   },
   {
     name: /^data\.rx_buf_len_(\d+)$/,
@@ -183,6 +140,8 @@ export const TRANSLATIONS: readonly Translation[] = [
     hidden: ([, count, unit]) => [{ at: 'end', run: stream(Number(count), unit!) }],
   },
   // end
+  { name: /^end\.eof_no_data$/, hidden: () => [{ at: ['after', 'submit', 1], run: end('fin') }] },
+  { name: /^end\.rearm_after_final$/, hidden: () => [{ at: ['after', 'collect', 3], run: end('fin') }] },
   {
     name: /^end\.limit_(?!.*no_eof).*eof_(before|after)$/,
     hidden: () => [{ at: ['after', 'send', 1], run: end('fin') }],
@@ -190,22 +149,18 @@ export const TRANSLATIONS: readonly Translation[] = [
   {
     name: /^end\.local_shut_rd_armed$/,
     hidden: () => [{ at: ['after', 'submit', 1], run: shutdownReceiver(abi.SHUT_RD) }],
-    endsTold: true,
   },
   {
     name: /^end\.local_shut_rd_before$/,
     hidden: () => [{ at: ['before', 'submit', 1], run: shutdownReceiver(abi.SHUT_RD) }],
-    endsTold: true,
   },
   {
     name: /^end\.local_shut_rdwr_armed$/,
     hidden: () => [{ at: ['after', 'submit', 1], run: shutdownReceiver(abi.SHUT_RDWR) }],
-    endsTold: true,
   },
   {
     name: /^end\.local_shut_rdwr_before$/,
     hidden: () => [{ at: ['before', 'submit', 1], run: shutdownReceiver(abi.SHUT_RDWR) }],
-    endsTold: true,
   },
   {
     name: /^end\.local_shut_wr(_armed)?$/,
@@ -213,6 +168,7 @@ export const TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^end\.rst_/,
+    general: true,
     hidden: () => [
       {
         at: 'end',
@@ -292,21 +248,25 @@ export const TRANSLATIONS: readonly Translation[] = [
   },
   {
     name: /^(refill|exhaust)\.\w*(socket_closed?|closed?_socket|after_close)\w*$/,
+    general: true,
     hidden: () => [
       { at: ['after', 'collect', 1], run: (play) => play.machine.close(play.connection().server) },
     ],
   },
   {
-    name: /^refill\.(\w+)$/,
-    hidden: ([, name]) => {
-      const run = ENTRIES[name!]
-      return run === undefined ? [] : [{ at: firstFlush, run }]
-    },
+    name: new RegExp(`^refill\\.(${Object.keys(ENTRIES).join('|')})$`),
+    hidden: ([, name]) => [{ at: firstFlush, run: ENTRIES[name!]! }],
   },
   // cq_overflow
   {
     name: /^cq_overflow\.cq\d+_(eof|rst)_when_full$/,
-    hidden: ([, how]) => [{ at: ['after', 'submit', 1], run: end(how === 'rst' ? 'reset' : 'fin') }],
+    hidden: ([, how]) => [
+      { at: ['after', 'submit', 1], run: both(eightNops, end(how === 'rst' ? 'reset' : 'fin')) },
+    ],
+  },
+  {
+    name: /^cq_overflow\.cq8_full_then_\w+$/,
+    hidden: () => [{ at: ['after', 'submit', 1], run: eightNops }],
   },
   // cancel
   {
@@ -316,14 +276,18 @@ export const TRANSLATIONS: readonly Translation[] = [
         at: ['after', 'send', 1],
         run: (play) => play.receive(1, { change: (sqe) => sqe.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS) }),
       },
+      { at: ['after', 'collect', 1], run: end('fin') },
     ],
+  },
+  {
+    name: /^cancel\.linked_nop_unlimited$/,
+    hidden: () => [{ at: ['after', 'collect', 1], run: end('fin') }],
   },
   {
     name: /^cancel\.socket_shutdown_(rdwr|rd)$/,
     hidden: ([, how]) => [
       { at: ['after', 'submit', 1], run: shutdownReceiver(how === 'rd' ? abi.SHUT_RD : abi.SHUT_RDWR) },
     ],
-    endsTold: true,
   },
   {
     name: /^cancel\.ring_exit_pending_data$/,
@@ -352,7 +316,16 @@ export const TRANSLATIONS: readonly Translation[] = [
     ],
   },
   // event
-  { name: /^event\.exporter_exit\w*$/, hidden: () => [{ at: ['after', 'IMPORT', 1], run: closeRing(1) }] },
+  { name: /^event\.cq_full$/, hidden: () => [{ at: ['after', 'submit', 2], run: eightNops }] },
+  {
+    name: /^event\.copy_cq_full$/,
+    hidden: () => [{ at: ['after', 'submit', 1], run: nops(90, 91, 92, 93, 94, 95, 96) }],
+  },
+  {
+    name: /^event\.exporter_exit\w*$/,
+    general: true,
+    hidden: () => [{ at: ['after', 'IMPORT', 1], run: closeRing(1) }],
+  },
   // import
   {
     name: /^import\.import_twice_one_ring$/,
@@ -370,7 +343,7 @@ export const TRANSLATIONS: readonly Translation[] = [
       },
       {
         at: 'end',
-        run: (play) => void Object.assign(play.result, errnoOf('ret', play.marks.get('imported') ?? 0)),
+        run: (play) => void Object.assign(play.result, errnoOf('ret', returned(play.returned.import, 0))),
       },
     ],
   },
@@ -397,7 +370,7 @@ export const TRANSLATIONS: readonly Translation[] = [
       {
         at: 'end',
         run: (play) => {
-          play.result.import_ret = play.marks.get('imported') ?? -1
+          play.result.import_ret = returned(play.returned.import, 0)
         },
       },
     ],
@@ -407,19 +380,25 @@ export const TRANSLATIONS: readonly Translation[] = [
     hidden: () => [
       {
         at: 'end',
-        // The step has compared it.
         run: (play) => {
-          play.result.ret = 0
+          play.result.ret = returned(play.returned.export, 1)
         },
       },
     ],
   },
 ]
 
-/** Results of two imports by one ring: the steps have compared them. */
+/** Results of two imports by one ring. */
 function imports(play: Play): void {
-  play.result.first = 0
-  play.result.second = play.marks.get('imported') ?? -1
+  Object.assign(play.result, errnoOf('first', returned(play.returned.import, 0)))
+  Object.assign(play.result, errnoOf('second', returned(play.returned.import, 1)))
+}
+
+/** What the nth of such calls has returned. @throws NoTranslation when there were fewer */
+function returned(results: readonly number[], nth: number): number {
+  const result = results[nth]
+  if (result === undefined) throw new NoTranslation(`call ${nth + 1} of ${results.length}`)
+  return result
 }
 
 const UNITS: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }

@@ -87,6 +87,42 @@ describe('switches', () => {
     expect(line(edge, 'win-ignored')).toContain('FAIL')
     expect(line(edge, 'win-ignored,window-edge')).toBe('PASS-LENIENT s win-ignored,window-edge')
   })
+  it('window-edge: not those of what comes in order, where the script does not say that the window is closed', () => {
+    const small = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 8) = 0
++0 < S 0:0(0) win 20000 <mss 1000>
++0 > S. 0:0(0) ack 1 win 1000 <...>
++0 < . 1:1(0) ack 1 win 20000
++0 accept(3, ..., ...) = 4
+`
+    const inOrder = `+0 < P. 1:1001(1000) ack 1 win 20000
++0 > . 1:1(0) ack 1001
++0 < P. 1001:2001(1000) ack 1 win 20000
++0 > . 1:1(0) ack 2001`
+    expect(line(small + inOrder, 'win-ignored')).toBe('PASS-LENIENT s win-ignored')
+    expect(line(small + inOrder, 'all')).toBe('PASS-LENIENT s win-ignored')
+    const hole = inOrder.replace('P. 1001:2001', 'P. 1002:2002').replace('ack 2001', 'ack 1001')
+    expect(line(small + hole, 'all')).toBe('PASS-LENIENT s win-ignored')
+    const tiny = small.replace('win 1000', 'win 2')
+    expect(line(tiny + inOrder, 'all')).toBe('PASS-LENIENT s win-ignored')
+  })
+  it('window-edge: an ACK is not forgiven for naming the real edge', () => {
+    const events = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [2000], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 8) = 0
++0 < S 0:0(0) win 20000 <mss 1000>
++0 > S. 0:0(0) ack 1 win 30000 <...>
++0 < . 1:1(0) ack 1 win 20000
++0 accept(3, ..., ...) = 4
+`
+    const full = `+0 < P. 1:1001(1000) ack 1 win 20000
++0 > . 1:1(0) ack 1001 win 29000
++0 < P. 1001:2001(1000) ack 1 win 20000
+`
+    expect(line(`${events}${full}+0 > . 1:1(0) ack 30001`, 'all')).toContain('(ack number)')
+  })
   it('skip-getsockopt-rcvbuf', () => {
     const events = '+0 getsockopt(4, SOL_SOCKET, SO_RCVBUF, [12345], [4]) = 0'
     expect(accepted(events)).toContain('FAIL')

@@ -19,6 +19,94 @@ describe('what passes', () => {
   })
 })
 
+describe('a time that does not matter', () => {
+  const lost = '+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n'
+  // Repetitions come at 0.2, 0.6, 1.4, 3, 6.2 and 12.6 s.
+  const again = (count: number): string => lost + '* > P. 1:11(10) ack 1\n'.repeat(count)
+  it('is waited for as long as it takes, when what follows counts from it', () => {
+    expect(accepted(`${again(6)}+0 < . 1:1(0) ack 11 win 20000`)).toBe('PASS s')
+    expect(accepted(again(6))).toBe('PASS s')
+  })
+  it('is waited for until the next time of the script, and no longer', () => {
+    const until = (time: string): string => accepted(`${again(5)}${time} < . 1:1(0) ack 11 win 20000`)
+    expect(until('6.5')).toBe('PASS s')
+    expect(until('4')).toContain('expected > P. 1:11(10) ack 1 got nothing until 4.')
+    expect(accepted(`${again(1)}.1 close(4) = 0`)).toContain('got nothing until 0.1')
+  })
+})
+
+describe('several connections to a listener', () => {
+  const LISTENER = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 8) = 0\n`
+  const OPENED = `+0 < S 0:0(0) win 20000 <mss 1000>
+    +0 > S. 0:0(0) ack 1 <mss 1460>
+    +0 < . 1:1(0) ack 1 win 20000\n`
+
+  it('have a port each, where the script names none', () => {
+    const two = `${LISTENER}${OPENED}${OPENED}+0 accept(3, ..., ...) = 4
+      +0 accept(3, ..., ...) = 5
+      +0 write(4, ..., 10) = 10
+      +0 > P. 1:11(10) ack 1
+      +0 write(5, ..., 20) = 20
+      +0 > P. 1:21(20) ack 1
+      +0 < . 1:1(0) ack 21 win 20000\n`
+    expect(line(two)).toBe('PASS s')
+    expect(line(two.replace('P. 1:11(10)', 'P. 1:12(11)'))).toContain('got > 8080 > 40001 P. 1:11(10) ack 1')
+    // Accepted one by one.
+    const later = `${LISTENER}${OPENED}+0 accept(3, ..., ...) = 4\n${OPENED}+0 accept(3, ..., ...) = 5`
+    expect(line(later)).toBe('PASS s')
+    const others = OPENED.replaceAll(' 0:0(0) win', ' 7000:7000(0) win').replace('ack 1 <', 'ack 7001 <')
+    expect(line(`${LISTENER}${OPENED}${others.replace('1:1(0)', '7001:7001(0)')}`)).toBe('PASS s')
+  })
+
+  it('are one where a SYN comes again, or in the midst', () => {
+    const again = `${LISTENER}+0 < S 0:0(0) win 20000 <mss 1000>
+      +0 > S. 0:0(0) ack 1 <mss 1460>
+      +0 < S 0:0(0) win 20000 <mss 1000>
+      +0 > S. 0:0(0) ack 1 <mss 1460>
+      +0 < . 1:1(0) ack 1 win 20000
+      +0 accept(3, ..., ...) = 4
+      +0 accept(3, ..., ...) = -1 EAGAIN`
+    expect(line(again.replace('SOCK_STREAM', 'SOCK_STREAM'))).toContain('accept blocks')
+    const midst = `${LISTENER}${OPENED}+0 accept(3, ..., ...) = 4
+      +0 < S 0:0(0) win 20000 <mss 1000>
+      +0 > . 1:1(0) ack 1`
+    expect(line(midst)).toBe('PASS s')
+  })
+
+  it('reach the port that the listener is bound to', () => {
+    const bound = LISTENER.replace('bind(3, ..., ...)', 'bind(3, {sin_port=htons(9000)}, ...)')
+    const other = `+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
+      +0 bind(4, {sin_port=htons(9001)}, ...) = 0\n`
+    expect(line(`${bound}${other}${OPENED}`)).toBe('PASS s')
+  })
+})
+
+describe('an ICMP error', () => {
+  const sent = '+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n'
+  const soft = '+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n+0 < . 1:1(0) ack 11 win 20000'
+  const six = (error: string): string => {
+    const [, report] = runText('s', `${ACCEPTED}${sent}+0 < ${error} [1:11(10)]\n${soft}`)
+    return `${report!.family} ${report!.result.outcome} ${report!.result.message}`
+  }
+  it.each(['', ' header_field', ' unknown_next_header', ' unknown_option', ' code_1'])(
+    'of IPv6 may be a parameter problem:%s',
+    (code) => {
+      expect(six(`icmp parameter_problem${code}`)).toBe('ipv6 pass ')
+      expect(six(`icmpv6 parameter_problem${code}`)).toBe('ipv6 pass ')
+    },
+  )
+  it('has the names that it has elsewhere, or a number', () => {
+    expect(six('icmp time_exceeded exceeded_hop_limit')).toBe('ipv6 pass ')
+    expect(six('icmp type_4 code_2')).toBe('ipv6 pass ')
+    expect(six('icmp parameter_problem bad_length')).toBe(
+      'ipv6 fail ipv6 has no ICMP parameter_problem bad_length',
+    )
+    expect(six('icmp type_256')).toBe('ipv6 fail ipv6 has no ICMP type_256')
+  })
+})
+
 describe('ECE', () => {
   it('is compared where the ECN field is written', () => {
     const marked = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3

@@ -4,6 +4,7 @@ import { stateName } from '../../stack/tcp/state.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from '../../uapi/abi/constants.ts'
 import { ENOMEM, ENOSPC } from '../../uapi/abi/errno.ts'
 import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
+import { SO_REUSEADDR, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../../uapi/abi/socket.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
 import { Engine, type EngineOptions } from '../../uapi/engine.ts'
 
@@ -154,6 +155,11 @@ export class Endpoint {
     const { address } = this.engine.host
     const fd = await this.#socket(address)
     const sockaddr = sockaddrOf(address, port)
+    // As servers do: what is left of earlier connections keeps no port.
+    const on = new Uint8Array(Int32Array.of(1).buffer)
+    const set = SOCKET_URING_OP_SETSOCKOPT
+    const reused = await this.call((sqe) => sqe.prepCmdSock(set, fd, SOL_SOCKET, SO_REUSEADDR, on))
+    expectDone('setsockopt', reused)
     expectDone('bind', await this.call((sqe) => sqe.prepBind(fd, sockaddr)))
     expectDone('listen', await this.call((sqe) => sqe.prepListen(fd, backlog)))
     this.submit(

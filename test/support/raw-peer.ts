@@ -185,6 +185,13 @@ export class RawPeer {
     return this.inject(buildFrame(spec))
   }
 
+  /** A frame to another hardware address, six bytes. */
+  framed(spec: FrameSpec, destinationMac: readonly number[]): Uint8Array {
+    const frame = buildFrame(spec)
+    frame.set(destinationMac)
+    return frame
+  }
+
   /** Polls until nothing more arrives now; returns what the stack sent meanwhile. */
   poll(): Seen[] {
     while (this.stack.poll() > 0) {}

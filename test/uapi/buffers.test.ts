@@ -306,6 +306,21 @@ describe('registering a ring of buffers', () => {
     expect(backend.register(abi.IORING_REGISTER_PBUF_STATUS, new Uint8Array(40), 1)).toBe(-abi.ENOENT)
     expect(backend.mmap(abi.IORING_OFF_PBUF_RING, 16)).toBe(-abi.EINVAL)
   })
+
+  it('of memory of the kernel: all of it is mapped, or more, and groups above 2047 can not be', () => {
+    const pair = new RingPair()
+    const map = (group: number, length: number): number => {
+      const memory = pair.context.mmap(abi.IORING_OFF_PBUF_RING + (group << 16), length)
+      return typeof memory === 'number' ? memory : memory.length
+    }
+    expect(typeof pair.ring.setupBufRing(512, 4, abi.IOU_PBUF_RING_MMAP)).toBe('object')
+    expect([map(4, 8192), map(4, 20_000), map(4, 4096)]).toEqual([8192, 8192, -abi.EFAULT])
+    expect(typeof pair.ring.setupBufRing(16, 2047, abi.IOU_PBUF_RING_MMAP)).toBe('object')
+    // Nothing is left registered.
+    for (let i = 0; i < 2; i++)
+      expect(pair.ring.setupBufRing(16, 2048, abi.IOU_PBUF_RING_MMAP)).toBe(-abi.EINVAL)
+    expect(typeof pair.ring.setupBufRing(16, 2048)).toBe('object')
+  })
 })
 
 describe('PROVIDE_BUFFERS', () => {

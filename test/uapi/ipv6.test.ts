@@ -97,10 +97,11 @@ describe('sockets of AF_INET6', () => {
 
   it('CONNECT refuses who cannot be one host (RFC 9293 3.9.2.3)', () => {
     for (const [version, texts] of [
-      [4, ['224.0.0.1', '255.255.255.255', '0.0.0.0']],
+      [4, ['224.0.0.1', '255.255.255.255', '0.0.0.0', '192.0.2.255']],
       [6, ['ff02::1', 'ff0e::1:2', '::']],
     ] as const) {
       const pair = new RingPair({ version })
+      if (version === 4) pair.client.link.broadcasts.set(IpAddress.parse('192.0.2.1')!, 24)
       for (const text of texts) {
         const address = IpAddress.parse(text)!
         const fd = socket(pair, version === 4 ? abi.AF_INET : abi.AF_INET6)

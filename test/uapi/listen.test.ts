@@ -1,6 +1,7 @@
 /** Several listeners of a server, over memory. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
+import { SO_REUSEADDR, Sqe } from '../../uapi/abi/index.ts'
 import { connect } from '../../uapi/client.ts'
 import { createServer, type ServerOptions } from '../../uapi/server.ts'
 import { both as pairOf, turn } from '../support/server-pair.ts'
@@ -19,6 +20,30 @@ describe('a listener', () => {
     await server.close()
     expect(farewells.size).toBe(3)
     await close()
+  })
+})
+
+describe('a backlog', () => {
+  it('of 511 is the default, and servers set SO_REUSEADDR', async () => {
+    const listen = vi.spyOn(Sqe.prototype, 'prepListen')
+    const set = vi.spyOn(Sqe.prototype, 'prepCmdSock')
+    for (const backlog of [undefined, 7]) {
+      const device = new MemoryLink({ seed: 1 }).b
+      const options = {
+        address: '192.0.2.1',
+        ownAddress: true,
+        areaBytes: 2 << 20,
+        port: 9000,
+        device,
+        handler,
+      }
+      const server = await createServer({ ...options, ...(backlog === undefined ? {} : { backlog }) })
+      await server.close()
+    }
+    expect(listen.mock.calls.map(([, backlog]) => backlog)).toEqual([511, 7])
+    expect(set.mock.calls.filter(([, , , name]) => name === SO_REUSEADDR).length).toBe(2)
+    set.mockRestore()
+    listen.mockRestore()
   })
 })
 

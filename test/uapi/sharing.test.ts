@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
+import { RingMemory } from '../../uapi/ring/memory.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
@@ -195,19 +196,79 @@ describe("a region of the ring's own", () => {
     expect(ifq.stats().refillNotHeld).toBe(1)
   })
 
-  it('can not be mapped where the user brought the memory, or beyond its end', () => {
+  it('can not be mapped where the user brought the memory, or at an offset that names none', () => {
     const pair = new RingPair({ nodev: true, niovs: 4 })
-    expect(pair.context.mmap(0x3000_0000, PAGE)).toBe(-abi.EINVAL)
-    expect(pair.context.mmap(0, PAGE)).toBe(-abi.EINVAL)
-    const area = new Uint8Array(PAGE)
-    pair.ring.registerIfq({
+    for (const offset of [0x3000_0000, 0, 0x3001_0000, 0x1_3000_0000, -PAGE, Number.NaN])
+      expect(pair.context.mmap(offset, PAGE)).toBe(-abi.EINVAL)
+  })
+
+  /** Two pages, in kernel memory, with tail 77; its id is 1. */
+  function provided(pair: RingPair): Ifq {
+    const ifq = pair.ring.registerIfq({
       ifIdx: 0,
       ifRxq: 0,
-      rqEntries: 8,
-      area,
+      rqEntries: 256,
+      area: new Uint8Array(PAGE),
       flags: abi.ZCRX_REG_NODEV,
       region: 'ring',
-    })
-    expect(pair.context.mmap(0x3001_0000, 2 * PAGE)).toBe(-abi.EINVAL)
+    }) as Ifq
+    for (let i = 0; i < 77; i++) ifq.rq.push(0, 0, 0)
+    ifq.rq.advance()
+    return ifq
+  }
+
+  const tailOf = (memory: Uint8Array | number): number =>
+    typeof memory === 'number' ? memory : new DataView(memory.buffer, memory.byteOffset).getUint32(64, true)
+
+  it('is mapped through every ring that imported the instance, by the id it has there', () => {
+    const pair = new RingPair({ nodev: true, niovs: 4 })
+    const ifq = provided(pair)
+    const fd = pair.ring.exportIfq(ifq.zcrxId)
+    const context = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+    const importer = (): number => {
+      const reg = new abi.ZcrxIfqReg(new Uint8Array(96))
+      reg.ifIdx = fd
+      reg.flags = abi.ZCRX_REG_IMPORT
+      expect(context.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)).toBe(0)
+      return reg.zcrxId
+    }
+    expect(context.mmap(0x3000_0000, 2 * PAGE)).toBe(-abi.EINVAL)
+    expect([importer(), importer()]).toEqual([0, 1])
+    expect(tailOf(context.mmap(0x3000_0000, 2 * PAGE))).toBe(77)
+    expect(tailOf(context.mmap(0x3001_0000, 2 * PAGE))).toBe(77)
+    expect(context.mmap(0x3002_0000, 2 * PAGE)).toBe(-abi.EINVAL)
+    // The ring that made it, too, has it under a second id when it imports what is its own.
+    expect((pair.ring.importIfq(fd, ifq) as Ifq).zcrxId).toBe(2)
+    expect(tailOf(pair.context.mmap(0x3002_0000, 2 * PAGE))).toBe(77)
+    pair.ring.queueExit()
+    expect(tailOf(context.mmap(0x3000_0000, 2 * PAGE))).toBe(77)
+    context.close()
+  })
+
+  // As Linux 7.3.4 answers; touching what lies behind the region is SIGBUS there.
+  it.each<[string, number, number, number]>([
+    ['all of it', 0, 2 * PAGE, 77],
+    ['more than it has', 0, 4 * PAGE, 77],
+    ['a length that is rounded up to it', 0, 5000, 77],
+    ['less than it has', 0, PAGE, -abi.EFAULT],
+    ['nothing', 0, 0, -abi.EINVAL],
+    ['a page further on, which is its beginning all the same', PAGE, 2 * PAGE, 77],
+    ['an offset inside a page', 16, 2 * PAGE, -abi.EINVAL],
+  ])('is answered as on Linux for %s', (_what, further, length, answer) => {
+    const pair = new RingPair({ nodev: true, niovs: 4 })
+    provided(pair)
+    const memory = pair.context.mmap(0x3001_0000 + further, length)
+    expect(tailOf(memory)).toBe(answer)
+    if (typeof memory !== 'number') expect(memory.length).toBe(2 * PAGE)
+  })
+
+  it('is out of reach from id 2048 on, where the number runs into the kind of memory', () => {
+    const pair = new RingPair({ nodev: true, niovs: 4 })
+    const ifq = provided(pair)
+    const fd = pair.ring.exportIfq(ifq.zcrxId)
+    let id = ifq.zcrxId
+    while (id < 2048) id = (pair.ring.importIfq(fd, ifq) as Ifq).zcrxId
+    expect(tailOf(pair.context.mmap(0x3000_0000 + (2047 << 16), 2 * PAGE))).toBe(77)
+    expect(pair.context.mmap(0x3000_0000 + (2048 << 16), 2 * PAGE)).toBe(-abi.EINVAL)
   })
 })

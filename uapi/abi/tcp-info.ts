@@ -11,6 +11,8 @@ const offsets = {
   sndMss: [16, 4],
   rcvMss: [20, 4],
   unacked: [24, 4],
+  /** Of a listener: its backlog. */
+  sacked: [28, 4],
   retrans: [36, 4],
   pmtu: [60, 4],
   rtt: [68, 4],

@@ -15,10 +15,10 @@ import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles } from './fixed-files.ts'
 import type { Kernel } from './kernel.ts'
+import { mapRegion } from './memmap.ts'
 import { execute } from './opcodes.ts'
 import { Personalities } from './personality.ts'
 import { register } from './register.ts'
-import { regionOfOffset } from './register-ifq.ts'
 import type { Request } from './request.ts'
 import { Submission } from './submission.ts'
 import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
@@ -52,8 +52,6 @@ export class RingContext implements RingBackend, OpenFile {
   readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
-  /** Regions that the ring provided, by zcrx id. */
-  readonly #regions = new Map<number, Uint8Array>()
   readonly #slots: Uint8Array[]
   readonly #submission: Submission = new Submission(this)
   /** Links whose turn has come. */
@@ -156,17 +154,8 @@ export class RingContext implements RingBackend, OpenFile {
     return ifq
   }
 
-  /** The region of this id is the ring's own memory, for mmap. */
-  provideRegion(id: number, region: Uint8Array): void {
-    this.#regions.set(id, region)
-  }
-
-  /** mmap(2) of the ring's descriptor: memory of its own, or minus errno. @param length bytes, at most what there is */
   mmap(offset: number, length: number): Uint8Array | number {
-    const buffers = (offset - num.IORING_OFF_PBUF_RING) / 2 ** num.IORING_OFF_PBUF_SHIFT
-    const region = this.buffers.region(buffers) ?? this.#regions.get(regionOfOffset(offset))
-    if (region === undefined || length > region.length) return -EINVAL
-    return region.subarray(0, length)
+    return mapRegion(this, offset, length)
   }
 
   close(): void {

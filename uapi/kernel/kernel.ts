@@ -16,6 +16,7 @@ import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
+import { Ports } from './ports.ts'
 import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
 import { Socket } from './socket.ts'
@@ -75,6 +76,7 @@ export class Kernel implements RingHost {
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
   /** Holds the ports that are listened on at addresses of the machine's, for NICs that don't; null: nobody does. */
   portGuard: Guard | null = null
+  readonly ports: Ports = new Ports(this)
   readonly #listening: Listening[] = []
   /** What else the stacks learn from; null: nothing. */
   outside: Outside | null = null

@@ -1,5 +1,6 @@
 import { NicError } from '../../driver/errors.ts'
 import { IpAddress } from '../../stack/ip/address.ts'
+import { backlogOf } from '../../stack/tcp/listeners.ts'
 import { SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
@@ -160,35 +161,31 @@ function bind(context: RingContext, sqe: Sqe, socket: Socket): number {
   if (typeof sockaddr === 'number') return sockaddr
   if (socket.bound !== null || socket.tcb !== null) return -errno.EINVAL
   if (socket.options.v6Only && sockaddr.address.version === 4) return -errno.EINVAL
-  const stack = context.kernel.stackFor(sockaddr.address)
-  if (stack === null) return -errno.EADDRNOTAVAIL
-  socket.stack = stack
-  socket.bound = { address: sockaddr.address, port: sockaddr.port }
-  return 0
+  return context.kernel.ports.bind(socket, sockaddr.address, sockaddr.port)
 }
 
 function listen(context: RingContext, sqe: Sqe, socket: Socket): number {
-  const { bound, stack } = socket
-  if (socket.tcb !== null || bound === null || stack === null) return -errno.EINVAL
-  if (socket.listener !== null) return 0
-  let port = bound.port
-  let listener = null
-  if (port !== 0) listener = stack.tcp.listen(bound.address, port, sqe.len, socket.options)
-  else {
-    for (port = 49_152; port < 65_536 && listener === null; port++) {
-      listener = stack.tcp.listen(bound.address, port, sqe.len, socket.options)
-    }
+  if (socket.tcb !== null) return -errno.EINVAL
+  if (socket.listener !== null) {
+    // Called again it changes the backlog (listen(2)).
+    socket.listener.backlog = backlogOf(sqe.len)
+    return 0
   }
+  const { ports } = context.kernel
+  const any = socket.family === abi.AF_INET ? IpAddress.any4 : IpAddress.any6
+  const unbound = socket.bound === null ? ports.bind(socket, any, 0) : 0
+  if (unbound < 0) return unbound
+  const { bound, stack } = socket
+  const listener = stack!.tcp.listen(bound!.address, bound!.port, sqe.len, socket.options)
   if (listener === null) return -errno.EADDRINUSE
   try {
-    context.kernel.steer(stack, bound.address, listener.port, socket.options.v6Only)
+    context.kernel.steer(stack!, bound!.address, listener.port, socket.options.v6Only)
   } catch (error) {
-    stack.tcp.unlisten(listener)
+    stack!.tcp.unlisten(listener)
     return nicErrno(context, error)
   }
   listener.owner = socket
   socket.listener = listener
-  socket.bound = { address: bound.address, port: listener.port }
   return 0
 }
 
@@ -236,7 +233,7 @@ function connect(context: RingContext, sqe: Sqe, socket: Socket): void {
     return
   }
   // RFC 9293 3.9.2.3: groups and broadcast are nobody to connect to.
-  if (!sockaddr.address.unicast || stack.link.nextHop(sockaddr.address) === null) {
+  if (!stack.link.isUnicast(sockaddr.address) || stack.link.nextHop(sockaddr.address) === null) {
     reply(context, sqe, -errno.ENETUNREACH)
     return
   }
@@ -347,6 +344,11 @@ function shutdown(sqe: Sqe, socket: Socket): number {
   if (tcb !== null && stack !== null && tcb.state === SYN_SENT) {
     // Linux gives the attempt up.
     stack.tcp.abort(tcb)
+    return 0
+  }
+  if (socket.listener !== null) {
+    // One that reads no more listens no more.
+    if (sqe.len !== abi.SHUT_WR) socket.stopListening()
     return 0
   }
   if (tcb === null || stack === null || tcb.state < SYN_RECEIVED) return -errno.ENOTCONN

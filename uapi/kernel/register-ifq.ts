@@ -17,13 +17,11 @@ import { mapArea } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import type { Kernel } from './kernel.ts'
+import { zcrxRegionOffset } from './memmap.ts'
 import { nicErrno } from './opcodes.ts'
 import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
 import { ZcrxFile } from './zcrx-file.ts'
 
-/** Where a ring-provided region of zcrx id 0 is mapped; those of other ids lie 64 KiB apart (kernel record point 8). */
-const MMAP_OFFSET = 0x3000_0000
-const MMAP_SHIFT = 0x1_0000
 /** Most bytes of a region: what a queue of most entries needs, and room for what the user adds. */
 const MAX_REGION = 1 << 24
 
@@ -73,7 +71,7 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
   const desc = regionDesc(context, reg.regionPtr)
   if (typeof desc === 'number') return desc
-  const region = mapRegion(context, desc, queueBytes)
+  const region = regionMemory(context, desc, queueBytes)
   if (typeof region === 'number') return region
   const events = reg.eventDesc === 0 ? null : checkEvents(context, reg.eventDesc, region, queueBytes)
   if (typeof events === 'number') return events
@@ -104,7 +102,8 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   }
   let ifq: ZcrxIfq
   try {
-    ifq = new ZcrxIfq(kernel, { stack, area, queue, events: events?.events ?? null })
+    const provided = (desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0 ? region : null
+    ifq = new ZcrxIfq(kernel, { stack, area, queue, events: events?.events ?? null, provided })
   } catch (error) {
     return nicErrno(context, error)
   }
@@ -112,8 +111,7 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   region.fill(0, 0, RQ_RQES_OFFSET)
   events?.stats?.set(0, 0)
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
-    desc.mmapOffset = MMAP_OFFSET + id * MMAP_SHIFT
-    context.provideRegion(id, region)
+    desc.mmapOffset = zcrxRegionOffset(id)
   }
   reg.rqEntries = entries
   reg.rxBufLen = chunkSize
@@ -121,12 +119,6 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
   reg.zcrxId = id
   areaReg.setRqAreaId(0)
   return 0
-}
-
-/** Memory that the ring provides for zcrx regions: the id that an mmap offset names, -1 for none. */
-export function regionOfOffset(offset: number): number {
-  const id = (offset - MMAP_OFFSET) / MMAP_SHIFT
-  return Number.isInteger(id) && id >= 0 ? id : -1
 }
 
 /** The next power of two, or minus errno. */
@@ -146,7 +138,7 @@ function regionDesc(context: RingContext, pointer: number): RegionDesc | number 
   return desc.size === 0 || desc.size % PAGE !== 0 ? -errno.EINVAL : desc
 }
 
-function mapRegion(context: RingContext, desc: RegionDesc, needed: number): Uint8Array | number {
+function regionMemory(context: RingContext, desc: RegionDesc, needed: number): Uint8Array | number {
   const { space } = context.kernel
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     if (desc.userAddr !== 0) return -errno.EFAULT

@@ -89,9 +89,9 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
     case abi.SO_ACCEPTCONN:
       return socket.listener === null ? 0 : 1
     case abi.SO_REUSEADDR:
-      return socket.reuseAddress ? 1 : 0
+      return Number(options.reuseAddress)
     case abi.SO_REUSEPORT:
-      return 0
+      return Number(options.reusePort)
     case abi.SO_OOBINLINE:
       return Number(options.oobInline)
     case abi.SO_KEEPALIVE:
@@ -144,10 +144,9 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
   if (level === abi.IPPROTO_TCP) return setTcpLevel(socket, optname, number)
   switch (optname) {
     case abi.SO_REUSEADDR:
-      socket.reuseAddress = number !== 0
-      return 0
+      return socket.setOptions({ reuseAddress: number !== 0 })
     case abi.SO_REUSEPORT:
-      return 0
+      return socket.setOptions({ reusePort: number !== 0 })
     case abi.SO_OOBINLINE:
       return socket.setOptions({ oobInline: number !== 0 })
     case abi.SO_KEEPALIVE:

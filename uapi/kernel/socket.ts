@@ -33,8 +33,6 @@ export class Socket implements OpenFile {
   errorReported = false
   /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
   nonBlocking = false
-  /** SO_REUSEADDR, which changes nothing here. */
-  reuseAddress = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
   readonly readers: Request[] = []
@@ -105,16 +103,10 @@ export class Socket implements OpenFile {
   /** The last reference closes the connection or the listener. */
   release(): void {
     if (--this.#references > 0) return
-    const { stack, tcb, listener } = this
+    const { stack, tcb } = this
+    this.kernel.ports.release(this)
     if (stack === null) return
-    if (listener !== null) {
-      const { bound, options } = this
-      stack.tcp.unlisten(listener)
-      if (bound !== null) {
-        this.kernel.steerConnections(stack, bound.port)
-        this.kernel.unsteer(stack, bound.address, bound.port, options.v6Only)
-      }
-    }
+    this.stopListening()
     if (tcb !== null) {
       // SO_LINGER with no time to linger: what is unsent is thrown away, and the peer is told (RFC 9293 3.10.5).
       if (this.options.lingerUs === 0 && tcb.state !== CLOSED) {
@@ -124,7 +116,18 @@ export class Socket implements OpenFile {
       } else stack.tcp.close(tcb, stack.clock.now())
     }
     this.tcb = null
+  }
+
+  /** Connections that wait to be accepted are reset; the port stays the socket's. */
+  stopListening(): void {
+    const { stack, listener, bound, options } = this
+    if (stack === null || listener === null || bound === null) return
     this.listener = null
+    stack.tcp.unlisten(listener)
+    this.kernel.steerConnections(stack, bound.port)
+    this.kernel.unsteer(stack, bound.address, bound.port, options.v6Only)
+    wakeAll(this.acceptors)
+    wakeAll(this.pollers)
   }
 
   /** Something happened to the connection. @param events EVENT_* */

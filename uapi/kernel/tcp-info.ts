@@ -24,7 +24,13 @@ export function tcpInfo(socket: Socket): TcpInfo {
   const info = new TcpInfo()
   const { tcb, listener } = socket
   if (tcb !== null) fill(info, tcb, socket)
-  else info.set('state', listener === null ? abi.TCP_CLOSE : abi.TCP_LISTEN)
+  else if (listener === null) info.set('state', abi.TCP_CLOSE)
+  else {
+    info.set('state', abi.TCP_LISTEN)
+    // Of a listener Linux has what waits here, and the backlog.
+    info.set('unacked', listener.ready.length)
+    info.set('sacked', listener.backlog)
+  }
   return info
 }
 

@@ -31,6 +31,8 @@ export interface IfqParts {
   readonly area: AreaMemory
   readonly queue: RefillLayout
   readonly events: ZcrxEvents | null
+  /** The refill region, when it is memory of the kernel's, for mmap; null when the user brought it. */
+  readonly provided: Uint8Array | null
 }
 
 /**
@@ -44,6 +46,8 @@ export class ZcrxIfq {
   readonly areas: (PagePool | null)[] = []
   readonly stats: IfqStats = new IfqStats()
   readonly events: ZcrxEvents | null
+  /** The refill region, when it is memory of the kernel's: every ring that holds the instance may map it. */
+  readonly provided: Uint8Array | null
   /** Looks for buffers that stay out too long, when somebody asked. */
   held: HeldWatch | null = null
   readonly dmabuf: boolean
@@ -66,6 +70,7 @@ export class ZcrxIfq {
     const { stack, area } = parts
     this.#kernel = kernel
     this.events = parts.events
+    this.provided = parts.provided
     this.stack = stack
     this.#queue = parts.queue
     this.dmabuf = area.dmabuf

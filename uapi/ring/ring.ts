@@ -38,7 +38,11 @@ export interface RingBackend {
   readonly hasWork: boolean
   /** Address of memory, for pointers in entries and structures. */
   addressOf(bytes: Uint8Array): number
-  /** mmap(2) of the ring's descriptor: memory that the ring provides, or minus errno. @param length bytes */
+  /**
+   * mmap(2) of the ring's descriptor: all of a region that the kernel provides, or minus errno.
+   * @param offset what it is: 0x30000000 + (zcrx id << 16), or IORING_OFF_PBUF_RING + (group << 16)
+   * @param length bytes: EFAULT for less than the region has; what is asked beyond it is not there
+   */
   mmap(offset: number, length: number): Uint8Array | number
   /** Where the buffers of an instance are, what it has done, and who is to be told what is kept too long. */
   census(zcrxId: number): Census
@@ -407,11 +411,14 @@ export class Ring {
     if (result < 0) return result
     const offset = num.IORING_OFF_PBUF_RING + bgid * 2 ** num.IORING_OFF_PBUF_SHIFT
     if (maps) memory = this.#backend.mmap(offset, bytes)
-    return typeof memory === 'number' ? memory : new BufRing(this.#backend, memory, entries, bgid)
+    if (typeof memory !== 'number') return new BufRing(this.#backend, memory, entries, bgid)
+    // Groups above 2047 can't be mapped: their bits are those of the kind of memory.
+    this.freeBufRing({ bgid })
+    return memory
   }
 
   /** `io_uring_free_buf_ring(3)`: 0 or minus errno. */
-  freeBufRing(bufRing: BufRing): number {
+  freeBufRing(bufRing: Pick<BufRing, 'bgid'>): number {
     const reg = new BufReg(new Uint8Array(BufReg.SIZE))
     reg.bgid = bufRing.bgid
     return this.#register(num.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)

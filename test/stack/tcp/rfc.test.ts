@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ACK, FIN, PSH, SYN, URG } from '../../../stack/wire/tcp.ts'
+import { ESTABLISHED } from '../../../stack/tcp/state.ts'
+import { ACK, FIN, PSH, RST, SYN, URG } from '../../../stack/wire/tcp.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
 
 /** A timestamps option. */
@@ -17,6 +18,24 @@ describe('rules of the RFCs that no other test shows', () => {
     expect(answers.map((segment) => segment.flags)).toEqual([ACK])
     expect(tcb.rcv.queuedBytes).toBe(10)
   })
+
+  it.each([
+    ['MD5', [19, 18]],
+    ['TCP-AO', [29, 16]],
+  ] as const)(
+    'a segment signed with %s, which nobody asked for, is dropped as by Linux',
+    (_name, [kind, size]) => {
+      const signature = [kind, size, ...new Array(size - 2).fill(7)]
+      const peer = new RawPeer()
+      expect(peer.send({ flags: SYN, seq: 1, options: signature })).toEqual([])
+      const { tcb, flow } = peer.open()
+      expect(flow.segment({ payload: ascending(10), options: signature })).toEqual([])
+      expect(flow.segment({ flags: RST, options: signature })).toEqual([])
+      expect([tcb.rcv.queuedBytes, tcb.state]).toEqual([0, ESTABLISHED])
+      expect(peer.stack.counters.dropSignature).toBe(3)
+      expect(flow.data(ascending(10))).toHaveLength(1)
+    },
+  )
 
   it('initial sequence numbers grow by 250000 a second for one peer, and tell nothing of another (RFC 6528)', () => {
     const isn = (seconds: number, sourcePort: number): number => {
