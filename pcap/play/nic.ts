@@ -44,7 +44,7 @@ export class PcapNic extends FrameNic {
   /** Entries of the burst that is received into. */
   #capacity = 64
 
-  /** Opens a capture; `-` is standard input. @throws ArgumentError; `failed` says why it can't be read */
+  /** Opens a capture; `-` is standard input. @throws PcapError, ArgumentError */
   static open(file: string): PcapNic {
     checkThat('file', file, typeof file === 'string', 'the path of a capture, or "-"')
     return new PcapNic(file === '-' ? 'stdin' : basename(file), CaptureReader.open(file))
