@@ -80,6 +80,8 @@ export class SegmentDecoder {
   quoted = false
   /** Ends and numbers of a TCP segment are there, though it may be quoted, or malformed behind them. */
   named = false
+  /** Its TCP header lies within the packet, on the wire: Wireshark counts its stream's numbers from there. */
+  numbered = false
   /** Of a fragment: byte offset in its datagram, whether more follow, identification, and where its data begins. */
   fragmentOffset = 0
   fragmentMore = false
@@ -152,7 +154,8 @@ export class SegmentDecoder {
     const type = this.bytes[layer.at]!
     layer.at += ICMP_HEADER_BYTES
     if (protocol === IPPROTO_ICMPV6) return type >= 1 && type <= 4
-    return type === 3 || type === 4 || type === 5 || type === 11 || type === 12
+    // Of what a redirect quotes, Wireshark reads the ports only.
+    return type === 3 || type === 4 || type === 11 || type === 12
   }
 
   #ip(ip: number, end: number, wireEnd: number): number {
@@ -260,6 +263,7 @@ export class SegmentDecoder {
     this.window = get16(bytes, at + 14)
     this.named = true
     const headerBytes = (bytes[at + 12]! >>> 4) * 4
+    this.numbered = !this.quoted && at + Math.max(headerBytes, TCP_MIN_HEADER_BYTES) <= this.ipEnd
     if (at + TCP_MIN_HEADER_BYTES > this.capturedEnd) return MALFORMED
     if (headerBytes < TCP_MIN_HEADER_BYTES || at + headerBytes > this.ipEnd) return MALFORMED
     this.headerBytes = headerBytes

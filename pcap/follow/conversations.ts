@@ -163,8 +163,17 @@ export class ConversationTable<T> {
     const known = this.#lookUp(segment, slot)
     if (known !== null && this.#settled(known, segment, true) !== null) return
     const ends = endsOf(segment)
-    if (this.#named.has(ends)) return
-    this.#named.set(ends, new Conversation(this.count++, segment, this.#make, true))
+    let before = this.#named.get(ends)
+    if (before !== undefined && this.#matches(before, segment) && this.#begins(before, segment)) {
+      this.#named.delete(ends)
+      this.#close(before)
+      before = undefined
+    }
+    const named = before ?? new Conversation(this.count++, segment, this.#make, true)
+    // A quotation says nothing about where its stream begins.
+    if (segment.numbered && this.#matches(named, segment)) this.#base(named, segment)
+    if (before !== undefined) return
+    this.#named.set(ends, named)
     if (this.#named.size <= this.#limit) return
     for (const [oldest, conversation] of this.#named) {
       this.#named.delete(oldest)
@@ -194,7 +203,11 @@ export class ConversationTable<T> {
       const ends = endsOf(segment)
       const named = this.#named.get(ends)
       this.#named.delete(ends)
-      if (named !== undefined) return new Conversation(named.number, segment, this.#make)
+      if (named !== undefined) {
+        this.#matches(named, segment)
+        if (!this.#begins(named, segment)) return new Conversation(named.number, segment, this.#make)
+        this.#close(named)
+      }
     }
     return new Conversation(this.count++, segment, this.#make)
   }

@@ -211,19 +211,29 @@ describe('ConversationTable', () => {
 
   it('gives ends that are only named a number, which is theirs when they come', () => {
     const rig = new Rig()
-    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 5 }))
-    rig.table.name(segmentOf({ ports: [2, 80] }))
-    rig.table.name(segmentOf({ from: B, to: A, ports: [80, 2] }))
+    const quoted = (spec: Spec) => Object.assign(segmentOf(spec), { quoted: true, numbered: false })
+    rig.table.name(quoted({ ports: [1, 80], flags: SYN, seq: 5 }))
+    rig.table.name(quoted({ ports: [2, 80] }))
+    rig.table.name(quoted({ from: B, to: A, ports: [80, 2] }))
     expect(rig.numbers({ ports: [3, 80] }, { ports: [1, 80], flags: SYN, seq: 99 })).toEqual([2, 0])
     // Of what is known a quotation says nothing, but for a SYN of another connection.
-    rig.table.name(segmentOf({ ports: [1, 80], seq: 100 }))
-    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 99 }))
+    rig.table.name(quoted({ ports: [1, 80], seq: 100 }))
+    rig.table.name(quoted({ ports: [1, 80], flags: SYN, seq: 99 }))
     expect(rig.table.count).toBe(3)
-    rig.table.name(segmentOf({ ports: [1, 80], flags: SYN, seq: 7 }))
+    rig.table.name(quoted({ ports: [1, 80], flags: SYN, seq: 7 }))
     expect(rig.table.count).toBe(4)
     expect(rig.numbers({ ports: [1, 80], seq: 100 })).toEqual([0])
     rig.table.closeAll()
     expect(rig.closed).toEqual([2, 0, 1, 3])
+  })
+
+  it('does not give the number of a damaged segment to a SYN that begins elsewhere', () => {
+    const rig = new Rig()
+    rig.table.name(segmentOf({ ports: [1, 80], seq: 50 }))
+    rig.table.name(segmentOf({ ports: [2, 80], seq: 50 }))
+    expect(rig.numbers({ ports: [1, 80], flags: SYN, seq: 99 })).toEqual([2])
+    expect(rig.numbers({ ports: [2, 80], flags: SYN, seq: 49 })).toEqual([1])
+    expect(rig.closed).toEqual([0])
   })
 
   it('remembers a bounded number of names', () => {
