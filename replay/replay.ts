@@ -1,6 +1,5 @@
 import { checkBoolean, checkInteger, checkSink } from '../pcap/check.ts'
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
-import { isIntact } from '../pcap/decode/intact.ts'
 import { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
@@ -10,40 +9,28 @@ import { DEFAULT_HELD_BYTES } from '../pcap/follow/follow.ts'
 import { HeldBytes } from '../pcap/follow/ordered.ts'
 import { ReportOrder, type StreamReport } from '../pcap/follow/report.ts'
 import { isReset } from '../pcap/follow/resets.ts'
-import {
-  type CaptureInput,
-  checkStreamOptions,
-  type FollowedStream,
-  openReader,
-} from '../pcap/follow/streams.ts'
+import { type CaptureInput, checkStreamOptions, openReader } from '../pcap/follow/streams.ts'
 import { SegmentWalk } from '../pcap/follow/walk.ts'
 import { VirtualClock } from '../stack/clock.ts'
-import type { Census } from '../stack/memory/page-pool.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../stack/wire/tcp.ts'
-import * as abi from '../uapi/abi/index.ts'
 import { Direction, Replayed, type StreamKeeper } from './direction.ts'
-import { type Handshake, StoredSegment } from './handshake.ts'
+import { StoredSegment } from './handshake.ts'
 import { Kept, streamKey } from './kept.ts'
+import { Opening } from './opening.ts'
 import { Recorder, type RecordTaker, RecordWriter } from './recorder.ts'
-import type { ReplayOptions, ReplayResult, ReplaySummary } from './result.ts'
+import { BEGAN_EARLIER, describe, skippedReport, streamReport, summaryOf, whyNot } from './reports.ts'
+import type { ReplayOptions, ReplayResult } from './result.ts'
 import { Role } from './role.ts'
 import { type ReplaySession, type SessionSink, sessionEnds } from './session.ts'
 
 const DEFAULT_AREA_BYTES = 64 << 20
-const LEAST_AREA_BYTES = 16 << 10
+const LEAST_AREA_BYTES = 4096
 const MOST_AREA_BYTES = 2 ** 32 - 4096
 /** Frames that come within this time are one burst, as a card's interrupt moderation makes them. */
 const MODERATION_US = 200
-/** What SYNs that wait for their captured answer may take together, and each besides its bytes. */
-const MAX_HELD_BYTES = 64 << 20
-const HELD_OVERHEAD = 256
 /** Segments that wait for the SYN of their connection. */
 const MOST_WAITING = 16
-const BEGAN_EARLIER = 'began before the capture'
-const ONLY_NAMED = 'has no segment of its own'
-/** Errors of a connection that a reset has ended; others are our endpoint's own, as time runs out. */
-const RESET_ERRORS: ReadonlySet<number> = new Set([abi.ECONNRESET, abi.ECONNREFUSED, abi.EPIPE])
 /** Pauses are no longer than this: by then every timer of a stack that could fire has. */
 const LONGEST_PAUSE_US = 3_600_000_000
 /** What a hole may be to be filled, and all of them together. */
@@ -91,8 +78,7 @@ class Replayer implements SessionSink, StreamKeeper {
   readonly #reports: StreamReport[] = []
   readonly #order: ReportOrder
   readonly #skipped: Record<string, number> = {}
-  readonly #held = new Map<ReplaySession, { readonly role: Role; readonly bytes: number }>()
-  #heldBytes = 0
+  readonly #opening: Opening
   /** Microseconds of the capture's clock at its first packet, -1 before; what pauses were shortened by. */
   #base = -1
   #shortened = 0
@@ -113,6 +99,7 @@ class Replayer implements SessionSink, StreamKeeper {
     const { direction = 'both' } = options
     this.#clients = direction === 'server' ? null : this.#role('client')
     this.#servers = direction === 'client' ? null : this.#role('server')
+    this.#opening = new Opening(this.#clients, this.#servers, options.recomputeChecksums === true)
     this.#table = new ConversationTable(
       (conversation) => this.#begin(conversation),
       (conversation) => this.#end(conversation),
@@ -158,7 +145,7 @@ class Replayer implements SessionSink, StreamKeeper {
     this.#table.closeAll()
     const result: ReplayResult = {
       streams: this.#reports,
-      summary: this.#summary(error),
+      summary: summaryOf(this.#table, this.#walk.counts, this.#roles, this.#skipped, this.#unsent, error),
       reportsTaken: this.#options.onReport !== undefined,
       kept: this.#kept,
     }
@@ -227,18 +214,18 @@ class Replayer implements SessionSink, StreamKeeper {
     const theirs = data.directions![side === 0 ? 1 : 0]
     const { seq, ack, flags } = segment
     const resets =
-      (flags & RST) !== 0 && this.#believes(segment) && isReset(segment, ours.ordered, theirs.ordered)
+      (flags & RST) !== 0 && this.#opening.believes(segment) && isReset(segment, ours.ordered, theirs.ordered)
     if (resets) {
       data.reset = true
       conversation.ended = true
     }
     const { handshake } = data
-    if (!handshake.settled && !this.#shake(data, ours, theirs, side === client, segment)) return
+    if (!handshake.settled && !this.#opening.follow(data, ours, theirs, side === client, segment)) return
     const role = side === client ? this.#clients : this.#servers
     const otherRole = side === client ? this.#servers : this.#clients
     // Whoever is acknowledged has sent: what the capture lacks of it comes first.
     if ((flags & ACK) !== 0 && !conversation.toItself) {
-      if (!theirs.ordered.isBeyond(ack) || this.#believes(segment)) theirs.ordered.acknowledged(ack)
+      if (!theirs.ordered.isBeyond(ack) || this.#opening.believes(segment)) theirs.ordered.acknowledged(ack)
     }
     const syn = (flags & SYN) !== 0
     const first = syn ? (seq + 1) | 0 : seq
@@ -248,15 +235,15 @@ class Replayer implements SessionSink, StreamKeeper {
     const { played } = ours
     if (played !== null) {
       role!.play(played, segment, pieces)
-      if (played.heldSyns.length === 1 && !this.#held.has(played)) this.#hold(played, role!)
+      if (played.heldSyns.length === 1) this.#opening.hold(played, role!)
     }
     const mirrored = theirs.played
     if (mirrored !== null) {
       otherRole!.mirror(mirrored, segment, resets)
-      if (mirrored.heldSyns.length === 0) this.#letGo(mirrored)
+      if (mirrored.heldSyns.length === 0) this.#opening.letGo(mirrored)
     }
     const { payloadBytes } = segment
-    if ((flags & FIN) !== 0 && this.#believes(segment)) {
+    if ((flags & FIN) !== 0 && this.#opening.believes(segment)) {
       ours.finSeen = true
       ours.finAt = (first + payloadBytes) | 0
       ours.ordered.fin(ours.finAt)
@@ -264,7 +251,7 @@ class Replayer implements SessionSink, StreamKeeper {
     }
     // What is out of order may be so because it is damaged, and must not make a hole.
     const inOrder = ours.ordered.begun && seqDiff(first, ours.ordered.next) <= 0 && segment.beyond === 0
-    if (payloadBytes > 0 && (inOrder || this.#believes(segment))) {
+    if (payloadBytes > 0 && (inOrder || this.#opening.believes(segment))) {
       if (!ours.ordered.begun) return
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)
     }
@@ -275,92 +262,6 @@ class Replayer implements SessionSink, StreamKeeper {
   #shutWhenFinished(direction: Direction): void {
     const { sender, ordered } = direction
     if (sender !== null && ordered.finished) this.#senderOf(direction)!.shutdown(sender)
-  }
-
-  /** Follows how the connection begins. False when the segment is nothing that the captured end took. */
-  #shake(
-    data: Replayed,
-    ours: Direction,
-    theirs: Direction,
-    fromClient: boolean,
-    segment: SegmentDecoder,
-  ): boolean {
-    const { flags, seq, ack } = segment
-    const { handshake } = data
-    if ((flags & RST) !== 0) return true
-    if ((flags & (SYN | ACK)) === (SYN | ACK) && !fromClient) {
-      if (!this.#believes(segment) || !handshake.answered(segment)) return false
-      // Our endpoint has given up waiting for what came late.
-      const { played } = ours
-      if (played !== null && !played.open && played.endedBadly)
-        this.#beginAgain(handshake, ours, theirs, null)
-      return true
-    }
-    if ((flags & SYN) !== 0) {
-      if (fromClient && (flags & ACK) === 0) handshake.syn ??= new StoredSegment(segment, true)
-      return true
-    }
-    if (fromClient ? (flags & ACK) === 0 : !handshake.ambiguous) return true
-    if (handshake.ambiguous && !this.#believes(segment)) return true
-    const other = handshake.settle(fromClient ? ack : seq)
-    const [client, server] = fromClient ? [ours, theirs] : [theirs, ours]
-    if (other !== null && client.position + server.position === 0) {
-      this.#beginAgain(handshake, server, client, other)
-      server.ordered.begin((other.seq + 1) | 0)
-    }
-    if (handshake.settled) handshake.syn = null
-    return true
-  }
-
-  /**
-   * The connection was answered otherwise than had been believed: our endpoints begin it again.
-   * @param answer the server's, which both of them see; null = the one in the client's place connects again, and waits for it
-   */
-  #beginAgain({ syn }: Handshake, server: Direction, client: Direction, answer: StoredSegment | null): void {
-    if (syn === null) return
-    const stored = new SegmentDecoder()
-    if (client.played !== null && answer !== null) {
-      const session = this.#clients!.again(client.played)
-      client.played = server.sender = session
-      session.heldSyns.push(syn.bytes)
-      answer.decode(stored)
-      this.#clients!.mirror(session, stored)
-    }
-    if (server.played !== null) {
-      const session = this.#servers!.again(server.played)
-      server.played = client.sender = session
-      syn.decode(stored)
-      this.#servers!.mirror(session, stored)
-      if (answer === null) return
-      answer.decode(stored)
-      this.#servers!.play(session, stored)
-    }
-  }
-
-  // ---- SYNs that nobody has answered yet --------------------------------------------------------------------------
-
-  /** Time is virtual: they wait for their answer as long as there is memory. */
-  #hold(session: ReplaySession, role: Role): void {
-    const bytes = session.heldSyns[0]!.length + HELD_OVERHEAD
-    this.#held.set(session, { role, bytes })
-    this.#heldBytes += bytes
-    for (const [oldest, { role: whose }] of this.#held) {
-      if (this.#heldBytes <= MAX_HELD_BYTES) return
-      whose.answerSyns(oldest, true)
-      this.#letGo(oldest)
-    }
-  }
-
-  #letGo(session: ReplaySession): void {
-    const held = this.#held.get(session)
-    if (held === undefined) return
-    this.#held.delete(session)
-    this.#heldBytes -= held.bytes
-  }
-
-  /** Whether our endpoint would. */
-  #believes(segment: SegmentDecoder): boolean {
-    return this.#options.recomputeChecksums === true || isIntact(segment)
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------
@@ -413,7 +314,6 @@ class Replayer implements SessionSink, StreamKeeper {
   #begin(conversation: Conversation<Replayed>): Replayed {
     const { conversation: only } = this.#options
     if (only !== undefined && only !== conversation.number) return new Replayed(null, null)
-    if (conversation.named) return new Replayed(null, ONLY_NAMED)
     const { segment } = this.#walk
     const reason = whyNot(conversation, segment.flags)
     if (reason !== null) return new Replayed(null, reason)
@@ -446,7 +346,7 @@ class Replayer implements SessionSink, StreamKeeper {
     for (const direction of ordered) {
       if (direction.played === null) continue
       this.#roleOf(direction)!.answerSyns(direction.played, true)
-      this.#letGo(direction.played)
+      this.#opening.letGo(direction.played)
     }
     const behind = ordered.map((direction) => {
       const left = direction.ordered.end()
@@ -458,10 +358,15 @@ class Replayer implements SessionSink, StreamKeeper {
       if (session === null) continue
       this.#roleOf(direction)!.finish(session)
       this.#unsent += session.unsentBytes
-      reports.push(this.#report(direction, session, data.reset, behind[i]!))
+      if (session.skipped !== null) this.#countSkipped(session.skipped)
+      reports.push(streamReport(this.#file, direction, session, data.reset, behind[i]!))
     }
     data.directions = null
     this.#order.add(conversation.number, reports)
+  }
+
+  #countSkipped(reason: string): void {
+    this.#skipped[reason] = (this.#skipped[reason] ?? 0) + 1
   }
 
   #reportSkipped(conversation: Conversation<Replayed>, skipped: string, reports: StreamReport[]): void {
@@ -470,75 +375,8 @@ class Replayer implements SessionSink, StreamKeeper {
       const who = describe(conversation, side)
       const role = who.direction === 'client' ? this.#clients : this.#servers
       if (role === null) continue
-      this.#skipped[skipped] = (this.#skipped[skipped] ?? 0) + 1
-      reports.push({ ...this.#blank(who), skipped })
-    }
-  }
-
-  #blank(who: FollowedStream): StreamReport {
-    return {
-      file: this.#file,
-      stream: who.stream,
-      client: who.client,
-      server: who.server,
-      direction: who.direction,
-      bytes: 0,
-      sha256: null,
-      completions: 0,
-      zeroCopiedBytes: 0,
-      copiedBytes: 0,
-      gaps: 0,
-      missingBytes: 0,
-      end: 'none',
-      skipped: null,
-    }
-  }
-
-  /** @param behind bytes that were captured behind a hole that nobody acknowledged */
-  #report(direction: Direction, session: ReplaySession, reset: boolean, behind: number): StreamReport {
-    const { skipped, endedWith } = session
-    const ends = reset || RESET_ERRORS.has(endedWith)
-    // What our endpoint refused, for a checksum or an old timestamp, and nobody sent again.
-    const refused = skipped === null && !ends ? Math.max(0, direction.position - session.position) : 0
-    if (skipped !== null) this.#skipped[skipped] = (this.#skipped[skipped] ?? 0) + 1
-    return {
-      ...this.#blank(direction.who),
-      bytes: session.bytes,
-      sha256: session.digest?.end() ?? null,
-      completions: session.completions,
-      zeroCopiedBytes: Math.max(0, session.position - session.filledBytes - session.copiedBytes),
-      copiedBytes: session.copiedBytes,
-      gaps: direction.gaps + (behind > 0 || refused > 0 ? 1 : 0),
-      missingBytes: direction.missingBytes + refused,
-      end: endedWith === 0 ? 'fin' : ends ? 'rst' : 'none',
-      skipped,
-    }
-  }
-
-  #summary(error: PcapError | null): ReplaySummary {
-    const niovs: Census = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
-    const drops: Record<string, number> = {}
-    let framesPlayed = 0
-    let unplayable = 0
-    for (const { endpoint, frames, unplayable: refused } of this.#roles) {
-      framesPlayed += frames
-      unplayable += refused
-      for (const [cause, count] of Object.entries(endpoint.stack.drops()))
-        drops[cause] = (drops[cause] ?? 0) + count
-      const census = endpoint.census()
-      for (const place of Object.keys(niovs) as (keyof Census)[]) niovs[place] += census[place]
-    }
-    return {
-      conversations: this.#table.count,
-      evicted: this.#table.evicted,
-      ...this.#walk.counts,
-      skipped: this.#skipped,
-      framesPlayed,
-      unplayable,
-      unsentBytes: this.#unsent,
-      drops,
-      niovs,
-      error,
+      this.#countSkipped(skipped)
+      reports.push(skippedReport(this.#file, who, skipped))
     }
   }
 
@@ -594,21 +432,4 @@ class Replayer implements SessionSink, StreamKeeper {
   #senderOf({ who }: Direction): Role | null {
     return who.direction === 'client' ? this.#servers : this.#clients
   }
-}
-
-function describe<T>(conversation: Conversation<T>, side: Side): FollowedStream {
-  const { client } = conversation
-  return {
-    stream: conversation.number,
-    direction: side === client ? 'client' : 'server',
-    client: conversation.endpoint(client),
-    server: conversation.endpoint(client === 0 ? 1 : 0),
-  }
-}
-
-/** Why a conversation whose first captured segment has these flags can't be played; null when it can. */
-function whyNot<T>(conversation: Conversation<T>, flags: number): string | null {
-  if ((flags & (SYN | RST | FIN)) !== SYN) return BEGAN_EARLIER
-  if (conversation.ports[0] === 0 || conversation.ports[1] === 0) return 'port 0'
-  return null
 }

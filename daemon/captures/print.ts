@@ -33,6 +33,9 @@ export function captureLines(summary: FollowSummary | ReplaySummary): string[] {
   ] as const
   const said = others.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
   if (said.length > 0) lines.push(said.join(', '))
+  for (const [name, count] of Object.entries(summary.notLookedInto)) {
+    lines.push(`${count} packets in ${name} were not looked into`)
+  }
   return lines
 }
 

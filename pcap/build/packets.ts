@@ -294,7 +294,12 @@ export class PacketBuilder extends Capture {
   // ---- inside -----------------------------------------------------------------------------------------------------
 
   #say(from: Side, what: Data | SegmentSpec, spec: SegmentOverrides): this {
-    checkThat('the segment', what, what !== null && what !== undefined, 'data, or an object that describes it')
+    checkThat(
+      'the segment',
+      what,
+      what !== null && what !== undefined,
+      'data, or an object that describes it',
+    )
     const plain = typeof what !== 'object' || what instanceof Uint8Array
     return this.send(from, plain ? { ...spec, data: what } : { ...what, ...spec })
   }

@@ -49,13 +49,13 @@ export class CaptureReader implements AsyncIterable<CapturedPacket> {
   }
 
   /** Opens a file; `-` is standard input. @throws PcapError, ArgumentError */
-  static async open(path: string): Promise<CaptureReader> {
+  static open(path: string): Promise<CaptureReader> {
     checkThat('path', path, typeof path === 'string', 'the path of a capture, or "-"')
     return CaptureReader.#begin(openSource(path))
   }
 
   /** Reads from memory or from a stream, which is read as fast as packets are taken. @throws PcapError, ArgumentError */
-  static async from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
+  static from(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<CaptureReader> {
     const iterable = typeof (bytes as AsyncIterable<Uint8Array> | null)?.[Symbol.asyncIterator] === 'function'
     checkThat(
       'bytes',

@@ -21,6 +21,9 @@ import { SegmentWalk } from './walk.ts'
 /** What out-of-order data of all conversations together may take, unless said otherwise. */
 export const DEFAULT_HELD_BYTES = 64 << 20
 
+/** Different answers to one SYN that are remembered. */
+const MOST_ANSWERS = 8
+
 export interface FollowOptions extends StreamOptions {
   /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
   readonly heldBytes?: number
@@ -52,6 +55,8 @@ class Direction implements StreamTaker {
   readonly who: FollowedStream
   readonly #onData: FollowOptions['onData']
   #shifted = 0
+  /** Where the stream begins by the SYN,ACKs that nobody has taken up yet. */
+  #answers: number[] = []
 
   constructor(who: FollowedStream, budget: HeldBytes, batch: DigestBatch, options: FollowOptions) {
     const { direction = 'both', digests = true } = options
@@ -67,6 +72,22 @@ class Direction implements StreamTaker {
   shift(by: number): void {
     this.#shifted = (this.#shifted + by) | 0
     this.ordered.shift(by)
+  }
+
+  /** A SYN,ACK says that the stream begins with `first`. */
+  answered(first: number): void {
+    if (this.ordered.acknowledges || this.#answers.length === MOST_ANSWERS) return
+    if (!this.#answers.includes(first)) this.#answers.push(first)
+  }
+
+  /** The other end goes on from `ack`: of several answers it has taken the nearest. */
+  settle(ack: number): void {
+    const answers = this.#answers
+    this.#answers = []
+    if (answers.length < 2 || this.bytes > 0 || this.ordered.waiting > 0) return
+    const ahead = (first: number): number => (ack - first) >>> 0
+    this.ordered.begin(answers.reduce((best, first) => (ahead(first) < ahead(best) ? first : best)))
+    this.#shifted = 0
   }
 
   /** The FIN lies right behind what was put in order, also where a forged SYN,ACK has shifted what is believed. */
@@ -178,6 +199,7 @@ class Follower {
       conversation.ended = true
     }
     if ((flags & ACK) !== 0 && !conversation.toItself) {
+      if (!theirs.ordered.acknowledges && isIntact(segment)) theirs.settle(ack)
       theirs.ordered.acknowledged(ack, !theirs.ordered.isBeyond(ack) || isIntact(segment))
     }
     const first = (flags & SYN) !== 0 ? (seq + 1) | 0 : seq
@@ -188,6 +210,7 @@ class Follower {
       // Nobody has taken up the numbers that were known.
       ours.shift(this.#table.rebased)
     }
+    if ((flags & (SYN | ACK)) === (SYN | ACK)) ours.answered(first)
     const { payloadBytes } = segment
     if (payloadBytes > 0 && ours.ordered.begun) {
       ours.ordered.segment(first, segment.bytes, segment.payloadAt, segment.capturedBytes, payloadBytes)

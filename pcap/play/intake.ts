@@ -233,7 +233,7 @@ export class Intake {
 
   #takeSegment(connection: PlayedConnection, segment: SegmentDecoder): boolean {
     const end = endOf(segment)
-    if ((segment.flags & RST) === 0 && seqDiff(end, connection.seenMax) > 0) connection.seenMax = end
+    if (end !== segment.seq && seqDiff(end, connection.seenMax) > 0) connection.seenMax = end
     const total = segment.tcpAt - segment.ipAt + segment.headerBytes + segment.payloadBytes + 22
     const whole = total <= this.#player.largest
     if (

@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import type { NicMemory, NicStats, RxBurst } from '../../driver/nic.ts'
+import { checkThat } from '../check.ts'
 import { SEGMENT, SegmentDecoder } from '../decode/segment.ts'
 import type { PcapError } from '../errors.ts'
 import { LINKTYPE_ETHERNET } from '../file/format.ts'
@@ -43,8 +44,9 @@ export class PcapNic extends FrameNic {
   /** Entries of the burst that is received into. */
   #capacity = 64
 
-  /** Opens a capture; `-` is standard input. @throws PcapError */
+  /** Opens a capture; `-` is standard input. @throws PcapError, ArgumentError */
   static open(file: string): PcapNic {
+    checkThat('file', file, typeof file === 'string', 'the path of a capture, or "-"')
     return new PcapNic(file === '-' ? 'stdin' : basename(file), CaptureReader.open(file))
   }
 

@@ -159,7 +159,8 @@ export class Player {
     this.#nic.play(builder.header, builder.headerBytes, segment.bytes, segment.payloadAt + from, length)
     const last = from + length === segment.payloadBytes
     const end = syn ? (segment.seq + 1) | 0 : last ? endOf(segment) : (segment.seq + from + length) | 0
-    if (seqDiff(end, connection.playedMax) > 0) connection.playedMax = end
+    // What takes no number moves nothing on: a reset or an ACK from beyond is only challenged.
+    if (end !== segment.seq && seqDiff(end, connection.playedMax) > 0) connection.playedMax = end
     if (!connection.unsettled && !syn && end !== segment.seq) {
       connection.unsettled = true
       this.#unsettled.add(connection)

@@ -1,6 +1,7 @@
 import { closeSync, unlinkSync } from 'node:fs'
 import { parse } from 'node:path'
 import { ArgumentError } from '../../driver/errors.ts'
+import { checkObject, checkSink } from '../check.ts'
 import { PcapError } from '../errors.ts'
 import { createFile, PRIVATE_MODE, UnsafeFileError } from '../file/create.ts'
 import {
@@ -165,7 +166,10 @@ export function checkCapture(options: CaptureFileOptions): void {
   }
 }
 
-function checkFileOptions({ file, fileBytes, files, mode }: CaptureFileOptions): void {
+function checkFileOptions(options: CaptureFileOptions): void {
+  checkObject('options', options)
+  const { file, fileBytes, files, mode } = options
+  if (typeof file !== 'string') checkSink('file', file)
   if (file === '') throw new ArgumentError('the capture has no file name')
   if (mode !== undefined && !(Number.isInteger(mode) && (mode & ~0o777) === 0 && (mode & 0o200) !== 0))
     throw new ArgumentError(

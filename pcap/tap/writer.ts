@@ -1,5 +1,5 @@
-import { ArgumentError } from '../../driver/errors.ts'
 import { type Nic, type NicMemory, RX_MORE, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import { checkBoolean, checkFunction, checkInteger, checkObject } from '../check.ts'
 import type { PcapError } from '../errors.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND, LINKTYPE_ETHERNET } from '../file/format.ts'
 import { atExit, notAtExit } from './at-exit.ts'
@@ -61,9 +61,11 @@ export class CaptureWriter {
   #closed = false
 
   constructor(nic: Nic, options: CaptureNicOptions) {
+    checkObject('options', options)
+    checkInteger('snapLength', options.snapLength, 1, 0xffff_ffff)
+    checkBoolean('comments', options.comments)
+    checkFunction('onError', options.onError)
     const { snapLength = 0 } = options
-    if (options.snapLength !== undefined && !(Number.isSafeInteger(snapLength) && snapLength > 0))
-      throw new ArgumentError(`a snap length of ${snapLength} bytes`, 'give at least 1')
     this.#nic = nic
     this.#snapLength = snapLength === 0 ? Number.POSITIVE_INFINITY : snapLength
     this.#comments = options.comments ?? true

@@ -8,7 +8,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
-import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
+import {
+  FileSink,
+  LINKTYPE_ETHERNET,
+  MemorySink,
+  PcapngWriter,
+  PcapWriter,
+  packets,
+} from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
 import { codeSpans, read, section, tableRows } from '../docs/markdown.ts'
 import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
@@ -171,6 +178,41 @@ describe.skipIf(!built).each(COMMANDS)('zcrxd %s --out', (command) => {
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^zcrxd: can't write .* \(ENOENT\)\n {2}what to do: .*--out DIR\n$/)
     expect(existsSync(join(directory, `${command}-not`))).toBe(false)
+  })
+})
+
+describe.skipIf(!built).each(COMMANDS)('zcrxd %s of what it does not look into', (command) => {
+  it('names it, and counts its packets', () => {
+    const sink = new MemorySink()
+    const writer = new PcapngWriter(sink)
+    const links = [105, 127, LINKTYPE_ETHERNET, 4711].map((linkType) => writer.addInterface({ linkType }))
+    const esp = new Uint8Array(60)
+    esp.set([0x08, 0x00, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 50], 12)
+    for (let i = 0; i < 10; i++) writer.packet(links[0]!, i, 0, new Uint8Array(60))
+    for (let i = 1; i <= 3; i++) writer.packet(links[i]!, 10 + i, 0, i === 2 ? esp : new Uint8Array(60))
+    writer.close()
+    const file = write('wifi.pcapng', sink.bytes())
+    const { summary } = json(command, [file])
+    expect(summary).toMatchObject({
+      packets: 13,
+      unknownLink: 12,
+      notTcp: 1,
+      notLookedInto: { '802.11': 10, '802.11 (radiotap)': 1, ESP: 1, 'link type 4711': 1 },
+    })
+    expect(zcrxd([command, file]).stdout).toContain(
+      '10 packets in 802.11 were not looked into\n' +
+        '1 packets in 802.11 (radiotap) were not looked into\n' +
+        '1 packets in ESP were not looked into\n' +
+        '1 packets in link type 4711 were not looked into\n',
+    )
+  })
+
+  it('names what a file is packed with, and what unpacks it', () => {
+    const file = write('trace.pcap.zst', Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0x58, 0, 0))
+    const { status, stdout, stderr } = zcrxd([command, file])
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr).toContain('this is packed with zstd, and only gzip is unpacked here')
+    expect(stderr).toContain('zstd -dc FILE')
   })
 })
 
@@ -388,7 +430,7 @@ describe.skipIf(!built)('zcrxd replay --area', () => {
   it('of less than one is refused', () => {
     const { status, stderr } = zcrxd(['replay', '--area', '100', sample('bulk.pcap')])
     expect([status, stderr.split('\n').length]).toEqual([1, 3])
-    expect(stderr).toContain('what to do: ask for 4096')
+    expect(stderr).toContain('zcrxd: areaBytes is 100\n  what to do: give a whole number from 4096')
   })
 })
 
