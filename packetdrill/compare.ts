@@ -247,7 +247,8 @@ function learn(expected: Packet, first: Segment, last: Segment, flow: Flow): voi
   if (((flow.scriptAck - flow.scriptNext) | 0) > 0) flow.scriptNext = flow.scriptAck
   if (expected.window !== null && expected.ack !== null) {
     flow.scriptEdge = (expected.ack + expected.window * 2 ** (first.flags.syn ? 0 : flow.scriptShift)) >>> 0
-  } else if (advanced) flow.scriptEdge = null
+    // A window that was closed, and that the script says no more of, may be open by now.
+  } else if (advanced || flow.scriptEdge === flow.scriptAck >>> 0) flow.scriptEdge = null
 }
 
 function shiftOf(options: readonly TcpOption[]): number {

@@ -54,6 +54,7 @@ export class AckScheduler {
    */
   within(tcb: Tcb, gap: boolean, now: number): void {
     const rcv = tcb.rcv
+    tcb.heardAt = now
     if (gap) rcv.quickAcks = QUICK_ACKS_AFTER_LOSS
     if (tcb.state === CLOSED || !rcv.ackNow || !(gap || (rcv.quickAcks > 0 && rcv.unacked >= 2))) return
     if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
@@ -100,7 +101,8 @@ export class AckScheduler {
       const tcb = touched[i]!
       const rcv = tcb.rcv
       rcv.touched = false
-      tcb.heardAt = now
+      // Not for what only answers a segment that was not taken: that may be anybody's.
+      if (rcv.unacked > 0) tcb.heardAt = now
       if (tcb.state === CLOSED || (!rcv.ackNow && rcv.unacked === 0)) continue
       if (rcv.ackNow || rcv.unacked >= 2) {
         if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)

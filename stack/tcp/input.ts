@@ -116,8 +116,6 @@ export class TcpInput {
       counters.dropSignature++
       return
     }
-    tcb.heardAt = now
-    if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (tcb.state === SYN_SENT) {
       this.#synSent(tcb, segment, now)
       return
@@ -145,9 +143,10 @@ export class TcpInput {
     }
     if (!this.#processAck(tcb, segment, now)) return
     if ((segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
+    if (this.#text.refused(tcb, segment)) return
     const gap = tcb.rcv.ooo.count > 0
     if (segment.length > 0) this.#text.data(tcb, segment)
-    if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, (segment.seq + segment.length) | 0)
+    if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, segment)
     this.#text.reachFin(tcb, now)
     if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
     if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
@@ -268,18 +267,36 @@ export class TcpInput {
   #reset(tcb: Tcb, segment: Segment, now: number): void {
     const { counters } = this.#context
     const ahead = seqDiff(segment.seq, tcb.rcv.nxt)
-    if (ahead !== 0) {
+    if (ahead !== 0 && !this.#resetsToo(tcb, segment, ahead)) {
       if (ahead < 0 || ahead >= tcb.rcv.window()) counters.dropOutOfWindow++
       else this.#tcp.acks.challenge(tcb, now)
       return
     }
     counters.connectionsReset++
-    // Linux's errors (`tcp_reset`): RFC 9293 tells nobody in CLOSING and LAST-ACK, but what was not acknowledged may be lost.
+    // Linux's errors (`tcp_reset`), but for SYN-RECEIVED: RFC 9293 tells nobody in CLOSING and LAST-ACK, where what was not
+    // acknowledged may be lost.
     let error = ECONNRESET
     // Simultaneous open: the user is told as in SYN-SENT. A passive one goes back to LISTEN in silence.
     if (tcb.state === SYN_RECEIVED && !tcb.passive) error = ECONNREFUSED
     else if (tcb.state === CLOSE_WAIT) error = EPIPE
     this.#tcp.end(tcb, error)
+  }
+
+  /**
+   * Further numbers that Linux takes as exact (`tcp_validate_incoming`, `tcp_reset_check`): the right edge of what we have
+   * acknowledged selectively, where a peer is whose ACK was lost, and that of the FIN, which macOS gives its resets.
+   */
+  #resetsToo({ state, rcv, sack }: Tcb, { seq }: Segment, ahead: number): boolean {
+    if (ahead === -1) return state === CLOSE_WAIT || state === LAST_ACK || state === CLOSING
+    return sack && ahead > 0 && rcv.ooo.blocks > 0 && seq === rcv.ooo.rightEdge()
+  }
+
+  /** RFC 7323 3.2, as Linux: the timestamp that a SYN,ACK echoes is one of ours, sent since we began. */
+  #echoes(tcb: Tcb, { options }: Segment, now: number): boolean {
+    if (!this.#context.config.timestamps || !options.hasTimestamps || options.tsEcr === 0) return true
+    const tick = Math.floor(now / 1000)
+    const age = tcb.echoAge(options.tsEcr, tick)
+    return age >= 0 && age <= tick - Math.floor(tcb.snd.progressAt / 1000)
   }
 
   /** RFC 9293 3.10.7.3. */
@@ -288,6 +305,11 @@ export class TcpInput {
     const hasAck = (segment.flags & ACK) !== 0
     if (hasAck && (seqLe(segment.ack, snd.iss) || seqGt(segment.ack, snd.max))) {
       this.#context.counters.dropBadAck++
+      this.#output.resetFor(segment, this.#context.header())
+      return
+    }
+    if (hasAck && !this.#echoes(tcb, segment, now)) {
+      this.#context.counters.dropPaws++
       this.#output.resetFor(segment, this.#context.header())
       return
     }
@@ -322,7 +344,7 @@ export class TcpInput {
     if (tcb.rcv.adv === tcb.rcv.nxt) tcb.rcv.adv = (tcb.rcv.nxt + this.#tcp.window.initial(tcb)) | 0
     const gap = tcb.rcv.ooo.count > 0
     if (segment.length > 0) this.#text.data(tcb, segment)
-    if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, (segment.seq + segment.length) | 0)
+    if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, segment)
     this.#text.reachFin(tcb, now)
     if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
   }
@@ -353,6 +375,8 @@ export class TcpInput {
       this.#tcp.acks.challenge(tcb, now)
       return false
     }
+    tcb.heardAt = now
+    if (tcb.rare !== null) tcb.rare.keepProbes = 0
     if (timely) this.#takeTimestamp(tcb, segment, now)
     const window = segment.window << snd.shift
     const acked = Math.max(0, seqDiff(ack, snd.una))

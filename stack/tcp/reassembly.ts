@@ -137,6 +137,12 @@ export class Reassembly {
     return this.#finTouched > 0 && this.#runAtFin() < 0 ? this.count + 1 : this.count
   }
 
+  /** Behind the last number that is held; only if `blocks` is not 0. */
+  rightEdge(): number {
+    const last = this.count > 0 ? this.end[this.count - 1]! : this.#fin
+    return this.#finTouched > 0 ? seqMax(last, (this.#fin + 1) | 0) : last
+  }
+
   /** The run that the FIN follows, -1 when there is none. */
   #runAtFin(): number {
     for (let i = this.count - 1; i >= 0; i--) if (this.end[i] === this.#fin) return i

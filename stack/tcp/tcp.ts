@@ -386,6 +386,11 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
       return false
     }
     if (listener !== null) this.#notHalfOpen(tcb, listener)
+    if (listener !== null && !tcb.fastOpened) {
+      // What the listener's options are now, as on Linux, where the socket is made here.
+      tcb.options = listener.options
+      tcb.snd.limit = sendLimit(tcb.options, this.context.config)
+    }
     tcb.state = ESTABLISHED
     this.context.link.confirm(tcb.remote, now)
     this.window.enter(tcb)

@@ -46,6 +46,22 @@ export class TextInput {
     this.#tcp.raise(tcb, EVENT_URGENT)
   }
 
+  /**
+   * New text, or a FIN behind text that is still to come, of a connection that nobody reads any more: said by a reset, as on Linux
+   * (RFC 1122 4.2.2.13). True: there was one.
+   */
+  refused(tcb: Tcb, segment: Segment): boolean {
+    const { rcv, state } = tcb
+    if (!tcb.orphaned && !rcv.shut) return false
+    if (state !== FIN_WAIT_1 && state !== FIN_WAIT_2) return false
+    const bare = segment.length === 0 && (segment.flags & FIN) === 0
+    if (bare || seqLe((segment.seq + segment.length) | 0, rcv.nxt)) return false
+    this.#context.counters.dropAfterShutdown++
+    this.#output.resetFor(segment, this.#context.header())
+    this.#tcp.end(tcb, tcb.orphaned ? 0 : ECONNRESET)
+    return true
+  }
+
   /** Seventh check: segment text. */
   data(tcb: Tcb, segment: Segment): void {
     const rcv = tcb.rcv
@@ -61,20 +77,6 @@ export class TextInput {
       counters.dropDuplicate++
       this.reportDuplicate(tcb, segment)
       this.#tcp.acks.soon(tcb)
-      return
-    }
-    if (tcb.orphaned) {
-      // RFC 1122 4.2.2.13: new data after close can't be delivered any more; say so.
-      counters.dropAfterShutdown++
-      this.#output.reset(tcb)
-      this.#tcp.end(tcb, 0)
-      return
-    }
-    if (rcv.shut && tcb.state !== ESTABLISHED) {
-      // Both directions were shut: as Linux does, the peer is told that nobody reads (RFC 1122 4.2.2.13).
-      counters.dropAfterShutdown++
-      this.#output.reset(tcb)
-      this.#tcp.end(tcb, ECONNRESET)
       return
     }
     const payload = this.#payload
@@ -187,14 +189,31 @@ export class TextInput {
     if ((tcb.events & EVENT_READABLE) === 0) this.#tcp.raise(tcb, EVENT_READABLE)
   }
 
-  fin(tcb: Tcb, seq: number): void {
+  fin(tcb: Tcb, segment: Segment): void {
     const rcv = tcb.rcv
-    // The earliest one counts; a later one would leave the end of the stream unreached.
-    if ((rcv.finSeen && seqGe(seq, rcv.finSeq)) || seqDiff(seq, rcv.nxt) < 0) return
+    const seq = (segment.seq + segment.length) | 0
+    if (seqLt(seq, rcv.nxt)) return
+    if (rcv.finSeen && seqGe(seq, rcv.finSeq)) {
+      // The earliest one counts; a later one would leave the end of the stream unreached.
+      if (!rcv.finished) this.#finAgain(tcb, segment, seq)
+      return
+    }
     if (seqGt(seq, rcv.nxt)) rcv.holes().noteFin(seq)
     rcv.finSeen = true
     rcv.finSeq = seq
     this.#tcp.acks.soon(tcb)
+  }
+
+  /** A FIN that waits behind a hole came again: the peer has not heard of it. */
+  #finAgain(tcb: Tcb, segment: Segment, seq: number): void {
+    const { rcv } = tcb
+    this.#tcp.acks.soon(tcb)
+    if (seq !== rcv.finSeq || !tcb.sack || !this.#context.config.dsack) return
+    if (segment.length === 0) {
+      rcv.hasDsack = true
+      rcv.dsackStart = seq
+    } else if (!rcv.hasDsack || rcv.dsackEnd !== seq) return
+    rcv.dsackEnd = (seq + 1) | 0
   }
 
   /** Eighth check: the FIN, once everything before it is here. */
@@ -229,9 +248,10 @@ export class TextInput {
    */
   reportDuplicate(tcb: Tcb, segment: Segment): void {
     const { rcv } = tcb
-    if (!tcb.sack || !this.#context.config.dsack || segment.length === 0) return
+    const extent = segment.length + ((segment.flags & FIN) !== 0 ? 1 : 0)
+    if (!tcb.sack || !this.#context.config.dsack || extent === 0) return
     const start = segment.seq
-    const end = (start + segment.length) | 0
+    const end = (start + extent) | 0
     if (seqLt(start, rcv.nxt)) {
       rcv.dsackStart = start
       rcv.dsackEnd = seqLt(end, rcv.nxt) ? end : rcv.nxt

@@ -72,16 +72,17 @@ export class TimeWait {
     const { counters } = this.#context
     const { flags, options } = segment
     const ahead = seqDiff(segment.seq, rcv.nxt)
+    const outdated = tcb.timestamps && options.hasTimestamps && rcv.predates(options.tsVal, now)
     if ((flags & RST) !== 0) {
-      // RFC 5961 section 3.2.
-      if (ahead === 0) {
+      // RFC 5961 section 3.2; and one that is older than what was received means an earlier connection.
+      if (outdated) counters.dropPaws++
+      else if (ahead === 0) {
         counters.connectionsReset++
         this.#owner.end(tcb, 0)
       } else if (ahead > 0 && ahead < rcv.window()) this.#acks.challenge(tcb, now)
       else counters.dropOutOfWindow++
       return
     }
-    const outdated = tcb.timestamps && options.hasTimestamps && rcv.predates(options.tsVal, now)
     const extent = segment.length + ((flags & FIN) !== 0 ? 1 : 0)
     if (outdated) counters.dropPaws++
     else if ((flags & SYN) !== 0) {
@@ -95,6 +96,7 @@ export class TimeWait {
         rcv.tsRecent = options.tsVal
         rcv.tsRecentAt = now
       }
+      this.#restart(tcb, now)
       return
     } else if (extent > 0 && ahead + extent <= 0) counters.dropDuplicate++
     else if (extent > 0 && ahead < rcv.window()) counters.dropAfterShutdown++

@@ -156,8 +156,9 @@ export class Timeouts {
   #overdue(tcb: Tcb, now: number, retries: number): boolean {
     const limit = tcb.options.userTimeoutUs
     const late = limit > 0 && now - tcb.snd.progressAt >= limit
-    // An attempt ends at whichever comes first, as on Linux; a half-open one has no user yet.
-    if (tcb.state < ESTABLISHED) return tcb.snd.retries > retries || (late && !tcb.passive)
+    // An attempt ends at whichever comes first, but not before a second SYN, as on Linux; a half-open one has no user yet.
+    if (tcb.state < ESTABLISHED)
+      return tcb.snd.retries > retries || (late && !tcb.passive && tcb.snd.retries > 1)
     return limit > 0 ? late : tcb.snd.retries > retries
   }
 

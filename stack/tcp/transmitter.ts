@@ -263,8 +263,8 @@ export class Transmitter {
   /** The user's time limit may come before the timer would. */
   limited(tcb: Tcb, at: number): number {
     const limit = tcb.options.userTimeoutUs
-    // A half-open connection has no user yet.
-    if (tcb.state < ESTABLISHED && tcb.passive) return at
+    // A half-open connection has no user yet; and as on Linux a SYN is sent twice, whatever the limit.
+    if (tcb.state < ESTABLISHED && (tcb.passive || tcb.snd.retries === 0)) return at
     return limit > 0 && tcb.snd.progressAt > 0 ? Math.min(at, tcb.snd.progressAt + limit) : at
   }
 
