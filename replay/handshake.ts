@@ -1,12 +1,9 @@
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { MOST_ANSWERS, nearestAnswer } from '../pcap/play/answers.ts'
 import { seqDiff } from '../stack/wire/seq.ts'
 
-/** Different answers to one SYN that are remembered. */
-const MOST_ANSWERS = 8
 /** What a SYN brings at the most, and what may be acknowledged with it (RFC 7413). */
 const LONGEST_SYN = 65_535
-/** Numbers further apart are not of one connection. */
-const BELIEVABLE = 2 ** 30
 
 /** A segment of its own memory, from its IP header on. */
 export class StoredSegment {
@@ -72,14 +69,7 @@ export class Handshake {
    * believed.
    */
   settle(number: number): StoredSegment | null {
-    let nearest: StoredSegment | null = null
-    let least = BELIEVABLE
-    for (const answer of this.#answers) {
-      const ahead = seqDiff(number, (answer.seq + 1) | 0)
-      if (ahead < 0 || ahead >= least) continue
-      nearest = answer
-      least = ahead
-    }
+    const nearest = nearestAnswer(this.#answers, number)
     if (nearest === null && this.#answers.length > 0) return null
     this.settled = true
     const other = nearest === this.#believed ? null : nearest

@@ -1,11 +1,16 @@
 import { get16 } from '../../stack/wire/bytes.ts'
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../../stack/wire/ethernet.ts'
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
+} from '../../stack/wire/ethernet.ts'
 import * as format from '../file/format.ts'
 import type { Layer } from './layer.ts'
 import { ETHERTYPE_MPLS, ETHERTYPE_MPLS_MULTICAST, enterMpls } from './mpls.ts'
 import { linkName } from './names.ts'
 
-const ETHERNET_BYTES = 14
 /** The tag of what came before 802.1ad. */
 const ETHERTYPE_OLD_QINQ = 0x9100
 const TAG_BYTES = 4
@@ -84,9 +89,9 @@ const KNOWN = new Set<number>([
 
 /** An Ethernet frame that begins at the layer. */
 export function enterEthernet(layer: Layer): boolean {
-  if (!layer.has(ETHERNET_BYTES)) return false
-  const type = get16(layer.bytes, layer.at + ETHERNET_BYTES - 2)
-  layer.at += ETHERNET_BYTES
+  if (!layer.has(ETHERNET_HEADER_BYTES)) return false
+  const type = get16(layer.bytes, layer.at + ETHERNET_HEADER_BYTES - 2)
+  layer.at += ETHERNET_HEADER_BYTES
   return enter(layer, type)
 }
 
@@ -132,9 +137,9 @@ function enter(layer: Layer, type: number): boolean {
         break
       }
       case ETHERTYPE_BRIDGED:
-        if (!layer.has(ETHERNET_BYTES)) return false
-        type = get16(bytes, layer.at + ETHERNET_BYTES - 2)
-        layer.at += ETHERNET_BYTES
+        if (!layer.has(ETHERNET_HEADER_BYTES)) return false
+        type = get16(bytes, layer.at + ETHERNET_HEADER_BYTES - 2)
+        layer.at += ETHERNET_HEADER_BYTES
         break
       default: {
         if (type >= FIRST_ETHERTYPE) {

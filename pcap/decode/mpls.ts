@@ -1,5 +1,11 @@
 import { get16 } from '../../stack/wire/bytes.ts'
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../../stack/wire/ethernet.ts'
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
+} from '../../stack/wire/ethernet.ts'
 import type { Layer } from './layer.ts'
 
 /** RFC 3032: label, traffic class, bottom of stack, time to live. */
@@ -7,7 +13,6 @@ const LABEL_BYTES = 4
 const MOST_LABELS = 16
 /** RFC 4385: what may stand between the labels and a frame. */
 const CONTROL_WORD_BYTES = 4
-const ETHERNET_BYTES = 14
 export const ETHERTYPE_MPLS = 0x8847
 export const ETHERTYPE_MPLS_MULTICAST = 0x8848
 
@@ -38,8 +43,8 @@ export function enterMpls(layer: Layer): MplsPayload {
 }
 
 function isFrame(layer: Layer, skip: number): boolean {
-  if (!layer.has(skip + ETHERNET_BYTES)) return false
-  switch (get16(layer.bytes, layer.at + skip + ETHERNET_BYTES - 2)) {
+  if (!layer.has(skip + ETHERNET_HEADER_BYTES)) return false
+  switch (get16(layer.bytes, layer.at + skip + ETHERNET_HEADER_BYTES - 2)) {
     case ETHERTYPE_IPV4:
     case ETHERTYPE_IPV6:
     case ETHERTYPE_VLAN:

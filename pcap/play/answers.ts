@@ -25,11 +25,18 @@ export function isAnswerTo({ iss, synPayload }: PlayedConnection, { ack }: Answe
 
 /** The one that the client has taken, which acknowledges this; the latest where it does not say. Null = it was not captured. */
 export function answerTaken(answers: readonly Answer[], ack: number | null): Answer | null {
-  if (ack === null) return answers.at(-1) ?? null
-  let nearest: Answer | null = null
+  return ack === null ? (answers.at(-1) ?? null) : nearestAnswer(answers, ack)
+}
+
+/** The answer that a connection which is at `number` of its server's began with; null = it is none of these. */
+export function nearestAnswer<A extends { readonly seq: number }>(
+  answers: readonly A[],
+  number: number,
+): A | null {
+  let nearest: A | null = null
   let least = BELIEVABLE
   for (const answer of answers) {
-    const ahead = seqDiff(ack, (answer.seq + 1) | 0)
+    const ahead = seqDiff(number, (answer.seq + 1) | 0)
     if (ahead < 0 || ahead >= least) continue
     nearest = answer
     least = ahead

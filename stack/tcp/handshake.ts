@@ -76,9 +76,8 @@ export class Handshake {
    * @param after SND.MAX of the connection in TIME-WAIT that it follows; the new one begins beyond it
    */
   newcomer(segment: Segment, now: number, after?: number): void {
-    const { counters } = this.#context
+    const { counters, link } = this.#context
     const { version, source0, source1, source2, source3 } = segment
-    const { link } = this.#context
     // Neither from a group nor to one, on the link or beyond it (RFC 9293 3.9.2.3, RFC 1122 3.3.6).
     if (
       !isUnicastWords(version, source0, source1, source2, source3) ||

@@ -1,6 +1,6 @@
 import { RX_BYTES } from '../counters.ts'
 import { get16 } from '../wire/bytes.ts'
-import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
+import { seqDiff, seqGe, seqGt, seqLe, seqLt, seqMin } from '../wire/seq.ts'
 import { FIN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
@@ -120,11 +120,7 @@ export class TextInput {
     const known = seqDiff(rcv.nxt, start)
     if (known > 0) {
       counters.duplicateBytes += known
-      if (tcb.sack && this.#context.config.dsack) {
-        rcv.hasDsack = true
-        rcv.dsackStart = start
-        rcv.dsackEnd = rcv.nxt
-      }
+      this.#report(tcb, start, rcv.nxt)
       head = fragments.dropFront(head, known)
       start = rcv.nxt
       this.#tcp.acks.soon(tcb)
@@ -147,11 +143,7 @@ export class TextInput {
     if (rcv.ooo.duplicateBytes > 0) {
       counters.duplicateBytes += rcv.ooo.duplicateBytes
       // RFC 2883 section 4.2: of several ranges the first is reported.
-      if (known <= 0 && tcb.sack && this.#context.config.dsack) {
-        rcv.hasDsack = true
-        rcv.dsackStart = rcv.ooo.duplicateStart
-        rcv.dsackEnd = rcv.ooo.duplicateEnd
-      }
+      if (known <= 0) this.#report(tcb, rcv.ooo.duplicateStart, rcv.ooo.duplicateEnd)
     }
     while (rcv.ooo.ready(rcv.nxt)) {
       const list = rcv.ooo.takeFirst(rcv.nxt)
@@ -208,12 +200,10 @@ export class TextInput {
   #finAgain(tcb: Tcb, segment: Segment, seq: number): void {
     const { rcv } = tcb
     this.#tcp.acks.soon(tcb)
-    if (seq !== rcv.finSeq || !tcb.sack || !this.#context.config.dsack) return
-    if (segment.length === 0) {
-      rcv.hasDsack = true
-      rcv.dsackStart = seq
-    } else if (!rcv.hasDsack || rcv.dsackEnd !== seq) return
-    rcv.dsackEnd = (seq + 1) | 0
+    if (seq !== rcv.finSeq) return
+    if (segment.length === 0) this.#report(tcb, seq, (seq + 1) | 0)
+    // Of its data it has been said already.
+    else if (rcv.hasDsack && rcv.dsackEnd === seq) rcv.dsackEnd = (seq + 1) | 0
   }
 
   /** Eighth check: the FIN, once everything before it is here. */
@@ -249,16 +239,19 @@ export class TextInput {
   reportDuplicate(tcb: Tcb, segment: Segment): void {
     const { rcv } = tcb
     const extent = segment.length + ((segment.flags & FIN) !== 0 ? 1 : 0)
-    if (!tcb.sack || !this.#context.config.dsack || extent === 0) return
+    if (extent === 0) return
     const start = segment.seq
     const end = (start + extent) | 0
-    if (seqLt(start, rcv.nxt)) {
-      rcv.dsackStart = start
-      rcv.dsackEnd = seqLt(end, rcv.nxt) ? end : rcv.nxt
-    } else if (rcv.ooo.overlap(start, end)) {
-      rcv.dsackStart = rcv.ooo.duplicateStart
-      rcv.dsackEnd = rcv.ooo.duplicateEnd
-    } else return
+    if (seqLt(start, rcv.nxt)) this.#report(tcb, start, seqMin(end, rcv.nxt))
+    else if (rcv.ooo.overlap(start, end)) this.#report(tcb, rcv.ooo.duplicateStart, rcv.ooo.duplicateEnd)
+  }
+
+  /** A range for the D-SACK block of the next ACK. */
+  #report(tcb: Tcb, start: number, end: number): void {
+    if (!tcb.sack || !this.#context.config.dsack) return
+    const { rcv } = tcb
     rcv.hasDsack = true
+    rcv.dsackStart = start
+    rcv.dsackEnd = end
   }
 }
