@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
+import { IpAddress } from '../address.ts'
 import { LINKTYPE_ETHERNET } from '../pcap/file/format.ts'
 import { FileSink, PcapWriter } from '../pcap/file/writer.ts'
-import { IpAddress } from '../stack/ip/address.ts'
 import { put16, put32 } from '../stack/wire/bytes.ts'
 import { addSums, pseudoHeaderSum, sumBytes } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'

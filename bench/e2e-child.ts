@@ -47,7 +47,7 @@ if (device === 'node') {
   })
   server.listen(Number(port), address, () => process.stdout.write('ready\n'))
 } else {
-  const { createServer } = await import('../uapi/server.ts')
+  const { createServer } = await import('../net/server.ts')
   const server = await createServer({
     device,
     address,

@@ -1,6 +1,6 @@
+import { asNicMemory } from '../driver/area.ts'
 import { seededRandom } from '../driver/memory/index.ts'
 import { type Nic, RX_MORE, RxBurst } from '../driver/nic.ts'
-import { asNicMemory } from '../uapi/area.ts'
 
 /** What a path does to frames, in both directions. */
 export interface PathConditions {

@@ -38,8 +38,8 @@ async function obey(order: Order): Promise<void> {
   if (order.what === 'path') {
     const [{ XdpNic }, { IpAddress }, { allocateArea }, { ImpairedPath }] = await Promise.all([
       import('../driver/xdp/index.ts'),
-      import('../stack/ip/address.ts'),
-      import('../uapi/area.ts'),
+      import('../address.ts'),
+      import('../driver/area.ts'),
       import('./impaired-path.ts'),
     ])
     const nics = (['m0', 'm1'] as const).map((device) => XdpNic.open({ device, mode: 'generic' }))
@@ -93,7 +93,7 @@ interface ReceiveOrder {
 
 async function receiveHere({ address, port, seconds }: ReceiveOrder): Promise<void> {
   const [{ createServer }, { XdpNic }] = await Promise.all([
-    import('../uapi/server.ts'),
+    import('../net/server.ts'),
     import('../driver/xdp/index.ts'),
   ])
   const meter = new Meter(seconds, (received) => {

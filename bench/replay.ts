@@ -1,5 +1,5 @@
+import { IpAddress } from '../address.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
-import { IpAddress } from '../stack/ip/address.ts'
 import { put16 } from '../stack/wire/bytes.ts'
 import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'

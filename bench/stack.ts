@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { allocateArea } from '../uapi/area.ts'
+import { allocateArea } from '../driver/area.ts'
 import { type Flow, HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 import { AREA_BYTES, makeRig, nextSegment } from './stack-rig.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from './errors.ts'
+import { ArgumentError } from '../errors.ts'
 
 /** An address of which a queue is to get frames. */
 export interface FlowAddress {

@@ -1,5 +1,5 @@
 /** `zcrx/driver`: network queues and the memory they fill. */
-export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './errors.ts'
+export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from '../errors.ts'
 export type { GuardKind } from './guard/index.ts'
 export * from './memory/index.ts'
 export { loadNative, type Native } from './native/index.ts'

@@ -1,4 +1,4 @@
-import { type Counted, counting } from './counting.ts'
+import { type Counted, counting } from '../counting.ts'
 
 /**
  * The one interface between a network queue and the stack. A `Nic` is one receive queue and one transmit queue of one

@@ -1,4 +1,4 @@
-import { ArgumentError } from './errors.ts'
+import { ArgumentError } from '../errors.ts'
 import type { NicStats } from './nic.ts'
 
 /** An Ethernet header; the kernel has no use for less. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { NicError } from './errors.ts'
+import { NicError } from '../errors.ts'
 import type { LinkInfo, Native } from './native/index.ts'
 
 /** What the operating system says: errno as typed errors, capabilities, limits, who holds what, namespaces. */

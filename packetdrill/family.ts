@@ -1,4 +1,4 @@
-import { IpAddress } from '../stack/ip/address.ts'
+import { IpAddress } from '../address.ts'
 import type { Stack } from '../stack/stack.ts'
 import { checksum, concat, get16, put16, put32 } from './wire/bytes.ts'
 import { encodeIp, PROTOCOL_ICMP, PROTOCOL_ICMPV6, pseudoHeader } from './wire/ip.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../driver/errors.ts'
+import { ArgumentError } from '../errors.ts'
 
 /** What callers hand in, checked before anything is done with it. What is undefined was not given, and passes. */
 

@@ -1,4 +1,4 @@
-import { ZcrxError } from '../driver/errors.ts'
+import { ZcrxError } from '../errors.ts'
 
 export type PcapErrorCode =
   | 'PCAP_FORMAT' // neither pcap nor pcapng, nor either of them compressed

@@ -1,6 +1,6 @@
+import type { IpAddress } from '../address.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { TranslatedFrame } from '../pcap/play/translate.ts'
-import type { IpAddress } from '../stack/ip/address.ts'
 import { get16, get32, put16 } from '../stack/wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'

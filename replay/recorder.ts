@@ -1,7 +1,7 @@
+import type { IpAddress } from '../address.ts'
 import { FRAGMENT, SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND, LINKTYPE_ETHERNET } from '../pcap/file/format.ts'
 import { type CaptureSink, PcapngWriter } from '../pcap/file/writer.ts'
-import type { IpAddress } from '../stack/ip/address.ts'
 import { get16, put16, put32 } from '../stack/wire/bytes.ts'
 import { fold, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES } from '../stack/wire/ethernet.ts'

@@ -22,9 +22,15 @@ const MIN_NODE = 20
 const LOCK_PATIENCE_MS = 10 * 60_000
 const SOURCES = [
   'index.ts',
+  'errors.ts',
+  'counting.ts',
+  'address.ts',
+  'diagnostics.ts',
   'driver',
   'stack',
+  'host',
   'uapi',
+  'net',
   'daemon',
   'bench',
   'examples',

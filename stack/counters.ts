@@ -1,4 +1,4 @@
-import { type Counted, counting, place } from '../driver/counting.ts'
+import { type Counted, counting, place } from '../counting.ts'
 
 class Fields {
   // Frames and their fate.

@@ -1,7 +1,7 @@
+export { formatEndpoint, IpAddress } from '../address.ts'
 export { type Clock, SystemClock, VirtualClock } from './clock.ts'
 export { Counters, dropsByCause } from './counters.ts'
 export { type Entropy, seededEntropy, systemEntropy } from './entropy.ts'
-export { formatEndpoint, IpAddress } from './ip/address.ts'
 export { defaultIpConfig, type IpConfig } from './ip/options.ts'
 export type { Census } from './memory/page-pool.ts'
 export { PagePool } from './memory/page-pool.ts'

@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 
 /**
  * Keeps the host's kernel from answering for the stack. Where an address is the host's too, its kernel gets every segment that

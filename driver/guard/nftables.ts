@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import type { Native } from '../native/index.ts'
 import {
   errnoOf,

@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
 import { ERRNO, inNamespace, systemFailure } from '../system.ts'
 import { type Guard, portKey, portTaken, textOf } from './guard.ts'

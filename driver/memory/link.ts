@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { MemoryNic, type MemoryNicShape } from './nic.ts'
 import { freshSeed, seededRandom } from './random.ts'
 import type { SplitSettings } from './split.ts'

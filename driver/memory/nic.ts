@@ -1,5 +1,5 @@
-import { place } from '../counting.ts'
-import { NicError } from '../errors.ts'
+import { place } from '../../counting.ts'
+import { NicError } from '../../errors.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
 import { AreaTable } from './areas.ts'
 import { ChunkStore } from './chunks.ts'

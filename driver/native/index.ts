@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import type { Native } from './native.ts'
 
 export type { LinkInfo, Native, Watcher, XdpAttachment } from './native.ts'

@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import { loadNative } from './index.ts'
 
 export interface PageOptions {

@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import type { FlowAddress } from '../flows.ts'
 import { FilterAssembler, INSTRUCTION_BYTES, MOST_INSTRUCTIONS } from './cbpf.ts'
 

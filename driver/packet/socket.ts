@@ -1,4 +1,4 @@
-import { ArgumentError, NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../../errors.ts'
 import type { Native } from '../native/index.ts'
 import { ERRNO, errnoName, systemFailure } from '../system.ts'
 import { nothingFilter } from './filter.ts'

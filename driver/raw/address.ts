@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 
 /** Addresses as text, which is how raw-socket takes and gives them. */
 

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { ArgumentError, NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../../errors.ts'
 import { checkAddress, checkPort, Flows } from '../flows.ts'
 import { FollowedLink } from '../followed.ts'
 import type { Guard } from '../guard/guard.ts'

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 
 /** What is used of the package `raw-socket`: its socket, and the binding below it, which reads and sends on the spot. */
 

@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import { missingCapabilities } from '../system.ts'
 import type { RawPackage, RawSocket } from './package.ts'
 

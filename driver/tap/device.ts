@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { ArgumentError, NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../../errors.ts'
 import type { LinkInfo, Native } from '../native/index.ts'
 import { checkDeviceName, ERRNO, linkInfo, systemFailure } from '../system.ts'
 

@@ -1,4 +1,4 @@
-import { ArgumentError, NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_SIDE, type RxBurst } from '../nic.ts'
 import { EBADFD, inNamespace } from '../system.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
 import { EBADFD, ERRNO } from '../system.ts'

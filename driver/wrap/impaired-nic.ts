@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { type Nic, type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../nic.ts'
 import { DelayingNic } from './delaying.ts'
 import { ImpairedTransmit } from './impaired-transmit.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import type { Nic, RxBurst } from '../nic.ts'
 import { DelayingNic } from './delaying.ts'
 

@@ -1,4 +1,4 @@
-import { counting } from '../counting.ts'
+import { counting } from '../../counting.ts'
 import { type Nic, RX_MORE, type RxBurst } from '../nic.ts'
 import { ForwardingNic } from './forward.ts'
 

@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import { checkAddress } from '../flows.ts'
 import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from '../system.ts'

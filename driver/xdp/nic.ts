@@ -1,4 +1,4 @@
-import { ArgumentError, NicError } from '../errors.ts'
+import { ArgumentError, NicError } from '../../errors.ts'
 import { checkPort } from '../flows.ts'
 import { FollowedLink } from '../followed.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'

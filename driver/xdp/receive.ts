@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { type NicStats, RX_MORE, type RxBurst } from '../nic.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, PACKET_CONTINUES, type Ring } from './ring.ts'
 

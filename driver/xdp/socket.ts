@@ -1,4 +1,4 @@
-import { NicError } from '../errors.ts'
+import { NicError } from '../../errors.ts'
 import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO } from '../system.ts'
 import { ADDRESS_WORDS, DESCRIPTOR_WORDS, type Ring } from './ring.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { checkObject, checkThat } from '../check.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../file/format.ts'
 import { MemorySink, PcapngWriter, PcapWriter } from '../file/writer.ts'

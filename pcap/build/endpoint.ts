@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { put32 } from '../../stack/wire/bytes.ts'
 import { parseIpv4 } from '../../stack/wire/ipv4.ts'
 import { parseIpv6 } from '../../stack/wire/ipv6.ts'

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import { ACK, FIN, PSH, RST, SYN } from '../../stack/wire/tcp.ts'
 import { checkArray, checkInteger, checkThat } from '../check.ts'

@@ -1,4 +1,4 @@
-import { V4_MAPPED } from '../../stack/ip/address.ts'
+import { V4_MAPPED } from '../../address.ts'
 import { get16, get32 } from '../../stack/wire/bytes.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../../stack/wire/ipv4.ts'
 import {

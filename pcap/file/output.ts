@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import type { CaptureSink } from './sink.ts'
 
 /** Up to so many bytes a loop is cheaper than making a view for `set`. */

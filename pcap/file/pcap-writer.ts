@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { checkBoolean, checkInteger, checkObject, checkSink, checkThat } from '../check.ts'
 import {
   MAX_PACKET_BYTES,

@@ -1,5 +1,5 @@
 import { release, type } from 'node:os'
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import {
   checkBoolean,
   checkBytes,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { formatEndpoint, IpAddress } from '../../stack/ip/address.ts'
+import { formatEndpoint, IpAddress } from '../../address.ts'
 import { seqDiff } from '../../stack/wire/seq.ts'
 import { ACK, RST, SYN } from '../../stack/wire/tcp.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'

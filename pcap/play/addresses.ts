@@ -1,4 +1,4 @@
-import { V4_MAPPED } from '../../stack/ip/address.ts'
+import { V4_MAPPED } from '../../address.ts'
 import { get32 } from '../../stack/wire/bytes.ts'
 
 /** The addresses that the stack listens at: those that frames are steered by. */

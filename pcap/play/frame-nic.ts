@@ -1,7 +1,7 @@
-import { NicError } from '../../driver/errors.ts'
 import { ChunkStore } from '../../driver/memory/chunks.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, type RxBurst } from '../../driver/nic.ts'
+import { NicError } from '../../errors.ts'
 import { sumWords } from '../../stack/wire/checksum.ts'
 
 /** Bytes left free in front of a frame in its first chunk, as AF_XDP leaves them. */

@@ -1,4 +1,4 @@
-import type { IpAddress } from '../../stack/ip/address.ts'
+import type { IpAddress } from '../../address.ts'
 import { get16, put16, put32 } from '../../stack/wire/bytes.ts'
 import { addSums, fold, pseudoHeaderSum6, pseudoHeaderSumOf, sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'

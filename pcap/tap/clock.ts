@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 
 export interface CaptureClockOptions {
   /** Microseconds; default: real time. */

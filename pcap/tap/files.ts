@@ -1,6 +1,6 @@
 import { closeSync, unlinkSync } from 'node:fs'
 import { parse } from 'node:path'
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import { checkObject, checkSink } from '../check.ts'
 import { PcapError } from '../errors.ts'
 import { createFile, PRIVATE_MODE, UnsafeFileError } from '../file/create.ts'

@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import {
   ARP_BYTES,
@@ -12,7 +13,6 @@ import {
 } from '../wire/arp.ts'
 import { get16, get32 } from '../wire/bytes.ts'
 import { BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, ETHERTYPE_ARP } from '../wire/ethernet.ts'
-import { IpAddress } from './address.ts'
 import { isMac } from './dad.ts'
 import type { Link } from './link.ts'
 import type { Neighbour } from './neighbours.ts'

@@ -1,4 +1,4 @@
-import type { IpAddress } from './address.ts'
+import type { IpAddress } from '../../address.ts'
 
 /** An address and how many bits of it all hosts of its network share. */
 interface Prefixed {

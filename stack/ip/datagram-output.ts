@@ -1,3 +1,4 @@
+import type { IpAddress } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import { put16, put32 } from '../wire/bytes.ts'
@@ -10,7 +11,6 @@ import {
   IPV6_HEADER_BYTES,
   putIpv6,
 } from '../wire/ipv6.ts'
-import type { IpAddress } from './address.ts'
 import type { Link } from './link.ts'
 
 /** Sends datagrams that are not TCP's, cut into fragments where the path needs it (RFC 791 3.2, RFC 8200 4.5). */

@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { get16, get32, put16, put32 } from '../wire/bytes.ts'
@@ -10,7 +11,6 @@ import {
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
 } from '../wire/icmp.ts'
-import { IpAddress } from './address.ts'
 import type { DatagramOutput } from './datagram-output.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { Link } from './link.ts'

@@ -1,3 +1,4 @@
+import { V4_MAPPED } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
 import {
@@ -19,7 +20,6 @@ import {
   IPPROTO_ROUTING,
   IPV6_HEADER_BYTES,
 } from '../wire/ipv6.ts'
-import { V4_MAPPED } from './address.ts'
 import type { Assembled } from './assembled.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'

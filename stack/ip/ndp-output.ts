@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import { put16, put32 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
@@ -10,7 +11,6 @@ import {
   NDP_SOURCE_LINK_ADDRESS,
 } from '../wire/icmp.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
-import { IpAddress } from './address.ts'
 import type { Link } from './link.ts'
 
 /** RFC 4861 6.1, 7.1: proves that no router has forwarded the packet. */

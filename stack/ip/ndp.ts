@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import { get16, get32, put16, put32 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
@@ -17,7 +18,6 @@ import {
   NDP_TARGET_LINK_ADDRESS,
 } from '../wire/icmp.ts'
 import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
-import { IpAddress } from './address.ts'
 import type { Link } from './link.ts'
 import { ALL_NODES, NDP_HOP_LIMIT, solicitedNode } from './ndp-output.ts'
 import type { Neighbour } from './neighbours.ts'

@@ -1,4 +1,4 @@
-import type { IpAddress } from './address.ts'
+import type { IpAddress } from '../../address.ts'
 
 interface Entry {
   readonly mtu: number

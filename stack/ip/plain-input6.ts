@@ -1,3 +1,4 @@
+import { V4_MAPPED } from '../../address.ts'
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, type RxBurst } from '../../driver/nic.ts'
 import {
   CHECKSUM_PARTIAL,
@@ -11,7 +12,6 @@ import type { Segment } from '../tcp/segment.ts'
 import { straddle, swap16 } from '../wire/bytes.ts'
 import { addSums, fold, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
-import { V4_MAPPED } from './address.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
 import type { FastSegmentInput } from './plain-input.ts'

@@ -1,6 +1,6 @@
+import { IpAddress } from '../../address.ts'
 import { get16 } from '../wire/bytes.ts'
 import { NDP_MTU, NDP_PREFIX, NDP_SOURCE_LINK_ADDRESS } from '../wire/icmp.ts'
-import { IpAddress } from './address.ts'
 
 /** Bytes of a router advertisement without options. */
 const ADVERT_BYTES = 16

@@ -1,4 +1,4 @@
-import type { IpAddress } from './address.ts'
+import type { IpAddress } from '../../address.ts'
 
 /** A way to a part of the Internet. */
 export interface Route {

@@ -1,7 +1,7 @@
+import { IpAddress } from '../../address.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
-import { IpAddress } from './address.ts'
 import { eui64Address, stableAddress } from './interface-id.ts'
 import type { Link } from './link.ts'
 import type { RouterAdvertTaker } from './ndp.ts'

@@ -1,5 +1,5 @@
+import { isUnicastWords } from '../../address.ts'
 import { halfSipHash } from '../entropy.ts'
-import { isUnicastWords } from '../ip/address.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'

@@ -1,4 +1,4 @@
-import type { IpAddress } from '../ip/address.ts'
+import type { IpAddress } from '../../address.ts'
 import type { Segment } from './segment.ts'
 import type { SocketOptions } from './socket-options.ts'
 import { Listener } from './tcb.ts'

@@ -1,4 +1,4 @@
-import type { IpAddress } from '../ip/address.ts'
+import type { IpAddress } from '../../address.ts'
 import type { Neighbour } from '../ip/neighbours.ts'
 import type { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'

@@ -1,6 +1,6 @@
+import type { IpAddress } from '../../address.ts'
 import type { Clock } from '../clock.ts'
 import { ACKS_SENT, type Counters, TX_BYTES } from '../counters.ts'
-import type { IpAddress } from '../ip/address.ts'
 import type { Link } from '../ip/link.ts'
 import { get16, get32, put16 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'

@@ -1,5 +1,5 @@
+import { IpAddress, V4_MAPPED } from '../../address.ts'
 import type { Counters } from '../counters.ts'
-import { IpAddress, V4_MAPPED } from '../ip/address.ts'
 import { TcpOptions } from '../wire/tcp.ts'
 
 /** One received TCP segment, parsed. A single instance is overwritten for every segment. */

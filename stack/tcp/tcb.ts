@@ -1,4 +1,4 @@
-import { IpAddress } from '../ip/address.ts'
+import { IpAddress } from '../../address.ts'
 import type { Timer } from '../timers.ts'
 import { get16, get32 } from '../wire/bytes.ts'
 import type { Ecn } from './ecn.ts'

@@ -1,4 +1,4 @@
-import type { IpAddress } from '../ip/address.ts'
+import type { IpAddress } from '../../address.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, RST, SYN } from '../wire/tcp.ts'
 import { AckScheduler } from './acks.ts'

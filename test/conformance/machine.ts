@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import {
   type EndOptions,
   MemoryLink,
@@ -7,7 +8,6 @@ import {
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'

@@ -1,4 +1,4 @@
-import type { AddressSpace } from '../../uapi/ring/address-space.ts'
+import type { AddressSpace } from '../../uapi/kernel/address-space.ts'
 
 export const PAGE = 4096
 export const HUGE_PAGE = 2 << 20

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import type { DoctorReport } from '../../daemon/doctor/command.ts'
 import { renderExamination } from '../../daemon/doctor/print.ts'
-import { type Candidate, judge, observe } from '../../driver/examine/index.ts'
-import { type Changes, factsWith } from '../driver/examine/facts.ts'
+import { type Candidate, judge, observe } from '../../host/examine/index.ts'
+import { type Changes, factsWith } from '../host/examine/facts.ts'
 
 const CANDIDATES: readonly Candidate[] = [
   {

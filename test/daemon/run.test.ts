@@ -6,11 +6,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CaptureNic, type ConnectionHandler, type ServerOptions } from '../../daemon/api.ts'
 import { type RunOptions, run } from '../../daemon/run/run.ts'
 import { type RunReport, renderRunReport } from '../../daemon/run/totals.ts'
-import { NicError } from '../../driver/errors.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { ImpairedNic, RateLimitNic } from '../../driver/wrap/index.ts'
-import type { Connection } from '../../uapi/connection.ts'
+import { NicError } from '../../errors.ts'
+import type { Connection } from '../../net/connection.ts'
 import { FakeConnection, FakeServer } from './fakes.ts'
 
 const defaults: RunOptions = {

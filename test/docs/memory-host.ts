@@ -1,13 +1,13 @@
+import { IpAddress } from '../../address.ts'
+import { allocateArea, asNicMemory } from '../../driver/area.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { allocateArea, asNicMemory } from '../../uapi/area.ts'
-import type { Host } from '../../uapi/host.ts'
+import type { Host } from '../../uapi/backend/host.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 
 const PORT = 9000

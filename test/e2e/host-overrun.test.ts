@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { IpAddress } from '../../address.ts'
 import { PacketNic } from '../../driver/packet/index.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
-import { Host } from '../../uapi/host.ts'
+import { Host } from '../../uapi/backend/host.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import { ip, VethPair } from '../support/netns.ts'
 

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { IfqStats } from '../../diagnostics.ts'
 import { NicStats } from '../../driver/nic.ts'
 import { Counters } from '../../stack/counters.ts'
-import { IfqStats } from '../../uapi/ring/ifq-info.ts'
 
 const child = fileURLToPath(new URL('../../dist/bench/past-counts.js', import.meta.url))
 

@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto'
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
+import { Engine, type EngineOptions } from '../../net/engine.ts'
 import { stateName } from '../../stack/tcp/state.ts'
 import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SHUT_WR, SOCK_STREAM } from '../../uapi/abi/constants.ts'
 import { ENOMEM, ENOSPC } from '../../uapi/abi/errno.ts'
 import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
 import { SO_REUSEADDR, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../../uapi/abi/socket.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
-import { Engine, type EngineOptions } from '../../uapi/engine.ts'
 
 /** Length of the pattern that `Stream.send` repeats: byte i of what is sent is i mod 241. */
 export const OUR_PERIOD = 241

@@ -1,4 +1,4 @@
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
 import { plainSum } from './raw-peer.ts'
 import { CLIENT, CLIENT6, SERVER, SERVER6 } from './stack-pair.ts'
 

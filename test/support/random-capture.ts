@@ -1,3 +1,4 @@
+import { IpAddress } from '../../address.ts'
 import { seededRandom } from '../../driver/memory/random.ts'
 import {
   LINKTYPE_ETHERNET,
@@ -6,7 +7,6 @@ import {
   LINKTYPE_RAW,
 } from '../../pcap/file/format.ts'
 import { MemorySink, PcapngWriter, PcapWriter } from '../../pcap/file/writer.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
 import { ACK, FIN, PSH, RST, SYN } from '../../stack/wire/tcp.ts'
 import { ether, fragment6, ip4, ip6, type TcpSpec, tcpSegment } from './ip-frames.ts'
 

@@ -1,7 +1,7 @@
+import type { IpAddress } from '../../address.ts'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
-import type { IpAddress } from '../../stack/ip/address.ts'
 import type { IpConfig } from '../../stack/ip/options.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'

@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
+import { type Client, connect } from '../../net/client.ts'
+import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../net/server.ts'
 import { RST } from '../../stack/wire/tcp.ts'
-import { type Client, connect } from '../../uapi/client.ts'
-import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../uapi/server.ts'
 import { buildFrame } from './raw-peer.ts'
 
 /** A server and a client over a memory link. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { markHuge } from '../../driver/area.ts'
 import * as abi from '../../uapi/abi/index.ts'
-import { markHuge } from '../../uapi/area.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'

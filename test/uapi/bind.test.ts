@@ -1,10 +1,10 @@
 /** bind(2) and listen(2): which ports are taken, and how many may wait. What is expected is what Linux 6.18 answers. */
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../address.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
 import { Stack } from '../../stack/stack.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'

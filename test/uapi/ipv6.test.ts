@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 import { CLIENT, CLIENT6, SERVER, SERVER6 } from '../support/stack-pair.ts'

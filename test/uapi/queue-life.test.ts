@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { NicError } from '../../driver/errors.ts'
+import type { HeldReport } from '../../diagnostics.ts'
 import { loadNative, nativeOrNull } from '../../driver/native/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
+import { NicError } from '../../errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import type { Ifq, IfqRequest } from '../../uapi/ring/ifq.ts'
-import type { HeldReport } from '../../uapi/ring/ifq-info.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { RegionDesc, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../../uapi/abi/structs.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'

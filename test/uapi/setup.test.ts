@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ArgumentError } from '../../driver/errors.ts'
+import { ArgumentError } from '../../errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { Kernel } from '../../uapi/kernel/kernel.ts'
 import { RingMemory } from '../../uapi/ring/memory.ts'

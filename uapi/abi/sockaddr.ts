@@ -1,4 +1,4 @@
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
 import { Struct } from './struct.ts'
 
 /** `struct sockaddr_in`, 16 bytes: family little-endian, port and address in network order. */

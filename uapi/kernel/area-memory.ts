@@ -1,8 +1,8 @@
+import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../../driver/area.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { ZcrxAreaReg } from '../abi/structs.ts'
-import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../area.ts'
 import type { Kernel } from './kernel.ts'
 
 /** The memory of an area that passed every check. */

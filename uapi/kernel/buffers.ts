@@ -1,10 +1,10 @@
+import { PAGE } from '../../driver/area.ts'
 import { BUF_RING_TAIL_OFFSET, BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import { EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { getU64, putU64 } from '../abi/struct.ts'
-import { PAGE } from '../area.ts'
-import type { AddressSpace } from '../ring/address-space.ts'
+import type { AddressSpace } from './address-space.ts'
 import type { RingContext } from './context.ts'
 
 const SERVED_FLAGS = num.IOU_PBUF_RING_MMAP | num.IOU_PBUF_RING_INC

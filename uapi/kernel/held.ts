@@ -1,5 +1,5 @@
+import type { HeldReport, Holder } from '../../diagnostics.ts'
 import type { PagePool } from '../../stack/memory/page-pool.ts'
-import type { HeldReport, Holder } from '../ring/ifq-info.ts'
 import type { Request } from './request.ts'
 
 /** Looks, every so often, for buffers that the application keeps: what leaks shows up here. */

@@ -1,6 +1,6 @@
+import { PAGE } from '../../driver/area.ts'
 import { EFAULT, EINVAL } from '../abi/errno.ts'
 import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/ring.ts'
-import { PAGE } from '../area.ts'
 import type { RingContext } from './context.ts'
 
 /** Refill regions, by zcrx id, 64 KiB apart (kernel record point 8). */

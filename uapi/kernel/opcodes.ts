@@ -1,5 +1,5 @@
-import { NicError } from '../../driver/errors.ts'
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
+import { NicError } from '../../errors.ts'
 import { backlogOf } from '../../stack/tcp/listeners.ts'
 import { SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
 import * as abi from '../abi/constants.ts'

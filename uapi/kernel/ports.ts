@@ -1,4 +1,4 @@
-import type { IpAddress } from '../../stack/ip/address.ts'
+import type { IpAddress } from '../../address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import type { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import { addressesMeet } from '../../stack/tcp/tcb.ts'

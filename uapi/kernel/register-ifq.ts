@@ -1,4 +1,5 @@
-import { NicError } from '../../driver/errors.ts'
+import { PAGE } from '../../driver/area.ts'
+import { NicError } from '../../errors.ts'
 import type { Stack } from '../../stack/stack.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
@@ -12,7 +13,6 @@ import {
   ZcrxAreaReg,
   ZcrxIfqReg,
 } from '../abi/structs.ts'
-import { PAGE } from '../area.ts'
 import { mapArea } from './area-memory.ts'
 import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'

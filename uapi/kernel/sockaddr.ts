@@ -1,8 +1,8 @@
-import { IpAddress } from '../../stack/ip/address.ts'
+import { IpAddress } from '../../address.ts'
 import { AF_INET6 } from '../abi/constants.ts'
 import { EAFNOSUPPORT, EFAULT, EINVAL } from '../abi/errno.ts'
 import { SockaddrIn, SockaddrIn6 } from '../abi/sockaddr.ts'
-import type { AddressSpace } from '../ring/address-space.ts'
+import type { AddressSpace } from './address-space.ts'
 
 /** An address and port as BIND and CONNECT give them. */
 export interface Endpoint {

@@ -1,9 +1,9 @@
+import type { HeldReport, IfqStats } from '../../diagnostics.ts'
+import { PAGE } from '../../driver/area.ts'
 import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
-import { PAGE } from '../area.ts'
-import type { HeldReport, IfqStats } from './ifq-info.ts'
 import { RefillQueue } from './refill-queue.ts'
 import type { RingBackend } from './ring.ts'
 

@@ -1,7 +1,7 @@
 /** Tells whoever started this thread why the package can't be used. */
 import { parentPort } from 'node:worker_threads'
-import type { NicError } from '../../../driver/errors.ts'
 import { loadRawSocket } from '../../../driver/raw/package.ts'
+import type { NicError } from '../../../errors.ts'
 
 try {
   loadRawSocket()

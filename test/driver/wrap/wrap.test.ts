@@ -12,8 +12,8 @@ import {
   RxBurst,
   StatisticsNic,
 } from '../../../driver/index.ts'
-import { connect } from '../../../uapi/client.ts'
-import { createServer } from '../../../uapi/server.ts'
+import { connect } from '../../../net/client.ts'
+import { createServer } from '../../../net/server.ts'
 import { chunkNumbers } from '../xdp/setup.ts'
 
 const CHUNKS = 64

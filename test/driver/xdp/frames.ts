@@ -1,4 +1,4 @@
-import { IpAddress } from '../../../stack/ip/address.ts'
+import { IpAddress } from '../../../address.ts'
 
 /** Frames for the driver's tests, with only what an XDP program looks at. */
 

@@ -1,6 +1,7 @@
 /** Opens and attaches a queue and says how that went. Usage: opener.ts DEVICE */
-import { NicError } from '../../../driver/errors.ts'
+
 import { XdpNic } from '../../../driver/xdp/index.ts'
+import { NicError } from '../../../errors.ts'
 import { memoryFor } from './setup.ts'
 
 try {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { ArgumentError } from '../../../driver/errors.ts'
+import { ArgumentError } from '../../../errors.ts'
 import {
   type CaptureSink,
   FileSink,

@@ -1,9 +1,9 @@
+import { formatEndpoint } from '../../../address.ts'
 import type { ForwardingNic } from '../../../driver/wrap/index.ts'
+import { openDevice } from '../../../host/devices/index.ts'
+import { createServer, type ServerOptions } from '../../../net/server.ts'
 import type { PcapError } from '../../../pcap/errors.ts'
 import type { PcapNic } from '../../../pcap/play/index.ts'
-import { formatEndpoint } from '../../../stack/ip/address.ts'
-import { openDevice } from '../../../uapi/device/index.ts'
-import { createServer, type ServerOptions } from '../../../uapi/server.ts'
 
 export interface PlayedStream {
   readonly remote: string

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { formatEndpoint, IpAddress } from '../../../stack/ip/address.ts'
+import { formatEndpoint, IpAddress } from '../../../address.ts'
 
 const parse = (text: string): IpAddress => IpAddress.parse(text)!
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../../stack/ip/address.ts'
+import { IpAddress } from '../../../address.ts'
 import { Broadcasts } from '../../../stack/ip/broadcasts.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
 import { RawPeer } from '../../support/raw-peer.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import type { AddressEvent } from '../../../stack/ip/link.ts'
 import { EADDRNOTAVAIL } from '../../../stack/tcp/state.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'

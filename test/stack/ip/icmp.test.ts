@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import { CLOSED, ESTABLISHED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import { checksumOk, ether, framed, icmp, ip4, ip6, parse, tcpSegment } from '../../support/ip-frames.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'

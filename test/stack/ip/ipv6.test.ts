@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import { get32 } from '../../../stack/wire/bytes.ts'
 import { checksumOk, ether, type IpSpec, icmp, ip6, type Parsed, parse } from '../../support/ip-frames.ts'
 import { runs } from '../../support/long.ts'

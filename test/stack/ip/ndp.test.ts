@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import { DELAY, PROBE, REACHABLE, STALE } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, EHOSTUNREACH, ESTABLISHED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import { checksumOk, ether, type IpSpec, icmp, ip6, type Parsed, parse } from '../../support/ip-frames.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../../stack/ip/address.ts'
+import { IpAddress } from '../../../address.ts'
 import { Neighbours } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, EHOSTUNREACH, ESTABLISHED } from '../../../stack/tcp/state.ts'
 import { TimerWheel } from '../../../stack/timers.ts'

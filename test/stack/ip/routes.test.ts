@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../../stack/ip/address.ts'
+import { IpAddress } from '../../../address.ts'
 import { PathMtus } from '../../../stack/ip/path-mtus.ts'
 import { Routes } from '../../../stack/ip/routes.ts'
 import { TokenBucket } from '../../../stack/ip/token-bucket.ts'

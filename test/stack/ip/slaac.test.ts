@@ -1,7 +1,7 @@
 import { assert, property, uint8Array } from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import { eui64Address, stableAddress } from '../../../stack/ip/interface-id.ts'
 import type { AddressEvent } from '../../../stack/ip/link.ts'
 import { readRouterAdvert } from '../../../stack/ip/router-advert.ts'

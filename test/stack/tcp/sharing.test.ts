@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { IpAddress } from '../../../address.ts'
 import { seededEntropy } from '../../../stack/entropy.ts'
-import { IpAddress } from '../../../stack/ip/address.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
 import { runs } from '../../support/long.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'

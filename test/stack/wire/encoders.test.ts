@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { checksum, decode, encode } from 'ip-packet'
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../../stack/ip/address.ts'
+import { IpAddress } from '../../../address.ts'
 import {
   ARP_REPLY,
   ARP_REQUEST,

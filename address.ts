@@ -1,0 +1,148 @@
+import { get32, put32 } from './stack/wire/bytes.ts'
+import { formatIpv4, parseIpv4 } from './stack/wire/ipv4.ts'
+import { formatIpv6, parseIpv6 } from './stack/wire/ipv6.ts'
+
+/** Third word of an IPv4 address in its v4-mapped form, `::ffff:a.b.c.d` (RFC 4291 2.5.5.2). */
+export const V4_MAPPED = 0xffff
+
+/**
+ * An IPv4 or IPv6 address, immutable: four words in network order as signed 32-bit integers, IPv4 in its v4-mapped form,
+ * so that addresses of both families compare alike. `::ffff:192.0.2.1` and `192.0.2.1` are one address, of version 4.
+ */
+export class IpAddress {
+  static readonly any4: IpAddress = new IpAddress(0, 0, V4_MAPPED, 0)
+  static readonly any6: IpAddress = new IpAddress(0, 0, 0, 0)
+
+  readonly version: 4 | 6
+  readonly w0: number
+  readonly w1: number
+  readonly w2: number
+  /** The IPv4 address, or the last 32 bits. */
+  readonly w3: number
+
+  constructor(w0: number, w1: number, w2: number, w3: number) {
+    this.w0 = w0 | 0
+    this.w1 = w1 | 0
+    this.w2 = w2 | 0
+    this.w3 = w3 | 0
+    this.version = this.w0 === 0 && this.w1 === 0 && this.w2 === V4_MAPPED ? 4 : 6
+  }
+
+  /** From an IPv4 address as an integer, signed or not. */
+  static v4(address: number): IpAddress {
+    return new IpAddress(0, 0, V4_MAPPED, address)
+  }
+
+  /** From 4 or 16 bytes in network order. @throws RangeError for another length */
+  static from(bytes: Uint8Array): IpAddress {
+    if (bytes.length === 4) return IpAddress.v4(get32(bytes, 0))
+    if (bytes.length === 16) return IpAddress.at(bytes, 0)
+    throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`)
+  }
+
+  /** From 16 bytes at an offset that the caller has checked. */
+  static at(bytes: Uint8Array, offset: number): IpAddress {
+    return new IpAddress(
+      get32(bytes, offset),
+      get32(bytes, offset + 4),
+      get32(bytes, offset + 8),
+      get32(bytes, offset + 12),
+    )
+  }
+
+  /** From `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`; null when the text is no address. Zones (`%eth0`) are not taken. */
+  static parse(text: string): IpAddress | null {
+    if (text.startsWith('[') && text.endsWith(']')) {
+      const inner = IpAddress.parse(text.slice(1, -1))
+      return text.includes(':') ? inner : null
+    }
+    if (!text.includes(':')) {
+      const address = parseIpv4(text)
+      return address === null ? null : IpAddress.v4(address)
+    }
+    const words = parseIpv6(text)
+    return words === null ? null : new IpAddress(...words)
+  }
+
+  equals(other: IpAddress): boolean {
+    return this.w3 === other.w3 && this.w2 === other.w2 && this.w1 === other.w1 && this.w0 === other.w0
+  }
+
+  /** 4 or 16 bytes in network order, after the version. */
+  bytes(): Uint8Array {
+    const bytes = new Uint8Array(this.version === 4 ? 4 : 16)
+    if (this.version === 4) put32(bytes, 0, this.w3)
+    else this.put(bytes, 0)
+    return bytes
+  }
+
+  /** Writes 16 bytes in network order. */
+  put(bytes: Uint8Array, at: number): void {
+    put32(bytes, at, this.w0)
+    put32(bytes, at + 4, this.w1)
+    put32(bytes, at + 8, this.w2)
+    put32(bytes, at + 12, this.w3)
+  }
+
+  /** `0.0.0.0` or `::`. */
+  get unspecified(): boolean {
+    return this.w3 === 0 && this.w1 === 0 && this.w0 === 0 && (this.w2 === 0 || this.version === 4)
+  }
+
+  /** `127.0.0.0/8` or `::1`. */
+  get loopback(): boolean {
+    if (this.version === 4) return this.w3 >>> 24 === 127
+    return this.w0 === 0 && this.w1 === 0 && this.w2 === 0 && this.w3 === 1
+  }
+
+  /** `169.254.0.0/16` (RFC 3927) or `fe80::/10`. */
+  get linkLocal(): boolean {
+    return this.version === 4 ? this.w3 >>> 16 === 0xa9fe : this.w0 >>> 22 === 0x3fa
+  }
+
+  get multicast(): boolean {
+    return this.version === 4 ? this.w3 >>> 28 === 14 : this.w0 >>> 24 === 0xff
+  }
+
+  /** Whether one host can have the address; nobody else is answered (RFC 1122 3.2.1.3, RFC 4291 2.7). */
+  get unicast(): boolean {
+    return isUnicastWords(this.version, this.w0, this.w1, this.w2, this.w3)
+  }
+
+  /** Whether the first `bits` bits (0..32 or 0..128) are those of `prefix`, which is of the same version. */
+  within(prefix: IpAddress, bits: number): boolean {
+    if (this.version !== prefix.version) return false
+    const length = this.version === 4 ? bits + 96 : bits
+    return (
+      sameBits(this.w0, prefix.w0, length) &&
+      sameBits(this.w1, prefix.w1, length - 32) &&
+      sameBits(this.w2, prefix.w2, length - 64) &&
+      sameBits(this.w3, prefix.w3, length - 96)
+    )
+  }
+
+  /** Dotted quad, or RFC 5952's canonical form. */
+  toString(): string {
+    return this.version === 4 ? formatIpv4(this.w3) : formatIpv6(this)
+  }
+}
+
+/** Like `IpAddress.unicast`, of an address in words. */
+export function isUnicastWords(version: number, w0: number, w1: number, w2: number, w3: number): boolean {
+  if (version === 4) {
+    const first = w3 >>> 24
+    return first !== 0 && first < 224
+  }
+  return w0 >>> 24 !== 0xff && (w0 | w1 | w2 | w3) !== 0
+}
+
+/** `192.0.2.1:9000`, `[2001:db8::1]:9000`. */
+export function formatEndpoint(address: IpAddress | string, port: number): string {
+  const text = String(address)
+  return text.includes(':') ? `[${text}]:${port}` : `${text}:${port}`
+}
+
+function sameBits(a: number, b: number, bits: number): boolean {
+  if (bits <= 0) return true
+  return bits >= 32 ? a === b : (a ^ b) >>> (32 - bits) === 0
+}

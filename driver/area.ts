@@ -1,0 +1,84 @@
+import { ArgumentError, NicError } from '../errors.ts'
+import { nativeOrNull } from './native/index.ts'
+import { allocatePages } from './native/memory.ts'
+import type { NicMemory } from './nic.ts'
+
+/** Bytes of a page. */
+export const PAGE = 4096
+/** Bytes of a huge page. */
+export const HUGE_PAGE = 2 << 20
+/** Bytes of an area whose size nobody said. */
+export const DEFAULT_AREA_BYTES = 64 << 20
+/** Memory of a queue that has no area yet: enough for handshakes. */
+export const OWN_AREA_BYTES = 2 << 20
+/** Most bytes of an area: offsets fit 32 bits (`NicMemory.areaLength`). */
+export const MAX_AREA = 2 ** 32 - PAGE
+/** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
+export const AREA_TAIL_BYTES = 1 << 20
+
+const huge = new WeakSet<ArrayBufferLike>()
+
+export interface AreaOptions {
+  /**
+   * Huge pages, which buffers larger than a page need (`rxBufLen`): reserved ones (`vm.nr_hugepages`). Where there are none,
+   * memory on a boundary of 2 MiB: enough for drivers that copy, while AF_XDP refuses it at the registration.
+   */
+  readonly huge?: boolean
+}
+
+/**
+ * Page-aligned memory for an area, zeroed, with room behind it (in the same buffer) for the frames a driver sends. From
+ * the addon where it is built, else a shared `WebAssembly.Memory`.
+ * @param bytes rounded up to whole pages @throws ArgumentError, NicError
+ */
+export function allocateArea(
+  bytes: number,
+  tailBytes: number = AREA_TAIL_BYTES,
+  options: AreaOptions = {},
+): Uint8Array {
+  if (!Number.isInteger(bytes) || bytes < PAGE || bytes > MAX_AREA) {
+    throw new ArgumentError(
+      `an area of ${bytes} bytes is not possible`,
+      `ask for ${PAGE} to ${MAX_AREA} bytes`,
+    )
+  }
+  const area = Math.ceil(bytes / PAGE) * PAGE
+  const total = area + Math.ceil(tailBytes / PAGE) * PAGE
+  const buffer = allocate(total, options.huge ?? false)
+  if (options.huge === true) markHuge(buffer)
+  return new Uint8Array(buffer, 0, area)
+}
+
+/** The memory consists of huge pages, or counts as if it did. */
+export function markHuge(buffer: ArrayBufferLike): void {
+  huge.add(buffer)
+}
+
+export function isHuge(buffer: ArrayBufferLike): boolean {
+  return huge.has(buffer)
+}
+
+function allocate(total: number, huge: boolean): ArrayBuffer | SharedArrayBuffer {
+  if (nativeOrNull() !== null) {
+    if (!huge) return allocatePages(total).buffer
+    try {
+      return allocatePages(total, { huge }).buffer
+    } catch (error) {
+      if (!(error instanceof NicError)) throw error
+      return allocatePages(Math.max(total, HUGE_PAGE)).buffer
+    }
+  }
+  const pages = Math.ceil(total / 65_536)
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    .buffer as unknown as SharedArrayBuffer
+}
+
+/** An allocated area as a NIC sees it. */
+export function asNicMemory(area: Uint8Array, chunkSize = PAGE): NicMemory {
+  return {
+    buffer: area.buffer as ArrayBuffer | SharedArrayBuffer,
+    areaOffset: area.byteOffset,
+    areaLength: area.byteLength,
+    chunkSize,
+  }
+}

@@ -1,0 +1,5 @@
+export type { Finding, Status, Way } from '../examine/index.ts'
+export { type Examination, type ExamineOptions, examineDevice, examineMachine } from './examine.ts'
+export { type OpenOptions, openDevice, openDevices } from './open.ts'
+export { parseDevice } from './parse.ts'
+export * from './spec.ts'

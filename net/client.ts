@@ -1,0 +1,100 @@
+import { IpAddress } from '../address.ts'
+import { ZcrxError } from '../errors.ts'
+import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from '../uapi/abi/constants.ts'
+import { errnoName } from '../uapi/abi/errno.ts'
+import { sockaddrOf } from '../uapi/abi/sockaddr.ts'
+import type { Sqe } from '../uapi/abi/sqe.ts'
+import { Engine, type EngineOptions } from './engine.ts'
+
+export interface ConnectOptions extends EngineOptions {
+  /** IPv4 or IPv6 address of the peer, as text, and its port. */
+  readonly remoteAddress: string
+  readonly remotePort: number
+  /** Connections to open; default 1. */
+  readonly flows?: number
+}
+
+/** Sending connections over one NIC. For tests and for the demo's memory link: the package is made to receive. */
+export class Client {
+  readonly #engine: Engine
+  readonly #waiters: ((res: number) => void)[] = []
+  readonly #fds: number[] = []
+
+  /** @internal use `connect` */
+  constructor(options: ConnectOptions) {
+    // Nothing is received but ACKs, so a small area will do.
+    this.#engine = new Engine({ areaBytes: 4 << 20, ...options }, (_kind, id, res) => {
+      const waiter = this.#waiters[id]
+      delete this.#waiters[id]
+      waiter?.(res)
+    })
+  }
+
+  /** @internal */
+  async open(remote: IpAddress, port: number, flows: number): Promise<void> {
+    this.#engine.wake()
+    await this.#engine.host.ready
+    const family = remote.version === 4 ? AF_INET : AF_INET6
+    for (let flow = 0; flow < flows; flow++) {
+      const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
+      const sockaddr = sockaddrOf(remote, port)
+      const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr))
+      if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
+      this.#fds.push(fd)
+    }
+  }
+
+  /** The port a flow is sent from. */
+  localPort(flow: number): number {
+    return this.#engine.host.kernel.files.socket(this.#fds[flow]!)!.tcb!.localPort
+  }
+
+  /** Sends all bytes on one flow; resolves when the last was taken into the send buffer. */
+  async send(flow: number, bytes: Uint8Array): Promise<void> {
+    let rest = bytes
+    while (rest.length > 0) {
+      const piece = rest
+      const sent = await this.#call((sqe) => sqe.prepSend(this.#fds[flow]!, piece))
+      if (sent < 0) throw new ZcrxError('ZCRX_SEND', `send: ${errnoName(sent)}`)
+      rest = rest.subarray(sent)
+    }
+  }
+
+  /** Half-closes one flow: the peer sees the end of the stream behind the last byte. */
+  async end(flow: number): Promise<void> {
+    await this.#call((sqe) => sqe.prepShutdown(this.#fds[flow]!, SHUT_WR))
+  }
+
+  close(): void {
+    this.#engine.close()
+  }
+
+  #call(prepare: (sqe: Sqe) => Sqe): Promise<number> {
+    const free = this.#waiters.findIndex((waiter) => waiter == null)
+    const id = free < 0 ? this.#waiters.length : free
+    return new Promise((resolve) => {
+      this.#waiters[id] = resolve
+      let sqe = this.#engine.ring.getSqe()
+      if (sqe === null) {
+        this.#engine.turnNow()
+        sqe = this.#engine.ring.getSqe()!
+      }
+      prepare(sqe).setData(id)
+      this.#engine.wake()
+    })
+  }
+}
+
+/** Opens the device and the connections. @throws NicError, ZcrxError */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const remote = IpAddress.parse(options.remoteAddress)
+  if (remote === null) throw new ZcrxError('ZCRX_CONNECT', `"${options.remoteAddress}" is not an IP address`)
+  const client = new Client(options)
+  try {
+    await client.open(remote, options.remotePort, options.flows ?? 1)
+  } catch (error) {
+    client.close()
+    throw error
+  }
+  return client
+}

@@ -1,0 +1,65 @@
+import { IORING_ASYNC_CANCEL_ALL, SHUT_WR } from '../uapi/abi/constants.ts'
+import { SO_LINGER, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../uapi/abi/socket.ts'
+import type { Sqe } from '../uapi/abi/sqe.ts'
+import type { ConnectionHost } from './connection.ts'
+import type { Engine } from './engine.ts'
+
+/** Kinds of request, in the high half of user_data; the low half is a connection's id, or a listener's. */
+export const SETUP = 1
+export const ACCEPT = 2
+export const RECEIVE = 3
+export const SEND = 4
+export const CLOSE = 5
+/** Its completion tells nothing: those of the requests that are cancelled do. */
+export const CANCEL = 6
+const SHUTDOWN = 7
+/** Its completion tells nothing: the descriptor is closed next. */
+const LINGER = 8
+
+/** `struct linger`: on, for no time. */
+const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer)
+
+/** `user_data` of a request. */
+export function dataOf(kind: number, id = 0): number {
+  return kind * 2 ** 32 + id
+}
+
+/** What the connection with this id, on this descriptor, asks of the ring. @param sqe a free submission entry */
+export function requestsOf(
+  engine: Engine,
+  sqe: () => Sqe,
+  id: number,
+  fd: number,
+): Omit<ConnectionHost, 'handler' | 'threw' | 'gone'> {
+  return {
+    area: engine.area,
+    release: (offset) => engine.release(offset),
+    send: (bytes) => {
+      sqe().prepSend(fd, bytes).setData(dataOf(SEND, id))
+      engine.wake()
+    },
+    close: () => {
+      if (engine.closed) return
+      // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
+      sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
+      sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      engine.wake()
+    },
+    reset: () => {
+      if (engine.closed) return
+      sqe()
+        .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, NO_LINGER)
+        .setData(dataOf(LINGER, id))
+      sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
+      sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      engine.wake()
+    },
+    end: () => {
+      sqe().prepShutdown(fd, SHUT_WR).setData(dataOf(SHUTDOWN, id))
+      engine.wake()
+    },
+    receive: () => {
+      sqe().prepRecvZc(fd, engine.ifq.zcrxId).setData(dataOf(RECEIVE, id))
+    },
+  }
+}

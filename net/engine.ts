@@ -1,0 +1,203 @@
+import { allocateArea, DEFAULT_AREA_BYTES, PAGE } from '../driver/area.ts'
+import { ZcrxError } from '../errors.ts'
+import { openDevice } from '../host/devices/index.ts'
+import {
+  IORING_SETUP_CQE32,
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_SINGLE_ISSUER,
+} from '../uapi/abi/constants.ts'
+import { errnoName } from '../uapi/abi/errno.ts'
+import { Host, type HostOptions } from '../uapi/backend/host.ts'
+import type { Kernel } from '../uapi/kernel/kernel.ts'
+import type { Ifq } from '../uapi/ring/ifq.ts'
+import { Ring } from '../uapi/ring/ring.ts'
+
+/** Of an engine that was not told. */
+const DEFAULT_CQ_ENTRIES = 8192
+/** Rounds of submitting and reaping before Node's loop goes on. */
+const MAX_ROUNDS = 4
+
+export interface EngineOptions extends HostOptions {
+  /** Bytes of the area received data lies in; default 64 MiB. */
+  readonly areaBytes?: number
+  /**
+   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
+   * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
+   */
+  readonly bufferBytes?: number
+  /** Completion queue entries; default 8192. */
+  readonly cqEntries?: number
+  /** Refill queue entries; default one per buffer of the area, at most 32768. */
+  readonly rqEntries?: number
+}
+
+/** Takes one completion, read straight from ring memory. `kind` and `id` are the halves of its user_data. */
+export type CompletionHandler = (kind: number, id: number, res: number, flags: number, offset: number) => void
+
+/**
+ * One NIC, one stack, one ring with one registered area, driven on Node's event loop: as fast as it can while there is
+ * work, asleep on the NIC's descriptor while there is none. What `Server` and `Client` are made of.
+ */
+export class Engine {
+  readonly host: Host
+  readonly ring: Ring
+  readonly ifq: Ifq
+  readonly area: Uint8Array
+  readonly #handler: CompletionHandler
+  /** Buffers to give back that the refill queue had no room for. */
+  readonly #stash: number[] = []
+  #released = false
+  #closed = false
+  #scheduled = false
+  #turning = false
+  /** Completions are being handed out. */
+  #reaping = false
+  #batchEnd: () => void = () => {}
+
+  constructor(options: EngineOptions, handler: CompletionHandler) {
+    this.#handler = handler
+    const { device, areaBytes = DEFAULT_AREA_BYTES } = options
+    this.host = Host.open({
+      ...options,
+      device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
+    })
+    const { kernel, nic } = this.host
+    try {
+      this.ring = Ring.queueInit(256, kernel, {
+        flags: IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
+        cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
+      })
+      this.area = allocateArea(areaBytes, nic.info.tailBytes)
+      const suited = nic.info.chunkBytes ?? PAGE
+      const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)
+      const ifq = this.ring.registerIfq({
+        ifIdx: nic.info.ifIndex,
+        ifRxq: nic.info.queue,
+        rqEntries: options.rqEntries ?? Math.min(32_768, Math.max(1, this.area.byteLength / bufferBytes)),
+        rxBufLen: bufferBytes,
+        area: this.area,
+      })
+      if (typeof ifq === 'number') throw registrationError(kernel, ifq)
+      this.ifq = ifq
+    } catch (error) {
+      this.host.close()
+      throw error
+    }
+  }
+
+  /** Called after each batch of completions. */
+  onBatchEnd(callback: () => void): void {
+    this.#batchEnd = callback
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Completions are being handed out: what ends the engine has to wait for the end of the batch. */
+  get reaping(): boolean {
+    return this.#reaping
+  }
+
+  /** Gives one completion's buffer back. */
+  release(offset: number): void {
+    if (this.#closed) return
+    if (!this.ifq.rq.push(this.ifq.areaId, offset, 0)) this.#stash.push(offset)
+    this.#released = true
+    // Within a batch its end takes care of it.
+    if (!this.#reaping) this.wake()
+  }
+
+  /** Makes the loop go round soon: submission entries or buffers wait. */
+  wake(): void {
+    if (this.#scheduled || this.#closed) return
+    this.#scheduled = true
+    // Within a turn the next round takes what was submitted.
+    if (!this.#turning) setImmediate(this.#turn)
+  }
+
+  /** Runs until everything submitted has been taken, without waiting: for set-up and tear-down. */
+  turnNow(): void {
+    this.ring.submitAndGetEvents()
+    this.#reap()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.host.kernel.arm(null)
+    this.ring.queueExit()
+    this.host.close()
+  }
+
+  readonly #turn = (): void => {
+    this.#turning = true
+    try {
+      // What handlers ask for in answer to completions leaves at once, without a turn of Node's loop in between; but others
+      // must come to their turn as well.
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        this.#scheduled = false
+        if (this.#closed) break
+        this.ring.submitAndGetEvents()
+        this.#reap()
+        if (this.#closed) break
+        this.#giveBack()
+        if (!this.#scheduled) break
+      }
+    } finally {
+      // Also when something was thrown: whoever catches it finds the others being served.
+      this.#turning = false
+      if (!this.#closed) this.#goOn()
+    }
+  }
+
+  /** Goes round again while there is work; otherwise this is where the process sleeps. Frames that wait call back at once. */
+  #goOn(): void {
+    const { ring } = this
+    if (this.#scheduled || ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()) {
+      this.#scheduled = true
+      setImmediate(this.#turn)
+    } else this.host.kernel.arm(this.#turn)
+  }
+
+  /** A refill queue's worth after the other, until all are back. */
+  #giveBack(): void {
+    if (!this.#released) return
+    const { rq, areaId, zcrxId } = this.ifq
+    const stash = this.#stash
+    do {
+      while (stash.length > 0 && rq.push(areaId, stash[stash.length - 1]!, 0)) stash.pop()
+      rq.advance()
+      this.ring.flushRq(zcrxId)
+    } while (stash.length > 0 && rq.space() > 0)
+    this.#released = stash.length > 0
+    if (this.#released) this.wake()
+  }
+
+  #reap(): void {
+    // A handler may ask for a turn of its own; the completions behind its own are the outer call's.
+    if (this.#reaping) return
+    const { cqes, cqEntries, cqeWords } = this.ring.memory
+    const mask = cqEntries - 1
+    const count = this.ring.cqReady()
+    if (count === 0) return
+    const head = this.ring.cqHead
+    let seen = 0
+    this.#reaping = true
+    try {
+      while (seen < count && !this.#closed) {
+        const at = ((head + seen++) & mask) * cqeWords
+        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, cqes[at + 4]! >>> 0)
+      }
+    } finally {
+      this.#reaping = false
+      if (!this.#closed) this.ring.cqAdvance(seen)
+    }
+    this.#batchEnd()
+  }
+}
+
+function registrationError(kernel: Kernel, result: number): Error {
+  if (kernel.nicError !== null) return kernel.nicError
+  return new ZcrxError('ZCRX_REGISTER', `the interface queue can't be registered: ${errnoName(result)}`)
+}

@@ -1,5 +1,0 @@
-export type { Finding, Status, Way } from '../../driver/examine/index.ts'
-export { type Examination, type ExamineOptions, examineDevice, examineMachine } from './examine.ts'
-export { type OpenOptions, openDevice, openDevices } from './open.ts'
-export { parseDevice } from './parse.ts'
-export * from './spec.ts'

@@ -1,0 +1,99 @@
+import { HUGE_PAGE, isHuge, markHuge, PAGE } from '../../driver/area.ts'
+import type { Addresser } from '../abi/sqe.ts'
+
+/** First address handed out: page 0 stays unmapped, so that NULL is never valid. */
+const BASE = 0x1_0000
+
+/** A piece of memory that an address resolved to. */
+export interface Mapping {
+  readonly buffer: ArrayBufferLike
+  readonly base: number
+}
+
+/**
+ * Gives JavaScript memory addresses, so that submission entries and registration structures can carry pointers as they do
+ * on Linux. Each `ArrayBuffer` gets a page-aligned range of its own when it is first used; what lies between two ranges
+ * is unmapped and answered with EFAULT.
+ *
+ * An entry keeps its buffer alive only while someone else does: like a pointer, an address does not own its memory.
+ */
+export class AddressSpace implements Addresser {
+  readonly #bases = new WeakMap<ArrayBufferLike, number>()
+  readonly #readOnly = new WeakSet<ArrayBufferLike>()
+  /** Sorted by address. */
+  readonly #ranges: { base: number; length: number; buffer: WeakRef<ArrayBufferLike> }[] = []
+  #next = BASE
+  readonly #gone = new FinalizationRegistry<number>((base) => this.#forget(base))
+
+  /** Address of the first byte of `bytes`. */
+  addressOf(bytes: Uint8Array): number {
+    return this.#base(bytes.buffer) + bytes.byteOffset
+  }
+
+  /** The bytes `[address, address+length)`; null when not all of them are mapped, in one buffer. */
+  view(address: number, length: number): Uint8Array | null {
+    const mapping = this.find(address)
+    if (mapping === null) return null
+    const offset = address - mapping.base
+    if (!(length >= 0) || offset + length > mapping.buffer.byteLength) return null
+    return new Uint8Array(mapping.buffer, offset, length)
+  }
+
+  /** Like `view`, for what will be written to: null also where the memory was made read-only. */
+  writable(address: number, length: number): Uint8Array | null {
+    const bytes = this.view(address, length)
+    return bytes === null || this.#readOnly.has(bytes.buffer) ? null : bytes
+  }
+
+  /** Whether what lies in this memory may be written; all may that was not made read-only. */
+  isWritable(bytes: Uint8Array): boolean {
+    return !this.#readOnly.has(bytes.buffer)
+  }
+
+  /** As mprotect(2) with PROT_READ: what is asked to write to this memory is answered EFAULT. */
+  makeReadOnly(buffer: ArrayBufferLike): void {
+    this.#readOnly.add(buffer)
+  }
+
+  /** The memory counts as physically contiguous in runs of 2 MiB: huge pages. */
+  makeHuge(buffer: ArrayBufferLike): void {
+    markHuge(buffer)
+  }
+
+  /** Bytes that lie together in physical memory, as far as is known. */
+  contiguousBytes(buffer: ArrayBufferLike): number {
+    return isHuge(buffer) ? HUGE_PAGE : PAGE
+  }
+
+  /** The buffer that an address lies in; null when unmapped. */
+  find(address: number): Mapping | null {
+    let low = 0
+    let high = this.#ranges.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#ranges[middle]!.base <= address) low = middle + 1
+      else high = middle
+    }
+    const range = this.#ranges[low - 1]
+    if (range === undefined || address >= range.base + range.length) return null
+    const buffer = range.buffer.deref()
+    return buffer === undefined ? null : { buffer, base: range.base }
+  }
+
+  #base(buffer: ArrayBufferLike): number {
+    const known = this.#bases.get(buffer)
+    if (known !== undefined) return known
+    const base = this.#next
+    // One unmapped page between ranges: running over an end is noticed.
+    this.#next += Math.ceil(buffer.byteLength / PAGE) * PAGE + PAGE
+    this.#bases.set(buffer, base)
+    this.#ranges.push({ base, length: buffer.byteLength, buffer: new WeakRef(buffer) })
+    this.#gone.register(buffer, base)
+    return base
+  }
+
+  #forget(base: number): void {
+    const at = this.#ranges.findIndex((range) => range.base === base)
+    if (at >= 0) this.#ranges.splice(at, 1)
+  }
+}
