@@ -1,6 +1,4 @@
-import { get32, put32 } from './stack/wire/bytes.ts'
-import { formatIpv4, parseIpv4 } from './stack/wire/ipv4.ts'
-import { formatIpv6, parseIpv6 } from './stack/wire/ipv6.ts'
+import { get32, put32 } from './bytes.ts'
 
 /** Third word of an IPv4 address in its v4-mapped form, `::ffff:a.b.c.d` (RFC 4291 2.5.5.2). */
 export const V4_MAPPED = 0xffff
@@ -145,4 +143,82 @@ export function formatEndpoint(address: IpAddress | string, port: number): strin
 function sameBits(a: number, b: number, bits: number): boolean {
   if (bits <= 0) return true
   return bits >= 32 ? a === b : (a ^ b) >>> (32 - bits) === 0
+}
+
+/** `192.0.2.1` from an integer. */
+export function formatIpv4(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
+}
+
+/** An integer (signed, as the stack keeps addresses) from `192.0.2.1`; null when the text is not an address. */
+export function parseIpv4(text: string): number | null {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
+  if (match === null) return null
+  let address = 0
+  for (let i = 1; i <= 4; i++) {
+    const part = Number(match[i])
+    if (part > 255) return null
+    address = (address << 8) | part
+  }
+  return address
+}
+
+/** An address as four words in network order. */
+interface AddressWords {
+  readonly w0: number
+  readonly w1: number
+  readonly w2: number
+  readonly w3: number
+}
+
+/** Four words in network order from `2001:db8::1`; null when the text is not an address. */
+export function parseIpv6(text: string): [number, number, number, number] | null {
+  const halves = text.split('::')
+  if (halves.length > 2) return null
+  const front = parseGroups(halves[0]!, halves.length === 1)
+  const back = halves.length === 1 ? [] : parseGroups(halves[1]!, true)
+  if (front === null || back === null) return null
+  const missing = 8 - front.length - back.length
+  // RFC 4291 2.2: "::" stands for one group of zeros at least.
+  if (halves.length === 1 ? missing !== 0 : missing < 1) return null
+  const g = [...front, ...new Array<number>(missing).fill(0), ...back]
+  return [(g[0]! << 16) | g[1]!, (g[2]! << 16) | g[3]!, (g[4]! << 16) | g[5]!, (g[6]! << 16) | g[7]!]
+}
+
+/** Groups of 16 bits; the last part may be a dotted quad when it ends the address. */
+function parseGroups(text: string, last: boolean): number[] | null {
+  if (text === '') return []
+  const groups: number[] = []
+  const parts = text.split(':')
+  for (const [i, part] of parts.entries()) {
+    if (last && i === parts.length - 1 && part.includes('.')) {
+      const address = parseIpv4(part)
+      if (address === null) return null
+      groups.push(address >>> 16, address & 0xffff)
+    } else if (/^[0-9a-f]{1,4}$/i.test(part)) groups.push(Number.parseInt(part, 16))
+    else return null
+  }
+  return groups
+}
+
+/** RFC 5952 section 4: lower case, no leading zeros, the first longest run of two or more zero groups is "::". */
+export function formatIpv6({ w0, w1, w2, w3 }: AddressWords): string {
+  const groups = [w0, w1, w2, w3].flatMap((word) => [word >>> 16, word & 0xffff])
+  let best = -1
+  let bestLength = 1
+  for (let at = 0; at < 8; ) {
+    let end = at
+    while (end < 8 && groups[end] === 0) end++
+    if (end - at > bestLength) {
+      best = at
+      bestLength = end - at
+    }
+    at = end + 1
+  }
+  const hex = (from: number, to: number): string =>
+    groups
+      .slice(from, to)
+      .map((group) => group.toString(16))
+      .join(':')
+  return best < 0 ? hex(0, 8) : `${hex(0, best)}::${hex(best + bestLength, 8)}`
 }

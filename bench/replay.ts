@@ -1,6 +1,6 @@
 import { IpAddress } from '../address.ts'
+import { put16 } from '../bytes.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
-import { put16 } from '../stack/wire/bytes.ts'
 import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'
 import { putIpv4 } from '../stack/wire/ipv4.ts'

@@ -1,20 +1,8 @@
 import { ArgumentError, NicError } from '../errors.ts'
+import { AREA_TAIL_BYTES, HUGE_PAGE, MAX_AREA, PAGE } from '../pages.ts'
 import { nativeOrNull } from './native/index.ts'
 import { allocatePages } from './native/memory.ts'
 import type { NicMemory } from './nic.ts'
-
-/** Bytes of a page. */
-export const PAGE = 4096
-/** Bytes of a huge page. */
-export const HUGE_PAGE = 2 << 20
-/** Bytes of an area whose size nobody said. */
-export const DEFAULT_AREA_BYTES = 64 << 20
-/** Memory of a queue that has no area yet: enough for handshakes. */
-export const OWN_AREA_BYTES = 2 << 20
-/** Most bytes of an area: offsets fit 32 bits (`NicMemory.areaLength`). */
-export const MAX_AREA = 2 ** 32 - PAGE
-/** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
-export const AREA_TAIL_BYTES = 1 << 20
 
 const huge = new WeakSet<ArrayBufferLike>()
 

@@ -1,6 +1,7 @@
-import { allocateArea, DEFAULT_AREA_BYTES, PAGE } from '../driver/area.ts'
+import { allocateArea } from '../driver/area.ts'
 import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
+import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import {
   IORING_SETUP_CQE32,
   IORING_SETUP_DEFER_TASKRUN,

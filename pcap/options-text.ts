@@ -1,4 +1,4 @@
-import { get16, get32 } from '../stack/wire/bytes.ts'
+import { get16, get32 } from '../bytes.ts'
 
 /** Names of options that have no value worth printing (IANA tcp-parameters). */
 const NAMES = new Map([

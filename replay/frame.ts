@@ -1,7 +1,7 @@
 import type { IpAddress } from '../address.ts'
+import { get16, get32, put16 } from '../bytes.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
 import { TranslatedFrame } from '../pcap/play/translate.ts'
-import { get16, get32, put16 } from '../stack/wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.ts'

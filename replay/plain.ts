@@ -1,5 +1,5 @@
+import { get16, get32, put16, put32 } from '../bytes.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
-import { get16, get32, put16, put32 } from '../stack/wire/bytes.ts'
 import { fold, halves } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES } from '../stack/wire/ipv4.ts'

@@ -25,6 +25,8 @@ const SOURCES = [
   'errors.ts',
   'counting.ts',
   'address.ts',
+  'bytes.ts',
+  'pages.ts',
   'diagnostics.ts',
   'driver',
   'stack',

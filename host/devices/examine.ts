@@ -1,9 +1,9 @@
 import { accessSync, constants } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { IpAddress } from '../../address.ts'
-import { DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../../driver/area.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
 import { inNamespace } from '../../driver/system.ts'
+import { DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../../pages.ts'
 import {
   type Candidate,
   type Facts,

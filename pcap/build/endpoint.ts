@@ -1,7 +1,6 @@
+import { parseIpv4, parseIpv6 } from '../../address.ts'
+import { put32 } from '../../bytes.ts'
 import { ArgumentError } from '../../errors.ts'
-import { put32 } from '../../stack/wire/bytes.ts'
-import { parseIpv4 } from '../../stack/wire/ipv4.ts'
-import { parseIpv6 } from '../../stack/wire/ipv6.ts'
 
 /** One end of a conversation. */
 export interface Endpoint {

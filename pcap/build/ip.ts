@@ -1,5 +1,5 @@
+import { put16, put32 } from '../../bytes.ts'
 import { ArgumentError } from '../../errors.ts'
-import { put16, put32 } from '../../stack/wire/bytes.ts'
 import { sumBytes } from '../../stack/wire/checksum.ts'
 import { IPV4_DF, IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS, putIpv4 } from '../../stack/wire/ipv4.ts'
 import {

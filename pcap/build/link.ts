@@ -1,4 +1,4 @@
-import { put16, put32 } from '../../stack/wire/bytes.ts'
+import { put16, put32 } from '../../bytes.ts'
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../../stack/wire/ethernet.ts'
 import {
   LINKTYPE_ETHERNET,

@@ -1,5 +1,5 @@
+import { get16, put16 } from '../../bytes.ts'
 import { ArgumentError } from '../../errors.ts'
-import { get16, put16 } from '../../stack/wire/bytes.ts'
 import { addSums, sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import {

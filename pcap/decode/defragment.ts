@@ -1,4 +1,4 @@
-import { put16 } from '../../stack/wire/bytes.ts'
+import { put16 } from '../../bytes.ts'
 import { sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_FRAGMENT } from '../../stack/wire/ipv6.ts'
 import { MALFORMED, type SegmentDecoder } from './segment.ts'

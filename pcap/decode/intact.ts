@@ -1,4 +1,4 @@
-import { get16 } from '../../stack/wire/bytes.ts'
+import { get16 } from '../../bytes.ts'
 import { addSums, pseudoHeaderSumOf, sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import { tcpField } from '../../stack/wire/tcp.ts'

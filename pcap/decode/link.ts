@@ -1,4 +1,4 @@
-import { get16 } from '../../stack/wire/bytes.ts'
+import { get16 } from '../../bytes.ts'
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_IPV4,

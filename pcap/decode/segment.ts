@@ -1,5 +1,5 @@
 import { V4_MAPPED } from '../../address.ts'
-import { get16, get32 } from '../../stack/wire/bytes.ts'
+import { get16, get32 } from '../../bytes.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../../stack/wire/ipv4.ts'
 import {
   IPPROTO_DESTINATION,

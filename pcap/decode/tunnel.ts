@@ -1,4 +1,4 @@
-import { get16, get32 } from '../../stack/wire/bytes.ts'
+import { get16, get32 } from '../../bytes.ts'
 import type { Layer } from './layer.ts'
 import { enterEthernet, enterType } from './link.ts'
 import { ETHERTYPE_MPLS } from './mpls.ts'

@@ -1,5 +1,5 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib'
-import { get32 } from '../../stack/wire/bytes.ts'
+import { get32 } from '../../bytes.ts'
 import { crc32 } from './crc32.ts'
 import { type ByteSource, Piece } from './source.ts'
 

@@ -1,5 +1,5 @@
 import { V4_MAPPED } from '../../address.ts'
-import { get32 } from '../../stack/wire/bytes.ts'
+import { get32 } from '../../bytes.ts'
 
 /** The addresses that the stack listens at: those that frames are steered by. */
 export class SteeredAddresses {

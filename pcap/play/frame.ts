@@ -1,4 +1,4 @@
-import { get16, put16 } from '../../stack/wire/bytes.ts'
+import { get16, put16 } from '../../bytes.ts'
 import { addSums, pseudoHeaderSumOf, sumBytes } from '../../stack/wire/checksum.ts'
 import {
   ETHERNET_HEADER_BYTES,

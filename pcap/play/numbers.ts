@@ -1,4 +1,4 @@
-import { get32, put32 } from '../../stack/wire/bytes.ts'
+import { get32, put32 } from '../../bytes.ts'
 import {
   OPTION_END,
   OPTION_NOP,

@@ -1,5 +1,5 @@
 import type { IpAddress } from '../../address.ts'
-import { get16, put16, put32 } from '../../stack/wire/bytes.ts'
+import { get16, put16, put32 } from '../../bytes.ts'
 import { addSums, fold, pseudoHeaderSum6, pseudoHeaderSumOf, sumBytes } from '../../stack/wire/checksum.ts'
 import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES } from '../../stack/wire/ipv6.ts'

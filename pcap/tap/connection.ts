@@ -1,8 +1,8 @@
-import { get16, get32 } from '../../stack/wire/bytes.ts'
+import { formatIpv4, formatIpv6 } from '../../address.ts'
+import { get16, get32 } from '../../bytes.ts'
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../../stack/wire/ethernet.ts'
-import { formatIpv4, IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
+import { IPPROTO_TCP } from '../../stack/wire/ipv4.ts'
 import {
-  formatIpv6,
   IPPROTO_DESTINATION,
   IPPROTO_FRAGMENT,
   IPPROTO_HOP_BY_HOP,

@@ -1,4 +1,5 @@
 import { IpAddress } from '../../address.ts'
+import { get16, get32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
 import {
   ARP_BYTES,
@@ -11,7 +12,6 @@ import {
   isArpIpv4,
   putArp,
 } from '../wire/arp.ts'
-import { get16, get32 } from '../wire/bytes.ts'
 import { BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, ETHERTYPE_ARP } from '../wire/ethernet.ts'
 import { isMac } from './dad.ts'
 import type { Link } from './link.ts'

@@ -1,7 +1,7 @@
 import type { IpAddress } from '../../address.ts'
+import { put16, put32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
-import { put16, put32 } from '../wire/bytes.ts'
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
 import { IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS, putIpv4 } from '../wire/ipv4.ts'
 import {

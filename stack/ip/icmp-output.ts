@@ -1,7 +1,7 @@
 import { IpAddress } from '../../address.ts'
+import { get16, get32, put16, put32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
-import { get16, get32, put16, put32 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import {
   carriesIcmpError,

@@ -1,6 +1,6 @@
 import { IpAddress } from '../../address.ts'
+import { get32 } from '../../bytes.ts'
 import { halfSipHash } from '../entropy.ts'
-import { get32 } from '../wire/bytes.ts'
 
 /** Bytes of the secret of {@link stableAddress}. */
 export const SECRET_BYTES = 16

@@ -1,11 +1,11 @@
 import { IpAddress } from '../../address.ts'
+import { put16, put32 } from '../../bytes.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { ArgumentError } from '../../errors.ts'
 import { type Counters, TX_FRAMES } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
-import { put16, put32 } from '../wire/bytes.ts'
 import {
   ETHERNET_HEADER_BYTES,
   ETHERNET_MIN_BYTES,

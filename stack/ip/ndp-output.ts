@@ -1,5 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import { put16, put32 } from '../wire/bytes.ts'
+import { put16, put32 } from '../../bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
 import {

@@ -1,6 +1,6 @@
 import { IpAddress } from '../../address.ts'
+import { get16, get32, put16, put32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
-import { get16, get32, put16, put32 } from '../wire/bytes.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
 import {

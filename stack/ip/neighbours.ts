@@ -1,6 +1,6 @@
 import type { IpAddress } from '../../address.ts'
+import { get16, get32 } from '../../bytes.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
-import { get16, get32 } from '../wire/bytes.ts'
 
 /** States of RFC 4861 7.3.2; ARP entries have the same (RFC 1122 2.3.2.1 asks for something of the kind). */
 export const INCOMPLETE = 0

@@ -1,3 +1,4 @@
+import { littleEndian, straddle, swap16 } from '../../bytes.ts'
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import {
   CHECKSUM_PARTIAL,
@@ -9,7 +10,6 @@ import {
 } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
-import { littleEndian, straddle, swap16 } from '../wire/bytes.ts'
 import { addSums, fold, pseudoHeaderSum, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
 import type { FragmentSums } from './fragment-sums.ts'

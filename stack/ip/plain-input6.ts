@@ -1,4 +1,5 @@
 import { V4_MAPPED } from '../../address.ts'
+import { straddle, swap16 } from '../../bytes.ts'
 import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, type RxBurst } from '../../driver/nic.ts'
 import {
   CHECKSUM_PARTIAL,
@@ -9,7 +10,6 @@ import {
   RX_SEGMENTS,
 } from '../counters.ts'
 import type { Segment } from '../tcp/segment.ts'
-import { straddle, swap16 } from '../wire/bytes.ts'
 import { addSums, fold, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
 import type { FragmentSums } from './fragment-sums.ts'

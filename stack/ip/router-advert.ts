@@ -1,5 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import { get16 } from '../wire/bytes.ts'
+import { get16 } from '../../bytes.ts'
 import { NDP_MTU, NDP_PREFIX, NDP_SOURCE_LINK_ADDRESS } from '../wire/icmp.ts'
 
 /** Bytes of a router advertisement without options. */

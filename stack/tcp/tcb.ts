@@ -1,6 +1,6 @@
 import { IpAddress } from '../../address.ts'
+import { get16, get32 } from '../../bytes.ts'
 import type { Timer } from '../timers.ts'
-import { get16, get32 } from '../wire/bytes.ts'
 import type { Ecn } from './ecn.ts'
 import type { Reassembly } from './reassembly.ts'
 import { Receiver } from './receiver.ts'

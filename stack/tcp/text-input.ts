@@ -1,5 +1,5 @@
+import { get16 } from '../../bytes.ts'
 import { RX_BYTES } from '../counters.ts'
-import { get16 } from '../wire/bytes.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt, seqMin } from '../wire/seq.ts'
 import { FIN } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'

@@ -1,4 +1,4 @@
-import { get16, get32, put16, put32 } from './bytes.ts'
+import { get16, get32, put16, put32 } from '../../bytes.ts'
 
 /** ARP for IPv4 over Ethernet (RFC 826). */
 

@@ -1,4 +1,4 @@
-import { littleEndian } from './bytes.ts'
+import { littleEndian } from '../../bytes.ts'
 
 /**
  * The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit big-endian words.

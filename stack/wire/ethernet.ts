@@ -1,4 +1,4 @@
-import { put16, put32 } from './bytes.ts'
+import { put16, put32 } from '../../bytes.ts'
 
 /** Ethernet II framing (IEEE 802.3): destination, source, EtherType, all before any VLAN tag. */
 

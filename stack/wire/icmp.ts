@@ -1,4 +1,4 @@
-import { get16 } from './bytes.ts'
+import { get16 } from '../../bytes.ts'
 import { IPV4_MIN_HEADER_BYTES } from './ipv4.ts'
 import {
   IPPROTO_DESTINATION,

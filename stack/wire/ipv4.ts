@@ -1,4 +1,4 @@
-import { put16, put32 } from './bytes.ts'
+import { put16, put32 } from '../../bytes.ts'
 import { sumBytes } from './checksum.ts'
 
 /** The IPv4 header (RFC 791 section 3.1). */
@@ -40,22 +40,4 @@ export function putIpv4(
   put32(frame, at + 12, source)
   put32(frame, at + 16, destination)
   put16(frame, at + 10, ~sumBytes(frame, at, IPV4_MIN_HEADER_BYTES) & 0xffff)
-}
-
-/** `192.0.2.1` from an integer. */
-export function formatIpv4(address: number): string {
-  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
-}
-
-/** An integer (signed, as the stack keeps addresses) from `192.0.2.1`; null when the text is not an address. */
-export function parseIpv4(text: string): number | null {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
-  if (match === null) return null
-  let address = 0
-  for (let i = 1; i <= 4; i++) {
-    const part = Number(match[i])
-    if (part > 255) return null
-    address = (address << 8) | part
-  }
-  return address
 }

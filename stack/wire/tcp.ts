@@ -1,4 +1,4 @@
-import { get16, get32, put16, put32 } from './bytes.ts'
+import { get16, get32, put16, put32 } from '../../bytes.ts'
 
 /** The TCP header (RFC 9293 section 3.1) and the options this stack knows. */
 

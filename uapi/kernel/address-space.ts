@@ -1,4 +1,5 @@
-import { HUGE_PAGE, isHuge, markHuge, PAGE } from '../../driver/area.ts'
+import { isHuge, markHuge } from '../../driver/area.ts'
+import { HUGE_PAGE, PAGE } from '../../pages.ts'
 import type { Addresser } from '../abi/sqe.ts'
 
 /** First address handed out: page 0 stays unmapped, so that NULL is never valid. */

@@ -1,5 +1,5 @@
-import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../../driver/area.ts'
 import type { NicMemory } from '../../driver/nic.ts'
+import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../../pages.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { ZcrxAreaReg } from '../abi/structs.ts'

@@ -1,4 +1,4 @@
-import { PAGE } from '../../driver/area.ts'
+import { PAGE } from '../../pages.ts'
 import { BUF_RING_TAIL_OFFSET, BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import { EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'

@@ -1,4 +1,4 @@
-import { PAGE } from '../../driver/area.ts'
+import { PAGE } from '../../pages.ts'
 import { EFAULT, EINVAL } from '../abi/errno.ts'
 import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/ring.ts'
 import type { RingContext } from './context.ts'

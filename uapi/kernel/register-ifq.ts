@@ -1,5 +1,5 @@
-import { PAGE } from '../../driver/area.ts'
 import { NicError } from '../../errors.ts'
+import { PAGE } from '../../pages.ts'
 import type { Stack } from '../../stack/stack.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'

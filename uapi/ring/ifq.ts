@@ -1,5 +1,5 @@
 import type { HeldReport, IfqStats } from '../../diagnostics.ts'
-import { PAGE } from '../../driver/area.ts'
+import { PAGE } from '../../pages.ts'
 import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'

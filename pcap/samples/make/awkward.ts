@@ -1,4 +1,4 @@
-import { get16, get32, put16, put32 } from '../../../stack/wire/bytes.ts'
+import { get16, get32, put16, put32 } from '../../../bytes.ts'
 import { fold, sumBytes } from '../../../stack/wire/checksum.ts'
 import { Capture, type Frame, merge, type PacketBuilder, packets } from '../../build/index.ts'
 import { join, TUNNELS, unreachable, words } from './tunnels.ts'

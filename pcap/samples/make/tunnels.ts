@@ -1,4 +1,4 @@
-import { put16, put32 } from '../../../stack/wire/bytes.ts'
+import { put16, put32 } from '../../../bytes.ts'
 import { sumBytes } from '../../../stack/wire/checksum.ts'
 import { IPV4_MIN_HEADER_BYTES, putIpv4 } from '../../../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES } from '../../../stack/wire/ipv6.ts'

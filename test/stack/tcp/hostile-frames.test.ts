@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { parseIpv4 } from '../../../address.ts'
 import type { Counters } from '../../../stack/counters.ts'
-import { parseIpv4 } from '../../../stack/wire/ipv4.ts'
 import { ACK, PSH, RST, SYN } from '../../../stack/wire/tcp.ts'
 import { runs } from '../../support/long.ts'
 import { ascending, buildFrame, type FrameSpec, finishChecksums, RawPeer } from '../../support/raw-peer.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { checksum, decode, encode } from 'ip-packet'
 import { describe, expect, it } from 'vitest'
-import { IpAddress } from '../../../address.ts'
+import { formatIpv4, IpAddress, parseIpv4 } from '../../../address.ts'
 import {
   ARP_REPLY,
   ARP_REQUEST,
@@ -12,7 +12,7 @@ import {
   putArp,
 } from '../../../stack/wire/arp.ts'
 import { formatMac, putEthernet } from '../../../stack/wire/ethernet.ts'
-import { formatIpv4, parseIpv4, putIpv4 } from '../../../stack/wire/ipv4.ts'
+import { putIpv4 } from '../../../stack/wire/ipv4.ts'
 import { formatFlags, putTcp } from '../../../stack/wire/tcp.ts'
 
 const address = fc.integer()
