@@ -1,6 +1,7 @@
+import type { Census } from '../../diagnostics.ts'
 import { IfqStats, REFILLED } from '../../diagnostics.ts'
 import { NicError } from '../../errors.ts'
-import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
+import { PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
 import { EAGAIN, EBUSY, EINVAL } from '../abi/errno.ts'
