@@ -25,6 +25,7 @@ export const SOCKET_URING_OP_SIOCINQ = 0
 export const SOCKET_URING_OP_SIOCOUTQ = 1
 export const SOCKET_URING_OP_GETSOCKOPT = 2
 export const SOCKET_URING_OP_SETSOCKOPT = 3
+export const SOCKET_URING_OP_GETSOCKNAME = 5
 
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2

@@ -7,6 +7,7 @@ import type { Sqe } from '../abi/sqe.ts'
 import type { RingContext } from './context.ts'
 import { getIpOption, setIpOption } from './ip-options.ts'
 import type { Socket } from './socket.ts'
+import { socketName } from './socket-name.ts'
 import { tcpInfo } from './tcp-info.ts'
 
 /** TCP_CA_NAME_MAX */
@@ -29,6 +30,8 @@ export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): n
       return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
     case abi.SOCKET_URING_OP_SIOCOUTQ:
       return socket.listener === null ? unacknowledged(socket) : -errno.EINVAL
+    case abi.SOCKET_URING_OP_GETSOCKNAME:
+      return socketName(context.kernel.space, sqe, socket)
     case abi.SOCKET_URING_OP_GETSOCKOPT:
     case abi.SOCKET_URING_OP_SETSOCKOPT:
       break
