@@ -2,6 +2,8 @@
 
 /** In the type given to `prepSocket`: nothing waits, EAGAIN and EINPROGRESS are answered instead. */
 export const SOCK_NONBLOCK = 0o4000
+/** In that type: means nothing here, where nothing is executed, and is accepted. */
+export const SOCK_CLOEXEC = 0o2000000
 
 // Events of poll(2).
 export const POLLIN = 0x1

@@ -9,7 +9,7 @@ import { RingMemory } from '../ring/memory.ts'
 import { SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from '../ring/setup.ts'
 import type { AddressSpace } from './address-space.ts'
 import { EVENT_TYPES } from './events.ts'
-import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './prepare.ts'
+import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './ops/dispatch.ts'
 
 /** A chain longer than this is taken for a loop: nothing else would end it. */
 const MAX_CHAIN = 1024
