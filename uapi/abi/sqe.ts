@@ -1,5 +1,6 @@
 import * as abi from './constants.ts'
 import * as num from './ring.ts'
+import * as sock from './socket.ts'
 import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
@@ -251,6 +252,19 @@ export class Sqe {
     view.setUint32(20, optname, true)
     view.setUint32(44, optval === null ? 0 : optval.length, true)
     putU64(view, 48, optval === null ? 0 : this.#address(optval))
+    return this
+  }
+
+  /**
+   * `io_uring_prep_cmd_getsockname(3)`: getsockname(2), or getpeername(2) when `peer` is 1. Both arrays are written while the
+   * entry is executed. @param sockaddr gets as much of the address as `length` allows
+   * @param length 4 bytes, an `int`: the bytes there are in `sockaddr`; gets the whole length of the address
+   */
+  prepCmdGetsockname(fd: number, sockaddr: Uint8Array, length: Uint8Array, peer: 0 | 1 = 0): this {
+    const where = this.#addresser.addressOf(sockaddr)
+    this.prepRw(abi.IORING_OP_URING_CMD, fd, where, 0, sock.SOCKET_URING_OP_GETSOCKNAME)
+    this.#view.setUint32(44, peer, true)
+    putU64(this.#view, 48, this.#addresser.addressOf(length))
     return this
   }
 

@@ -1,6 +1,6 @@
 import * as abi from '../abi/constants.ts'
 import { IORING_CQE_F_32, IORING_CQE_F_SKIP } from '../abi/ring.ts'
-import type { Request } from './request.ts'
+import type { Waiter } from './files.ts'
 import { Rings } from './rings.ts'
 
 /** A completion on its way to the queue. */
@@ -23,7 +23,7 @@ export class CompletionQueue {
   #tail = 0
   readonly #overflow: Completion[] = []
   /** Who waits for completions to be there: POLL_ADD on the ring's descriptor. */
-  readonly pollers: Request[] = []
+  readonly pollers: Waiter[] = []
 
   constructor(memory: Rings, flags: number) {
     this.#memory = memory
@@ -126,7 +126,7 @@ export class CompletionQueue {
   }
 
   wakePollers(): void {
-    for (const poller of this.pollers) poller.context.schedule(poller)
+    for (const poller of this.pollers) poller.wake()
   }
 
   #fits(completion: Completion): boolean {

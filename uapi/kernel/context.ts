@@ -7,27 +7,33 @@ import { POLLIN, POLLOUT } from '../abi/socket.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
-import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles } from './fixed-files.ts'
-import type { Kernel } from './kernel.ts'
 import { mapRegion } from './memmap.ts'
-import { execute } from './opcodes.ts'
+import { execute } from './ops/dispatch.ts'
+import { LinkTimeoutRequest } from './ops/timeout.ts'
 import { Personalities } from './personality.ts'
+import type { KernelPort, RingFile, RingPort } from './port.ts'
 import { register } from './register.ts'
-import type { Request } from './request.ts'
+import type { Counting, Entry, Request, UserData } from './request.ts'
 import { Rings } from './rings.ts'
 import { SERVED_ENTER_FLAGS } from './setup.ts'
 import { Submission } from './submission.ts'
-import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
-type UserData = Pick<Completion, 'userDataLow' | 'userDataHigh'>
+/** What a ring itself needs of the kernel: `Kernel` says more of each. */
+interface RingKernel extends KernelPort {
+  poll(): number
+  flush(): void
+  sleep(timeoutMs: number): boolean
+  forgetContext(context: RingContext): void
+  watchHeld(ifq: ZcrxIfq, afterMs: number, report: ((report: HeldReport) => void) | null): void
+}
 
 /** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
-export class RingContext implements OpenFile {
+export class RingContext implements RingPort, RingFile {
   readonly kind = 'ring'
-  readonly kernel: Kernel
+  readonly kernel: RingKernel
   readonly memory: Rings
   readonly flags: number
   /** Requests without their last completion, oldest first. */
@@ -35,10 +41,10 @@ export class RingContext implements OpenFile {
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
   readonly files: FixedFiles = new FixedFiles(this)
-  readonly buffers: BufferGroups = new BufferGroups(this)
+  readonly buffers: BufferGroups
   readonly personalities: Personalities = new Personalities()
   /** Timeouts that count completions. */
-  readonly counting: Set<TimeoutRequest> = new Set()
+  readonly counting: Set<Counting> = new Set()
   /** Completions of timeouts that fired: they are not counted. */
   timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
@@ -59,8 +65,9 @@ export class RingContext implements OpenFile {
   disabled: boolean
   #fd = -1
 
-  constructor(kernel: Kernel, memory: Rings, flags: number) {
+  constructor(kernel: RingKernel, memory: Rings, flags: number) {
     this.kernel = kernel
+    this.buffers = new BufferGroups(kernel.space)
     this.memory = memory
     this.flags = flags
     this.disabled = (flags & num.IORING_SETUP_R_DISABLED) !== 0

@@ -13,13 +13,14 @@ import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
+import type { KernelPort } from './port.ts'
 import { Ports } from './ports.ts'
 import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
 import { Rings } from './rings.ts'
 import { FEATURES, type Refusal, sizesOf } from './setup.ts'
 import { Socket } from './socket.ts'
-import { KernelTimers } from './timeout.ts'
+import { KernelTimers } from './timers.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
 /** Longest sleep (milliseconds) between looks at several queues. */
@@ -54,9 +55,9 @@ export interface PortGuard {
 }
 
 /** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
-export class Kernel {
+export class Kernel implements KernelPort {
   readonly space: AddressSpace = new AddressSpace()
-  readonly files: FileTable = new FileTable()
+  readonly files: FileTable<Socket> = new FileTable()
   readonly stacks: Stack[] = []
   /** Every registered instance. */
   readonly ifqs: Set<ZcrxIfq> = new Set()

@@ -6,7 +6,7 @@ import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
 import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
 import type { AddressSpace } from './address-space.ts'
 import { EVENT_TYPES } from './events.ts'
-import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './prepare.ts'
+import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './ops/dispatch.ts'
 import { Rings } from './rings.ts'
 import { FEATURES, SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from './setup.ts'
 
