@@ -1,3 +1,4 @@
+import type { IfqStats } from '../diagnostics.ts'
 import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
 import type { HostOptions } from '../host/interface.ts'
@@ -106,6 +107,11 @@ export class Engine {
   /** Why the last call was refused, as far as the other side tells; for people. */
   refusal(): ZcrxError | null {
     return this.ring.diagnostics?.refusal() ?? null
+  }
+
+  /** What the queue has done; null where nobody tells. */
+  stats(): Readonly<IfqStats> | null {
+    return this.ring.diagnostics?.ifqStats(this.ifq.zcrxId) ?? null
   }
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */

@@ -25,6 +25,9 @@ const ACCEPTS = 16
 /** After an accept that failed for want of descriptors or memory. */
 const ACCEPT_AGAIN_MS = 100
 
+/** Of a queue that the other side tells nothing of. */
+const UNTOLD = { zeroCopiedBytes: Number.NaN, copiedBytes: Number.NaN, completions: Number.NaN }
+
 /** Who iterates and waits for a connection. */
 interface Acceptor {
   readonly resolve: (result: IteratorResult<Connection>) => void
@@ -162,9 +165,10 @@ export class Server implements AsyncIterable<Connection> {
     })
   }
 
+  /** What the server has done. Figures that the other side of its ring does not tell are NaN. */
   stats(): ServerStats {
     const { system } = this.#engine
-    const ifq = this.#finalStats ?? this.#engine.ifq.stats()
+    const ifq = this.#finalStats ?? this.#engine.stats() ?? UNTOLD
     const { frames, copiedBytes, drops, tcp } = system.report()
     return {
       connections: this.#accepted,
@@ -177,10 +181,10 @@ export class Server implements AsyncIterable<Connection> {
       tcp,
     }
   }
-  #finalStats: IfqStats | null = null
+  #finalStats: Pick<IfqStats, keyof typeof UNTOLD> | null = null
   #heldReport: ((held: HeldBuffers) => void) | null = null
 
-  /** Where the area's buffers are. */
+  /** Where the area's buffers are. @throws ArgumentError where the other side of the ring does not tell */
   census(): Census {
     if (!this.#engine.closed) return this.#engine.ifq.census()
     return { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
@@ -263,7 +267,8 @@ export class Server implements AsyncIterable<Connection> {
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
     this.#engine.turnNow()
-    this.#finalStats = { ...this.#engine.ifq.stats() }
+    const stats = this.#engine.stats()
+    this.#finalStats = stats === null ? null : { ...stats }
     this.#engine.close()
     for (const connection of this.#connections) {
       connection?.ended(ECANCELED)
