@@ -40,7 +40,7 @@ export function requestsOf(
     },
     close: () => {
       if (engine.closed) return
-      // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
+      // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
       sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
       sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()

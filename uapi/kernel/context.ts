@@ -227,7 +227,7 @@ export class RingContext implements RingBackend, RingPort, RingFile {
   complete(request: Request, res: number, flags: number, extra: readonly number[] | null = null): void {
     const failed = request.failedWith(res)
     const skips = (request.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
-    // RECV_ZC has its completions whatever it asks for (kernel record point 19).
+    // RECV_ZC has its completions whatever it asks for: on Linux it posts them itself, as a multishot.
     if (failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC) this.#queue(request, res, flags, extra)
     this.#completed(request, failed, skips)
   }
@@ -276,7 +276,7 @@ export class RingContext implements RingBackend, RingPort, RingFile {
 
   #queue(of: UserData, res: number, flags: number, extra: readonly number[] | null = null): void {
     const completion = { userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags, extra }
-    // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
+    // Completions of a batch are posted at its end, behind the data completions, as Linux flushes them.
     if (this.submitting) this.#late.push(completion)
     else {
       this.#postEvents()
@@ -284,7 +284,7 @@ export class RingContext implements RingBackend, RingPort, RingFile {
     }
   }
 
-  /** Tells an event behind the data that caused it, and ahead of what ends that request (kernel record point 55). */
+  /** Tells an event behind the data that caused it, and ahead of what ends that request (docs/conformance.md, C5). */
   postEvent(userDataLow: number, userDataHigh: number, type: number): void {
     this.postLater({ userDataLow, userDataHigh }, type, 0)
   }

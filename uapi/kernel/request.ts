@@ -126,7 +126,7 @@ export abstract class Request implements Waiter {
     return res < 0
   }
 
-  /** Stops it at once; its completion is task work (kernel record point 44). */
+  /** Stops it at once; its completion is task work, and so comes behind that of the cancel (docs/conformance.md, V18). */
   cancel(): void {
     if (this.finished || this.cancelled) return
     this.cancelled = true
