@@ -47,3 +47,15 @@ export class ArgumentError extends ZcrxError {
     this.name = 'ArgumentError'
   }
 }
+
+const ENODEV = 19
+
+/** What a queue has to say whose interface went away. */
+export function interfaceGone(device: string): NicError {
+  return new NicError(
+    'ZCRX_NIC_GONE',
+    `the interface ${device} is gone: it was deleted, or moved to another network namespace`,
+    'open it again when it is back: ip link',
+    ENODEV,
+  )
+}

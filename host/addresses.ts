@@ -1,7 +1,7 @@
 import { IpAddress } from '../address.ts'
 import { ArgumentError } from '../errors.ts'
 import { EADDRNOTAVAIL } from '../stack/tcp/state.ts'
-import type { HostOptions } from '../uapi/backend/host.ts'
+import type { HostOptions } from './interface.ts'
 
 /** An address that is not there to be used: EADDRNOTAVAIL. */
 export class AddressError extends ArgumentError {

@@ -1,5 +1,6 @@
+import type { Census } from '../../diagnostics.ts'
 import { type Nic, type NicMemory, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
-import { type Census, PagePool, takeCensus } from './page-pool.ts'
+import { PagePool, takeCensus } from './page-pool.ts'
 
 /** Niovs with the NIC beyond what windows promise: two bursts of frames that no window accounts for. */
 export const FILL_MARGIN = 512
