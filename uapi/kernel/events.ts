@@ -5,7 +5,7 @@ import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 /** Bit n: events of type n are served. */
 export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)
 
-/** The ring that events are told to: `RingPort.postEvent`. */
+/** The ring that events are told to: see `RingContext.postEvent`. */
 export interface EventPort {
   postEvent(userDataLow: number, userDataHigh: number, type: number): void
 }

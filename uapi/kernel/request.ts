@@ -3,7 +3,7 @@ import { IOSQE_FIXED_FILE } from '../abi/ring.ts'
 import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
-import type { FixedFile, FixedFiles } from './fixed-files.ts'
+import type { FixedFile, FixedFiles, UserData } from './fixed-files.ts'
 import type { Socket } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
 import type { Timespec } from './timespec.ts'
@@ -20,12 +20,6 @@ export class Entry extends Sqe {
   constructor(from: Uint8Array, addresser: Addresser) {
     super(from.slice(), addresser)
   }
-}
-
-/** A `user_data`, in halves. */
-export interface UserData {
-  readonly userDataLow: number
-  readonly userDataHigh: number
 }
 
 /** A TIMEOUT that counts completions. */
