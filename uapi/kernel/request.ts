@@ -28,7 +28,7 @@ export interface Counting {
   completed(completions: number): void
 }
 
-/** What requests see of their ring: `RingPort` says more of each. */
+/** What requests see of their ring: `RingContext` says more of each. */
 export interface RequestPort {
   readonly kernel: {
     readonly files: FileTable
