@@ -43,7 +43,7 @@ export function requestsOf(
     },
     close: () => {
       if (engine.closed) return
-      // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
+      // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
       engine.sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
       engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()
