@@ -1,8 +1,9 @@
 import type { Fragments } from '../memory/fragments.ts'
 import type { Segment } from '../tcp/segment.ts'
+import type { InputContext } from './context.ts'
 import { type FrameHeaders, HEADER_BYTES } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
-import type { Datagram, Reassembly } from './reassembly.ts'
+import type { Datagram, IpFragment, Reassembly } from './reassembly.ts'
 
 /** Shows a datagram put together from fragments to the parsers as if it had come in one frame. */
 export class Assembled {
@@ -12,18 +13,17 @@ export class Assembled {
   readonly #fragments: Fragments
   readonly #reassembly: Reassembly
 
-  constructor(
-    headers: FrameHeaders,
-    bytes: PacketBytes,
-    segment: Segment,
-    fragments: Fragments,
-    reassembly: Reassembly,
-  ) {
-    this.#headers = headers
-    this.#bytes = bytes
-    this.#segment = segment
-    this.#fragments = fragments
+  constructor(context: InputContext, reassembly: Reassembly) {
+    this.#headers = context.headers
+    this.#bytes = context.bytes
+    this.#segment = context.segment
+    this.#fragments = context.fragments
     this.#reassembly = reassembly
+  }
+
+  /** Takes a fragment of the packet being processed; returns the datagram that it completes, which is to be shown. */
+  add(fragment: IpFragment, now: number): Datagram | null {
+    return this.#reassembly.add(fragment, now)
   }
 
   /** The headers become those of the first fragment; returns where the reassembled part begins. */

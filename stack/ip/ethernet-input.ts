@@ -1,11 +1,8 @@
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import { type Counters, DropWatch, RX_FRAGMENTS, RX_FRAMES } from '../counters.ts'
-import type { Entropy } from '../entropy.ts'
-import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import { PayloadTaker } from '../tcp/payload.ts'
 import type { Segment } from '../tcp/segment.ts'
-import type { TimerWheel } from '../timers.ts'
 import { ARP_BYTES } from '../wire/arp.ts'
 import {
   ETHERNET_HEADER_BYTES,
@@ -16,35 +13,20 @@ import {
   ETHERTYPE_VLAN,
 } from '../wire/ethernet.ts'
 import { Assembled } from './assembled.ts'
+import type { InputContext, IpContext } from './context.ts'
 import { isMac } from './dad.ts'
 import { DatagramOutput } from './datagram-output.ts'
 import { FragmentSums } from './fragment-sums.ts'
 import { FrameHeaders } from './frame-headers.ts'
-import { type IcmpErrorTaker, IcmpInput } from './icmp-input.ts'
+import { IcmpInput } from './icmp-input.ts'
 import { IcmpOutput } from './icmp-output.ts'
 import { Ipv4Input } from './ipv4-input.ts'
 import { Ipv6Input } from './ipv6-input.ts'
 import type { Link } from './link.ts'
-import type { IpConfig } from './options.ts'
 import { PacketBytes } from './packet-bytes.ts'
 import { PlainInput } from './plain-input.ts'
 import { Reassembly } from './reassembly.ts'
-import { SegmentInput, type SegmentTaker } from './segment-input.ts'
-
-/** What the layers above Ethernet are made of. */
-export interface InputParts {
-  readonly nic: Nic
-  readonly memory: QueueMemory
-  readonly fragments: Fragments
-  readonly link: Link
-  readonly wheel: TimerWheel
-  readonly counters: Counters
-  readonly entropy: Entropy
-  readonly config: IpConfig
-  readonly burst: RxBurst
-  readonly segment: Segment
-  readonly tcp: SegmentTaker & IcmpErrorTaker
-}
+import { SegmentInput } from './segment-input.ts'
 
 /** VLAN id in a tag control field (IEEE 802.1Q). */
 const VLAN_ID = 0x0fff
@@ -69,41 +51,28 @@ export class EthernetInput {
   /** Null unless the NIC wants to know what becomes of frames. */
   readonly #watch: DropWatch | null
 
-  constructor(parts: InputParts) {
-    const { nic, memory, fragments, link, counters, config, burst, segment, tcp } = parts
+  constructor(ip: IpContext) {
+    const { nic, memory, fragments, counters, burst } = ip
     this.#nic = nic
     this.#memory = memory
-    this.#link = link
+    this.#link = ip.link
     this.#counters = counters
     this.#burst = burst
-    this.#segment = segment
+    this.#segment = ip.segment
     this.#watch = nic.settled === undefined ? null : new DropWatch(counters)
-    const headers = new FrameHeaders(nic, burst, memory)
-    const bytes = new PacketBytes(nic, burst, memory, fragments)
-    this.#headers = headers
+    this.#headers = new FrameHeaders(nic, burst, memory)
     this.#sums = new FragmentSums(nic, burst)
-    this.#plain = new PlainInput(nic, memory, link, counters, burst, this.#sums, segment, tcp)
-    const payload = new PayloadTaker(nic, burst, memory, fragments, counters)
-    this.reassembly = new Reassembly(memory, fragments, payload, parts.wheel, counters, config)
-    const assembled = new Assembled(headers, bytes, segment, fragments, this.reassembly)
-    const datagrams = new DatagramOutput(link, counters, parts.entropy)
-    const icmpOutput = new IcmpOutput(link, counters, headers, bytes, datagrams, segment, config)
-    const icmp = new IcmpInput(headers, bytes, counters, link, segment, icmpOutput, tcp)
-    const segments = new SegmentInput(nic, memory, counters, burst, headers, bytes, this.#sums, segment, tcp)
-    const { reassembly } = this
-    const parts4and6 = [
-      headers,
-      counters,
-      link,
-      segment,
-      reassembly,
-      assembled,
-      segments,
-      icmp,
-      icmpOutput,
-    ] as const
-    this.#ipv4 = new Ipv4Input(...parts4and6)
-    this.#ipv6 = new Ipv6Input(...parts4and6)
+    const bytes = new PacketBytes(nic, burst, memory, fragments)
+    const context: InputContext = { ...ip, headers: this.#headers, bytes, sums: this.#sums }
+    this.#plain = new PlainInput(context)
+    const reassembly = new Reassembly(context, new PayloadTaker(nic, burst, memory, fragments, counters))
+    this.reassembly = reassembly
+    const assembled = new Assembled(context, reassembly)
+    const icmpOutput = new IcmpOutput(context, new DatagramOutput(ip.link, counters, ip.entropy))
+    const icmp = new IcmpInput(context, icmpOutput)
+    const segments = new SegmentInput(context)
+    this.#ipv4 = new Ipv4Input(context, assembled, segments, icmp, icmpOutput)
+    this.#ipv6 = new Ipv6Input(context, assembled, segments, icmp, icmpOutput)
     reassembly.onTimeout = (datagram, now) => {
       if (datagram.version === 4) this.#ipv4.timedOut(datagram, now)
       else this.#ipv6.timedOut(datagram, now)

@@ -20,6 +20,7 @@ import {
 } from '../wire/icmp.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../wire/ipv4.ts'
 import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts'
+import type { InputContext, UpperLayer } from './context.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
@@ -61,14 +62,6 @@ const UNREACHABLE4 = [
 /** The same for ICMPv6 (`tab_unreach`). */
 const UNREACHABLE6 = [ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES]
 
-/** Takes errors about segments that we may have sent; returns whether they were about one. */
-export interface IcmpErrorTaker {
-  /** @param quoted our segment, addresses and ports as if it had come from the peer, with its sequence number */
-  icmpError(quoted: Segment, errno: number, now: number): boolean
-  /** @param mtu of the next hop, 0 when not said @param packetBytes of the packet that was too big */
-  icmpTooBig(quoted: Segment, mtu: number, packetBytes: number, now: number): boolean
-}
-
 /** ICMP messages in, of both versions. */
 export class IcmpInput {
   readonly #headers: FrameHeaders
@@ -77,25 +70,17 @@ export class IcmpInput {
   readonly #link: Link
   readonly #segment: Segment
   readonly #output: IcmpOutput
-  readonly #tcp: IcmpErrorTaker
+  readonly #tcp: UpperLayer
   readonly #quoted: Segment = new Segment()
 
-  constructor(
-    headers: FrameHeaders,
-    bytes: PacketBytes,
-    counters: Counters,
-    link: Link,
-    segment: Segment,
-    output: IcmpOutput,
-    tcp: IcmpErrorTaker,
-  ) {
-    this.#headers = headers
-    this.#bytes = bytes
-    this.#counters = counters
-    this.#link = link
-    this.#segment = segment
+  constructor(context: InputContext, output: IcmpOutput) {
+    this.#headers = context.headers
+    this.#bytes = context.bytes
+    this.#counters = context.counters
+    this.#link = context.link
+    this.#segment = context.segment
     this.#output = output
-    this.#tcp = tcp
+    this.#tcp = context.tcp
   }
 
   /** A message of `length` bytes, `at` bytes into the frame; the segment holds the addresses. */

@@ -11,10 +11,10 @@ import {
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
 } from '../wire/icmp.ts'
+import type { InputContext } from './context.ts'
 import type { DatagramOutput } from './datagram-output.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { Link } from './link.ts'
-import type { IpConfig } from './options.ts'
 import type { PacketBytes } from './packet-bytes.ts'
 import type { Datagram } from './reassembly.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -40,21 +40,14 @@ export class IcmpOutput {
   /** Made when first needed. */
   #message: Uint8Array = new Uint8Array(0)
 
-  constructor(
-    link: Link,
-    counters: Counters,
-    headers: FrameHeaders,
-    bytes: PacketBytes,
-    datagrams: DatagramOutput,
-    segment: Segment,
-    config: IpConfig,
-  ) {
-    this.#link = link
-    this.#counters = counters
-    this.#headers = headers
-    this.#bytes = bytes
+  constructor(context: InputContext, datagrams: DatagramOutput) {
+    const { config } = context
+    this.#link = context.link
+    this.#counters = context.counters
+    this.#headers = context.headers
+    this.#bytes = context.bytes
     this.#datagrams = datagrams
-    this.#segment = segment
+    this.#segment = context.segment
     this.#echoes = new TokenBucket(config.echoPerSecond, config.echoPerSecond)
     this.#errors = new TokenBucket(config.icmpErrorsPerSecond, ERROR_BURST)
   }

@@ -10,11 +10,12 @@ import {
 } from '../wire/icmp.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS } from '../wire/ipv4.ts'
 import type { Assembled } from './assembled.ts'
+import type { InputContext } from './context.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
 import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import type { Datagram, Reassembly } from './reassembly.ts'
+import { type Datagram, IpFragment } from './reassembly.ts'
 import type { SegmentInput } from './segment-input.ts'
 
 const OPTION_END = 0
@@ -29,28 +30,23 @@ export class Ipv4Input {
   readonly #counters: Counters
   readonly #link: Link
   readonly #segment: Segment
-  readonly #reassembly: Reassembly
   readonly #assembled: Assembled
   readonly #tcp: SegmentInput
   readonly #icmp: IcmpInput
   readonly #icmpOutput: IcmpOutput
+  readonly #ipFragment = new IpFragment()
 
   constructor(
-    headers: FrameHeaders,
-    counters: Counters,
-    link: Link,
-    segment: Segment,
-    reassembly: Reassembly,
+    context: InputContext,
     assembled: Assembled,
     tcp: SegmentInput,
     icmp: IcmpInput,
     icmpOutput: IcmpOutput,
   ) {
-    this.#headers = headers
-    this.#counters = counters
-    this.#link = link
-    this.#segment = segment
-    this.#reassembly = reassembly
+    this.#headers = context.headers
+    this.#counters = context.counters
+    this.#link = context.link
+    this.#segment = context.segment
     this.#assembled = assembled
     this.#tcp = tcp
     this.#icmp = icmp
@@ -118,18 +114,15 @@ export class Ipv4Input {
   }
 
   #fragment(ip: number, ipBytes: number, total: number, field: number, protocol: number, now: number): void {
-    const whole = this.#reassembly.add(
-      this.#segment,
-      this.#headers,
-      ip,
-      ip + ipBytes,
-      total - ipBytes,
-      (field & 0x1fff) << 3,
-      (field & IPV4_MORE_FRAGMENTS) !== 0,
-      this.#headers.view.getUint16(ip + 4),
-      protocol,
-      now,
-    )
+    const fragment = this.#ipFragment
+    fragment.ipAt = ip
+    fragment.at = ip + ipBytes
+    fragment.length = total - ipBytes
+    fragment.offset = (field & 0x1fff) << 3
+    fragment.more = (field & IPV4_MORE_FRAGMENTS) !== 0
+    fragment.identification = this.#headers.view.getUint16(ip + 4)
+    fragment.protocol = protocol
+    const whole = this.#assembled.add(fragment, now)
     if (whole === null) return
     const at = this.#assembled.begin(whole)
     this.#transport(whole.ipAt, protocol, at, whole.total, now)

@@ -21,11 +21,12 @@ import {
   IPV6_HEADER_BYTES,
 } from '../wire/ipv6.ts'
 import type { Assembled } from './assembled.ts'
+import type { InputContext } from './context.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
 import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import type { Datagram, Reassembly } from './reassembly.ts'
+import { type Datagram, IpFragment } from './reassembly.ts'
 import type { SegmentInput } from './segment-input.ts'
 
 /** Extension headers of one packet; more are an attack (RFC 9098 section 7). */
@@ -41,32 +42,29 @@ export class Ipv6Input {
   readonly #counters: Counters
   readonly #link: Link
   readonly #segment: Segment
-  readonly #reassembly: Reassembly
   readonly #assembled: Assembled
   readonly #tcp: SegmentInput
   readonly #icmp: IcmpInput
   readonly #icmpOutput: IcmpOutput
+  readonly #ipFragment = new IpFragment()
   /** Where the IPv6 header of the current packet begins, its hop limit, whether it came to a group. */
   #ip = 0
   #hopLimit = 0
   #group = false
+  /** Extension headers that it may still have. */
+  #left = 0
 
   constructor(
-    headers: FrameHeaders,
-    counters: Counters,
-    link: Link,
-    segment: Segment,
-    reassembly: Reassembly,
+    context: InputContext,
     assembled: Assembled,
     tcp: SegmentInput,
     icmp: IcmpInput,
     icmpOutput: IcmpOutput,
   ) {
-    this.#headers = headers
-    this.#counters = counters
-    this.#link = link
-    this.#segment = segment
-    this.#reassembly = reassembly
+    this.#headers = context.headers
+    this.#counters = context.counters
+    this.#link = context.link
+    this.#segment = context.segment
     this.#assembled = assembled
     this.#tcp = tcp
     this.#icmp = icmp
@@ -101,7 +99,8 @@ export class Ipv6Input {
     }
     this.#ip = at
     this.#hopLimit = view.getUint8(at + 7)
-    this.#walk(view.getUint8(at + 6), at + 6, at + IPV6_HEADER_BYTES, end, MAX_EXTENSION_HEADERS, false, now)
+    this.#left = MAX_EXTENSION_HEADERS
+    this.#walk(view.getUint8(at + 6), at + 6, at + IPV6_HEADER_BYTES, end, now)
   }
 
   /** A datagram was given up whose first fragment had come (RFC 8200 4.5). */
@@ -120,19 +119,12 @@ export class Ipv6Input {
 
   /**
    * Follows the chain of headers.
-   * @param next kind of the header at `at` @param nextAt where that was said @param left extension headers still allowed
-   * @param whole fragments were put together already
+   * @param next kind of the header at `at` @param nextAt where that was said
    */
-  #walk(
-    next: number,
-    nextAt: number,
-    at: number,
-    end: number,
-    left: number,
-    whole: boolean,
-    now: number,
-  ): void {
+  #walk(next: number, nextAt: number, at: number, end: number, now: number): void {
     const { view } = this.#headers
+    // Its fragments were put together already.
+    const whole = this.#segment.list >= 0
     for (;;) {
       if (next === IPPROTO_TCP && !this.#group) {
         this.#tcp.input(at, end - at, now)
@@ -156,7 +148,7 @@ export class Ipv6Input {
         this.#counters.dropMalformed++
         return
       }
-      if (left-- === 0 || !this.#headers.need(at + 8)) {
+      if (this.#left-- === 0 || !this.#headers.need(at + 8)) {
         this.#counters.dropExtension++
         return
       }
@@ -165,7 +157,7 @@ export class Ipv6Input {
         // RFC 6946: a fragment that is the whole datagram has nothing to do with any other.
         if ((field & ~6) !== 0) {
           if (whole) this.#counters.dropExtension++
-          else this.#fragment(at, end, field, left, now)
+          else this.#fragment(at, end, field, now)
           return
         }
         nextAt = at
@@ -196,7 +188,7 @@ export class Ipv6Input {
     }
   }
 
-  #fragment(at: number, end: number, field: number, left: number, now: number): void {
+  #fragment(at: number, end: number, field: number, now: number): void {
     const { view } = this.#headers
     const data = at + FRAGMENT_HEADER_BYTES
     const length = end - data
@@ -213,22 +205,19 @@ export class Ipv6Input {
       this.#problem(ICMPV6_ERRONEOUS_FIELD, at + 2, now)
       return
     }
-    const whole = this.#reassembly.add(
-      this.#segment,
-      this.#headers,
-      this.#ip,
-      data,
-      length,
-      offset,
-      more,
-      view.getInt32(at + 4),
-      view.getUint8(at),
-      now,
-    )
+    const fragment = this.#ipFragment
+    fragment.ipAt = this.#ip
+    fragment.at = data
+    fragment.length = length
+    fragment.offset = offset
+    fragment.more = more
+    fragment.identification = view.getInt32(at + 4)
+    fragment.protocol = view.getUint8(at)
+    const whole = this.#assembled.add(fragment, now)
     if (whole === null) return
     const from = this.#assembled.begin(whole)
     this.#ip = whole.ipAt
-    this.#walk(whole.next, from - FRAGMENT_HEADER_BYTES, from, from + whole.total, left, true, now)
+    this.#walk(whole.next, from - FRAGMENT_HEADER_BYTES, from, from + whole.total, now)
     this.#assembled.end(whole)
   }
 

@@ -1,5 +1,5 @@
 import { littleEndian, straddle, swap16 } from '../../bytes.ts'
-import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import { RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import {
   CHECKSUM_PARTIAL,
   CHECKSUM_VERIFIED,
@@ -12,6 +12,7 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { addSums, fold, pseudoHeaderSum, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
+import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
 import { PlainInput6 } from './plain-input6.ts'
@@ -35,11 +36,6 @@ const FRAGMENT_BITS = 0xffbf
 const NOP_NOP = 0x0101
 const KIND_TIMESTAMPS = 0x0a08
 
-/** Takes the expected segment of an established connection; false, and nothing is changed, for any other. */
-export interface FastSegmentInput {
-  fastSegment(segment: Segment, now: number): boolean
-}
-
 /**
  * The fast path's parser: bulk data has one shape, so its headers are read word by word straight into locals, each word
  * once, instead of being copied and parsed. Whatever has another shape, or is not the next segment of its connection, is
@@ -51,7 +47,7 @@ export class PlainInput {
   readonly #counters: Counters
   readonly #burst: RxBurst
   readonly #segment: Segment
-  readonly #tcp: FastSegmentInput
+  readonly #tcp: UpperLayer
   readonly #partial: boolean
   readonly #sideWords: Uint32Array
   /** Our hardware address, as the frame's first six bytes read. */
@@ -62,25 +58,17 @@ export class PlainInput {
   /** Frames carry no tags: those that should are for the slow path. */
   readonly #untagged: boolean
 
-  constructor(
-    nic: Nic,
-    memory: QueueMemory,
-    link: Link,
-    counters: Counters,
-    burst: RxBurst,
-    sums: FragmentSums,
-    segment: Segment,
-    tcp: FastSegmentInput,
-  ) {
-    this.#memory = memory
+  constructor(context: InputContext) {
+    const { nic, link } = context
+    this.#memory = context.memory
     this.#link = link
-    this.#counters = counters
-    this.#burst = burst
-    this.#segment = segment
-    this.#tcp = tcp
-    this.#sums = sums
+    this.#counters = context.counters
+    this.#burst = context.burst
+    this.#segment = context.segment
+    this.#tcp = context.tcp
+    this.#sums = context.sums
     this.#untagged = link.vlan.length === 0
-    this.#plain6 = new PlainInput6(nic, link, counters, burst, sums, segment, tcp)
+    this.#plain6 = new PlainInput6(context)
     this.#partial = nic.info.partialChecksums
     this.#sideWords = sideWordsOf(nic)
     this.readMac()

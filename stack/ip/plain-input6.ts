@@ -1,6 +1,6 @@
 import { V4_MAPPED } from '../../address.ts'
 import { straddle, swap16 } from '../../bytes.ts'
-import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, type RxBurst } from '../../driver/nic.ts'
+import { RX_CSUM_GOOD, RX_CSUM_PARTIAL, type RxBurst } from '../../driver/nic.ts'
 import {
   CHECKSUM_PARTIAL,
   CHECKSUM_VERIFIED,
@@ -12,9 +12,9 @@ import {
 import type { Segment } from '../tcp/segment.ts'
 import { addSums, fold, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
+import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
-import type { FastSegmentInput } from './plain-input.ts'
 
 /** Ethernet, IPv6 without extension headers, TCP. */
 const TCP_AT = 54
@@ -39,25 +39,17 @@ export class PlainInput6 {
   readonly #burst: RxBurst
   readonly #sums: FragmentSums
   readonly #segment: Segment
-  readonly #tcp: FastSegmentInput
+  readonly #tcp: UpperLayer
   readonly #partial: boolean
 
-  constructor(
-    nic: Nic,
-    link: Link,
-    counters: Counters,
-    burst: RxBurst,
-    sums: FragmentSums,
-    segment: Segment,
-    tcp: FastSegmentInput,
-  ) {
-    this.#link = link
-    this.#counters = counters
-    this.#burst = burst
-    this.#sums = sums
-    this.#segment = segment
-    this.#tcp = tcp
-    this.#partial = nic.info.partialChecksums
+  constructor(context: InputContext) {
+    this.#link = context.link
+    this.#counters = context.counters
+    this.#burst = context.burst
+    this.#sums = context.sums
+    this.#segment = context.segment
+    this.#tcp = context.tcp
+    this.#partial = context.nic.info.partialChecksums
   }
 
   /** Takes the frame in burst entries `[first, last)`, which begins at word `at`, if it is plain and expected. */

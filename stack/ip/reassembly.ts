@@ -4,6 +4,7 @@ import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { PayloadTaker } from '../tcp/payload.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
+import type { InputContext } from './context.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IpConfig } from './options.ts'
 
@@ -54,6 +55,20 @@ export class Datagram {
   next = 0
 }
 
+/** What an IP header says of the fragment in the frame being processed. One object is filled again and again. */
+export class IpFragment {
+  /** Bytes into the frame: of the IP header, and of the data behind the fragment's headers. */
+  ipAt = 0
+  at = 0
+  /** Bytes of data, and where in the datagram they belong. */
+  length = 0
+  offset = 0
+  /** Others come behind it. */
+  more = false
+  identification = 0
+  protocol = 0
+}
+
 class ExpiryTimer extends Timer {
   readonly #owner: Reassembly
 
@@ -81,6 +96,8 @@ export class Reassembly {
   readonly #wheel: TimerWheel
   readonly #counters: Counters
   readonly #config: IpConfig
+  readonly #segment: Segment
+  readonly #headers: FrameHeaders
   /** Oldest first. */
   readonly #datagrams: Datagram[] = []
   /** Datagrams that ended, to be used again. */
@@ -88,20 +105,15 @@ export class Reassembly {
   readonly #timer: ExpiryTimer = new ExpiryTimer(this)
   #niovs = 0
 
-  constructor(
-    memory: QueueMemory,
-    fragments: Fragments,
-    payload: PayloadTaker,
-    wheel: TimerWheel,
-    counters: Counters,
-    config: IpConfig,
-  ) {
-    this.#memory = memory
-    this.#fragments = fragments
+  constructor(context: InputContext, payload: PayloadTaker) {
+    this.#memory = context.memory
+    this.#fragments = context.fragments
     this.#payload = payload
-    this.#wheel = wheel
-    this.#counters = counters
-    this.#config = config
+    this.#wheel = context.wheel
+    this.#counters = context.counters
+    this.#config = context.config
+    this.#segment = context.segment
+    this.#headers = context.headers
   }
 
   /** Datagrams under way. */
@@ -110,22 +122,13 @@ export class Reassembly {
   }
 
   /**
-   * Takes one fragment: `length` bytes, `at` bytes into the frame that `headers` describes, which belong `offset` bytes into
-   * the datagram. `segment` holds the addresses. Returns the datagram when it is whole; its pieces are then in `heads[0]`
+   * Takes one fragment of the frame being processed. Returns the datagram when it is whole; its pieces are then in `heads[0]`
    * and the caller's, and `release` must follow. A fragment that is not kept leaves the frame untaken.
    */
-  add(
-    segment: Segment,
-    headers: FrameHeaders,
-    ipAt: number,
-    at: number,
-    length: number,
-    offset: number,
-    more: boolean,
-    identification: number,
-    protocol: number,
-    now: number,
-  ): Datagram | null {
+  add(fragment: IpFragment, now: number): Datagram | null {
+    const { ipAt, at, length, offset, more, identification, protocol } = fragment
+    const segment = this.#segment
+    const headers = this.#headers
     const counters = this.#counters
     let datagram = this.#find(segment, identification, protocol)
     if (datagram === null) {
@@ -182,7 +185,7 @@ export class Reassembly {
     datagram.niovs += this.#payload.niovs
     this.#niovs += this.#payload.niovs
     if (!more) datagram.total = end
-    if (offset === 0) this.#keepHeader(datagram, headers, ipAt, at, Math.min(length, 8), protocol)
+    if (offset === 0) this.#keepHeader(datagram, fragment)
     if (datagram.received !== datagram.total) return null
     if ((datagram.ecn & (1 << NOT_ECT)) !== 0 && (datagram.ecn & (1 << CE)) !== 0) {
       // RFC 3168 5.3: a mark on what can't be marked.
@@ -279,20 +282,15 @@ export class Reassembly {
     return true
   }
 
-  #keepHeader(
-    datagram: Datagram,
-    headers: FrameHeaders,
-    ipAt: number,
-    at: number,
-    quoted: number,
-    next: number,
-  ): void {
+  #keepHeader(datagram: Datagram, { ipAt, at, length, protocol }: IpFragment): void {
+    const headers = this.#headers
+    const quoted = Math.min(length, 8)
     if (headers.need(at + quoted)) datagram.keptBytes = at + quoted
     else datagram.keptBytes = at
     datagram.header.set(headers.bytes.subarray(0, datagram.keptBytes))
     datagram.headerBytes = at
     datagram.ipAt = ipAt
-    datagram.next = next
+    datagram.next = protocol
   }
 
   /** One list of all pieces, in `heads[0]`. */

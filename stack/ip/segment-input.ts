@@ -5,21 +5,16 @@ import type { Segment } from '../tcp/segment.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSumOf, sumBytes, sumWords, swapSum } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
 import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../wire/tcp.ts'
+import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
-import type { FastSegmentInput } from './plain-input.ts'
 import { sideWordsOf } from './side-words.ts'
 
 /** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
 const SUM_HERE = 256
 /** TCP header with nothing but timestamps: what bulk data has. */
 const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
-
-/** Takes parsed TCP segments. */
-export interface SegmentTaker extends FastSegmentInput {
-  segment(segment: Segment, now: number): void
-}
 
 /** TCP behind either IP header: lengths, checksum, and the fields of a `Segment` whose addresses are already set. */
 export class SegmentInput {
@@ -31,30 +26,21 @@ export class SegmentInput {
   readonly #bytes: PacketBytes
   readonly #sums: FragmentSums
   readonly #segment: Segment
-  readonly #tcp: SegmentTaker
+  readonly #tcp: UpperLayer
   readonly #partial: boolean
   readonly #sideWords: Uint32Array
 
-  constructor(
-    nic: Nic,
-    memory: QueueMemory,
-    counters: Counters,
-    burst: RxBurst,
-    headers: FrameHeaders,
-    bytes: PacketBytes,
-    sums: FragmentSums,
-    segment: Segment,
-    tcp: SegmentTaker,
-  ) {
+  constructor(context: InputContext) {
+    const { nic } = context
     this.#nic = nic
-    this.#memory = memory
-    this.#counters = counters
-    this.#burst = burst
-    this.#headers = headers
-    this.#bytes = bytes
-    this.#sums = sums
-    this.#segment = segment
-    this.#tcp = tcp
+    this.#memory = context.memory
+    this.#counters = context.counters
+    this.#burst = context.burst
+    this.#headers = context.headers
+    this.#bytes = context.bytes
+    this.#sums = context.sums
+    this.#segment = context.segment
+    this.#tcp = context.tcp
     this.#partial = nic.info.partialChecksums
     this.#sideWords = sideWordsOf(nic)
   }

@@ -133,7 +133,7 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.#handshake.newcomer(segment, now)
   }
 
-  /** An ICMP error quotes this segment of ours (`IcmpErrorTaker`); false when none of our connections has it in flight. */
+  /** An ICMP error quotes this segment of ours (`UpperLayer`); false when none of our connections has it in flight. */
   icmpError(quoted: Segment, errno: number, _now: number): boolean {
     return this.#icmp.error(quoted, errno)
   }
