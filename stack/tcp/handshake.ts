@@ -7,6 +7,7 @@ import { Ecn } from './ecn.ts'
 import { FastOpen } from './fast-open.ts'
 import type { Listeners } from './listeners.ts'
 import type { TcpOutput } from './output.ts'
+import type { TcpParts } from './parts.ts'
 import { Reassembly } from './reassembly.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
@@ -51,20 +52,13 @@ export class Handshake {
   /** Stands in for connections that are only a cookie. */
   #scratch: Tcb | null = null
 
-  constructor(
-    owner: HandshakeOwner,
-    context: TcpContext,
-    listeners: Listeners,
-    output: TcpOutput,
-    transmitter: Transmitter,
-    window: WindowKeeper,
-  ) {
+  constructor(owner: HandshakeOwner, context: TcpContext, parts: TcpParts, listeners: Listeners) {
     this.#owner = owner
     this.#context = context
     this.#listeners = listeners
-    this.#output = output
-    this.#transmitter = transmitter
-    this.#window = window
+    this.#output = parts.output
+    this.#transmitter = parts.transmitter
+    this.#window = parts.window
     this.#key0 = context.entropy()
     this.#key1 = context.entropy()
     this.#cookies = new SynCookies(context.entropy)

@@ -1,9 +1,12 @@
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
+import type { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
 import { CE } from './ecn.ts'
 import type { TcpOutput } from './output.ts'
+import type { TcpParts } from './parts.ts'
 import type { PayloadTaker } from './payload.ts'
+import type { Reclaim } from './reclaim.ts'
 import type { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
 import {
@@ -23,38 +26,44 @@ import {
   TIME_WAIT,
 } from './state.ts'
 import type { Tcb } from './tcb.ts'
-import type { Tcp } from './tcp.ts'
 import { TextInput } from './text-input.ts'
-import type { Transmitter } from './transmitter.ts'
+import type { TimeWait } from './time-wait.ts'
+import type { Transmitter, TransmitterOwner } from './transmitter.ts'
+import type { WindowKeeper } from './window.ts'
 
 /** How far behind RCV.NXT a pure ACK may lie: reordering within the largest windows in use. */
 const STALE_ACK_REACH = 1 << 24
 
+/** What segments ask of the module. */
+export interface InputOwner extends TransmitterOwner {
+  promote(tcb: Tcb, now: number): boolean
+  negotiate(tcb: Tcb, segment: Segment, now: number): void
+}
+
 /** Segments for existing connections: RFC 9293 section 3.10.7 with the checks of RFC 5961 and RFC 7323. */
 export class TcpInput {
-  readonly #tcp: Tcp
+  readonly #owner: InputOwner
   readonly #context: TcpContext
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
   readonly #transmitter: Transmitter
   readonly #recovery: Recovery
+  readonly #window: WindowKeeper
+  readonly #acks: AckScheduler
+  readonly #timeWait: TimeWait
   readonly #text: TextInput
 
-  constructor(
-    tcp: Tcp,
-    context: TcpContext,
-    output: TcpOutput,
-    payload: PayloadTaker,
-    transmitter: Transmitter,
-    recovery: Recovery,
-  ) {
-    this.#recovery = recovery
-    this.#text = new TextInput(tcp, context, output, payload)
-    this.#tcp = tcp
+  constructor(owner: InputOwner, context: TcpContext, parts: TcpParts, reclaim: Reclaim) {
+    this.#owner = owner
     this.#context = context
-    this.#output = output
-    this.#payload = payload
-    this.#transmitter = transmitter
+    this.#output = parts.output
+    this.#payload = parts.payload
+    this.#transmitter = parts.transmitter
+    this.#recovery = parts.recovery
+    this.#window = parts.window
+    this.#acks = parts.acks
+    this.#timeWait = parts.timeWait
+    this.#text = new TextInput(owner, context, parts, reclaim)
   }
 
   /**
@@ -103,8 +112,8 @@ export class TcpInput {
     this.#text.deliver(tcb, head, this.#payload.tail, segment.length, this.#payload.niovs)
     // CWR ends an echo, and counters count, on this way too; a mark itself does not come along it.
     tcb.ecn?.arrived(segment)
-    this.#tcp.acks.owe(tcb, segment.length)
-    if (rcv.quickAcks > 0) this.#tcp.acks.within(tcb, false, now)
+    this.#acks.owe(tcb, segment.length)
+    if (rcv.quickAcks > 0) this.#acks.within(tcb, false, now)
     return true
   }
 
@@ -121,7 +130,7 @@ export class TcpInput {
       return
     }
     if (tcb.state === TIME_WAIT) {
-      this.#tcp.timeWait.segment(tcb, segment, now)
+      this.#timeWait.segment(tcb, segment, now)
       return
     }
     if ((segment.flags & RST) !== 0) {
@@ -129,12 +138,12 @@ export class TcpInput {
       return
     }
     if (!this.#acceptable(tcb, segment, now)) return
-    if (tcb.ecn?.arrived(segment)) this.#tcp.acks.soon(tcb)
+    if (tcb.ecn?.arrived(segment)) this.#acks.soon(tcb)
     this.#learnMac(tcb)
     if ((segment.flags & SYN) !== 0) {
       // RFC 5961 section 4.2; a retransmitted SYN gets our SYN,ACK again.
       if (tcb.state === SYN_RECEIVED && segment.seq === tcb.rcv.irs) this.#repeatedSyn(tcb, segment, now)
-      else this.#tcp.acks.challenge(tcb, now)
+      else this.#acks.challenge(tcb, now)
       return
     }
     if ((segment.flags & ACK) === 0) {
@@ -148,7 +157,7 @@ export class TcpInput {
     if (segment.length > 0) this.#text.data(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, segment)
     this.#text.reachFin(tcb, now)
-    if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
+    if (segment.length > 0) this.#acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
     if (tcb.state !== CLOSED) this.#transmitter.transmit(tcb, now)
   }
 
@@ -167,7 +176,7 @@ export class TcpInput {
     this.#doubtMac(tcb, now)
     if ((segment.flags & ACK) === 0) this.#transmitter.resendSyn(tcb, now)
     else if (this.#processAck(tcb, segment, now)) {
-      this.#tcp.acks.soon(tcb)
+      this.#acks.soon(tcb)
       this.#transmitter.transmit(tcb, now)
     }
   }
@@ -199,7 +208,7 @@ export class TcpInput {
       if (rcv.predates(options.tsVal, now)) {
         counters.dropPaws++
         this.#text.reportDuplicate(tcb, segment)
-        this.#tcp.acks.invalid(tcb, segment.length > 0, now)
+        this.#acks.invalid(tcb, segment.length > 0, now)
         return false
       }
     } else if (tcb.timestamps && (segment.flags & SYN) === 0) {
@@ -238,11 +247,11 @@ export class TcpInput {
         if (shutOut && (segment.flags & URG) !== 0) this.#text.urgent(tcb, segment)
         this.#transmitter.transmit(tcb, now)
       }
-      if (tcb.state !== CLOSED) this.#tcp.acks.invalid(tcb, segment.length > 0, now)
+      if (tcb.state !== CLOSED) this.#acks.invalid(tcb, segment.length > 0, now)
       return false
     }
     // A keepalive probe looks like an overtaken ACK, and wants an answer.
-    if (staleAck && ahead < 0) this.#tcp.acks.invalid(tcb, false, now)
+    if (staleAck && ahead < 0) this.#acks.invalid(tcb, false, now)
     return true
   }
 
@@ -269,7 +278,7 @@ export class TcpInput {
     const ahead = seqDiff(segment.seq, tcb.rcv.nxt)
     if (ahead !== 0 && !this.#resetsToo(tcb, segment, ahead)) {
       if (ahead < 0 || ahead >= tcb.rcv.window()) counters.dropOutOfWindow++
-      else this.#tcp.acks.challenge(tcb, now)
+      else this.#acks.challenge(tcb, now)
       return
     }
     counters.connectionsReset++
@@ -279,7 +288,7 @@ export class TcpInput {
     // Simultaneous open: the user is told as in SYN-SENT. A passive one goes back to LISTEN in silence.
     if (tcb.state === SYN_RECEIVED && !tcb.passive) error = ECONNREFUSED
     else if (tcb.state === CLOSE_WAIT) error = EPIPE
-    this.#tcp.end(tcb, error)
+    this.#owner.end(tcb, error)
   }
 
   /**
@@ -314,19 +323,19 @@ export class TcpInput {
       return
     }
     if ((segment.flags & RST) !== 0) {
-      if (hasAck) this.#tcp.end(tcb, ECONNREFUSED)
+      if (hasAck) this.#owner.end(tcb, ECONNREFUSED)
       return
     }
     if ((segment.flags & SYN) === 0) return
-    this.#tcp.negotiate(tcb, segment, now)
+    this.#owner.negotiate(tcb, segment, now)
     if (hasAck) {
       snd.una = segment.ack
       snd.nxt = segment.ack
       snd.wl1 = segment.seq
       snd.wl2 = segment.ack
       snd.wnd = segment.window
-      this.#tcp.promote(tcb, now)
-      this.#tcp.acks.soon(tcb)
+      this.#owner.promote(tcb, now)
+      this.#acks.soon(tcb)
       // RFC 9293 3.10.7.3, fourth: other controls or text go on at the sixth step.
       this.synData(tcb, segment, now)
       this.#transmitter.transmit(tcb, now)
@@ -341,12 +350,12 @@ export class TcpInput {
   synData(tcb: Tcb, segment: Segment, now: number): void {
     segment.seq = (segment.seq + 1) | 0
     segment.flags &= ~SYN
-    if (tcb.rcv.adv === tcb.rcv.nxt) tcb.rcv.adv = (tcb.rcv.nxt + this.#tcp.window.initial(tcb)) | 0
+    if (tcb.rcv.adv === tcb.rcv.nxt) tcb.rcv.adv = (tcb.rcv.nxt + this.#window.initial(tcb)) | 0
     const gap = tcb.rcv.ooo.count > 0
     if (segment.length > 0) this.#text.data(tcb, segment)
     if ((segment.flags & FIN) !== 0) this.#text.fin(tcb, segment)
     this.#text.reachFin(tcb, now)
-    if (segment.length > 0) this.#tcp.acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
+    if (segment.length > 0) this.#acks.within(tcb, gap || tcb.rcv.ooo.count > 0, now)
   }
 
   /**
@@ -365,14 +374,14 @@ export class TcpInput {
         this.#output.resetFor(segment, this.#context.header())
         return false
       }
-      if (!this.#tcp.promote(tcb, now)) return false
+      if (!this.#owner.promote(tcb, now)) return false
       snd.una = (snd.iss + 1) | 0
       snd.wl1 = (segment.seq - 1) | 0
     }
     if (!this.#plausibleAck(tcb, segment)) {
       // RFC 5961 section 5.2.
       this.#context.counters.dropBadAck++
-      this.#tcp.acks.challenge(tcb, now)
+      this.#acks.challenge(tcb, now)
       return false
     }
     tcb.heardAt = now
@@ -430,7 +439,7 @@ export class TcpInput {
     snd.clearBackoff()
     if (snd.wantsRoom && snd.room() * 3 >= snd.limit) {
       snd.wantsRoom = false
-      this.#tcp.raise(tcb, EVENT_WRITABLE)
+      this.#owner.raise(tcb, EVENT_WRITABLE)
     }
   }
 
@@ -440,11 +449,11 @@ export class TcpInput {
     if (!finAcked) return true
     if (tcb.state === FIN_WAIT_1) {
       tcb.state = FIN_WAIT_2
-      if (tcb.orphaned) this.#tcp.timeWait.awaitFin(tcb, now)
+      if (tcb.orphaned) this.#timeWait.awaitFin(tcb, now)
     } else if (tcb.state === CLOSING) {
-      this.#tcp.timeWait.enter(tcb, now)
+      this.#timeWait.enter(tcb, now)
     } else if (tcb.state === LAST_ACK) {
-      this.#tcp.end(tcb, 0)
+      this.#owner.end(tcb, 0)
       return false
     }
     return true

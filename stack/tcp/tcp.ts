@@ -6,11 +6,12 @@ import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
 import { Handshake, type HandshakeOwner } from './handshake.ts'
 import { TcpIcmp } from './icmp.ts'
-import { TcpInput } from './input.ts'
+import { type InputOwner, TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
 import { followNeighbours } from './next-hops.ts'
 import type { TcpConfig } from './options.ts'
 import { TcpOutput } from './output.ts'
+import type { TcpParts } from './parts.ts'
 import { PayloadTaker } from './payload.ts'
 import { Reassembly } from './reassembly.ts'
 import { Reclaim } from './reclaim.ts'
@@ -38,7 +39,7 @@ import { type Listener, Tcb } from './tcb.ts'
 import { TcbTimers, TIMER_LIFE, TIMER_PACE, TIMER_RETRANSMIT, type TimerHandler } from './tcb-timers.ts'
 import { TimeWait } from './time-wait.ts'
 import { Timeouts } from './timeouts.ts'
-import { Transmitter, type TransmitterOwner } from './transmitter.ts'
+import { Transmitter } from './transmitter.ts'
 import { WindowKeeper } from './window.ts'
 
 /** What Linux makes of SO_SNDBUF: twice as much, half of it meant for bookkeeping (socket(7)). */
@@ -47,7 +48,7 @@ function sendLimit(options: SocketOptions, config: TcpConfig): number {
 }
 
 /** The TCP module of a stack: connections, listeners, timers and the work that is owed at the end of a poll. */
-export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
+export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
   readonly context: TcpContext
   readonly window: WindowKeeper
   readonly reclaim: Reclaim
@@ -83,18 +84,21 @@ export class Tcp implements TimerHandler, TransmitterOwner, HandshakeOwner {
     this.timeWait = new TimeWait(this, context, this.timers, this.acks)
     const recovery = new Recovery(counters, config)
     this.#transmitter = new Transmitter(context, this.#output, recovery, this.timers)
-    this.#timeouts = new Timeouts(this, context, this.#output, this.#transmitter, recovery, this.timers)
-    this.#handshake = new Handshake(
-      this,
-      context,
-      this.#listeners,
-      this.#output,
-      this.#transmitter,
-      this.window,
-    )
-    this.#input = new TcpInput(this, context, this.#output, this.#payload, this.#transmitter, recovery)
+    const parts: TcpParts = {
+      window: this.window,
+      output: this.#output,
+      payload: this.#payload,
+      recovery,
+      transmitter: this.#transmitter,
+      timers: this.timers,
+      acks: this.acks,
+      timeWait: this.timeWait,
+    }
+    this.#timeouts = new Timeouts(this, context, parts)
+    this.#handshake = new Handshake(this, context, parts, this.#listeners)
     this.#flows = new FlowTable(entropy(), entropy())
     this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
+    this.#input = new TcpInput(this, context, parts, this.reclaim)
     this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
     this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
     followNeighbours(this, context, this.#flows, this.#transmitter)

@@ -2,9 +2,12 @@ import { get16 } from '../../bytes.ts'
 import { RX_BYTES } from '../counters.ts'
 import { seqDiff, seqGe, seqGt, seqLe, seqLt, seqMin } from '../wire/seq.ts'
 import { FIN } from '../wire/tcp.ts'
+import type { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
+import type { TcpParts } from './parts.ts'
 import type { PayloadTaker } from './payload.ts'
+import type { Reclaim } from './reclaim.ts'
 import type { Segment } from './segment.ts'
 import {
   CLOSE_WAIT,
@@ -18,20 +21,30 @@ import {
   SYN_RECEIVED,
 } from './state.ts'
 import type { Tcb } from './tcb.ts'
-import type { Tcp } from './tcp.ts'
+import type { TimeWait } from './time-wait.ts'
+import type { TransmitterOwner } from './transmitter.ts'
+import type { WindowKeeper } from './window.ts'
 
 /** What a segment brings: urgent pointer, text and FIN, the sixth to eighth check of RFC 9293 3.10.7.4. */
 export class TextInput {
-  readonly #tcp: Tcp
+  readonly #owner: TransmitterOwner
   readonly #context: TcpContext
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
+  readonly #window: WindowKeeper
+  readonly #acks: AckScheduler
+  readonly #timeWait: TimeWait
+  readonly #reclaim: Reclaim
 
-  constructor(tcp: Tcp, context: TcpContext, output: TcpOutput, payload: PayloadTaker) {
-    this.#tcp = tcp
+  constructor(owner: TransmitterOwner, context: TcpContext, parts: TcpParts, reclaim: Reclaim) {
+    this.#owner = owner
     this.#context = context
-    this.#output = output
-    this.#payload = payload
+    this.#output = parts.output
+    this.#payload = parts.payload
+    this.#window = parts.window
+    this.#acks = parts.acks
+    this.#timeWait = parts.timeWait
+    this.#reclaim = reclaim
   }
 
   /** Sixth check: the urgent pointer. The data itself stays in line (RFC 6093 section 6). */
@@ -43,7 +56,7 @@ export class TextInput {
     if (rare.urgent && seqLe(end, rare.urgentEnd)) return
     rare.urgent = true
     rare.urgentEnd = end
-    this.#tcp.raise(tcb, EVENT_URGENT)
+    this.#owner.raise(tcb, EVENT_URGENT)
   }
 
   /**
@@ -58,7 +71,7 @@ export class TextInput {
     if (bare || seqLe((segment.seq + segment.length) | 0, rcv.nxt)) return false
     this.#context.counters.dropAfterShutdown++
     this.#output.resetFor(segment, this.#context.header())
-    this.#tcp.end(tcb, tcb.orphaned ? 0 : ECONNRESET)
+    this.#owner.end(tcb, tcb.orphaned ? 0 : ECONNRESET)
     return true
   }
 
@@ -76,7 +89,7 @@ export class TextInput {
     if (seqLe(end, rcv.nxt)) {
       counters.dropDuplicate++
       this.reportDuplicate(tcb, segment)
-      this.#tcp.acks.soon(tcb)
+      this.#acks.soon(tcb)
       return
     }
     const payload = this.#payload
@@ -87,10 +100,10 @@ export class TextInput {
         // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
         while (payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
       }
-      const admitted = this.#tcp.window.admits(tcb, segment.length)
+      const admitted = this.#window.admits(tcb, segment.length)
       if (!admitted || payload.exhausted() || (start !== rcv.nxt && payload.scarce())) {
         counters.dropNoMemory++
-        this.#tcp.acks.soon(tcb)
+        this.#acks.soon(tcb)
         return
       }
     }
@@ -107,7 +120,7 @@ export class TextInput {
     let head = packs ? payload.pack(rcv, segment) : payload.take(segment)
     if (head < 0) {
       counters.dropNoMemory++
-      this.#tcp.acks.soon(tcb)
+      this.#acks.soon(tcb)
       return
     }
     const beyond = seqDiff(end, rcv.adv)
@@ -123,19 +136,19 @@ export class TextInput {
       this.#report(tcb, start, rcv.nxt)
       head = fragments.dropFront(head, known)
       start = rcv.nxt
-      this.#tcp.acks.soon(tcb)
+      this.#acks.soon(tcb)
     }
     if (start === rcv.nxt && rcv.ooo.count === 0) {
       this.#append(tcb, head, seqDiff(end, start))
-      this.#tcp.acks.owe(tcb, segment.length)
+      this.#acks.owe(tcb, segment.length)
       return
     }
     counters.outOfOrderSegments++
     rcv.sinceNiovs += payload.niovs
     // RFC 5681 section 4.2: an ACK at once for a gap, and for data that fills one.
-    this.#tcp.acks.soon(tcb)
+    this.#acks.soon(tcb)
     const holes = rcv.holes()
-    if (holes.count === 0) this.#tcp.reclaim.watch(tcb)
+    if (holes.count === 0) this.#reclaim.watch(tcb)
     if (!holes.insert(start, end, head, payload.packed)) {
       counters.dropReassemblyLimit++
       return
@@ -178,7 +191,7 @@ export class TextInput {
     rcv.sinceBytes += bytes
     rcv.sinceNiovs += this.#payload.niovs
     this.#context.counters.cells[RX_BYTES]! += bytes
-    if ((tcb.events & EVENT_READABLE) === 0) this.#tcp.raise(tcb, EVENT_READABLE)
+    if ((tcb.events & EVENT_READABLE) === 0) this.#owner.raise(tcb, EVENT_READABLE)
   }
 
   fin(tcb: Tcb, segment: Segment): void {
@@ -193,13 +206,13 @@ export class TextInput {
     if (seqGt(seq, rcv.nxt)) rcv.holes().noteFin(seq)
     rcv.finSeen = true
     rcv.finSeq = seq
-    this.#tcp.acks.soon(tcb)
+    this.#acks.soon(tcb)
   }
 
   /** A FIN that waits behind a hole came again: the peer has not heard of it. */
   #finAgain(tcb: Tcb, segment: Segment, seq: number): void {
     const { rcv } = tcb
-    this.#tcp.acks.soon(tcb)
+    this.#acks.soon(tcb)
     if (seq !== rcv.finSeq) return
     if (segment.length === 0) this.#report(tcb, seq, (seq + 1) | 0)
     // Of its data it has been said already.
@@ -222,14 +235,14 @@ export class TextInput {
     // Nothing more is asked of the peer: what it sent twice no longer matters.
     rcv.hasDsack = false
     this.#payload.unpack(rcv)
-    this.#tcp.window.close(tcb)
+    this.#window.close(tcb)
     rcv.nxt = (rcv.nxt + 1) | 0
     if (seqLt(rcv.adv, rcv.nxt)) rcv.adv = rcv.nxt
-    this.#tcp.acks.soon(tcb)
-    this.#tcp.raise(tcb, EVENT_READABLE)
+    this.#acks.soon(tcb)
+    this.#owner.raise(tcb, EVENT_READABLE)
     if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT
     else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING
-    else if (tcb.state === FIN_WAIT_2) this.#tcp.timeWait.enter(tcb, now)
+    else if (tcb.state === FIN_WAIT_2) this.#timeWait.enter(tcb, now)
   }
 
   /**

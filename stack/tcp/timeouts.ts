@@ -3,6 +3,7 @@ import { ACK } from '../wire/tcp.ts'
 import type { TcpContext } from './context.ts'
 import type { Flight } from './flight.ts'
 import type { TcpOutput } from './output.ts'
+import type { TcpParts } from './parts.ts'
 import type { Recovery } from './recovery.ts'
 import {
   TIMER_FOR_OVERRIDE,
@@ -32,20 +33,13 @@ export class Timeouts {
   readonly #recovery: Recovery
   readonly #timers: TcbTimers
 
-  constructor(
-    owner: TransmitterOwner,
-    context: TcpContext,
-    output: TcpOutput,
-    transmitter: Transmitter,
-    recovery: Recovery,
-    timers: TcbTimers,
-  ) {
-    this.#timers = timers
+  constructor(owner: TransmitterOwner, context: TcpContext, parts: TcpParts) {
     this.#owner = owner
     this.#context = context
-    this.#output = output
-    this.#transmitter = transmitter
-    this.#recovery = recovery
+    this.#output = parts.output
+    this.#transmitter = parts.transmitter
+    this.#recovery = parts.recovery
+    this.#timers = parts.timers
   }
 
   /** The retransmission timer fired. */
