@@ -52,6 +52,12 @@ interface Pending {
   returnedUs: number
 }
 
+/** What a run finds out on its way: switches that were needed, and what else is worth telling. */
+interface Findings {
+  readonly used: Set<Switch>
+  readonly notes: string[]
+}
+
 /** Runs one script over one family against a stack of its own. Never throws. */
 export function runScript(
   script: Script,
@@ -76,7 +82,7 @@ export function runScript(
   let run: Run | null = null
   try {
     const lenient = new Set([...options.lenient, ...settings.lenient])
-    run = new Run(script, settings, family, { ...options, lenient }, used, notes)
+    run = new Run(script, settings, family, { ...options, lenient }, { used, notes })
     if (!run.served)
       return result('skip', new Error(`${family.name === 'ipv6' ? 'IPv6' : 'IPv4'} not served`))
     run.execute()
@@ -116,14 +122,8 @@ class Run {
   /** What relative times count from. */
   #baseUs = 0
 
-  constructor(
-    script: Script,
-    settings: Settings,
-    family: Family,
-    options: RunOptions,
-    used: Set<Switch>,
-    notes: string[],
-  ) {
+  constructor(script: Script, settings: Settings, family: Family, options: RunOptions, findings: Findings) {
+    const { used, notes } = findings
     this.#script = script
     this.#settings = settings
     this.#family = family
