@@ -312,6 +312,6 @@ function macOf(read: NeighbourMessage | null): Uint8Array | null {
 }
 
 /** Before the queue is attached, the NIC has no slots and says 0. */
-function mtuOfSlots({ nic, linkBytes }: Link): number {
-  return nic.txSlotBytes - linkBytes
+function mtuOfSlots({ nic, frames }: Link): number {
+  return nic.txSlotBytes - frames.linkBytes
 }

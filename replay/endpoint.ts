@@ -5,6 +5,7 @@ import type { Nic, NicMemory } from '../driver/nic.ts'
 import { ZcrxError } from '../errors.ts'
 import type { VirtualClock } from '../stack/clock.ts'
 import { seededEntropy } from '../stack/entropy.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED } from '../stack/ip/neighbours.ts'
 import { Stack } from '../stack/stack.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import * as abi from '../uapi/abi/index.ts'
@@ -168,7 +169,13 @@ export class ReplayEndpoint {
     const local = version === 4 ? LOCAL4 : LOCAL6
     // The neighbour answers at once, as one would that is there.
     const gateway = version === 4 ? GATEWAY4 : GATEWAY6
-    stack.link.neighbours.learn(gateway, PEER_MAC, local, true, true, true, stack.clock.now())
+    stack.link.neighbours.learn(
+      gateway,
+      PEER_MAC,
+      local,
+      LEARN_CREATE | LEARN_SOLICITED | LEARN_OVERRIDE,
+      stack.clock.now(),
+    )
     const fd = this.#socket(version)
     this.#now((sqe) => sqe.prepBind(fd, abi.sockaddrOf(local, localPort)))
     const remote = abi.sockaddrOf(remoteAddress(version, session), remotePort)

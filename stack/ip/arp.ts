@@ -14,16 +14,19 @@ import {
 } from '../wire/arp.ts'
 import { BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, ETHERTYPE_ARP } from '../wire/ethernet.ts'
 import { isMac } from './dad.ts'
-import type { Link } from './link.ts'
-import type { Neighbour } from './neighbours.ts'
+import type { DiscoveryOwner } from './discovery.ts'
+import type { FrameOutput } from './frame-output.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED, type Neighbour } from './neighbours.ts'
 
 /** ARP (RFC 826): answers for our own addresses, asks for those of neighbours. */
 export class Arp {
-  readonly #link: Link
+  readonly #owner: DiscoveryOwner
+  readonly #frames: FrameOutput
   readonly #counters: Counters
 
-  constructor(link: Link, counters: Counters) {
-    this.#link = link
+  constructor(owner: DiscoveryOwner, frames: FrameOutput, counters: Counters) {
+    this.#owner = owner
+    this.#frames = frames
     this.#counters = counters
   }
 
@@ -33,18 +36,18 @@ export class Arp {
       this.#counters.dropProtocol++
       return
     }
-    const link = this.#link
+    const owner = this.#owner
     const sender = arpSenderAddress(bytes, at)
     const target = arpTargetAddress(bytes, at)
     const mac = bytes.subarray(at + arpField.senderMac, at + arpField.senderMac + 6)
     const high = get16(mac, 0)
     const low = get32(mac, 2)
-    if (!isMac(mac, link.mac) && link.dad.arp(sender, target, mac, now)) return
-    const own = link.addresses.find(
+    if (!isMac(mac, this.#frames.mac) && owner.dad.arp(sender, target, mac, now)) return
+    const own = owner.addresses.find(
       (entry) => entry.own && entry.address.version === 4 && entry.address.w3 === target,
     )
     // Nobody but us has our addresses, and a group address is nobody's.
-    if (link.isLocal4(sender) || (high & 0x0100) !== 0 || (high | low) === 0) {
+    if (owner.isLocal4(sender) || (high & 0x0100) !== 0 || (high | low) === 0) {
       this.#counters.dropNotForUs++
       return
     }
@@ -55,55 +58,45 @@ export class Arp {
       // is made only by those who talk to us.
       const address = IpAddress.v4(sender)
       const local = own?.address ?? address
-      news = link.neighbours.learn(
-        address,
-        mac,
-        local,
-        own !== undefined,
-        !request && own !== undefined,
-        true,
-        now,
-      )
+      let how = LEARN_OVERRIDE
+      if (own !== undefined) how |= request ? LEARN_CREATE : LEARN_CREATE | LEARN_SOLICITED
+      news = owner.neighbours.learn(address, mac, local, how, now)
     }
     if (own === undefined) this.#counters.dropNotForUs++
-    else if (request) this.#send(ARP_REPLY, high, low, target, high, low, sender)
-    if (news !== null) link.onResolved(news, now)
+    else if (request) this.#send(ARP_REPLY, high, low, target, sender)
+    if (news !== null) owner.resolved(news, now)
   }
 
   /** Asks for a neighbour's hardware address. */
   solicit(neighbour: Neighbour, unicast: boolean): void {
     const high = unicast ? neighbour.macHigh : BROADCAST_MAC_HIGH
     const low = unicast ? neighbour.macLow : BROADCAST_MAC_LOW
-    this.#send(ARP_REQUEST, high, low, neighbour.local.w3, 0, 0, neighbour.address.w3)
+    this.#send(ARP_REQUEST, high, low, neighbour.local.w3, neighbour.address.w3)
   }
 
   /** Asks whether anybody has an address that we want (RFC 5227 2.1.1). */
   probe(address: IpAddress): void {
-    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, 0, 0, 0, address.w3)
+    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, 0, address.w3)
   }
 
   /** Tells everybody that an address is ours (RFC 5227 2.3). */
   announce(address: IpAddress): void {
-    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, address.w3, 0, 0, address.w3)
+    this.#send(ARP_REQUEST, BROADCAST_MAC_HIGH, BROADCAST_MAC_LOW, address.w3, address.w3)
   }
 
-  #send(
-    operation: number,
-    toHigh: number,
-    toLow: number,
-    local: number,
-    targetHigh: number,
-    targetLow: number,
-    target: number,
-  ): void {
-    const link = this.#link
-    const at = link.reserve()
+  /** @param local,target the sender's and the target's address, as integers */
+  #send(operation: number, toHigh: number, toLow: number, local: number, target: number): void {
+    const frames = this.#frames
+    const at = frames.reserve()
     if (at < 0) return
-    const frame = link.nic.txMemory
-    const arp = at + link.putEthernet(at, toHigh, toLow, ETHERTYPE_ARP)
-    putArp(frame, arp, operation, link.mac, local, targetHigh, targetLow, target)
-    if (operation === ARP_REQUEST) this.#counters.arpRequestsSent++
-    else this.#counters.arpRepliesSent++
-    link.commit(at, arp - at + ARP_BYTES)
+    const arp = at + frames.putEthernet(at, toHigh, toLow, ETHERTYPE_ARP)
+    const reply = operation === ARP_REPLY
+    // A request does not know the target's hardware address, even where it goes to one.
+    const targetHigh = reply ? toHigh : 0
+    const targetLow = reply ? toLow : 0
+    putArp(frames.nic.txMemory, arp, operation, frames.mac, local, targetHigh, targetLow, target)
+    if (reply) this.#counters.arpRepliesSent++
+    else this.#counters.arpRequestsSent++
+    frames.commit(at, arp - at + ARP_BYTES)
   }
 }

@@ -3,7 +3,7 @@ import { get16, get32, put32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
-import type { Link } from './link.ts'
+import type { FrameOutput } from './frame-output.ts'
 import { NONCE_BYTES, sendAddressProbe } from './ndp-output.ts'
 import type { IpConfig } from './options.ts'
 
@@ -13,6 +13,17 @@ const RETRANS_TIMER_US = 1_000_000
 // RFC 5227 section 1.1.
 const ANNOUNCE_INTERVAL_US = 2_000_000
 const DEFEND_INTERVAL_US = 10_000_000
+
+/** What the test asks of the link. */
+export interface DadOwner {
+  readonly frames: FrameOutput
+  readonly arp: {
+    /** Asks whether anybody has an address that we want (RFC 5227 2.1.1). */
+    probe(address: IpAddress): void
+    /** Tells everybody that an address is ours (RFC 5227 2.3). */
+    announce(address: IpAddress): void
+  }
+}
 
 /** What became of the test: null = nobody else has the address, else the hardware address of who has. */
 export type DadResult = (holder: Uint8Array | null, now: number) => void
@@ -49,7 +60,7 @@ class Candidate extends Timer {
 export class Dad {
   /** Called when an address has to be given up because somebody else insists on it (RFC 5227 2.4 (b)). */
   onLost: (address: IpAddress, holder: Uint8Array, now: number) => void = () => {}
-  readonly #link: Link
+  readonly #owner: DadOwner
   readonly #wheel: TimerWheel
   readonly #counters: Counters
   readonly #config: IpConfig
@@ -58,8 +69,8 @@ export class Dad {
   /** IPv4 addresses that were tested and are defended. */
   readonly #held: Candidate[] = []
 
-  constructor(link: Link, wheel: TimerWheel, counters: Counters, config: IpConfig, entropy: Entropy) {
-    this.#link = link
+  constructor(owner: DadOwner, wheel: TimerWheel, counters: Counters, config: IpConfig, entropy: Entropy) {
+    this.#owner = owner
     this.#wheel = wheel
     this.#counters = counters
     this.#config = config
@@ -167,11 +178,11 @@ export class Dad {
     candidate.probes++
     if (address.version === 6) {
       this.#counters.neighbourSolicitsSent++
-      sendAddressProbe(this.#link, address, candidate.nonce)
+      sendAddressProbe(this.#owner.frames, address, candidate.nonce)
       this.#wheel.arm(candidate, now + RETRANS_TIMER_US)
       return
     }
-    this.#link.arp.probe(address)
+    this.#owner.arp.probe(address)
     const { probeMinUs, probeMaxUs, announceWaitUs } = config
     const wait = candidate.probes < most ? probeMinUs + this.#random(probeMaxUs - probeMinUs) : announceWaitUs
     this.#wheel.arm(candidate, now + wait)
@@ -181,7 +192,7 @@ export class Dad {
   #announce(candidate: Candidate, now: number): void {
     if (candidate.announcements >= this.#config.announceCount) return
     candidate.announcements++
-    this.#link.arp.announce(candidate.address)
+    this.#owner.arp.announce(candidate.address)
     this.#wheel.arm(candidate, now + ANNOUNCE_INTERVAL_US)
   }
 
@@ -191,7 +202,7 @@ export class Dad {
     const before = candidate.conflictAt
     candidate.conflictAt = now
     if (now - before > DEFEND_INTERVAL_US) {
-      this.#link.arp.announce(candidate.address)
+      this.#owner.arp.announce(candidate.address)
       return
     }
     const holder = mac.slice()

@@ -164,7 +164,7 @@ export class EthernetInput {
    */
   #tags(): number {
     const headers = this.#headers
-    const { vlan } = this.#link
+    const { vlan } = this.#link.frames
     let at = ETHERNET_HEADER_BYTES
     let matched = 0
     for (let tags = 0; ; tags++) {

@@ -124,7 +124,8 @@ export class IcmpInput {
       if (this.#segment.list >= 0 || !this.#headers.need(end)) this.#counters.dropNdp++
       else {
         const source = this.#segment.source()
-        this.#link.ndp.input(header, at, length, hopLimit, source, this.#segment.destination(), now)
+        const destination = this.#segment.destination()
+        this.#link.ndp.input({ bytes: header, at, length, hopLimit, source, destination }, now)
       }
     } else if (group) this.#counters.dropIcmp++
     else if (type === ICMPV6_ECHO) this.#output.echoReply(at, length, now)

@@ -15,6 +15,7 @@ import type { InputContext } from './context.ts'
 import type { DatagramOutput } from './datagram-output.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { Link } from './link.ts'
+import { OutgoingFrame } from './outgoing-frame.ts'
 import type { PacketBytes } from './packet-bytes.ts'
 import type { Datagram } from './reassembly.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -37,6 +38,8 @@ export class IcmpOutput {
   readonly #segment: Segment
   readonly #echoes: TokenBucket
   readonly #errors: TokenBucket
+  readonly #frame4 = new OutgoingFrame(IPPROTO_ICMP)
+  readonly #frame6 = new OutgoingFrame(IPPROTO_ICMPV6)
   /** Made when first needed. */
   #message: Uint8Array = new Uint8Array(0)
 
@@ -72,8 +75,7 @@ export class IcmpOutput {
     this.#bytes.copy(at, length, message, 0)
     message[0] = local.version === 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY
     this.#counters.icmpEchoReplies++
-    const header = this.#headers.bytes
-    this.#send(get16(header, 6), get32(header, 8), local, this.#segment.source(), length, now)
+    this.#send(this.#headers.bytes, local, this.#segment.source(), length, now)
   }
 
   /**
@@ -96,7 +98,7 @@ export class IcmpOutput {
     this.#bytes.copy(ipAt, quoted, message, ICMP_HEADER_BYTES)
     if (carriesIcmpError(message, ICMP_HEADER_BYTES, ICMP_HEADER_BYTES + quoted)) return
     this.#begin(type, code, info)
-    this.#send(get16(header, 6), get32(header, 8), local, source, ICMP_HEADER_BYTES + quoted, now)
+    this.#send(header, local, source, ICMP_HEADER_BYTES + quoted, now)
   }
 
   /** Reports a datagram whose fragments did not all come, quoting its first. */
@@ -111,7 +113,7 @@ export class IcmpOutput {
     const message = this.#room()
     message.set(header.subarray(ipAt, keptBytes), ICMP_HEADER_BYTES)
     this.#begin(type, code, 0)
-    this.#send(get16(header, 6), get32(header, 8), to, source, ICMP_HEADER_BYTES + keptBytes - ipAt, now)
+    this.#send(header, to, source, ICMP_HEADER_BYTES + keptBytes - ipAt, now)
   }
 
   #room(): Uint8Array {
@@ -127,19 +129,18 @@ export class IcmpOutput {
     this.#counters.icmpErrorsSent++
   }
 
-  #send(
-    high: number,
-    low: number,
-    source: IpAddress,
-    destination: IpAddress,
-    length: number,
-    now: number,
-  ): void {
+  /** Sends the first `length` bytes of the message to where the frame with this header came from. */
+  #send(header: Uint8Array, source: IpAddress, destination: IpAddress, length: number, now: number): void {
     const message = this.#message
-    const protocol = source.version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6
+    const frame = source.version === 4 ? this.#frame4 : this.#frame6
     put16(message, 2, 0)
-    const pseudo = source.version === 4 ? 0 : pseudoHeaderSum6(source, destination, protocol, length)
+    const pseudo = source.version === 4 ? 0 : pseudoHeaderSum6(source, destination, frame.protocol, length)
     put16(message, 2, ~addSums(pseudo, sumBytes(message, 0, length)) & 0xffff)
-    this.#datagrams.send(high, low, source, destination, protocol, message, length, now)
+    frame.macHigh = get16(header, 6)
+    frame.macLow = get32(header, 8)
+    frame.source = source
+    frame.destination = destination
+    frame.transportBytes = length
+    this.#datagrams.send(frame, message, now)
   }
 }

@@ -1,24 +1,15 @@
 import { IpAddress } from '../../address.ts'
-import { put16, put32 } from '../../bytes.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { ArgumentError } from '../../errors.ts'
-import { type Counters, TX_FRAMES } from '../counters.ts'
+import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { Timer, type TimerWheel } from '../timers.ts'
-import {
-  ETHERNET_HEADER_BYTES,
-  ETHERNET_MIN_BYTES,
-  ETHERTYPE_IPV4,
-  ETHERTYPE_IPV6,
-  ETHERTYPE_QINQ,
-  ETHERTYPE_VLAN,
-} from '../wire/ethernet.ts'
-import { IPV4_DF, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../wire/ipv4.ts'
-import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
 import { Arp } from './arp.ts'
 import { Broadcasts } from './broadcasts.ts'
-import { Dad, type DadResult } from './dad.ts'
+import { Dad, type DadOwner, type DadResult } from './dad.ts'
+import type { DiscoveryOwner, InterfaceAddress } from './discovery.ts'
+import { FrameOutput } from './frame-output.ts'
 import { Ndp } from './ndp.ts'
 import { Neighbour, Neighbours, REACHABLE, type Solicitor } from './neighbours.ts'
 import type { IpConfig } from './options.ts'
@@ -31,18 +22,6 @@ const ANNOUNCE_EVERY_US = 1_000_000
 
 /** Earlier hardware addresses that frames are still taken at. */
 const FORMER_MACS = 4
-
-/** An address of the interface. */
-export interface InterfaceAddress {
-  readonly address: IpAddress
-  /**
-   * True: the address is this stack's alone, which answers and asks ARP (or neighbour solicitations) for it. False: it is
-   * the host's, whose kernel does that; peers are answered at the hardware address their frames came from.
-   */
-  readonly own: boolean
-  /** It serves what goes on, and nothing new begins at it while there is another (RFC 4862 5.5.4). */
-  deprecated?: boolean
-}
 
 /** What became of an address of the interface. */
 export interface AddressEvent {
@@ -62,8 +41,8 @@ export interface Resolver {
   solicit(neighbour: Neighbour): void
 }
 
-/** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
-export class Link implements Solicitor {
+/** Addresses, routes and neighbours of the interface: where frames go, and which are ours. */
+export class Link implements Solicitor, DiscoveryOwner, DadOwner {
   readonly nic: Nic
   /** The NIC's own array: it has the address as it is now. */
   readonly mac: Uint8Array
@@ -80,10 +59,7 @@ export class Link implements Solicitor {
   readonly dad: Dad
   readonly arp: Arp
   readonly ndp: Ndp
-  /** VLAN ids that frames carry, outer first. */
-  readonly vlan: readonly number[]
-  /** Bytes of the Ethernet header with the tags we send. */
-  readonly linkBytes: number
+  readonly frames: FrameOutput
   /** Bytes of the largest IP packet on this link; at most the NIC's. */
   mtu: number
   /** Whom live connections are with. */
@@ -122,16 +98,15 @@ export class Link implements Solicitor {
         'give at most two ids from 1 to 4094',
       )
     }
-    this.vlan = config.vlan
-    this.linkBytes = ETHERNET_HEADER_BYTES + 4 * config.vlan.length
+    this.frames = new FrameOutput(nic, counters, config.vlan)
     this.neighbours = new Neighbours(wheel, this, config.maxNeighbours, config.neighbourSolicits)
     this.#everywhere = nic.info.routed === true ? everywhere(this.neighbours) : null
     this.pathMtus = new PathMtus(config.maxPathMtus, config.pathMtuLifeUs)
     this.dad = new Dad(this, wheel, counters, config, entropy)
     this.dad.onLost = (address, holder, now) => this.remove(address, holder, now)
     this.#tests = config.dad
-    this.arp = new Arp(this, counters)
-    this.ndp = new Ndp(this, counters)
+    this.arp = new Arp(this, this.frames, counters)
+    this.ndp = new Ndp(this, this.frames, counters)
   }
 
   // ---- addresses ------------------------------------------------------------------------------------------------
@@ -319,96 +294,6 @@ export class Link implements Solicitor {
     this.#counters.neighbourFailed++
     if (neighbour.router) this.onRouterLost(neighbour.address)
     this.onUnreachable(neighbour, now)
-  }
-
-  // ---- frames out -----------------------------------------------------------------------------------------------
-
-  /** Bytes in front of the transport header in frames that we build for an address of this version. */
-  transportOffset(address: IpAddress): number {
-    return this.linkBytes + (address.version === 4 ? IPV4_MIN_HEADER_BYTES : IPV6_HEADER_BYTES)
-  }
-
-  /**
-   * Byte offset in `nic.txMemory` of a transmit slot, -1 when none is free (counted). The transport header goes
-   * `transportOffset` bytes behind it.
-   */
-  reserve(): number {
-    const at = this.nic.txReserve()
-    if (at < 0) this.#counters.noTransmitSlot++
-    return at
-  }
-
-  /**
-   * Completes the reserved frame with its Ethernet and IP headers and queues it.
-   * @param flowLabel of IPv6 (RFC 6437) @param trafficClass with the ECN codepoint (RFC 3168 section 5)
-   * @param hopLimit or TTL
-   * @param segmentBytes not 0 = the device cuts the payload behind `headerBytes` of transport header into such segments
-   */
-  send(
-    at: number,
-    macHigh: number,
-    macLow: number,
-    source: IpAddress,
-    destination: IpAddress,
-    protocol: number,
-    transportBytes: number,
-    flowLabel: number,
-    trafficClass: number,
-    hopLimit: number,
-    headerBytes = 0,
-    segmentBytes = 0,
-  ): void {
-    const frame = this.nic.txMemory
-    const ip = at + this.linkBytes
-    if (source.version === 4) {
-      this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV4)
-      // RFC 6864 4.1: the identification of what can't be fragmented means nothing.
-      const total = IPV4_MIN_HEADER_BYTES + transportBytes
-      putIpv4(frame, ip, total, 0, protocol, source.w3, destination.w3, IPV4_DF, trafficClass, hopLimit)
-    } else {
-      this.putEthernet(at, macHigh, macLow, ETHERTYPE_IPV6)
-      putIpv6(frame, ip, transportBytes, protocol, source, destination, flowLabel, hopLimit, trafficClass)
-    }
-    const transport = this.transportOffset(source)
-    if (segmentBytes === 0) this.commit(at, transport + transportBytes)
-    else {
-      this.#counters.cells[TX_FRAMES]! += 1
-      this.nic.txCommitLarge!(
-        at,
-        transport + transportBytes,
-        transport,
-        transport + headerBytes,
-        segmentBytes,
-      )
-    }
-  }
-
-  /** Writes the Ethernet header with our tags at a slot; returns its bytes. */
-  putEthernet(at: number, macHigh: number, macLow: number, type: number): number {
-    const frame = this.nic.txMemory
-    put16(frame, at, macHigh)
-    put32(frame, at + 2, macLow)
-    for (let i = 0; i < 6; i++) frame[at + 6 + i] = this.mac[i]!
-    let next = at + 12
-    for (let i = 0; i < this.vlan.length; i++) {
-      // IEEE 802.1ad: the outer of two is a service tag.
-      put16(frame, next, this.vlan.length === 2 && i === 0 ? ETHERTYPE_QINQ : ETHERTYPE_VLAN)
-      put16(frame, next + 2, this.vlan[i]!)
-      next += 4
-    }
-    put16(frame, next, type)
-    return this.linkBytes
-  }
-
-  /** Queues the frame of `length` bytes in a slot. */
-  commit(at: number, length: number): void {
-    // Slots are reused: what pads a short frame must not be the rest of an older one.
-    if (length < ETHERNET_MIN_BYTES) {
-      this.nic.txMemory.fill(0, at + length, at + ETHERNET_MIN_BYTES)
-      length = ETHERNET_MIN_BYTES
-    }
-    this.#counters.cells[TX_FRAMES]! += 1
-    this.nic.txCommit(at, length)
   }
 }
 

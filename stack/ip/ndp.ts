@@ -1,8 +1,6 @@
 import { IpAddress } from '../../address.ts'
-import { get16, get32, put16, put32 } from '../../bytes.ts'
+import { get16, get32, put32 } from '../../bytes.ts'
 import type { Counters } from '../counters.ts'
-import { addSums, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
-import { ETHERTYPE_IPV6 } from '../wire/ethernet.ts'
 import {
   IPPROTO_ICMPV6,
   NDP_NEIGHBOUR_ADVERTISEMENT,
@@ -17,10 +15,11 @@ import {
   NDP_SOURCE_LINK_ADDRESS,
   NDP_TARGET_LINK_ADDRESS,
 } from '../wire/icmp.ts'
-import { IPV6_HEADER_BYTES, putIpv6 } from '../wire/ipv6.ts'
-import type { Link } from './link.ts'
-import { ALL_NODES, NDP_HOP_LIMIT, solicitedNode } from './ndp-output.ts'
-import type { Neighbour } from './neighbours.ts'
+import type { DiscoveryOwner } from './discovery.ts'
+import type { FrameOutput } from './frame-output.ts'
+import { ALL_NODES, NDP_HOP_LIMIT, sendMessage, solicitedNode } from './ndp-output.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED, type Neighbour } from './neighbours.ts'
+import { OutgoingFrame } from './outgoing-frame.ts'
 
 /** Takes router advertisements (RFC 4861 4.2). */
 export interface RouterAdvertTaker {
@@ -31,25 +30,41 @@ export interface RouterAdvertTaker {
   advertised(bytes: Uint8Array, at: number, length: number, source: IpAddress, now: number): boolean
 }
 
+/** A message of type 133 to 137 as it came, its checksum right. */
+export interface NdpMessage {
+  /** Of the frame, from its beginning; all of the message is in it. */
+  readonly bytes: Uint8Array
+  /** Where the message begins, and its bytes. */
+  readonly at: number
+  readonly length: number
+  /** Of the IPv6 header. */
+  readonly hopLimit: number
+  readonly source: IpAddress
+  readonly destination: IpAddress
+}
+
 /** Neighbour discovery (RFC 4861): answers for our own addresses, asks for those of neighbours. */
 export class Ndp {
   /** Null: routes come from the configuration. */
   routers: RouterAdvertTaker | null = null
-  readonly #link: Link
+  readonly #owner: DiscoveryOwner
+  readonly #frames: FrameOutput
   readonly #counters: Counters
+  readonly #frame = new OutgoingFrame(IPPROTO_ICMPV6, NDP_HOP_LIMIT)
 
-  constructor(link: Link, counters: Counters) {
-    this.#link = link
+  constructor(owner: DiscoveryOwner, frames: FrameOutput, counters: Counters) {
+    this.#owner = owner
+    this.#frames = frames
     this.#counters = counters
   }
 
   /** Whether packets to this multicast group are ours: all nodes, and the solicited-node groups of our own addresses. */
   joined(w0: number, w1: number, w2: number, w3: number): boolean {
     if (w0 !== ALL_NODES.w0 || w1 !== 0) return false
-    const { dad } = this.#link
+    const { dad } = this.#owner
     if (w2 === 0 && w3 === 1 && (this.routers !== null || dad.tests6)) return true
     if (w2 === 1 && w3 >>> 24 === 0xff && dad.joined(w3)) return true
-    for (const { address, own } of this.#link.addresses) {
+    for (const { address, own } of this.#owner.addresses) {
       if (!own || address.version !== 6) continue
       if (w2 === 0 && w3 === 1) return true
       if (w2 === 1 && w3 >>> 24 === 0xff && ((w3 ^ address.w3) & 0xffffff) === 0) return true
@@ -57,19 +72,8 @@ export class Ndp {
     return false
   }
 
-  /**
-   * Takes a message of type 133 to 137 at `at`, whose checksum is right; `length` bytes are all in `bytes`.
-   * @param source,destination of the IPv6 header
-   */
-  input(
-    bytes: Uint8Array,
-    at: number,
-    length: number,
-    hopLimit: number,
-    source: IpAddress,
-    destination: IpAddress,
-    now: number,
-  ): void {
+  input(message: NdpMessage, now: number): void {
+    const { bytes, at, length, hopLimit, source } = message
     const type = bytes[at]!
     if (type === NDP_REDIRECT || (type === NDP_ROUTER_ADVERTISEMENT && this.routers === null)) {
       this.#counters.dropRouting++
@@ -101,17 +105,17 @@ export class Ndp {
       return
     }
     const mac = option < 0 ? null : bytes.subarray(option, option + 6)
-    if (this.#link.dad.tests(target)) {
+    if (this.#owner.dad.tests(target)) {
       const from = mac ?? bytes.subarray(6, 12)
-      if (type === NDP_NEIGHBOUR_ADVERTISEMENT) this.#link.dad.advertised(target, from, now)
+      if (type === NDP_NEIGHBOUR_ADVERTISEMENT) this.#owner.dad.advertised(target, from, now)
       else {
         const nonce = nonceOf(bytes, at + NDP_NEIGHBOUR_BYTES, at + length)
-        this.#link.dad.solicited(target, source, nonce, from, now)
+        this.#owner.dad.solicited(target, source, nonce, from, now)
       }
       return
     }
-    if (type === NDP_NEIGHBOUR_SOLICITATION) this.#solicited(bytes, target, mac, source, destination, now)
-    else this.#advertised(bytes[at + 4]!, target, mac, destination, now)
+    if (type === NDP_NEIGHBOUR_SOLICITATION) this.#solicited(message, target, mac, now)
+    else this.#advertised(message, target, mac, now)
   }
 
   /** Asks for a neighbour's hardware address. */
@@ -122,72 +126,64 @@ export class Ndp {
     const high = unicast ? neighbour.macHigh : 0x3333
     const low = unicast ? neighbour.macLow : group.w3
     this.#counters.neighbourSolicitsSent++
-    this.#send(high, low, local, unicast ? address : group, NDP_NEIGHBOUR_SOLICITATION, 0, address, true)
+    this.#address(high, low, local, unicast ? address : group)
+    this.#send(NDP_NEIGHBOUR_SOLICITATION, 0, address)
   }
 
   /** RFC 4861 7.2.3, 7.2.4. */
-  #solicited(
-    frame: Uint8Array,
-    target: IpAddress,
-    mac: Uint8Array | null,
-    source: IpAddress,
-    destination: IpAddress,
-    now: number,
-  ): void {
-    const link = this.#link
-    const own = link.addresses.find((entry) => entry.own && entry.address.equals(target))
+  #solicited(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): void {
+    const { source } = message
+    const owner = this.#owner
+    const own = owner.addresses.find((entry) => entry.own && entry.address.equals(target))
     if (own === undefined) {
       this.#counters.dropNotForUs++
       return
     }
     if (source.unspecified) {
       // Somebody tests whether the address is free (RFC 4862 5.4): it is not, and everybody may hear it.
-      if (mac !== null || !destination.equals(solicitedNode(target))) this.#counters.dropNdp++
+      if (mac !== null || !message.destination.equals(solicitedNode(target))) this.#counters.dropNdp++
       else this.#advertise(0x3333, ALL_NODES.w3, own.address, ALL_NODES, NDP_OVERRIDE)
       return
     }
-    if (link.isLocal(source) || !source.unicast) {
+    if (owner.isLocal(source) || !source.unicast) {
       this.#counters.dropNdp++
       return
     }
     // Without the option the asker is answered where its frame came from, if it was meant for us alone (7.2.3).
-    let high = get16(frame, 6)
-    let low = get32(frame, 8)
+    let high = get16(message.bytes, 6)
+    let low = get32(message.bytes, 8)
     if (mac !== null) {
-      const news = link.neighbours.learn(source, mac, own.address, true, false, true, now)
+      const news = owner.neighbours.learn(source, mac, own.address, LEARN_CREATE | LEARN_OVERRIDE, now)
       high = get16(mac, 0)
       low = get32(mac, 2)
-      if (news !== null) link.onResolved(news, now)
+      if (news !== null) owner.resolved(news, now)
     }
     this.#advertise(high, low, own.address, source, NDP_SOLICITED | NDP_OVERRIDE)
   }
 
   /** RFC 4861 7.2.5. */
-  #advertised(
-    flags: number,
-    target: IpAddress,
-    mac: Uint8Array | null,
-    destination: IpAddress,
-    now: number,
-  ): void {
-    const link = this.#link
+  #advertised(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): void {
+    const { destination } = message
+    const owner = this.#owner
+    const flags = message.bytes[message.at + 4]!
     const solicited = (flags & NDP_SOLICITED) !== 0
-    if (link.isLocal(target) && link.isOwn(target)) this.#counters.addressConflicts++
-    if ((solicited && destination.multicast) || link.isLocal(target)) {
+    if (owner.isLocal(target) && owner.isOwn(target)) this.#counters.addressConflicts++
+    if ((solicited && destination.multicast) || owner.isLocal(target)) {
       this.#counters.dropNdp++
       return
     }
-    const known = link.neighbours.lookup(target)
+    const known = owner.neighbours.lookup(target)
     if (mac === null) {
       // 7.2.5: without an address it can only confirm the one we have.
-      if (known !== null && solicited) link.neighbours.confirm(target, now)
+      if (known !== null && solicited) owner.neighbours.confirm(target, now)
       return
     }
-    const override = (flags & NDP_OVERRIDE) !== 0
-    const news = link.neighbours.learn(target, mac, destination, false, solicited, override, now)
-    const entry = link.neighbours.lookup(target)
+    const override = (flags & NDP_OVERRIDE) !== 0 ? LEARN_OVERRIDE : 0
+    const how = solicited ? override | LEARN_SOLICITED : override
+    const news = owner.neighbours.learn(target, mac, destination, how, now)
+    const entry = owner.neighbours.lookup(target)
     if (entry !== null) entry.router = (flags & NDP_ROUTER) !== 0
-    if (news !== null) link.onResolved(news, now)
+    if (news !== null) owner.resolved(news, now)
   }
 
   /** Offset of a link-layer address in the options, -1 when there is none, -2 when they are malformed (RFC 4861 4.6). */
@@ -213,38 +209,36 @@ export class Ndp {
 
   #advertise(high: number, low: number, local: IpAddress, to: IpAddress, flags: number): void {
     this.#counters.neighbourAdvertsSent++
-    this.#send(high, low, local, to, NDP_NEIGHBOUR_ADVERTISEMENT, flags, local, true)
+    this.#address(high, low, local, to)
+    this.#send(NDP_NEIGHBOUR_ADVERTISEMENT, flags, local)
   }
 
-  #send(
-    macHigh: number,
-    macLow: number,
-    source: IpAddress,
-    destination: IpAddress,
-    type: number,
-    flags: number,
-    target: IpAddress,
-    withLinkAddress: boolean,
-  ): void {
-    const link = this.#link
-    const slot = link.reserve()
-    if (slot < 0) return
-    const frame = link.nic.txMemory
-    const ip = slot + link.putEthernet(slot, macHigh, macLow, ETHERTYPE_IPV6)
-    const at = ip + IPV6_HEADER_BYTES
-    const length = NDP_NEIGHBOUR_BYTES + (withLinkAddress ? 8 : 0)
-    putIpv6(frame, ip, length, IPPROTO_ICMPV6, source, destination, 0, NDP_HOP_LIMIT)
-    put32(frame, at, type << 24)
-    put32(frame, at + 4, flags << 24)
-    target.put(frame, at + 8)
-    if (withLinkAddress) {
-      frame[at + 24] = type === NDP_NEIGHBOUR_SOLICITATION ? NDP_SOURCE_LINK_ADDRESS : NDP_TARGET_LINK_ADDRESS
-      frame[at + 25] = 1
-      for (let i = 0; i < 6; i++) frame[at + 26 + i] = link.mac[i]!
-    }
-    const pseudo = pseudoHeaderSum6(source, destination, IPPROTO_ICMPV6, length)
-    put16(frame, at + 2, ~addSums(pseudo, sumBytes(frame, at, length)) & 0xffff)
-    link.commit(slot, at - slot + length)
+  /** From whom to whom the next message goes. */
+  #address(macHigh: number, macLow: number, source: IpAddress, destination: IpAddress): void {
+    const frame = this.#frame
+    frame.macHigh = macHigh
+    frame.macLow = macLow
+    frame.source = source
+    frame.destination = destination
+  }
+
+  /** Sends a message about `target` that has our hardware address in it. */
+  #send(type: number, flags: number, target: IpAddress): void {
+    const frames = this.#frames
+    const frame = this.#frame
+    frame.at = frames.reserve()
+    if (frame.at < 0) return
+    frame.transportBytes = NDP_NEIGHBOUR_BYTES + 8
+    const { txMemory } = frames.nic
+    const at = frame.at + frames.transportOffset(frame.source)
+    put32(txMemory, at, type << 24)
+    put32(txMemory, at + 4, flags << 24)
+    target.put(txMemory, at + 8)
+    const option = type === NDP_NEIGHBOUR_SOLICITATION ? NDP_SOURCE_LINK_ADDRESS : NDP_TARGET_LINK_ADDRESS
+    txMemory[at + 24] = option
+    txMemory[at + 25] = 1
+    for (let i = 0; i < 6; i++) txMemory[at + 26 + i] = frames.mac[i]!
+    sendMessage(frames, frame)
   }
 }
 

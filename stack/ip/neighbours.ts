@@ -9,6 +9,12 @@ export const STALE = 2
 export const DELAY = 3
 export const PROBE = 4
 
+/** How `Neighbours.learn` takes what a neighbour says: with a new entry for one that has none; as an answer to us. */
+export const LEARN_CREATE = 1
+export const LEARN_SOLICITED = 2
+/** It may replace what is known (RFC 4861 7.2.5). */
+export const LEARN_OVERRIDE = 4
+
 // RFC 4861 section 10, in microseconds.
 const RETRANS_TIMER_US = 1_000_000
 const DELAY_FIRST_PROBE_US = 5_000_000
@@ -141,35 +147,27 @@ export class Neighbours {
 
   /**
    * Notes what a neighbour said of itself, six bytes. Returns its entry when that is news, or was asked for, else null.
-   * @param create false only updates @param solicited it answers us @param override it may replace what is known
+   * @param how `LEARN_*`
    */
-  learn(
-    address: IpAddress,
-    mac: Uint8Array,
-    local: IpAddress,
-    create: boolean,
-    solicited: boolean,
-    override: boolean,
-    now: number,
-  ): Neighbour | null {
+  learn(address: IpAddress, mac: Uint8Array, local: IpAddress, how: number, now: number): Neighbour | null {
     let entry = this.#table.get(keyOf(address))
     if (entry === undefined) {
       // Who was not asked for drives out nobody who is needed.
-      if (!create || !this.#room(now, true)) return null
+      if ((how & LEARN_CREATE) === 0 || !this.#room(now, true)) return null
       entry = this.#make(address, local, now)
     }
     const high = get16(mac, 0)
     const low = get32(mac, 2)
     const asked = (entry.state === INCOMPLETE && entry.armed) || entry.state === PROBE
     const differs = entry.state === INCOMPLETE || entry.macHigh !== high || entry.macLow !== low
-    if (differs && entry.state !== INCOMPLETE && !override) {
+    if (differs && entry.state !== INCOMPLETE && (how & LEARN_OVERRIDE) === 0) {
       // RFC 4861 7.2.5 (II): perhaps a proxy; what we have is to be verified.
       if (entry.state === REACHABLE) entry.state = STALE
       return null
     }
     entry.macHigh = high
     entry.macLow = low
-    if (solicited) this.#reachable(entry, now)
+    if ((how & LEARN_SOLICITED) !== 0) this.#reachable(entry, now)
     else if (differs || entry.state === PROBE) {
       entry.state = STALE
       this.#wheel.cancel(entry)

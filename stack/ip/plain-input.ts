@@ -67,7 +67,7 @@ export class PlainInput {
     this.#segment = context.segment
     this.#tcp = context.tcp
     this.#sums = context.sums
-    this.#untagged = link.vlan.length === 0
+    this.#untagged = link.frames.vlan.length === 0
     this.#plain6 = new PlainInput6(context)
     this.#partial = nic.info.partialChecksums
     this.#sideWords = sideWordsOf(nic)

@@ -6,6 +6,7 @@ import { eui64Address, stableAddress } from './interface-id.ts'
 import type { Link } from './link.ts'
 import type { RouterAdvertTaker } from './ndp.ts'
 import { ALL_NODES, sendRouterSolicit } from './ndp-output.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE } from './neighbours.ts'
 import { type PrefixInformation, readRouterAdvert } from './router-advert.ts'
 
 // RFC 4861 section 10.
@@ -118,7 +119,7 @@ export class Slaac implements RouterAdvertTaker {
     const link = this.#link
     const local = this.#linkLocal
     if (advert.mac !== null && local !== null) {
-      const news = link.neighbours.learn(source, advert.mac, local, true, false, true, now)
+      const news = link.neighbours.learn(source, advert.mac, local, LEARN_CREATE | LEARN_OVERRIDE, now)
       const entry = link.neighbours.lookup(source)
       if (entry !== null) entry.router = true
       if (news !== null) link.onResolved(news, now)
@@ -165,7 +166,7 @@ export class Slaac implements RouterAdvertTaker {
     }
     this.#solicits++
     this.#counters.routerSolicitsSent++
-    sendRouterSolicit(this.#link, this.#linkLocal)
+    sendRouterSolicit(this.#link.frames, this.#linkLocal)
     this.#wheel.arm(this.#solicit, now + SOLICIT_INTERVAL_US)
   }
 

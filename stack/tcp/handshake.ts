@@ -231,7 +231,7 @@ export class Handshake {
       tcb.ecn = null
     }
     tcb.learnMac(this.#context.header())
-    this.#output.send(tcb, SYN | ACK, snd.iss, 0, 0, now)
+    this.#output.send(tcb, SYN | ACK, snd.iss, 0, now)
     // Nothing is promised to who may never come.
     this.#window.close(tcb)
     rcv.promised = 0

@@ -2,7 +2,9 @@ import type { IpAddress } from '../../address.ts'
 import { get16, get32, put16 } from '../../bytes.ts'
 import type { Clock } from '../clock.ts'
 import { ACKS_SENT, type Counters, TX_BYTES } from '../counters.ts'
+import type { FrameOutput } from '../ip/frame-output.ts'
 import type { Link } from '../ip/link.ts'
+import { OutgoingFrame } from '../ip/outgoing-frame.ts'
 import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
 import { HOP_LIMIT } from '../wire/ipv6.ts'
@@ -35,17 +37,21 @@ import type { WindowKeeper } from './window.ts'
 /** Builds our segments in the NIC's transmit slots. Everything a segment says of the receive side comes from here. */
 export class TcpOutput {
   readonly #link: Link
+  readonly #frames: FrameOutput
   readonly #counters: Counters
   readonly #config: TcpConfig
   readonly #window: WindowKeeper
   readonly #clock: Clock
   readonly #edges = new Int32Array(8)
+  /** The frame being built. */
+  readonly #frame = new OutgoingFrame(IPPROTO_TCP)
   /** Of the largest frame that the device cuts; 0 = it cuts none. */
   readonly #largeBytes: number
 
   constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper, clock: Clock) {
     this.#clock = clock
     this.#link = link
+    this.#frames = link.frames
     this.#counters = counters
     this.#config = config
     this.#window = window
@@ -61,7 +67,7 @@ export class TcpOutput {
   /** Payload of a full segment in packets of `mtu` bytes towards this peer, options of every segment deducted. */
   mssFor(tcb: Tcb, mtu: number): number {
     const { snd } = tcb
-    const { nic, linkBytes } = this.#link
+    const { nic, linkBytes } = this.#frames
     const largest = Math.min(snd.peerMss, this.#mss(tcb, Math.min(mtu, nic.txSlotBytes - linkBytes)))
     const asked = tcb.options.maxSeg > 0 ? Math.min(largest, tcb.options.maxSeg) : largest
     return Math.max(32, asked - (tcb.timestamps ? 12 : 0))
@@ -81,7 +87,7 @@ export class TcpOutput {
   /** An ACK with everything the peer should know; clears what was owed. */
   sendAck(tcb: Tcb, now: number): boolean {
     this.#counters.cells[ACKS_SENT]! += 1
-    return this.send(tcb, ACK, tcb.snd.acceptable(), 0, 0, now)
+    return this.send(tcb, ACK, tcb.snd.acceptable(), 0, now)
   }
 
   /**
@@ -92,34 +98,26 @@ export class TcpOutput {
     if (this.#largeBytes === 0 || tcb.ecn !== null || tcb.snd.urgent || this.#config.pacing) return 0
     if (tcb.sack && (tcb.rcv.ooo.blocks > 0 || tcb.rcv.hasDsack)) return 0
     const ip = tcb.local.version === 4 ? 20 : 40
-    const most = Math.min(this.#largeBytes - this.#link.linkBytes, 65_535)
+    const most = Math.min(this.#largeBytes - this.#frames.linkBytes, 65_535)
     return most - ip - TCP_MIN_HEADER_BYTES - (tcb.timestamps ? 12 : 0)
   }
 
   /**
-   * Sends one segment of `length` bytes that lie `skip` bytes into the send buffer. False when it could not leave (no slot,
-   * neighbour unknown): a timer will try again.
+   * Sends one segment of `length` bytes, which are in the send buffer. False when it could not leave (no slot, neighbour unknown):
+   * a timer will try again.
    * @param segmentBytes not 0 = several segments of so much payload each, which the device cuts; at most `largePayload`
    */
-  send(
-    tcb: Tcb,
-    flags: number,
-    seq: number,
-    skip: number,
-    length: number,
-    now: number,
-    segmentBytes = 0,
-  ): boolean {
+  send(tcb: Tcb, flags: number, seq: number, length: number, now: number, segmentBytes = 0): boolean {
     if (tcb.remoteMacHigh < 0) {
       const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
       if (neighbour === null) return false
       tcb.remoteMacHigh = neighbour.macHigh
       tcb.remoteMacLow = neighbour.macLow
     }
-    const at = this.#link.reserve()
+    const at = this.#frames.reserve()
     if (at < 0) return false
-    const frame = this.#link.nic.txMemory
-    const tcp = at + this.#link.transportOffset(tcb.local)
+    const frame = this.#frames.nic.txMemory
+    const tcp = at + this.#frames.transportOffset(tcb.local)
     const rcv = tcb.rcv
     let codepoint = NOT_ECT
     if ((flags & SYN) !== 0) flags |= this.#synEcn(tcb, flags)
@@ -151,24 +149,23 @@ export class TcpOutput {
       const ahead = seqDiff(tcb.seldom().sendUrgentEnd, seq)
       put16(frame, tcp + tcpField.urgentPointer, Math.min(0xffff, ahead))
     }
-    if (length > 0) tcb.snd.peek(skip, length, frame, tcp + headerBytes)
+    if (length > 0) tcb.snd.peek(seqDiff(seq, tcb.snd.una), length, frame, tcp + headerBytes)
     if (segmentBytes === 0) this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
     else put16(frame, tcp + tcpField.checksum, this.#pseudo(tcb.local, tcb.remote, headerBytes + length))
-    this.#link.send(
-      at,
-      tcb.remoteMacHigh,
-      tcb.remoteMacLow,
-      tcb.local,
-      tcb.remote,
-      IPPROTO_TCP,
-      headerBytes + length,
-      // RFC 6437 section 3: one label per flow, spread evenly.
-      Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12,
-      (tcb.options.trafficClass & ~3) | codepoint,
-      tcb.options.hopLimit || HOP_LIMIT,
-      headerBytes,
-      segmentBytes,
-    )
+    const out = this.#frame
+    out.at = at
+    out.macHigh = tcb.remoteMacHigh
+    out.macLow = tcb.remoteMacLow
+    out.source = tcb.local
+    out.destination = tcb.remote
+    out.transportBytes = headerBytes + length
+    // RFC 6437 section 3: one label per flow, spread evenly.
+    out.flowLabel = Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12
+    out.trafficClass = (tcb.options.trafficClass & ~3) | codepoint
+    out.hopLimit = tcb.options.hopLimit || HOP_LIMIT
+    out.segmentBytes = segmentBytes
+    out.headerBytes = headerBytes
+    this.#frames.send(out)
     if ((flags & ACK) !== 0) {
       rcv.lastAckSent = rcv.nxt
       rcv.unacked = 0
@@ -181,16 +178,16 @@ export class TcpOutput {
   /** Answers a segment that belongs to no connection (RFC 9293 3.10.7.1), to the hardware address it came from. */
   resetFor(segment: Segment, header: Uint8Array): void {
     if ((segment.flags & RST) !== 0) return
-    const at = this.#link.reserve()
+    const at = this.#frames.reserve()
     if (at < 0) return
     const hasAck = (segment.flags & ACK) !== 0
     const length =
       segment.length + ((segment.flags & SYN) !== 0 ? 1 : 0) + ((segment.flags & FIN) !== 0 ? 1 : 0)
-    const frame = this.#link.nic.txMemory
+    const frame = this.#frames.nic.txMemory
     const local = this.#link.localOf(segment)
     putTcp(
       frame,
-      at + this.#link.transportOffset(local),
+      at + this.#frames.transportOffset(local),
       segment.destinationPort,
       segment.sourcePort,
       hasAck ? segment.ack : 0,
@@ -199,16 +196,21 @@ export class TcpOutput {
       hasAck ? RST : RST | ACK,
       0,
     )
-    this.#sendBare(frame, at, get16(header, 6), get32(header, 8), local, segment.source())
+    const out = this.#frame
+    out.macHigh = get16(header, 6)
+    out.macLow = get32(header, 8)
+    out.source = local
+    out.destination = segment.source()
+    this.#sendReset(at, 0)
   }
 
   /** Aborts a connection towards its peer. */
   reset(tcb: Tcb): void {
     if (tcb.remoteMacHigh < 0) return
-    const at = this.#link.reserve()
+    const at = this.#frames.reserve()
     if (at < 0) return
-    const frame = this.#link.nic.txMemory
-    const tcp = at + this.#link.transportOffset(tcb.local)
+    const frame = this.#frames.nic.txMemory
+    const tcp = at + this.#frames.transportOffset(tcb.local)
     // RFC 7323 section 3.2: agreed timestamps are in this one too.
     const options = tcb.timestamps
       ? putTimestamps(
@@ -229,7 +231,12 @@ export class TcpOutput {
       RST | ACK,
       0,
     )
-    this.#sendBare(frame, at, tcb.remoteMacHigh, tcb.remoteMacLow, tcb.local, tcb.remote, options)
+    const out = this.#frame
+    out.macHigh = tcb.remoteMacHigh
+    out.macLow = tcb.remoteMacLow
+    out.source = tcb.local
+    out.destination = tcb.remote
+    this.#sendReset(at, options)
   }
 
   /** Payload of a full segment that leaves now: SACK blocks take their room from it (RFC 6691 section 2). */
@@ -255,18 +262,20 @@ export class TcpOutput {
     return Math.min(mtu, 65_535) - (tcb.local.version === 4 ? 40 : 60)
   }
 
-  #sendBare(
-    frame: Uint8Array,
-    at: number,
-    macHigh: number,
-    macLow: number,
-    source: IpAddress,
-    destination: IpAddress,
-    optionBytes = 0,
-  ): void {
+  /** Sends the RST whose header is written at a slot, to whom `#frame` says. */
+  #sendReset(at: number, optionBytes: number): void {
+    const out = this.#frame
+    const { source, destination } = out
     const bytes = TCP_MIN_HEADER_BYTES + optionBytes
-    this.#finish(frame, at + this.#link.transportOffset(source), source, destination, bytes)
-    this.#link.send(at, macHigh, macLow, source, destination, IPPROTO_TCP, bytes, 0, NOT_ECT, HOP_LIMIT)
+    const frames = this.#frames
+    this.#finish(frames.nic.txMemory, at + frames.transportOffset(source), source, destination, bytes)
+    out.at = at
+    out.transportBytes = bytes
+    out.flowLabel = 0
+    out.trafficClass = NOT_ECT
+    out.hopLimit = HOP_LIMIT
+    out.segmentBytes = 0
+    frames.send(out)
     this.#counters.resetsSent++
   }
 

@@ -77,8 +77,7 @@ export class Recovery {
     const dsack = tcb.sack && segment.options.sackBlocks > 0 && this.#blocks(tcb, segment, flight, rack, now)
     this.#measure(tcb, flight, rack, acked, now)
     if (out.phase !== PHASE_OPEN && acked > 0) this.#undo(tcb, out)
-    let delivered = flight.delivered
-    if (!tcb.sack) delivered = this.#withoutSack(tcb, out, acked, duplicate, delivered)
+    if (!tcb.sack) this.#withoutSack(tcb, out, acked, duplicate)
     else {
       if (duplicate || flight.sackedCount > sackedBefore) out.dupAcks++
       else if (acked > 0) out.dupAcks = 0
@@ -86,7 +85,7 @@ export class Recovery {
     }
     const twice = dsack || (duplicate && segment.options.sackBlocks === 0)
     this.#probeAcked(tcb, out, twice, outstanding)
-    this.#progress(tcb, out, acked, delivered, outstanding, pipeBefore, now)
+    this.#progress(tcb, out, acked, outstanding, pipeBefore, now)
   }
 
   /** The reordering timer fired (RFC 8985 6.2): what is still missing now is lost. */
@@ -207,13 +206,13 @@ export class Recovery {
     out.phase = PHASE_OPEN
   }
 
-  /** RFC 5681 3.2 and RFC 6582: duplicate ACKs stand for segments that arrived. Returns bytes delivered. */
-  #withoutSack(tcb: Tcb, out: Outstanding, acked: number, duplicate: boolean, delivered: number): number {
+  /** RFC 5681 3.2 and RFC 6582: duplicate ACKs stand for segments that arrived. */
+  #withoutSack(tcb: Tcb, out: Outstanding, acked: number, duplicate: boolean): void {
     const { snd } = tcb
     const { flight } = out
     if (duplicate) {
       out.dupAcks++
-      delivered = snd.mss
+      flight.delivered = snd.mss
       // RFC 6582 3.2 (1): not again for what the last recovery sent twice.
       const fresh = out.phase === PHASE_OPEN || out.phase === PHASE_CWR
       if (fresh && out.dupAcks >= DUP_THRESHOLD && flight.count > 0) flight.lose(flight.slot(0))
@@ -224,7 +223,6 @@ export class Recovery {
         if (flight.count > 0) flight.lose(flight.slot(0))
       } else out.dupAcks = 0
     }
-    return delivered
   }
 
   #detect(tcb: Tcb, out: Outstanding, now: number): void {
@@ -261,7 +259,6 @@ export class Recovery {
     tcb: Tcb,
     out: Outstanding,
     acked: number,
-    delivered: number,
     outstanding: number,
     pipeBefore: number,
     now: number,
@@ -289,7 +286,7 @@ export class Recovery {
     }
     if (out.phase === PHASE_RECOVERY || out.phase === PHASE_CWR) {
       // RFC 9937 5: what was known to be lost before says nothing new.
-      this.#rate(tcb, out, delivered, acked > 0 && !flight.newlyLost)
+      this.#rate(tcb, out, flight.delivered, acked > 0 && !flight.newlyLost)
       return
     }
     if (acked > 0 && (out.cwndLimited || (snd.cwnd < snd.ssthresh && snd.cwnd < 2 * pipeBefore))) {

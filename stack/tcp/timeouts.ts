@@ -88,7 +88,7 @@ export class Timeouts {
     }
     tcb.seldom().keepProbes++
     this.#context.counters.keepAlivesSent++
-    this.#output.send(tcb, ACK, (snd.una - 1) | 0, 0, 0, now)
+    this.#output.send(tcb, ACK, (snd.una - 1) | 0, 0, now)
     this.#timers.arm(tcb, TIMER_LIFE, now + (options.keepIntervalUs || config.keepIntervalUs))
   }
 

@@ -57,7 +57,7 @@ export class Transmitter {
     const { snd } = tcb
     const first = tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED
     const flags = tcb.state === SYN_SENT ? SYN : SYN | ACK
-    if (this.#output.send(tcb, flags, snd.iss, 0, 0, now) && first) {
+    if (this.#output.send(tcb, flags, snd.iss, 0, now) && first) {
       // Karn: a SYN that was sent twice times nothing.
       if (snd.synAt === 0) snd.synAt = now
       else if (snd.synAt !== now) snd.synAt = -1
@@ -182,7 +182,7 @@ export class Transmitter {
       this.#sendNew(tcb, 0, true, now)
       return
     }
-    if (!this.#output.send(tcb, ACK, snd.una, 0, 1, now)) return
+    if (!this.#output.send(tcb, ACK, snd.una, 1, now)) return
     this.#context.counters.windowProbes++
     const end = (snd.una + 1) | 0
     if (seqGt(end, snd.max)) snd.max = end
@@ -202,7 +202,7 @@ export class Transmitter {
       const skip = seqDiff(seq, snd.una)
       const fin = withFin && length === left
       const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
-      if (!this.#output.send(tcb, flags, seq, skip, length, now)) return false
+      if (!this.#output.send(tcb, flags, seq, length, now)) return false
       this.#context.counters.retransmits++
       seq = (seq + length) | 0
       if (length === left) break
@@ -335,7 +335,7 @@ export class Transmitter {
     const flags = this.#flags(tcb, seq, length > 0 && skip + length === snd.buffered, fin)
     const full = this.#output.payloadLimit(tcb)
     const out = snd.out ?? this.#lend(tcb, now)
-    if (!this.#output.send(tcb, flags, seq, skip, length, now, segmentBytes)) {
+    if (!this.#output.send(tcb, flags, seq, length, now, segmentBytes)) {
       if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, now + snd.rto)
       return false
     }

@@ -2,6 +2,7 @@ import type { IpAddress } from '../../address.ts'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED } from '../../stack/ip/neighbours.ts'
 import type { IpConfig } from '../../stack/ip/options.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
@@ -240,7 +241,13 @@ export class RawPeer {
   /** A connection that the stack opens to port 9000 of the raw peer; its SYN is on the wire. */
   connect(): Tcb {
     const now = this.clock.now()
-    this.stack.link.neighbours.learn(CLIENT, Uint8Array.from(PEER_MAC), SERVER, true, true, true, now)
+    this.stack.link.neighbours.learn(
+      CLIENT,
+      Uint8Array.from(PEER_MAC),
+      SERVER,
+      LEARN_CREATE | LEARN_SOLICITED | LEARN_OVERRIDE,
+      now,
+    )
     return this.stack.tcp.connect(SERVER, 0, CLIENT, 9000, now)!
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../address.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, ESTABLISHED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import { checksumOk, ether, framed, icmp, ip4, ip6, parse, tcpSegment } from '../../support/ip-frames.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
@@ -230,7 +231,13 @@ describe.each<[Version]>([[4], [6]])('ICMP for IPv%i', (version) => {
     const peer = new RawPeer()
     const [local, remote] = version === 4 ? [SERVER, CLIENT] : [SERVER6, CLIENT6]
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 1)
-    peer.stack.link.neighbours.learn(remote!, mac, local!, true, true, true, peer.clock.now())
+    peer.stack.link.neighbours.learn(
+      remote!,
+      mac,
+      local!,
+      LEARN_CREATE | LEARN_SOLICITED | LEARN_OVERRIDE,
+      peer.clock.now(),
+    )
     const tcb = peer.stack.tcp.connect(local!, 0, remote!, 80, peer.clock.now())!
     expect(tcb.state).toBe(SYN_SENT)
     const tcp = tcpSegment(version, { sourcePort: tcb.localPort, destinationPort: 80, seq: tcb.snd.iss })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../address.ts'
-import { Neighbours } from '../../../stack/ip/neighbours.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED, Neighbours } from '../../../stack/ip/neighbours.ts'
 import { CLOSED, EHOSTUNREACH, ESTABLISHED } from '../../../stack/tcp/state.ts'
 import { TimerWheel } from '../../../stack/timers.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
@@ -36,7 +36,7 @@ describe('where frames go', () => {
 
   it('an unanswered SYN makes us ask for the neighbour again (RFC 1122 2.3.2.1)', () => {
     const pair = new StackPair()
-    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, true, false, true, 0)
+    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, LEARN_CREATE | LEARN_OVERRIDE, 0)
     const [client, server] = pair.open()
     expect(client.state).toBe(ESTABLISHED)
     expect(pair.client.counters.arpRequestsSent).toBe(1)
@@ -46,7 +46,7 @@ describe('where frames go', () => {
 
   it('a neighbour that does not answer is still sent to, and asked for at most once a second', () => {
     const pair = new StackPair({ impairments: { aToB: { loss: 1 } } })
-    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, true, false, true, 0)
+    pair.client.link.neighbours.learn(SERVER, WRONG, CLIENT, LEARN_CREATE | LEARN_OVERRIDE, 0)
     const start = pair.clock.now()
     const tcb = pair.client.tcp.connect(CLIENT, 0, SERVER, 9000, start)!
     expect(pair.runUntil(() => tcb.state === CLOSED)).toBe(true)
@@ -66,7 +66,13 @@ describe('where frames go', () => {
   ])('%s', (_what, operation, sender, target, expected) => {
     const peer = new RawPeer()
     const { neighbours } = peer.stack.link
-    neighbours.learn(CLIENT, Uint8Array.of(2, 0, 0, 0, 0, 1), SERVER, true, true, true, 0)
+    neighbours.learn(
+      CLIENT,
+      Uint8Array.of(2, 0, 0, 0, 0, 1),
+      SERVER,
+      LEARN_CREATE | LEARN_SOLICITED | LEARN_OVERRIDE,
+      0,
+    )
     const of = (text: string): Uint8Array => IpAddress.parse(text)!.bytes()
     const arp = [
       0,
@@ -112,7 +118,7 @@ describe('where frames go', () => {
   it('the table is bounded, and the oldest entry goes first', () => {
     const table = new Neighbours(new TimerWheel(0), silent, 2)
     const addresses = ['192.0.2.1', '2001:db8::2', '192.0.2.3'].map((text) => IpAddress.parse(text)!)
-    for (const address of addresses) table.learn(address, WRONG, CLIENT, true, false, true, 0)
+    for (const address of addresses) table.learn(address, WRONG, CLIENT, LEARN_CREATE | LEARN_OVERRIDE, 0)
     expect(addresses.map((address) => table.lookup(address) !== null)).toEqual([false, true, true])
   })
 

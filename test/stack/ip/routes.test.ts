@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../address.ts'
+import { LEARN_OVERRIDE, LEARN_SOLICITED } from '../../../stack/ip/neighbours.ts'
 import { PathMtus } from '../../../stack/ip/path-mtus.ts'
 import { Routes } from '../../../stack/ip/routes.ts'
 import { TokenBucket } from '../../../stack/ip/token-bucket.ts'
@@ -49,7 +50,7 @@ describe('routes', () => {
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 9)
     const { link } = stack
     link.onResolved(
-      link.neighbours.learn(of('192.0.2.254'), mac, SERVER, false, true, true, 0)!,
+      link.neighbours.learn(of('192.0.2.254'), mac, SERVER, LEARN_SOLICITED | LEARN_OVERRIDE, 0)!,
       peer.clock.now(),
     )
     expect(tcb.remoteMacLow).toBe(9)

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../address.ts'
 import { seededEntropy } from '../../../stack/entropy.ts'
+import { LEARN_CREATE, LEARN_OVERRIDE, LEARN_SOLICITED } from '../../../stack/ip/neighbours.ts'
 import { SYN } from '../../../stack/wire/tcp.ts'
 import { runs } from '../../support/long.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
@@ -279,7 +280,13 @@ describe('neighbours', () => {
     const [, server] = pair.open()
     const hop = server.remote
     const { neighbours } = pair.server.link
-    neighbours.learn(hop, Uint8Array.of(2, 0, 0, 0, 0, 1), server.local, true, false, true, pair.clock.now())
+    neighbours.learn(
+      hop,
+      Uint8Array.of(2, 0, 0, 0, 0, 1),
+      server.local,
+      LEARN_CREATE | LEARN_OVERRIDE,
+      pair.clock.now(),
+    )
     const asked = IpAddress.parse('192.0.2.77')!
     neighbours.use(asked, server.local, pair.clock.now())
     const flood = (from: number): void => {
@@ -288,9 +295,7 @@ describe('neighbours', () => {
           IpAddress.v4(0x0a00_0000 + i),
           Uint8Array.of(2, 0, 0, 0, 1, i),
           server.local,
-          true,
-          false,
-          true,
+          LEARN_CREATE | LEARN_OVERRIDE,
           pair.clock.now(),
         )
     }
@@ -299,9 +304,7 @@ describe('neighbours', () => {
       asked,
       Uint8Array.of(2, 0, 0, 0, 0, 7),
       server.local,
-      false,
-      true,
-      true,
+      LEARN_SOLICITED | LEARN_OVERRIDE,
       pair.clock.now(),
     )
     expect(neighbours.lookup(asked)).not.toBeNull()
