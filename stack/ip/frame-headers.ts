@@ -1,6 +1,5 @@
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
-import { sideWordsOf } from './side-words.ts'
 
 /** Longest headers we parse: Ethernet with tags, IPv6 with extension headers, TCP with options. */
 export const HEADER_BYTES = 512
@@ -89,4 +88,10 @@ export class FrameHeaders {
     const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
     for (let i = from; i < to; i++) this.bytes[i] = bytes[offset + i]!
   }
+}
+
+/** The memory beside the area (`Nic.sideMemory`) by words of four bytes; empty where the NIC has none. */
+export function sideWordsOf({ sideMemory }: Nic): Uint32Array {
+  if (sideMemory === null) return new Uint32Array(0)
+  return new Uint32Array(sideMemory.buffer, sideMemory.byteOffset, sideMemory.byteLength >>> 2)
 }

@@ -14,9 +14,9 @@ import { addSums, fold, pseudoHeaderSum, swapSum } from '../wire/checksum.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
 import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
+import { sideWordsOf } from './frame-headers.ts'
 import type { Link } from './link.ts'
 import { PlainInput6 } from './plain-input6.ts'
-import { sideWordsOf } from './side-words.ts'
 
 /** Ethernet, IPv4 without options, TCP. */
 const TCP_AT = 34

@@ -7,9 +7,8 @@ import { IPPROTO_TCP } from '../wire/ipv4.ts'
 import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../wire/tcp.ts'
 import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
-import type { FrameHeaders } from './frame-headers.ts'
+import { type FrameHeaders, sideWordsOf } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
-import { sideWordsOf } from './side-words.ts'
 
 /** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
 const SUM_HERE = 256

@@ -6,8 +6,8 @@ import type { NicMemory } from '../../driver/nic.ts'
  * come back with data, are referenced by receive queues (`stackRefs`) and by completions the user has not given back
  * (`userRefs`). A niov is free again when both counts are zero.
  *
- * Free niovs form a stack: a fresh area is handed out from the highest niov down, what came back last goes out first
- * (kernel record point 24), which also keeps the working set in the CPU's cache.
+ * Free niovs form a stack, as Linux keeps them (docs/conformance.md, A6): a fresh area is handed out from the highest niov
+ * down, what came back last goes out first, which also keeps the working set in the CPU's cache.
  */
 export class PagePool {
   /** Small number that names the pool in `Fragments`. */

@@ -318,7 +318,7 @@ export class QueueMemory {
   /**
    * What a NIC that pulls is given: what came back since it asked last, oldest first; if nothing did, what the user returns
    * now; or else the tops of the free stacks, area by area. It is emptied from its end, so that of small areas the latest is
-   * written to first (kernel record point 67).
+   * written to first, as on Linux (docs/conformance.md, A12).
    */
   #supply(chunks: Uint32Array): number {
     if (!this.#observe()) {
