@@ -1,5 +1,3 @@
-import type { Rack } from './rack.ts'
-
 /** Selectively acknowledged (RFC 2018): the peer holds it. */
 export const SACKED = 1
 /** Taken for lost. */
@@ -8,6 +6,11 @@ export const LOST = 2
 export const RESENT = 4
 /** Was ever sent more than once: its round trip can't be told (Karn). */
 export const EVER_RESENT = 8
+
+/** Told of every segment found delivered; see `Rack`. */
+export interface DeliveryWatch {
+  delivered(sentAt: number, end: number, everResent: boolean, now: number): void
+}
 
 /**
  * The scoreboard: segments sent and not yet acknowledged, in the order of their sequence numbers, with when each was last
@@ -148,7 +151,7 @@ export class Flight {
   }
 
   /** Removes what lies below `una`. */
-  acknowledge(una: number, rack: Rack, now: number): void {
+  acknowledge(una: number, watch: DeliveryWatch, now: number): void {
     while (this.count > 0) {
       const slot = this.#first
       if (((this.end[slot]! - una) | 0) > 0) {
@@ -166,7 +169,7 @@ export class Flight {
         if ((flags & RESENT) !== 0) this.resentBytes -= bytes
         if ((flags & LOST) === 0 || (flags & RESENT) !== 0) this.#unlink(slot)
         this.#time(flags, slot)
-        rack.delivered(this.sentAt[slot]!, this.end[slot]!, (flags & EVER_RESENT) !== 0, now)
+        watch.delivered(this.sentAt[slot]!, this.end[slot]!, (flags & EVER_RESENT) !== 0, now)
       }
       this.#first = (this.#first + 1) & (this.seq.length - 1)
       this.count--
@@ -179,17 +182,17 @@ export class Flight {
   }
 
   /** Marks what a SACK block covers whole. What the previous ACK said already is skipped. */
-  sack(start: number, end: number, rack: Rack, now: number): void {
+  sack(start: number, end: number, watch: DeliveryWatch, now: number): void {
     for (let i = 0; i < this.#knownBlocks; i++) {
       const knownStart = this.#known[2 * i]!
       const knownEnd = this.#known[2 * i + 1]!
       if (((knownStart - start) | 0) >= 0 && ((end - knownEnd) | 0) >= 0) {
-        this.#mark(start, knownStart, rack, now)
-        this.#mark(knownEnd, end, rack, now)
+        this.#mark(start, knownStart, watch, now)
+        this.#mark(knownEnd, end, watch, now)
         return
       }
     }
-    this.#mark(start, end, rack, now)
+    this.#mark(start, end, watch, now)
   }
 
   /** Remembers the blocks of this ACK for the next. */
@@ -234,7 +237,7 @@ export class Flight {
     return low
   }
 
-  #mark(start: number, end: number, rack: Rack, now: number): void {
+  #mark(start: number, end: number, watch: DeliveryWatch, now: number): void {
     for (let i = this.position(start); i < this.count; i++) {
       const slot = this.slot(i)
       if (((this.end[slot]! - end) | 0) > 0) return
@@ -249,7 +252,7 @@ export class Flight {
       this.sackedCount++
       this.delivered += bytes
       this.#time(flags, slot)
-      rack.delivered(this.sentAt[slot]!, this.end[slot]!, (flags & EVER_RESENT) !== 0, now)
+      watch.delivered(this.sentAt[slot]!, this.end[slot]!, (flags & EVER_RESENT) !== 0, now)
     }
   }
 

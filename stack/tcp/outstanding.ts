@@ -1,12 +1,19 @@
 import { Flight } from './flight.ts'
 import { Rack } from './rack.ts'
-import type { Sender } from './sender.ts'
 
 /** Nothing is wrong; loss is being repaired; a congestion mark was answered; the timer fired. */
 export const PHASE_OPEN = 0
 export const PHASE_RECOVERY = 1
 export const PHASE_CWR = 2
 export const PHASE_LOSS = 3
+
+/** What is worth remembering of a path while nothing is outstanding; the `Sender` does. */
+export interface PathMemory {
+  readonly una: number
+  minRtt: number
+  reordering: number
+  tailProbe: number | null
+}
 
 /**
  * What a connection needs only while something it sent is unacknowledged: scoreboard, loss detection and the state of
@@ -36,7 +43,7 @@ export class Outstanding {
   timeoutAt = 0
 
   /** Serves a connection from now on. */
-  begin(snd: Sender): void {
+  begin(snd: PathMemory): void {
     this.rack.begin(snd.una, snd.minRtt, snd.reordering, snd.tailProbe)
     this.phase = PHASE_OPEN
     this.dupAcks = 0
@@ -45,7 +52,7 @@ export class Outstanding {
   }
 
   /** Everything was acknowledged: leaves what is worth remembering of the path. */
-  end(snd: Sender): void {
+  end(snd: PathMemory): void {
     snd.minRtt = this.rack.minRtt
     snd.reordering = this.rack.reordering
     snd.tailProbe = this.rack.probing && this.rack.probeResent ? this.rack.probeEnd : null

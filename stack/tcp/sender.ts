@@ -1,4 +1,4 @@
-import type { CubicState } from './congestion/cubic.ts'
+import type { CubicState } from './congestion/control.ts'
 import type { Outstanding } from './outstanding.ts'
 
 const NOTHING = new Uint8Array(0)

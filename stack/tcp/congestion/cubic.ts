@@ -1,5 +1,4 @@
-import type { Sender } from '../sender.ts'
-import { type CongestionControl, slowStart } from './control.ts'
+import { type CongestionControl, type CongestionState, CubicState, slowStart } from './control.ts'
 
 /** RFC 9438 4.1 and 4.6. */
 const C = 0.4
@@ -7,23 +6,11 @@ const BETA = 0.7
 /** RFC 9438 4.3: what makes the Reno-friendly estimate as aggressive as Reno. */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA)
 
-/** CUBIC's memory of the last congestion; windows in segments, times in microseconds. */
-export class CubicState {
-  /** Window just before the last reduction, and before the one that counts for fast convergence. */
-  wMax = 0
-  cwndPrior = 0
-  /** When the current growth began, -1 before; where it began; seconds from there to `wMax`. */
-  epochAt = -1
-  k = 0
-  /** What Reno would have. */
-  wEst = 0
-}
-
 /** RFC 9438: growth by the time since the last congestion, not by round trips. */
 export const cubic: CongestionControl = {
   name: 'cubic',
 
-  grow(snd: Sender, acked: number, now: number): void {
+  grow(snd: CongestionState, acked: number, now: number): void {
     if (snd.cwnd < snd.ssthresh) {
       acked = slowStart(snd, acked)
       if (acked === 0) return
@@ -59,7 +46,7 @@ export const cubic: CongestionControl = {
     snd.cwnd += whole
   },
 
-  reduce(snd: Sender): number {
+  reduce(snd: CongestionState): number {
     snd.cubic ??= new CubicState()
     const state = snd.cubic
     const cwnd = snd.cwnd / snd.mss
@@ -72,7 +59,7 @@ export const cubic: CongestionControl = {
     return Math.max(Math.floor(snd.cwnd * BETA), 2 * snd.mss)
   },
 
-  restart(snd: Sender): void {
+  restart(snd: CongestionState): void {
     snd.cwndCredit = 0
     if (snd.cubic !== null) snd.cubic.epochAt = -1
   },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { reno } from '../../../../stack/tcp/congestion/control.ts'
 import { cubic } from '../../../../stack/tcp/congestion/cubic.ts'
-import { reno } from '../../../../stack/tcp/congestion/reno.ts'
 import { Sender } from '../../../../stack/tcp/sender.ts'
 
 const MSS = 1000
