@@ -1,9 +1,9 @@
 import type { Fragments } from '../memory/fragments.ts'
 import type { Segment } from '../tcp/segment.ts'
 import type { InputContext } from './context.ts'
+import type { Datagram, FragmentReassembly, IpFragment } from './fragment-reassembly.ts'
 import { type FrameHeaders, HEADER_BYTES } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
-import type { Datagram, IpFragment, Reassembly } from './reassembly.ts'
 
 /** Shows a datagram put together from fragments to the parsers as if it had come in one frame. */
 export class Assembled {
@@ -11,9 +11,9 @@ export class Assembled {
   readonly #bytes: PacketBytes
   readonly #segment: Segment
   readonly #fragments: Fragments
-  readonly #reassembly: Reassembly
+  readonly #reassembly: FragmentReassembly
 
-  constructor(context: InputContext, reassembly: Reassembly) {
+  constructor(context: InputContext, reassembly: FragmentReassembly) {
     this.#headers = context.headers
     this.#bytes = context.bytes
     this.#segment = context.segment

@@ -16,6 +16,7 @@ import { Assembled } from './assembled.ts'
 import type { InputContext, IpContext } from './context.ts'
 import { isMac } from './dad.ts'
 import { DatagramOutput } from './datagram-output.ts'
+import { FragmentReassembly } from './fragment-reassembly.ts'
 import { FragmentSums } from './fragment-sums.ts'
 import { FrameHeaders } from './frame-headers.ts'
 import { IcmpInput } from './icmp-input.ts'
@@ -25,7 +26,6 @@ import { Ipv6Input } from './ipv6-input.ts'
 import type { Link } from './link.ts'
 import { PacketBytes } from './packet-bytes.ts'
 import { PlainInput } from './plain-input.ts'
-import { Reassembly } from './reassembly.ts'
 import { SegmentInput } from './segment-input.ts'
 
 /** VLAN id in a tag control field (IEEE 802.1Q). */
@@ -36,7 +36,7 @@ const VLAN_ID = 0x0fff
  * IPv4 or IPv6. Every length is checked against the frame before a byte is read, and what is dropped is counted.
  */
 export class EthernetInput {
-  readonly reassembly: Reassembly
+  readonly reassembly: FragmentReassembly
   readonly #nic: Nic
   readonly #memory: QueueMemory
   readonly #link: Link
@@ -65,7 +65,10 @@ export class EthernetInput {
     const bytes = new PacketBytes(nic, burst, memory, fragments)
     const context: InputContext = { ...ip, headers: this.#headers, bytes, sums: this.#sums }
     this.#plain = new PlainInput(context)
-    const reassembly = new Reassembly(context, new PayloadTaker(nic, burst, memory, fragments, counters))
+    const reassembly = new FragmentReassembly(
+      context,
+      new PayloadTaker(nic, burst, memory, fragments, counters),
+    )
     this.reassembly = reassembly
     const assembled = new Assembled(context, reassembly)
     const icmpOutput = new IcmpOutput(context, new DatagramOutput(ip.link, counters, ip.entropy))

@@ -13,11 +13,11 @@ import {
 } from '../wire/icmp.ts'
 import type { InputContext } from './context.ts'
 import type { DatagramOutput } from './datagram-output.ts'
+import type { Datagram } from './fragment-reassembly.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { Link } from './link.ts'
 import { OutgoingFrame } from './outgoing-frame.ts'
 import type { PacketBytes } from './packet-bytes.ts'
-import type { Datagram } from './reassembly.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** Most of the packet in question that an error quotes: a packet of 576 bytes (RFC 1812 4.3.2.3), of 1280 (RFC 4443 2.4 (c)). */

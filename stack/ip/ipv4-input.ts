@@ -11,11 +11,11 @@ import {
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS } from '../wire/ipv4.ts'
 import type { Assembled } from './assembled.ts'
 import type { InputContext } from './context.ts'
+import { type Datagram, IpFragment } from './fragment-reassembly.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
 import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import { type Datagram, IpFragment } from './reassembly.ts'
 import type { SegmentInput } from './segment-input.ts'
 
 const OPTION_END = 0

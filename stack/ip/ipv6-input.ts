@@ -22,11 +22,11 @@ import {
 } from '../wire/ipv6.ts'
 import type { Assembled } from './assembled.ts'
 import type { InputContext } from './context.ts'
+import { type Datagram, IpFragment } from './fragment-reassembly.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
 import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import { type Datagram, IpFragment } from './reassembly.ts'
 import type { SegmentInput } from './segment-input.ts'
 
 /** Extension headers of one packet; more are an attack (RFC 9098 section 7). */

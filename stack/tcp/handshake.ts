@@ -6,9 +6,9 @@ import type { TcpContext } from './context.ts'
 import { Ecn } from './ecn.ts'
 import { FastOpen } from './fast-open.ts'
 import type { Listeners } from './listeners.ts'
+import { OutOfOrderQueue } from './out-of-order-queue.ts'
 import type { TcpOutput } from './output.ts'
 import type { TcpParts } from './parts.ts'
-import { Reassembly } from './reassembly.ts'
 import type { Segment } from './segment.ts'
 import { SocketOptions } from './socket-options.ts'
 import { SYN_RECEIVED } from './state.ts'
@@ -274,7 +274,7 @@ export class Handshake {
 
   #scratchFor(segment: Segment): Tcb {
     const { fragments, link } = this.#context
-    this.#scratch ??= new Tcb(new Reassembly(fragments, 0, true), 0, SocketOptions.default)
+    this.#scratch ??= new Tcb(new OutOfOrderQueue(fragments, 0, true), 0, SocketOptions.default)
     const tcb = this.#scratch
     tcb.local = link.localOf(segment)
     tcb.localPort = segment.destinationPort

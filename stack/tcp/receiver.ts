@@ -1,4 +1,4 @@
-import type { Reassembly } from './reassembly.ts'
+import type { OutOfOrderQueue } from './out-of-order-queue.ts'
 
 /** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
 const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
@@ -43,7 +43,7 @@ export class Receiver {
   /** About how many niovs it holds. */
   niovs = 0
   /** What arrived beyond a hole; to be written to through `holes`. */
-  ooo: Reassembly
+  ooo: OutOfOrderQueue
 
   /** Full-sized segments received since the last ACK. */
   unacked = 0
@@ -94,13 +94,13 @@ export class Receiver {
   /** Where small payloads are copied together under pressure, null when nowhere. */
   pack: Packing | null = null
 
-  /** @param none the empty reassembly queue that all connections without holes share; it knows the limits of a real one */
-  constructor(none: Reassembly) {
+  /** @param none the empty queue that all connections without holes share; it knows the limits of a real one */
+  constructor(none: OutOfOrderQueue) {
     this.ooo = none
   }
 
-  /** The connection's own reassembly queue, made with the first hole. */
-  holes(): Reassembly {
+  /** The connection's own queue, made with the first hole. */
+  holes(): OutOfOrderQueue {
     if (this.ooo.shared) this.ooo = this.ooo.own()
     return this.ooo
   }

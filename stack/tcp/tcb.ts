@@ -2,7 +2,7 @@ import { IpAddress } from '../../address.ts'
 import { get16, get32 } from '../../bytes.ts'
 import type { Timer } from '../timers.ts'
 import type { Ecn } from './ecn.ts'
-import type { Reassembly } from './reassembly.ts'
+import type { OutOfOrderQueue } from './out-of-order-queue.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
@@ -82,7 +82,7 @@ export class Tcb {
   softError = 0
 
   /** @param noHoles see `Receiver` */
-  constructor(noHoles: Reassembly, sendLimit: number, options: SocketOptions) {
+  constructor(noHoles: OutOfOrderQueue, sendLimit: number, options: SocketOptions) {
     this.options = options
     this.rcv = new Receiver(noHoles)
     this.snd = new Sender(sendLimit)

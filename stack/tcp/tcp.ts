@@ -10,10 +10,10 @@ import { type InputOwner, TcpInput } from './input.ts'
 import { Listeners } from './listeners.ts'
 import { followNeighbours } from './next-hops.ts'
 import type { TcpConfig } from './options.ts'
+import { OutOfOrderQueue } from './out-of-order-queue.ts'
 import { TcpOutput } from './output.ts'
 import type { TcpParts } from './parts.ts'
 import { PayloadTaker } from './payload.ts'
-import { Reassembly } from './reassembly.ts'
 import { Reclaim } from './reclaim.ts'
 import { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
@@ -55,7 +55,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
   readonly acks: AckScheduler
   readonly timers: TcbTimers
   readonly timeWait: TimeWait
-  readonly #noHoles: Reassembly
+  readonly #noHoles: OutOfOrderQueue
   readonly #output: TcpOutput
   readonly #payload: PayloadTaker
   readonly #transmitter: Transmitter
@@ -79,7 +79,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
     this.#output = new TcpOutput(link, counters, config, this.window, context.clock)
     this.#payload = new PayloadTaker(nic, burst, memory, fragments, counters)
     this.timers = new TcbTimers(context.wheel, this)
-    this.#noHoles = new Reassembly(fragments, config.maxHoles, true)
+    this.#noHoles = new OutOfOrderQueue(fragments, config.maxHoles, true)
     this.acks = new AckScheduler(context, this.#output, this.timers)
     this.timeWait = new TimeWait(this, context, this.timers, this.acks)
     const recovery = new Recovery(counters, config)

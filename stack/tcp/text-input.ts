@@ -97,7 +97,7 @@ export class TextInput {
     if (!packs || !payload.fits(rcv, segment)) {
       if (seqLe(start, rcv.nxt)) {
         // What fills the hole goes before what lies behind it: the peer keeps SACKed data until it is acknowledged
-        // (RFC 2018 section 8), so the far end of the reassembly queue can be given up.
+        // (RFC 2018 section 8), so the far end of the out-of-order queue can be given up.
         while (payload.exhausted() && rcv.ooo.count > 0) counters.reneged += rcv.ooo.dropLast()
       }
       const admitted = this.#window.admits(tcb, segment.length)

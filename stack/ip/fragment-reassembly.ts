@@ -70,9 +70,9 @@ export class IpFragment {
 }
 
 class ExpiryTimer extends Timer {
-  readonly #owner: Reassembly
+  readonly #owner: FragmentReassembly
 
-  constructor(owner: Reassembly) {
+  constructor(owner: FragmentReassembly) {
     super()
     this.#owner = owner
   }
@@ -87,7 +87,7 @@ class ExpiryTimer extends Timer {
  * over all and per source. Overlaps end the datagram (RFC 5722; Linux does so for IPv4 too), exact duplicates are dropped
  * alone (RFC 8200 4.5).
  */
-export class Reassembly {
+export class FragmentReassembly {
   /** Called when a datagram's time is over whose first fragment has come. */
   onTimeout: (datagram: Datagram, now: number) => void = () => {}
   readonly #memory: QueueMemory

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Fragments } from '../../../stack/memory/fragments.ts'
 import { PagePool } from '../../../stack/memory/page-pool.ts'
-import { Reassembly } from '../../../stack/tcp/reassembly.ts'
+import { OutOfOrderQueue } from '../../../stack/tcp/out-of-order-queue.ts'
 import { plainMemory } from '../../support/stack-pair.ts'
 
 const NIOV = 64
@@ -10,12 +10,12 @@ const NIOV = 64
 class Bench {
   readonly pool = new PagePool(0, plainMemory(512, NIOV))
   readonly fragments = new Fragments([this.pool], 4)
-  readonly reassembly: Reassembly
+  readonly reassembly: OutOfOrderQueue
   readonly base: number
 
   constructor(base: number, maxRuns: number) {
     this.base = base
-    this.reassembly = new Reassembly(this.fragments, maxRuns)
+    this.reassembly = new OutOfOrderQueue(this.fragments, maxRuns)
   }
 
   /** A fragment list of `length` bytes of value `mark`, in pieces of `piece`. */

@@ -5,7 +5,7 @@ import { seqMax, seqMin } from '../wire/seq.ts'
  * Out-of-order data by reference: disjoint runs of sequence space beyond `rcvNxt`, sorted, each a list of fragments that
  * stay where the NIC put them. Bytes that arrive twice keep their first copy.
  */
-export class Reassembly {
+export class OutOfOrderQueue {
   start: Int32Array
   end: Int32Array
   head: Int32Array
@@ -49,8 +49,8 @@ export class Reassembly {
   }
 
   /** A queue like this one, for one connection. */
-  own(): Reassembly {
-    return new Reassembly(this.#fragments, this.#maxRuns)
+  own(): OutOfOrderQueue {
+    return new OutOfOrderQueue(this.#fragments, this.#maxRuns)
   }
 
   /**
