@@ -1,6 +1,7 @@
 import type { IpAddress } from '../address.ts'
 import { get16, get32, put16 } from '../bytes.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { OUR_MAC } from '../pcap/play/frame-nic.ts'
 import { TranslatedFrame } from '../pcap/play/translate.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'
@@ -8,7 +9,6 @@ import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.
 import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
 import { putTcp, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
-import { OUR_MAC } from './nic.ts'
 
 /** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
 export const MAX_CUT_BYTES = 32_768

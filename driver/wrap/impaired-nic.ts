@@ -81,19 +81,19 @@ export class ImpairedNic extends DelayingNic {
       this.now,
       impairments.tap,
     )
-    // Bursts of the stack's are not the inner NIC's: that hears of each frame as soon as its fate is known.
-    if (placement !== 'split') delete this.settled
-    // What befalls frames befalls each for itself.
-    delete this.txCommitLarge
+    this.roles = {
+      ...inner.roles,
+      sideMemory: this.#side ?? inner.roles.sideMemory,
+      // Bursts of the stack's are not the inner NIC's: that hears of each frame as soon as its fate is known.
+      observer: placement === 'split' ? inner.roles.observer : null,
+      // What befalls frames befalls each for itself.
+      largeSends: null,
+    }
   }
 
   /** What befell frames on their way out. */
   get sent(): ImpairmentCounts {
     return this.#transmit.counts
-  }
-
-  override get sideMemory(): Uint8Array | null {
-    return this.#side ?? this.inner.sideMemory
   }
 
   override attach(memory: NicMemory): void {
@@ -126,7 +126,7 @@ export class ImpairedNic extends DelayingNic {
       last++
       const { dropped } = this.received
       this.#pass(burst, first, last)
-      this.inner.settled?.(first, last, this.received.dropped > dropped ? CAUSE : null)
+      this.inner.roles.observer?.settled(first, last, this.received.dropped > dropped ? CAUSE : null)
       first = last
     }
     return burst.count
@@ -160,7 +160,7 @@ export class ImpairedNic extends DelayingNic {
 
   /** A copy of a frame that lies beside the area. */
   #gather(first: number, last: number): Uint8Array {
-    const memory = this.inner.sideMemory!
+    const memory = this.inner.roles.sideMemory!
     const { offset, length } = this.#raw
     let bytes = 0
     for (let i = first; i < last; i++) bytes += length[i]!
@@ -261,9 +261,9 @@ export class ImpairedNic extends DelayingNic {
     return kept + this.inner.fill(chunks, from + kept, count - kept)
   }
 
-  override chunksHeld(area?: number): number {
+  override chunksHeld(): number {
     const held = this.#held.reduce((sum, { offset }) => sum + offset.length, 0)
-    return this.inner.chunksHeld(area) + this.#spare.length + held
+    return this.inner.chunksHeld() + this.#spare.length + held
   }
 
   override sumFragments(burst: RxBurst): void {

@@ -280,7 +280,7 @@ export class CaptureWriter {
 
   #bytesOf(i: number): Uint8Array {
     const burst = this.#burst!
-    if ((burst.flags[i]! & RX_SIDE) !== 0) return this.#nic.sideMemory!
+    if ((burst.flags[i]! & RX_SIDE) !== 0) return this.#nic.roles.sideMemory!
     return this.#areas[burst.area[i]!]!.bytes
   }
 

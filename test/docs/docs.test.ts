@@ -172,12 +172,13 @@ describe('pages', () => {
   })
 
   it('have every error code, and no other', () => {
-    const sources = ['driver', 'stack', 'uapi', 'pcap', 'replay']
+    const sources = ['driver', 'stack', 'uapi', 'host', 'net', 'pcap', 'replay']
       .flatMap((folder) =>
         readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
           .filter((name) => name.endsWith('.ts'))
           .map((name) => join(folder, name)),
       )
+      .concat('errors.ts')
       .map(read)
       .join('\n')
     const codes = new Set([...sources.matchAll(/'((?:ZCRX|PCAP)_[A-Z_]+)'/g)].map((match) => match[1]!))
