@@ -1,7 +1,7 @@
+import { PcapError } from '../errors.ts'
 import { checkBoolean, checkInteger, checkSink } from '../pcap/check.ts'
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { SegmentDecoder } from '../pcap/decode/segment.ts'
-import { PcapError } from '../pcap/errors.ts'
 import type { CaptureReader } from '../pcap/file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from '../pcap/follow/conversations.ts'
 import { DigestBatch, StreamDigest } from '../pcap/follow/digest.ts'

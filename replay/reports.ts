@@ -1,4 +1,4 @@
-import type { PcapError } from '../pcap/errors.ts'
+import type { PcapError } from '../errors.ts'
 import type { Conversation, ConversationTable, Side } from '../pcap/follow/conversations.ts'
 import type { StreamReport } from '../pcap/follow/report.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'

@@ -1,7 +1,7 @@
+import { PcapError } from '../../errors.ts'
 import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
 import { checkInteger } from '../check.ts'
 import { isIntact } from '../decode/intact.ts'
-import { PcapError } from '../errors.ts'
 import type { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
 import { DigestBatch, StreamDigest } from './digest.ts'

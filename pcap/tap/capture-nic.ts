@@ -1,6 +1,6 @@
 import type { FrameObserver, FurtherAreas, Nic, NicMemory, RxBurst } from '../../driver/nic.ts'
 import { ForwardingNic, SeenLargeSends } from '../../driver/wrap/forward.ts'
-import type { PcapError } from '../errors.ts'
+import type { PcapError } from '../../errors.ts'
 import { type CaptureNicOptions, CaptureWriter } from './writer.ts'
 
 export type { CaptureNicOptions } from './writer.ts'

@@ -1,6 +1,6 @@
 import { type Nic, type NicMemory, RX_MORE, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import type { PcapError } from '../../errors.ts'
 import { checkBoolean, checkFunction, checkInteger, checkObject } from '../check.ts'
-import type { PcapError } from '../errors.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND, LINKTYPE_ETHERNET } from '../file/format.ts'
 import { atExit, notAtExit } from './at-exit.ts'
 import { CaptureClock, type CaptureClockOptions } from './clock.ts'
