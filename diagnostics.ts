@@ -1,4 +1,22 @@
 import { type Counted, counting, place } from './counting.ts'
+import type { ZcrxError } from './errors.ts'
+
+/** Where the niovs of an area are: every one in exactly one place, so that the places add up to `total`. */
+export interface Census {
+  total: number
+  /** On the free stack. */
+  free: number
+  /** With the NIC, waiting for data. */
+  fill: number
+  /** Received, being processed; 0 between two polls. */
+  rx: number
+  /** In a receive queue or a reassembly queue. */
+  queued: number
+  /** With the user: named by completions that were not returned yet. */
+  user: number
+  /** `total` less all of the above: anything but 0 is a bug. */
+  lost: number
+}
 
 class Stats {
   /** Data completions. */
@@ -41,4 +59,19 @@ export interface HeldReport {
   readonly buffers: number
   readonly oldestMs: number
   readonly holders: readonly Holder[]
+}
+
+/**
+ * What the other side of a ring can tell beyond what io_uring says: found by asking a back end for it, absent where nobody knows.
+ * Ids are those of the ring.
+ */
+export interface Diagnostics {
+  /** Where the buffers of an instance are. @throws ArgumentError for an id that is none of the ring's */
+  census(zcrxId: number): Census
+  /** What an instance has done, cumulative. The object is live. @throws ArgumentError */
+  ifqStats(zcrxId: number): Readonly<IfqStats>
+  /** Tells what is kept for longer than `afterMs` milliseconds, from within the ring's entry; null ends it. @throws ArgumentError */
+  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void
+  /** Why the last call that was refused was, where there is more to say than an errno; for people. */
+  refusal(): ZcrxError | null
 }

@@ -14,6 +14,9 @@ export class ZcrxError extends Error {
   }
 }
 
+const ENODEV = 19
+const EADDRNOTAVAIL = 99
+
 /** What can be missing or refused when a network queue is opened. */
 export type NicErrorCode =
   | 'ZCRX_NIC_ADDON' // the native addon is not built or can't be loaded
@@ -64,8 +67,8 @@ export class DeviceError extends ArgumentError {
 /** An address that is not there to be used: EADDRNOTAVAIL. */
 export class AddressError extends ArgumentError {
   override readonly code: string = 'ZCRX_ADDRESS_NOT_AVAILABLE'
-  /** Positive: EADDRNOTAVAIL. */
-  readonly errno = 99
+  /** Positive. */
+  readonly errno = EADDRNOTAVAIL
 
   constructor(message: string, remedy: string) {
     super(message, remedy)
@@ -99,4 +102,14 @@ export class PcapError extends ZcrxError {
     this.name = 'PcapError'
     this.offset = offset
   }
+}
+
+/** What a queue has to say whose interface went away. */
+export function interfaceGone(device: string): NicError {
+  return new NicError(
+    'ZCRX_NIC_GONE',
+    `the interface ${device} is gone: it was deleted, or moved to another network namespace`,
+    'open it again when it is back: ip link',
+    ENODEV,
+  )
 }

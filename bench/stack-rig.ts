@@ -5,9 +5,8 @@ import { systemEntropy } from '../stack/entropy.ts'
 import { Stack } from '../stack/stack.ts'
 import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
 import * as abi from '../uapi/abi/index.ts'
-import { Kernel } from '../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
-import { RingMemory } from '../uapi/ring/memory.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { type Flow, HEADROOM, NIOV, PORT, putSegment, ScriptedNic, type Shape, TCP_BYTES } from './replay.ts'
 
@@ -36,7 +35,7 @@ export interface Rig {
   ifq: Ifq
   nic: ScriptedNic
   ring: Ring
-  kernel: Kernel
+  kernel: InlineKernel
   flows: Flow[]
   /** Receives `packets` segments of `payload` bytes and gives every buffer back. */
   run(packets: number, payload: number): void
@@ -55,7 +54,7 @@ export function makeRig(shape: Shape, count: number): Rig {
     entropy: systemEntropy(),
   })
   stack.addAddress(server, false)
-  const kernel = new Kernel({ memoryFor })
+  const kernel = new InlineKernel({ memoryFor })
   kernel.addStack(stack)
   const ring = Ring.queueInit(256, kernel, {
     flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER,
@@ -114,8 +113,7 @@ export function makeRig(shape: Shape, count: number): Rig {
     for (const tcb of tcbs) segments = Math.min(segments, Math.floor(tcb.rcv.window() / payload))
     return segments * flows.length
   }
-  const { cqes, cqEntries } = ring.memory
-  const headAt = RingMemory.CQ_HEAD
+  const { cqes, cqEntries, cqHeadAt: headAt } = ring.memory
   // Goes on where the last run stopped, so that every flow gets the same number in the long run.
   let turn = 0
   const run = (packets: number, payload: number): void => {

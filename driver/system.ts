@@ -93,16 +93,6 @@ export function interfaceDown(device: string, errno = 0): NicError {
   )
 }
 
-/** What a queue has to say whose interface went away. */
-export function interfaceGone(device: string): NicError {
-  return new NicError(
-    'ZCRX_NIC_GONE',
-    `the interface ${device} is gone: it was deleted, or moved to another network namespace`,
-    'open it again when it is back: ip link',
-    ERRNO.ENODEV,
-  )
-}
-
 /** @throws NicError when no interface can have that name */
 export function checkDeviceName(device: string): void {
   if (device === '' || device.length > 15 || /[\s/\0]/.test(device)) {

@@ -1,6 +1,6 @@
 import { IpAddress } from '../address.ts'
 import { ArgumentError } from '../errors.ts'
-import type { HostOptions } from '../uapi/backend/host.ts'
+import type { HostOptions } from './interface.ts'
 
 /** What `HostOptions` say about addresses. */
 export interface AddressPlan {

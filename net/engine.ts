@@ -6,13 +6,16 @@ import {
   IORING_SETUP_CQE32,
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_TASKRUN_FLAG,
 } from '../uapi/abi/constants.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
 import { Host, type HostOptions } from '../uapi/backend/host.ts'
-import type { Kernel } from '../uapi/kernel/kernel.ts'
+import type { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 
+const RING_FLAGS =
+  IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
 /** Of an engine that was not told. */
 const DEFAULT_CQ_ENTRIES = 8192
 /** Rounds of submitting and reaping before Node's loop goes on. */
@@ -65,7 +68,7 @@ export class Engine {
     const { kernel, nic } = this.host
     try {
       this.ring = Ring.queueInit(256, kernel, {
-        flags: IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
+        flags: RING_FLAGS,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
       this.area = allocateArea(areaBytes, nic.info.tailBytes)
@@ -198,7 +201,7 @@ export class Engine {
   }
 }
 
-function registrationError(kernel: Kernel, result: number): Error {
+function registrationError(kernel: InlineKernel, result: number): Error {
   if (kernel.nicError !== null) return kernel.nicError
   return new ZcrxError('ZCRX_REGISTER', `the interface queue can't be registered: ${errnoName(result)}`)
 }

@@ -6,7 +6,7 @@ import { Stack } from '../stack/stack.ts'
 import type { TcpConfig } from '../stack/tcp/options.ts'
 import { EAFNOSUPPORT } from '../uapi/abi/errno.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
-import { Kernel } from '../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../uapi/backend/inline.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { ethernet, type Family } from './family.ts'
 import { get16 } from './wire/bytes.ts'
@@ -35,7 +35,7 @@ export class Host {
   readonly clock = new VirtualClock(START_US)
   readonly startUs = START_US
   readonly family: Family
-  readonly kernel: Kernel
+  readonly kernel: InlineKernel
   readonly stack: Stack
   /** What left and was not looked at yet. */
   readonly departures: Departure[] = []
@@ -65,7 +65,7 @@ export class Host {
       tcp,
     })
     family.attach(this.stack)
-    this.kernel = new Kernel({ memoryFor: memory, idle: () => false })
+    this.kernel = new InlineKernel({ memoryFor: memory, idle: () => false })
     this.kernel.addStack(this.stack)
     this.#ring = Ring.queueInit(64, this.kernel, { cqEntries: 1024 })
   }

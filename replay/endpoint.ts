@@ -1,14 +1,14 @@
 import { IpAddress } from '../address.ts'
+import type { Census } from '../diagnostics.ts'
 import { allocateArea, asNicMemory } from '../driver/area.ts'
 import type { Nic, NicMemory } from '../driver/nic.ts'
 import { ZcrxError } from '../errors.ts'
 import type { VirtualClock } from '../stack/clock.ts'
 import { seededEntropy } from '../stack/entropy.ts'
-import type { Census } from '../stack/memory/page-pool.ts'
 import { Stack } from '../stack/stack.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import * as abi from '../uapi/abi/index.ts'
-import { Kernel } from '../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 
@@ -57,6 +57,12 @@ const REMOTE6 = 0xfd00_0000 | 0
 /** Sessions that can be told apart by address. */
 export const SESSION_MASK = 0x7f_ffff
 
+const RING_FLAGS =
+  abi.IORING_SETUP_CQE32 |
+  abi.IORING_SETUP_DEFER_TASKRUN |
+  abi.IORING_SETUP_TASKRUN_FLAG |
+  abi.IORING_SETUP_SINGLE_ISSUER
+
 /** The address of the peer of a session. */
 export function remoteAddress(version: 4 | 6, session: number): IpAddress {
   const number = (session & SESSION_MASK) + 1
@@ -79,7 +85,7 @@ export class ReplayEndpoint {
   readonly area: Uint8Array
   /** Data completions. */
   completions = 0
-  readonly #kernel: Kernel
+  readonly #kernel: InlineKernel
   readonly #handler: EndpointHandler
   readonly #listening = new Set<number>()
   readonly #arena = new Uint8Array(ARENA_BYTES)
@@ -112,10 +118,10 @@ export class ReplayEndpoint {
     this.stack.addAddress(LOCAL6, false)
     this.stack.setGateway(GATEWAY4)
     this.stack.setGateway(GATEWAY6)
-    this.#kernel = new Kernel({ memoryFor })
+    this.#kernel = new InlineKernel({ memoryFor })
     this.#kernel.addStack(this.stack)
     this.ring = Ring.queueInit(256, this.#kernel, {
-      flags: abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_DEFER_TASKRUN | abi.IORING_SETUP_SINGLE_ISSUER,
+      flags: RING_FLAGS,
       cqEntries: CQ_ENTRIES,
     })
     this.area = allocateArea(options.areaBytes, nic.info.tailBytes)

@@ -1,7 +1,7 @@
+import type { Census } from '../diagnostics.ts'
 import type { CaptureSink } from '../pcap/file/writer.ts'
 import type { StreamReport } from '../pcap/follow/report.ts'
 import type { CaptureSummary, StreamOptions } from '../pcap/follow/streams.ts'
-import type { Census } from '../stack/memory/page-pool.ts'
 import type { Kept } from './kept.ts'
 
 export interface ReplayOptions extends StreamOptions {

@@ -1,3 +1,4 @@
+import type { Census } from '../../diagnostics.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 
 /**
@@ -141,23 +142,6 @@ export class PagePool {
     }
     return count
   }
-}
-
-/** Where the niovs of an area are: every one in exactly one place, so that the places add up to `total`. */
-export interface Census {
-  total: number
-  /** On the free stack. */
-  free: number
-  /** With the NIC, waiting for data. */
-  fill: number
-  /** Received, being processed; 0 between two polls. */
-  rx: number
-  /** In a receive queue or a reassembly queue. */
-  queued: number
-  /** With the user: named by completions that were not returned yet. */
-  user: number
-  /** `total` less all of the above: anything but 0 is a bug. */
-  lost: number
 }
 
 export function takeCensus(pool: PagePool, chunksHeld: number): Census {

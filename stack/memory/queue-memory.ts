@@ -1,3 +1,4 @@
+import type { Census } from '../../diagnostics.ts'
 import {
   type FurtherAreas,
   type Nic,
@@ -6,7 +7,7 @@ import {
   RX_SIDE,
   type RxBurst,
 } from '../../driver/nic.ts'
-import { type Census, PagePool, takeCensus } from './page-pool.ts'
+import { PagePool, takeCensus } from './page-pool.ts'
 import { type MemoryProvider, providerFor } from './provider.ts'
 import { QueueAreas } from './queue-areas.ts'
 

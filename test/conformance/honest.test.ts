@@ -3,7 +3,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import { CompletionQueue } from '../../uapi/kernel/completion-queue.ts'
 import { RingContext } from '../../uapi/kernel/context.ts'
 import { ZcrxEvents } from '../../uapi/kernel/events.ts'
-import { RecvZcRequest } from '../../uapi/kernel/recv-zc.ts'
+import { RecvZcRequest } from '../../uapi/kernel/ops/recv-zc.ts'
 import { ZcrxIfq } from '../../uapi/kernel/zcrx.ts'
 import { Instance } from './instance.ts'
 import { type JsonObject, loadRecord, ownRecord, type Scenario } from './record.ts'
@@ -62,7 +62,7 @@ const MUTATIONS: readonly (readonly [string, () => void, readonly string[]])[] =
     () =>
       breakMethod(RecvZcRequest.prototype, 'run', (right, self) => {
         right()
-        if (self.context.cq.tail !== 0) self.finish(0)
+        if ((self.context as RingContext).cq.tail !== 0) self.finish(0)
       }),
     [
       'data.one_send_after_100',

@@ -11,7 +11,7 @@ import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 
 /**
@@ -53,7 +53,7 @@ const ADDRESSES: Readonly<Record<Route, readonly [client: string, server: string
 /** A kernel of ours with its networks under a virtual clock. */
 export class Machine {
   readonly clock = new VirtualClock(START_US)
-  readonly kernel: Kernel
+  readonly kernel: InlineKernel
   readonly networks: Network[] = []
   readonly lo: Network
   /** Socket calls are made through it, as system calls beside the ring that is looked at. */
@@ -62,7 +62,7 @@ export class Machine {
   #call = 1
 
   constructor() {
-    this.kernel = new Kernel({
+    this.kernel = new InlineKernel({
       memoryFor: (stack) => this.#plainMemory(stack.nic.info.mtu),
       idle: (until) => this.#idle(until),
     })

@@ -1,6 +1,6 @@
 import * as abi from '../../uapi/abi/index.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
-import { Ring, type RingBackend } from '../../uapi/ring/ring.ts'
+import type { RingBackend } from '../../uapi/ring/backend.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 import type { Machine } from './machine.ts'
 
 /** Ring set-up flags by the numbers of the kernel's header, whether or not the package serves them. */
@@ -57,15 +57,9 @@ export class TestRing {
 
   /** `io_uring_setup`: a ring, or minus errno. */
   static create(machine: Machine, flags: number, sqEntries = 64, cqEntries = 4096): TestRing | number {
-    let backend: RingBackend | null = null
-    const host = {
-      setup: (memory: RingMemory, given: number): RingBackend => {
-        backend = machine.kernel.setup(memory, given)
-        return backend
-      },
-    }
-    const ring = Ring.queueInitParams(sqEntries, host, { flags, cqEntries })
-    return typeof ring === 'number' ? ring : new TestRing(machine, ring, backend!, flags)
+    const backend = machine.kernel.ringBackend()
+    const ring = Ring.queueInitParams(sqEntries, { ringBackend: () => backend }, { flags, cqEntries })
+    return typeof ring === 'number' ? ring : new TestRing(machine, ring, backend, flags)
   }
 
   /** A ring that must come to be. */
@@ -119,12 +113,12 @@ export class TestRing {
 
   #look(): { found: Completion[]; slots: number } {
     const { memory } = this.ring
-    const { control, cqes, cqEntries } = memory
+    const { control, cqes, cqEntries, cqHeadAt, cqTailAt } = memory
     const mixed = (this.flags & SETUP_CQE_MIXED) !== 0
     const words = mixed ? 4 : memory.cqeWords
     const view = new DataView(cqes.buffer, cqes.byteOffset)
-    const head = control[RingMemory.CQ_HEAD]!
-    const count = (Atomics.load(control, RingMemory.CQ_TAIL) - head) | 0
+    const head = control[cqHeadAt]!
+    const count = (Atomics.load(control, cqTailAt) - head) | 0
     const found: Completion[] = []
     for (let i = 0; i < count; i++) {
       const at = ((head + i) & (cqEntries - 1)) * words * 4
@@ -166,11 +160,11 @@ export class TestRing {
 
   /** What the shared memory tells of the queues. */
   state(): Record<string, number | boolean> {
-    const { control } = this.ring.memory
-    const flags = Atomics.load(control, RingMemory.SQ_FLAGS)
+    const { control, sqFlagsAt, cqHeadAt, cqTailAt, cqOverflowAt } = this.ring.memory
+    const flags = Atomics.load(control, sqFlagsAt)
     return {
-      cq_ready: (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0,
-      cq_overflow: Atomics.load(control, RingMemory.CQ_OVERFLOW),
+      cq_ready: (Atomics.load(control, cqTailAt) - control[cqHeadAt]!) | 0,
+      cq_overflow: Atomics.load(control, cqOverflowAt),
       sq_flag_CQ_OVERFLOW: (flags & abi.IORING_SQ_CQ_OVERFLOW) !== 0,
       sq_flag_TASKRUN: (flags & abi.IORING_SQ_TASKRUN) !== 0,
     }

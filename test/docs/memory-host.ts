@@ -8,7 +8,7 @@ import { Stack } from '../../stack/stack.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
 import type { Host } from '../../uapi/backend/host.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 
 const PORT = 9000
 
@@ -33,7 +33,7 @@ export function memoryHost(bytes: number): { host: Host; sent: () => number } {
   let tcb: Tcb | null = null
   let sent = 0
 
-  const kernel = new Kernel({
+  const kernel = new InlineKernel({
     memoryFor,
     idle: (untilUs) => {
       tcb ??= peer.tcp.connect(peerAddress, 0, address, PORT, clock.now())

@@ -16,7 +16,7 @@ import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import { VethPair } from '../support/netns.ts'
 import { CLIENT, plainMemory, SERVER } from '../support/stack-pair.ts'
@@ -39,7 +39,7 @@ function hostWithSender(
   const receiver = make(link.b, SERVER, 2)
   let tcb: Tcb | null = null
   let sent = 0
-  const kernel = new Kernel({
+  const kernel = new InlineKernel({
     memoryFor: () => plainMemory(256),
     idle: (untilUs) => {
       tcb ??= sender.tcp.connect(CLIENT, 0, SERVER, options.port ?? 8000, clock.now())

@@ -7,11 +7,10 @@ import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import type { RingContext } from '../../uapi/kernel/context.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
 import type { Cqe } from '../../uapi/ring/cqe.ts'
 import type { EventRequest, Ifq } from '../../uapi/ring/ifq.ts'
-import type { RingMemory } from '../../uapi/ring/memory.ts'
 import { Ring, type RingParams } from '../../uapi/ring/ring.ts'
 import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
 
@@ -57,10 +56,10 @@ export class RingPair {
   readonly link: MemoryLink
   readonly client: Stack
   readonly server: Stack
-  readonly kernel: Kernel
+  readonly kernel: InlineKernel
   readonly ring: Ring
   /** The kernel's side of the ring, for what its methods would not say. */
-  context!: RingContext
+  readonly context: RingContext
   readonly area: Uint8Array
   readonly ifq: Ifq
   readonly clientAddress: IpAddress
@@ -84,20 +83,16 @@ export class RingPair {
     }
     this.client = make(this.link.a, this.clientAddress, 11)
     this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
-    this.kernel = new Kernel({ memoryFor, idle: () => this.#passTime() })
+    this.kernel = new InlineKernel({ memoryFor, idle: () => this.#passTime() })
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)
-    const host = {
-      setup: (memory: RingMemory, flags: number) => {
-        this.context = this.kernel.setup(memory, flags)
-        return this.context
-      },
-    }
-    this.ring = Ring.queueInit(options.entries ?? 64, host, {
-      flags: ZC_FLAGS,
-      cqEntries: 4096,
-      ...options.params,
-    })
+    const backend = this.kernel.ringBackend()
+    this.ring = Ring.queueInit(
+      options.entries ?? 64,
+      { ringBackend: () => backend },
+      { flags: ZC_FLAGS, cqEntries: 4096, ...options.params },
+    )
+    this.context = backend.context
     const niovs = options.niovs ?? 256
     this.area = options.area ?? new Uint8Array(new ArrayBuffer(niovs * 4096))
     const ifq = this.ring.registerIfq({

@@ -7,7 +7,7 @@ import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
@@ -16,7 +16,7 @@ const HERE = ['192.0.2.1', '192.0.2.2', '2001:db8::1']
 
 /** Two hosts with three addresses each, of one kernel each. */
 class Host {
-  readonly kernel: Kernel
+  readonly kernel: InlineKernel
   readonly ring: Ring
 
   constructor() {
@@ -28,7 +28,7 @@ class Host {
     })
     const clock = new VirtualClock(1_000_000)
     const link = new MemoryLink({ seed: 1, now: () => clock.now() })
-    this.kernel = new Kernel({ memoryFor: memory, idle: () => false })
+    this.kernel = new InlineKernel({ memoryFor: memory, idle: () => false })
     const stack = new Stack({ nic: link.b, memory: memory(), clock, entropy: seededEntropy(1) })
     for (const text of HERE) stack.addAddress(IpAddress.parse(text)!, true)
     this.kernel.addStack(stack)

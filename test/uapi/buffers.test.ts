@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import type { BufRing } from '../../uapi/ring/buf-ring.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const {
@@ -287,7 +287,7 @@ describe('registering a ring of buffers', () => {
 
   it('checks its structures', () => {
     const pair = new RingPair()
-    const backend = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+    const backend = ringContext(pair.kernel, ZC_FLAGS)
     const ask = (address: number, change: (reg: abi.BufReg) => void = () => {}, nrArgs = 1): number => {
       const reg = new abi.BufReg(new Uint8Array(40))
       reg.ringEntries = 8

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
 const { IORING_ASYNC_CANCEL_ALL: ALL, IORING_ASYNC_CANCEL_ANY: ANY } = abi
@@ -107,8 +108,7 @@ describe('IORING_REGISTER_SYNC_CANCEL', () => {
 
   it('checks its argument', () => {
     const { pair } = armed()
-    const { kernel, ring } = pair
-    const backend = kernel.setup(ring.memory, 0)
+    const backend = ringContext(pair.kernel, 0)
     const bytes = new Uint8Array(64)
     expect(backend.register(abi.IORING_REGISTER_SYNC_CANCEL, bytes, 0)).toBe(-abi.EINVAL)
     expect(backend.register(abi.IORING_REGISTER_SYNC_CANCEL, null, 1)).toBe(-abi.EINVAL)

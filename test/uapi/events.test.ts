@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, type Completion, RingPair, type RingPairOptions, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const BOTH = (1 << abi.ZCRX_EVENT_ALLOC_FAIL) | (1 << abi.ZCRX_EVENT_COPY)
@@ -11,7 +11,7 @@ const RECV = 1
 /** A registration without a device, with the descriptor of its events and their place in a prefilled region. */
 function setUp() {
   const pair = new RingPair({ nodev: true, niovs: 4 })
-  const backend = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+  const backend = ringContext(pair.kernel, ZC_FLAGS)
   const regionMemory = new Uint8Array(new SharedArrayBuffer(8192)).fill(0xcc)
   const region = new abi.RegionDesc(new Uint8Array(64))
   region.userAddr = backend.addressOf(regionMemory)
@@ -137,7 +137,8 @@ describe('events', () => {
     send(1000)
     receive()
     expect(brief(pair.reap())).toEqual([[RECV, 1000]])
-    const shown = () => Atomics.load(pair.ring.memory.control, RingMemory.SQ_FLAGS) & abi.IORING_SQ_TASKRUN
+    const shown = () =>
+      Atomics.load(pair.ring.memory.control, pair.ring.memory.sqFlagsAt) & abi.IORING_SQ_TASKRUN
     expect(shown()).not.toBe(0)
     expect(brief(pair.drain())).toEqual([[EVENT, abi.ZCRX_EVENT_COPY]])
     expect(shown()).toBe(0)
@@ -197,9 +198,9 @@ describe('events', () => {
     sendDirectly(pair, client, 100)
     pair.settle()
     expect(pair.ring.cqReady()).toBe(64)
-    expect(Atomics.load(pair.ring.memory.control, RingMemory.SQ_FLAGS) & abi.IORING_SQ_CQ_OVERFLOW).not.toBe(
-      0,
-    )
+    expect(
+      Atomics.load(pair.ring.memory.control, pair.ring.memory.sqFlagsAt) & abi.IORING_SQ_CQ_OVERFLOW,
+    ).not.toBe(0)
     expect(pair.reap().at(-1)).toMatchObject({ userData: RECV, res: 100 })
     expect(brief(pair.drain())).toEqual([[EVENT, abi.ZCRX_EVENT_COPY]])
     expect(pair.ring.armEvent(0, abi.ZCRX_EVENT_COPY)).toBe(0)

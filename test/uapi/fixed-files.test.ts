@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const { IORING_FILE_INDEX_ALLOC: ALLOC, IOSQE_FIXED_FILE: FIXED } = abi
@@ -138,7 +138,7 @@ describe('fixed files', () => {
 
   it('have structures that are checked', () => {
     const { pair } = setUp()
-    const backend = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+    const backend = ringContext(pair.kernel, ZC_FLAGS)
     const bytes = (size: number, ...words: number[]): Uint8Array => {
       const made = new Uint8Array(size)
       made.set(new Uint8Array(Uint32Array.from(words).buffer))

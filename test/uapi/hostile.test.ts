@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { ringContext } from '../support/contexts.ts'
 import { runs } from '../support/long.ts'
 import { RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
@@ -51,7 +51,7 @@ describe('what a program may hand to a ring', () => {
         for (const one of entries) {
           const sqe = pair.ring.getSqe()
           if (sqe === null) break
-          const index = (pair.ring.memory.control[RingMemory.SQ_HEAD]! + pair.ring.sqReady() - 1) & 63
+          const index = (pair.ring.memory.control[pair.ring.memory.sqHeadAt]! + pair.ring.sqReady() - 1) & 63
           write(pair.ring.memory.sqes.subarray(index * 64, index * 64 + 64), one as Entry, base)
           pair.ring.submit()
         }
@@ -77,7 +77,7 @@ describe('what a program may hand to a ring', () => {
     fc.assert(
       fc.property(fc.array(call, { minLength: 1, maxLength: 10 }), (calls) => {
         const pair = new RingPair({ nodev: true, niovs: 8 })
-        const backend = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+        const backend = ringContext(pair.kernel, ZC_FLAGS)
         const heap = new Uint8Array(new SharedArrayBuffer(64 * 1024))
         const base = pair.kernel.space.addressOf(heap)
         for (const [op, nrArgs, words, good] of calls) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
@@ -88,7 +88,7 @@ describe('linked requests', () => {
   })
 
   it('without DEFER_TASKRUN run inside the submission, as long as the chain may be', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
     const ring = Ring.queueInit(32_768, kernel)
     for (let i = 1; i <= 32_768; i++) ring.getSqe()!.prepNop().setFlags(LINK).setData(i)
     expect(ring.submit()).toBe(32_768)

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair, type RingPairOptions } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
@@ -16,7 +15,7 @@ function mixed(options: RingPairOptions = {}): RingPair {
 
 /** A ring of 8 slots without a device, and what lies in each slot: user_data, res, flags. */
 function small() {
-  const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+  const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
   const ring = Ring.queueInit(8, kernel, { flags: MIXED, cqEntries: 8 })
   const nop = (userData: number, wide = false): void => {
     const sqe = ring.getSqe()!.prepNop()
@@ -115,7 +114,7 @@ describe('a ring with IORING_SETUP_CQE_MIXED', () => {
     const got = take()
     expect(got.length).toBeLessThan(8)
     while (got.length < 8) {
-      const flags = ring.memory.control[RingMemory.SQ_FLAGS]!
+      const flags = ring.memory.control[ring.memory.sqFlagsAt]!
       expect(flags & abi.IORING_SQ_CQ_OVERFLOW).not.toBe(0)
       ring.getEvents()
       const more = take()
@@ -123,7 +122,7 @@ describe('a ring with IORING_SETUP_CQE_MIXED', () => {
       got.push(...more)
     }
     expect(got).toEqual(wanted)
-    expect(ring.memory.control[RingMemory.SQ_FLAGS]! & abi.IORING_SQ_CQ_OVERFLOW).toBe(0)
+    expect(ring.memory.control[ring.memory.sqFlagsAt]! & abi.IORING_SQ_CQ_OVERFLOW).toBe(0)
   })
 
   it('ends RECV_ZC with ENOSPC when half a completion would fit, and loses nothing', () => {
@@ -155,7 +154,7 @@ describe('a ring with IORING_SETUP_CQE_MIXED', () => {
   })
 
   it('is refused with CQE32, and with a single slot', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
     const both = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_CQE_MIXED
     expect(Ring.queueInitParams(4, kernel, { flags: both })).toBe(-abi.EINVAL)
     const one = { flags: abi.IORING_SETUP_CQE_MIXED, cqEntries: 1 }
@@ -198,7 +197,7 @@ describe('completions of mixed sizes', () => {
 
 describe('a completion of 32 bytes', () => {
   it('of a NOP carries off and addr on a wide ring too, and is EINVAL on a narrow one', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
     const ask = (flags: number): Ring => {
       const ring = Ring.queueInit(4, kernel, { flags })
       ring

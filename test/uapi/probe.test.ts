@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { ringContext } from '../support/contexts.ts'
 import { plainMemory } from '../support/stack-pair.ts'
 
-function setUp(): { kernel: Kernel; ring: Ring } {
-  const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+function setUp(): { kernel: InlineKernel; ring: Ring } {
+  const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
   return { kernel, ring: Ring.queueInit(64, kernel, { flags: abi.IORING_SETUP_SUBMIT_ALL }) }
 }
 
@@ -35,7 +35,7 @@ describe('IORING_REGISTER_PROBE', () => {
 
   it('answers for as many as are asked, and only over zeroes', () => {
     const { kernel } = setUp()
-    const backend = kernel.setup(new RingMemory(8, 16, 4), 0)
+    const backend = ringContext(kernel, 0)
     const ask = (bytes: Uint8Array | null, count: number): number =>
       backend.register(abi.IORING_REGISTER_PROBE, bytes, count)
     const probe = new abi.Probe(new Uint8Array(16 + 2 * 8))

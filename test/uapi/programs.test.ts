@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { CLOSED } from '../../stack/tcp/state.ts'
 import * as abi from '../../uapi/abi/index.ts'
+import type { Request } from '../../uapi/kernel/request.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { runs } from '../support/long.ts'
@@ -224,7 +225,7 @@ class Program {
   #armed(userData: number): boolean {
     for (const { server } of this.ends) {
       const readers = this.pair.kernel.files.socket(server)?.readers ?? []
-      if (readers.some((reader) => reader.userDataLow === userData)) return true
+      if (readers.some((reader) => (reader as Request).userDataLow === userData)) return true
     }
     return false
   }

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { plainMemory } from '../support/stack-pair.ts'
 
 function setUp() {
-  const kernel = new Kernel({ memoryFor: () => plainMemory(4) })
+  const kernel = new InlineKernel({ memoryFor: () => plainMemory(4) })
   const header = (queryOp: number, data: Uint8Array, size = data.length): abi.QueryHdr => {
     const made = new abi.QueryHdr(new Uint8Array(40))
     made.queryOp = queryOp

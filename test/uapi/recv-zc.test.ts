@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { bytesOf, type Completion, RingPair } from '../support/ring-pair.ts'
+import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const RECV = 7
 
@@ -224,7 +224,8 @@ describe('RECV_ZC without a device (copy mode)', () => {
   })
 
   it('one busy socket does not starve another (row V10)', () => {
-    const pair = new RingPair({ niovs: 4096 })
+    const flags = ZC_FLAGS | abi.IORING_SETUP_TASKRUN_FLAG
+    const pair = new RingPair({ niovs: 4096, params: { flags } })
     const { client, server, listener } = pair.connect()
     const [client2, server2] = pair.connectTo(listener)
     const data = bytesOf(600 * 1448)

@@ -20,11 +20,15 @@ function threeOut(rqEntries = 16) {
 /** The refill queue's words, as a hostile user would write them. */
 function shared(pair: RingPair) {
   const { space } = pair.kernel
-  // The only shared memory in the address space.
+  // The latest shared page in the address space.
   const regions: SharedArrayBuffer[] = []
   for (let address = 0x1_0000; address < 0x1_0000 + (64 << 20); address += 4096) {
     const view = space.view(address, 16)
-    if (view !== null && view.buffer instanceof SharedArrayBuffer && !regions.includes(view.buffer)) {
+    if (
+      view?.buffer instanceof SharedArrayBuffer &&
+      view.buffer.byteLength === 4096 &&
+      !regions.includes(view.buffer)
+    ) {
       regions.push(view.buffer)
     }
   }

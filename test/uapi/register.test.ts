@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { ArgumentError } from '../../errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { RegionDesc, ZcrxAreaReg, ZcrxCtrl, ZcrxIfqReg } from '../../uapi/abi/structs.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { ringContext } from '../support/contexts.ts'
 import { RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
 
 /** A ring of its own and the three structures of a registration without a device that would succeed. */
 function setUp(flags = ZC_FLAGS, pages = 1) {
   const pair = new RingPair({ nodev: true, niovs: 4 })
-  const backend = pair.kernel.setup(new RingMemory(8, 16, 8), flags)
+  const backend = ringContext(pair.kernel, flags)
   const regionMemory = new Uint8Array(new SharedArrayBuffer(pages * 4096)).fill(0xcc)
   const region = new RegionDesc(new Uint8Array(64))
   region.userAddr = backend.addressOf(regionMemory)
@@ -184,7 +184,7 @@ describe('Ring.queueInit', () => {
     ['NO_MMAP', abi.IORING_SETUP_NO_MMAP],
     ['HYBRID_IOPOLL', abi.IORING_SETUP_HYBRID_IOPOLL],
   ])('refuses %s, which it does not serve, instead of ignoring it', (_name, flag) => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(4) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(4) })
     expect(() => Ring.queueInit(4, kernel, { flags: flag })).toThrow(ArgumentError)
   })
 })

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
@@ -10,8 +9,8 @@ type Seen = [userData: number, res: number, flags: number]
 
 const { IORING_FILE_INDEX_ALLOC: ALLOC, POLLIN, POLLOUT } = abi
 
-function rings(...flags: number[]): { kernel: Kernel; rings: Ring[] } {
-  const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+function rings(...flags: number[]): { kernel: InlineKernel; rings: Ring[] } {
+  const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
   return { kernel, rings: flags.map((some) => Ring.queueInit(8, kernel, { flags: some })) }
 }
 
@@ -100,7 +99,7 @@ describe("a ring's descriptor", () => {
       poll.submit()
       poll.cqAdvance(poll.forEachCqe((cqe) => seen.push([cqe.userData, cqe.res, cqe.flags])))
       poll.queueExit()
-      const flags = ring.memory.control[RingMemory.SQ_FLAGS]! & abi.IORING_SQ_TASKRUN
+      const flags = ring.memory.control[ring.memory.sqFlagsAt]! & abi.IORING_SQ_TASKRUN
       return [ring.cqReady(), flags !== 0, seen.map((cqe) => cqe[1])]
     }
     ring.getSqe()!.prepRecvZc(server, 0).setData(1)
@@ -137,15 +136,15 @@ describe('MSG_RING', () => {
     const { rings: all } = rings(0, DEFER | abi.IORING_SETUP_TASKRUN_FLAG)
     const [from, to] = all as [Ring, Ring]
     expect(ask(from, (sqe) => sqe.prepMsgRing(to.ringFd, 1, 5))).toEqual([[1, 0, 0]])
-    expect(to.memory.control[RingMemory.SQ_FLAGS]! & abi.IORING_SQ_TASKRUN).not.toBe(0)
+    expect(to.memory.control[to.memory.sqFlagsAt]! & abi.IORING_SQ_TASKRUN).not.toBe(0)
     expect(take(to)).toEqual([])
     to.getEvents()
     expect(take(to)).toEqual([[5, 1, 0]])
-    expect(to.memory.control[RingMemory.SQ_FLAGS]! & abi.IORING_SQ_TASKRUN).toBe(0)
+    expect(to.memory.control[to.memory.sqFlagsAt]! & abi.IORING_SQ_TASKRUN).toBe(0)
   })
 
   it('goes to the ring itself too, and overflows as any completion does', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
     const from = Ring.queueInit(8, kernel)
     const to = Ring.queueInit(1, kernel, { cqEntries: 2 })
     expect(ask(from, (sqe) => sqe.prepMsgRing(from.ringFd, 3, 9))).toEqual([
@@ -161,7 +160,7 @@ describe('MSG_RING', () => {
   })
 
   it('wakes who waits on the other ring', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1), idle: () => false })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1), idle: () => false })
     const [from, to] = [Ring.queueInit(8, kernel), Ring.queueInit(8, kernel)]
     from.getSqe()!.prepMsgRing(to.ringFd, 0, 5)
     from.submit()

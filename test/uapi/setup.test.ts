@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { ArgumentError } from '../../errors.ts'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring, type RingParams } from '../../uapi/ring/ring.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
 
@@ -22,8 +22,8 @@ const {
   IORING_SETUP_TASKRUN_FLAG: TASKRUN_FLAG,
 } = abi
 
-function kernelOnly(): Kernel {
-  return new Kernel({ memoryFor: () => plainMemory(1) })
+function kernelOnly(): InlineKernel {
+  return new InlineKernel({ memoryFor: () => plainMemory(1) })
 }
 
 function ringWith(flags: number): Ring {
@@ -126,7 +126,7 @@ describe('a ring with R_DISABLED', () => {
   })
 
   it('may not be enabled with arguments', () => {
-    const backend = kernelOnly().setup(new RingMemory(8, 16, 4), R_DISABLED)
+    const backend = ringContext(kernelOnly(), R_DISABLED)
     expect(backend.register(abi.IORING_REGISTER_ENABLE_RINGS, new Uint8Array(8), 0)).toBe(-abi.EINVAL)
     expect(backend.register(abi.IORING_REGISTER_ENABLE_RINGS, null, 1)).toBe(-abi.EINVAL)
   })
@@ -201,7 +201,7 @@ describe('a ring with IOPOLL', () => {
 describe('a ring with SQPOLL', () => {
   it('says that its thread sleeps, so that submitting enters', () => {
     const ring = ringWith(SQPOLL)
-    const flags = ring.memory.control[RingMemory.SQ_FLAGS]!
+    const flags = ring.memory.control[ring.memory.sqFlagsAt]!
     expect(flags & abi.IORING_SQ_NEED_WAKEUP).not.toBe(0)
     for (let i = 0; i < 3; i++) ring.getSqe()!.prepNop()
     expect(ring.submit()).toBe(3)
@@ -212,10 +212,10 @@ describe('a ring with SQPOLL', () => {
     const kernel = kernelOnly()
     const polled = Ring.queueInit(8, kernel, { flags: SQPOLL })
     const other = Ring.queueInit(8, kernel)
-    const { control } = polled.memory
+    const { control, sqTailAt } = polled.memory
     polled.getSqe()!.prepNop().setData(9)
     // As an application would that has seen the flag clear: the tail is moved, and nothing entered.
-    Atomics.store(control, RingMemory.SQ_TAIL, 1)
+    Atomics.store(control, sqTailAt, 1)
     expect(polled.cqReady()).toBe(0)
     other.getEvents()
     expect(results(polled)).toEqual([[9, 0]])
@@ -249,7 +249,7 @@ describe('a ring with SQPOLL', () => {
 
 describe('entering a ring', () => {
   it('answers flags that do not exist with EINVAL', () => {
-    const backend = kernelOnly().setup(new RingMemory(8, 16, 4), 0)
+    const backend = ringContext(kernelOnly(), 0)
     expect(backend.enter(0, 0, 1 << 20, 0)).toBe(-abi.EINVAL)
   })
 })

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
-import { RingMemory } from '../../uapi/ring/memory.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { ringContext } from '../support/contexts.ts'
 import { bytesOf, type Completion, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const PAGE = 4096
@@ -224,7 +224,7 @@ describe("a region of the ring's own", () => {
     const pair = new RingPair({ nodev: true, niovs: 4 })
     const ifq = provided(pair)
     const fd = pair.ring.exportIfq(ifq.zcrxId)
-    const context = pair.kernel.setup(new RingMemory(8, 16, 8), ZC_FLAGS)
+    const context = ringContext(pair.kernel, ZC_FLAGS)
     const importer = (): number => {
       const reg = new abi.ZcrxIfqReg(new Uint8Array(96))
       reg.ifIdx = fd

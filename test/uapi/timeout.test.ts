@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
-import { Kernel } from '../../uapi/kernel/kernel.ts'
+import { InlineKernel } from '../../uapi/backend/inline.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { RingPair } from '../support/ring-pair.ts'
 import { plainMemory } from '../support/stack-pair.ts'
@@ -86,7 +86,7 @@ describe('IORING_OP_TIMEOUT', () => {
   })
 
   it('wakes a ring without an interface', () => {
-    const kernel = new Kernel({ memoryFor: () => plainMemory(1) })
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
     const ring = Ring.queueInit(4, kernel)
     const time = abi.timespecOf(5000)
     ring.getSqe()!.prepTimeout(time).setData(9)

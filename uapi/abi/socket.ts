@@ -2,6 +2,8 @@
 
 /** In the type given to `prepSocket`: nothing waits, EAGAIN and EINPROGRESS are answered instead. */
 export const SOCK_NONBLOCK = 0o4000
+/** In that type: means nothing here, where nothing is executed, and is accepted. */
+export const SOCK_CLOEXEC = 0o2000000
 
 // Events of poll(2).
 export const POLLIN = 0x1
@@ -25,6 +27,7 @@ export const SOCKET_URING_OP_SIOCINQ = 0
 export const SOCKET_URING_OP_SIOCOUTQ = 1
 export const SOCKET_URING_OP_GETSOCKOPT = 2
 export const SOCKET_URING_OP_SETSOCKOPT = 3
+export const SOCKET_URING_OP_GETSOCKNAME = 5
 
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2

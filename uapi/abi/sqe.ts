@@ -1,5 +1,6 @@
 import * as abi from './constants.ts'
 import * as num from './ring.ts'
+import * as sock from './socket.ts'
 import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
@@ -13,12 +14,20 @@ export interface Addresser {
  */
 export class Sqe {
   static readonly SIZE = 64
+  /** Memory that the entry names since it was made or this was set to null: whoever submits it keeps it until the request has completed. */
+  named: Uint8Array[] | null = null
   readonly #view: DataView
   readonly #addresser: Addresser
 
   constructor(bytes: Uint8Array, addresser: Addresser) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, Sqe.SIZE)
     this.#addresser = addresser
+  }
+
+  #address(bytes: Uint8Array): number {
+    if (this.named === null) this.named = [bytes]
+    else this.named.push(bytes)
+    return this.#addresser.addressOf(bytes)
   }
 
   get opcode(): number {
@@ -66,6 +75,10 @@ export class Sqe {
   }
   get userDataHigh(): number {
     return this.#view.getUint32(36, true)
+  }
+  /** `user_data`, 0..2^53-1 as `setData` takes it; Infinity beyond. */
+  get userData(): number {
+    return getU64(this.#view, 32)
   }
   /** `file_index` or `zcrx_ifq_idx`. */
   get zcrxIfqIdx(): number {
@@ -129,7 +142,7 @@ export class Sqe {
 
   /** `io_uring_prep_bind(3)`. @param sockaddr bytes of a `sockaddr_in`, read when the entry is submitted */
   prepBind(fd: number, sockaddr: Uint8Array): this {
-    return this.prepRw(abi.IORING_OP_BIND, fd, this.#addresser.addressOf(sockaddr), 0, sockaddr.length)
+    return this.prepRw(abi.IORING_OP_BIND, fd, this.#address(sockaddr), 0, sockaddr.length)
   }
 
   /** `io_uring_prep_listen(3)` */
@@ -139,18 +152,12 @@ export class Sqe {
 
   /** `io_uring_prep_connect(3)`. @param sockaddr read when the entry is submitted */
   prepConnect(fd: number, sockaddr: Uint8Array): this {
-    return this.prepRw(abi.IORING_OP_CONNECT, fd, this.#addresser.addressOf(sockaddr), 0, sockaddr.length)
+    return this.prepRw(abi.IORING_OP_CONNECT, fd, this.#address(sockaddr), 0, sockaddr.length)
   }
 
   /** `io_uring_prep_accept(3)`. @param sockaddr 16 bytes for the peer's address, or none; written at completion */
   prepAccept(fd: number, sockaddr: Uint8Array | null = null): this {
-    return this.prepRw(
-      abi.IORING_OP_ACCEPT,
-      fd,
-      sockaddr === null ? 0 : this.#addresser.addressOf(sockaddr),
-      0,
-      0,
-    )
+    return this.prepRw(abi.IORING_OP_ACCEPT, fd, sockaddr === null ? 0 : this.#address(sockaddr), 0, 0)
   }
 
   /** `io_uring_prep_multishot_accept(3)`: one completion, with F_MORE, per connection. */
@@ -184,7 +191,7 @@ export class Sqe {
   /** `io_uring_prep_send(3)`. @param bytes must stay unchanged until the completion, whose `res` says how many were taken
    * @param flags MSG_DONTWAIT; MSG_OOB: the last byte is urgent (RFC 9293 3.8.5) */
   prepSend(fd: number, bytes: Uint8Array, flags = 0): this {
-    this.prepRw(abi.IORING_OP_SEND, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    this.prepRw(abi.IORING_OP_SEND, fd, this.#address(bytes), bytes.length, 0)
     this.#view.setUint32(28, flags, true)
     return this
   }
@@ -194,7 +201,7 @@ export class Sqe {
    * @param zcFlags IORING_SEND_ZC_REPORT_USAGE: its `res` says whether they were copied
    */
   prepSendZc(fd: number, bytes: Uint8Array, flags = 0, zcFlags = 0): this {
-    this.prepRw(num.IORING_OP_SEND_ZC, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    this.prepRw(num.IORING_OP_SEND_ZC, fd, this.#address(bytes), bytes.length, 0)
     return this.setOpFlags(flags).setIoprio(zcFlags)
   }
 
@@ -203,7 +210,7 @@ export class Sqe {
    * @param flags MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_TRUNC
    */
   prepRecv(fd: number, bytes: Uint8Array, flags = 0): this {
-    this.prepRw(abi.IORING_OP_RECV, fd, this.#addresser.addressOf(bytes), bytes.length, 0)
+    this.prepRw(abi.IORING_OP_RECV, fd, this.#address(bytes), bytes.length, 0)
     this.#view.setUint32(28, flags, true)
     return this
   }
@@ -224,7 +231,7 @@ export class Sqe {
    * @param bid id of the first
    */
   prepProvideBuffers(bytes: Uint8Array, length: number, count: number, bgid: number, bid: number): this {
-    this.prepRw(num.IORING_OP_PROVIDE_BUFFERS, count, this.#addresser.addressOf(bytes), length, bid)
+    this.prepRw(num.IORING_OP_PROVIDE_BUFFERS, count, this.#address(bytes), length, bid)
     return this.setBufGroup(bgid)
   }
 
@@ -244,7 +251,20 @@ export class Sqe {
     view.setUint32(16, level, true)
     view.setUint32(20, optname, true)
     view.setUint32(44, optval === null ? 0 : optval.length, true)
-    putU64(view, 48, optval === null ? 0 : this.#addresser.addressOf(optval))
+    putU64(view, 48, optval === null ? 0 : this.#address(optval))
+    return this
+  }
+
+  /**
+   * `io_uring_prep_cmd_getsockname(3)`: getsockname(2), or getpeername(2) when `peer` is 1. Both arrays are written while the
+   * entry is executed. @param sockaddr gets as much of the address as `length` allows
+   * @param length 4 bytes, an `int`: the bytes there are in `sockaddr`; gets the whole length of the address
+   */
+  prepCmdGetsockname(fd: number, sockaddr: Uint8Array, length: Uint8Array, peer: 0 | 1 = 0): this {
+    const where = this.#addresser.addressOf(sockaddr)
+    this.prepRw(abi.IORING_OP_URING_CMD, fd, where, 0, sock.SOCKET_URING_OP_GETSOCKNAME)
+    this.#view.setUint32(44, peer, true)
+    putU64(this.#view, 48, this.#addresser.addressOf(length))
     return this
   }
 
@@ -293,7 +313,7 @@ export class Sqe {
    * @param flags IORING_TIMEOUT_ABS, _ETIME_SUCCESS, _MULTISHOT
    */
   prepTimeout(timespec: Uint8Array, count = 0, flags = 0): this {
-    this.prepRw(abi.IORING_OP_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, count)
+    this.prepRw(abi.IORING_OP_TIMEOUT, -1, this.#address(timespec), 1, count)
     this.#view.setUint32(28, flags, true)
     return this
   }
@@ -307,7 +327,7 @@ export class Sqe {
 
   /** `io_uring_prep_timeout_update(3)`: another time for a timeout. @param userData of the timeout */
   prepTimeoutUpdate(timespec: Uint8Array, userData: number, flags = 0): this {
-    this.prepRw(abi.IORING_OP_TIMEOUT_REMOVE, -1, userData, 0, this.#addresser.addressOf(timespec))
+    this.prepRw(abi.IORING_OP_TIMEOUT_REMOVE, -1, userData, 0, this.#address(timespec))
     this.#view.setUint32(28, flags | abi.IORING_TIMEOUT_UPDATE, true)
     return this
   }
@@ -317,7 +337,7 @@ export class Sqe {
    * @param flags IORING_TIMEOUT_ABS
    */
   prepLinkTimeout(timespec: Uint8Array, flags = 0): this {
-    this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#addresser.addressOf(timespec), 1, 0)
+    this.prepRw(abi.IORING_OP_LINK_TIMEOUT, -1, this.#address(timespec), 1, 0)
     this.#view.setUint32(28, flags, true)
     return this
   }

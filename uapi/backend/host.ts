@@ -1,363 +1,41 @@
-import { networkInterfaces } from 'node:os'
-import { IpAddress } from '../../address.ts'
-import { allocateArea, asNicMemory } from '../../driver/area.ts'
-import { ReservedPorts } from '../../driver/guard/index.ts'
-import { nativeOrNull } from '../../driver/native/index.ts'
-import type { Nic, NicMemory } from '../../driver/nic.ts'
-import { inNamespace } from '../../driver/system.ts'
-import { AddressError, ArgumentError, type NicError, ZcrxError } from '../../errors.ts'
-import { type AddressPlan, checkPrefix, planAddresses } from '../../host/addresses.ts'
-import { openDevice } from '../../host/devices/index.ts'
-import { refuseLoopbackAddress } from '../../host/devices/loopback.ts'
-import { HostNetwork } from '../../host/network.ts'
-import { stableSecret } from '../../host/stable-secret.ts'
-import { OWN_AREA_BYTES } from '../../pages.ts'
-import { type Clock, SystemClock } from '../../stack/clock.ts'
-import { systemEntropy } from '../../stack/entropy.ts'
-import type { AddressEvent } from '../../stack/ip/link.ts'
-import type { IpConfig } from '../../stack/ip/options.ts'
-import { Stack } from '../../stack/stack.ts'
-import type { TcpConfig } from '../../stack/tcp/options.ts'
-import { Kernel } from '../kernel/kernel.ts'
+import { allocateArea } from '../../driver/area.ts'
+import type { NicError } from '../../errors.ts'
+import { type HostOptions, Interface, type InterfaceParts, ownMemory } from '../../host/interface.ts'
+import type { RingHost } from '../ring/backend.ts'
+import { InlineBackend, InlineKernel, ProcessMemory } from './inline.ts'
 
-export interface HostOptions {
-  /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */
-  readonly device: string | Nic
-  /**
-   * IPv4 or IPv6, as text, with or without the bits of its prefix (`192.0.2.5/24`); several in an array. `auto`: IPv6 from
-   * router advertisements (RFC 4862), an address of our own. Default: every address of the interface, followed as they change.
-   */
-  readonly address?: string | readonly string[]
-  /** The addresses are the stack's alone: it answers and asks ARP or neighbour solicitations for them. Default false: they are the machine's. */
-  readonly ownAddress?: boolean
-  /** Addresses of our own are tested for duplicates before they are used: `IpConfig.dad`. Default false; `ready` tells when they are. */
-  readonly dad?: boolean
-  readonly clock?: Clock
-  /** Bits that the addresses on the link share with ours, where `address` does not say; needed with `gateway`. Default: every address is on the link. */
-  readonly prefixLength?: number
-  /** Where frames to addresses beyond the link go, IPv4 or IPv6 as text; one of each in an array. */
-  readonly gateway?: string | readonly string[]
-  readonly tcp?: Partial<TcpConfig>
-  /** VLAN tags, limits of reassembly and ICMP. */
-  readonly ip?: Partial<IpConfig>
-  /** Fragments taken from the NIC at a time. */
-  readonly burst?: number
-  /**
-   * Over xdp: ports are taken that a service of the machine has at the same address, whose segments come here then. Default
-   * false: such a port is refused.
-   */
-  readonly takeOver?: boolean
-  /**
-   * Where the secret of stable addresses is kept, with address `auto`. Default: `address-secret` in `$STATE_DIRECTORY`, in
-   * `$XDG_STATE_HOME/zcrx`, or in `/var/lib/zcrx`.
-   */
-  readonly secretFile?: string
-}
+export type { AddressesChange, HostOptions } from '../../host/interface.ts'
 
-/** The addresses that can be used have changed. */
-export interface AddressesChange {
-  /** Those that can be used now. */
-  readonly addresses: readonly IpAddress[]
-  /** Why something that listens is not reached at a new one. */
-  readonly failures: readonly unknown[]
-}
-
-/** One NIC with a stack of its own and the kernel side that rings are made on: what `Ring.queueInit` needs. */
-export class Host {
-  readonly nic: Nic
-  readonly stack: Stack
-  readonly kernel: Kernel
-  /** What the host's kernel knows of the interface; null with addresses of our own, and without netlink. */
-  readonly network: HostNetwork | null
-  /**
-   * Resolves when every address can be used: at once, unless they are tested for duplicates or come from routers. Something
-   * has to drive the stack meanwhile. Rejects with ZcrxError `ZCRX_ADDRESS_IN_USE` or `ZCRX_NO_ROUTER`.
-   */
-  readonly ready: Promise<void>
+/**
+ * One NIC with a stack of its own and the kernel side that rings are made on, all on this thread: what `Ring.queueInit` needs.
+ */
+export class Host extends Interface implements RingHost {
+  readonly kernel: InlineKernel
   /**
    * Called once when the device went away (an interface was deleted, or moved to another network namespace): its connections
    * have ended with ENODEV, nothing comes or goes any more, and the host is only good for `close`. A NicError `ZCRX_NIC_GONE`.
    */
   onGone: (error: NicError) => void = () => {}
-  /** Called for every change of the addresses after the host was opened. */
-  onAddress: (event: AddressEvent) => void = () => {}
-  /** Called when the addresses of the interface were followed. */
-  onAddresses: (change: AddressesChange) => void = () => {}
-  /** What a user should know of how the host can be reached, for people. */
-  readonly notes: string[] = []
-  readonly #plan: AddressPlan
-  readonly #waiting: Set<string>
-  /** Addresses that the machine has lost, as text, as long as connections use them. */
-  readonly #leaving = new Set<string>()
-  #needsRouter: boolean
-  #resolve!: () => void
-  #reject!: (error: ZcrxError) => void
 
-  private constructor(
-    nic: Nic,
-    stack: Stack,
-    kernel: Kernel,
-    plan: AddressPlan,
-    network: HostNetwork | null,
-  ) {
-    this.nic = nic
-    this.stack = stack
-    this.kernel = kernel
-    this.network = network
-    this.#plan = plan
-    this.ready = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    // Who does not wait for it is not told by the process's end either.
-    this.ready.catch(() => {})
-    if (network !== null) {
-      kernel.outside = network
-      network.onNews = () => {
-        stack.kick()
-        kernel.interrupt()
-      }
-    }
-    this.#waiting = new Set(plan.addresses.map(({ address }) => address.toString()))
-    this.#needsRouter = plan.auto
-    stack.onAddress = (event) => this.#addressEvent(event)
-    kernel.onDeviceGone = (_, error) => this.onGone(error)
+  private constructor(parts: InterfaceParts) {
+    super(parts)
+    this.kernel = new InlineKernel({ memoryFor: ({ nic }) => ownMemory(nic) })
+    this.kernel.addStack(this.stack)
+    this.kernel.outside = this.network
+    this.kernel.onDeviceGone = (_, error) => this.onGone(error)
   }
 
   /** Opens the device and starts a stack on it. @throws NicError, ArgumentError with what to do about it */
   static open(options: HostOptions): Host {
-    const nic = typeof options.device === 'string' ? openDevice(options.device) : options.device
-    const clock = options.clock ?? new SystemClock()
-    let network: HostNetwork | null = null
-    try {
-      const plan = planAddresses(options, nic.info.farEnd === true)
-      network = plan.own ? null : HostNetwork.open(nic, clock)
-      if (plan.addresses.length > 0) {
-        if (network !== null) checkTheirs(nic, network, plan)
-      } else if (!plan.auto) takeTheirs(nic, network, plan, options.prefixLength ?? 0)
-      const ip = { ...options.ip, ...(options.dad === undefined ? {} : { dad: options.dad }) }
-      const memoryFor = (): NicMemory => asNicMemory(allocateArea(OWN_AREA_BYTES, nic.info.tailBytes))
-      const stack = new Stack({
-        nic,
-        memory: memoryFor(),
-        clock,
-        entropy: systemEntropy(),
-        ...(options.tcp === undefined ? {} : { tcp: options.tcp }),
-        ip,
-        ...(options.burst === undefined ? {} : { burst: options.burst }),
-      })
-      const kernel = new Kernel({ memoryFor })
-      kernel.addStack(stack)
-      network?.attach(stack.link)
-      const host = new Host(nic, stack, kernel, plan, network)
-      host.#begin(options.secretFile)
-      host.#share(options.takeOver ?? false)
-      return host
-    } catch (error) {
-      network?.close()
-      nic.close()
-      throw error
-    }
+    const host = new Host(Interface.prepare(options))
+    host.begin(options, host.kernel)
+    host.kernel.portGuard = host.portGuard
+    return host
   }
 
-  /**
-   * The first address of those given, or the first that routers gave and that is good beyond the link; `::` as long as there
-   * is none.
-   */
-  get address(): IpAddress {
-    if (this.#plan.followed) return this.addresses[0] ?? IpAddress.any6
-    const given = this.#plan.addresses[0]
-    return given?.address ?? this.#global() ?? IpAddress.any6
+  /** The other side of a ring on this host; its areas have the room behind them that the NIC needs. */
+  ringBackend(): InlineBackend {
+    const area = (bytes: number): Uint8Array => allocateArea(bytes, this.nic.info.tailBytes)
+    return new InlineBackend(this.kernel, new ProcessMemory(area))
   }
-
-  /** Addresses that can be used now. */
-  get addresses(): readonly IpAddress[] {
-    const all = this.stack.link.addresses.map(({ address }) => address)
-    return this.#leaving.size === 0 ? all : all.filter((address) => !this.#leaving.has(address.toString()))
-  }
-
-  /** Whether addresses are still tested or waited for. */
-  get pending(): boolean {
-    return this.#waiting.size > 0 || this.#needsRouter
-  }
-
-  /** Where a server listens: the one address, or the wildcard for several. */
-  get listenAddress(): IpAddress {
-    const { addresses, auto, followed } = this.#plan
-    if (followed) return IpAddress.any6
-    if (addresses.length === 1 && !auto) return addresses[0]!.address
-    const only4 = !auto && addresses.every(({ address }) => address.version === 4)
-    return only4 ? IpAddress.any4 : IpAddress.any6
-  }
-
-  /** Sends what is queued and gives the queue back. Close the rings first. */
-  close(): void {
-    this.network?.close()
-    this.nic.txFlush()
-    this.nic.close()
-    this.kernel.portGuard?.close()
-  }
-
-  #begin(secretFile: string | undefined): void {
-    const { stack } = this
-    const { addresses, gateways, own, auto } = this.#plan
-    for (const { address, prefixLength } of addresses) {
-      stack.addAddress(address, own, prefixLength)
-      // What is the machine's is not tested, and nobody tells of it.
-      if (stack.link.isLocal(address)) this.#waiting.delete(address.toString())
-    }
-    for (const gateway of gateways) stack.setGateway(gateway)
-    if (auto) {
-      const { secret, trouble } = stableSecret(secretFile)
-      if (trouble !== '') this.notes.push(trouble)
-      stack.autoconfigure(secret, () => this.#noRouter())
-    }
-    this.#settle()
-  }
-
-  /** Addresses of the machine's are used beside its kernel: what follows of that. */
-  #share(takeOver: boolean): void {
-    const { network, nic, kernel } = this
-    if (network === null || this.#plan.own) return
-    if (this.#plan.followed) network.onAddresses = () => this.#follow(network)
-    const { driver, name, ifIndex, system, sharesHook = false } = nic.info
-    if (driver === 'xdp' && !takeOver)
-      kernel.portGuard = new ReservedPorts(name, ifIndex, system?.netns, sharesHook)
-    if (driver === 'xdp' || driver === 'packet') {
-      this.notes.push(
-        `programs of this host itself can't connect over ${name}: its kernel takes what they send to an address of its own ` +
-          'over lo; for them take raw:ADDRESS, or a TAP device with an address of our own',
-      )
-    }
-  }
-
-  /**
-   * The interface's addresses are ours: what was added is used from now on, what is gone no longer. Connections go on, as the
-   * kernel's do: an address may be back in a moment, when a link was down for one.
-   */
-  #follow(network: HostNetwork): void {
-    const { stack, kernel } = this
-    const now = network.everyAddress.map(({ address }) => address)
-    const gone = this.addresses.filter((address) => !now.some((one) => one.equals(address)))
-    const fresh = now.filter((address) => !this.addresses.some((one) => one.equals(address)))
-    for (const address of gone) {
-      kernel.addressRemoved(stack, address)
-      this.#leaving.add(address.toString())
-    }
-    const failures = fresh.flatMap((address) => {
-      this.#leaving.delete(address.toString())
-      stack.addAddress(address, false)
-      return kernel.addressAdded(stack, address)
-    })
-    const used = (address: IpAddress): boolean => [...stack.tcp].some(({ local }) => local.equals(address))
-    for (const { address } of [...stack.link.addresses]) {
-      if (!this.#leaving.has(address.toString()) || used(address)) continue
-      stack.removeAddress(address)
-      this.#leaving.delete(address.toString())
-    }
-    if (gone.length + fresh.length === 0) return
-    this.onAddresses({ addresses: this.addresses, failures })
-    stack.kick()
-    kernel.interrupt()
-  }
-
-  #addressEvent(event: AddressEvent): void {
-    const { address, what, holder } = event
-    if (what === 'usable') {
-      this.#waiting.delete(address.toString())
-      if (address.version === 6 && !address.linkLocal) this.#needsRouter = false
-      this.#settle()
-    } else if (what === 'taken') {
-      const who = Buffer.from(holder ?? [])
-        .toString('hex')
-        .replaceAll(/(..)(?=.)/g, '$1:')
-      this.#reject(
-        new ZcrxError(
-          'ZCRX_ADDRESS_IN_USE',
-          `the address ${address} is in use on this link, by ${who}`,
-          'take another address, or find that machine: ip neigh',
-        ),
-      )
-    }
-    this.onAddress(event)
-  }
-
-  #settle(): void {
-    if (!this.pending) this.#resolve()
-  }
-
-  #noRouter(): void {
-    if (!this.#needsRouter) return
-    this.#reject(
-      new ZcrxError(
-        'ZCRX_NO_ROUTER',
-        `no router on the link of ${this.nic.info.name} tells of a prefix for addresses`,
-        'give an address, as in 2001:db8::5/64, or look at what routers say: rdisc6',
-      ),
-    )
-  }
-
-  #global(): IpAddress | null {
-    const all = this.stack.link.addresses
-    const good = all.find(({ address, deprecated }) => !address.linkLocal && deprecated !== true)
-    return (good ?? all.find(({ address }) => !address.linkLocal))?.address ?? null
-  }
-}
-
-/**
- * The plan has what the machine has: the addresses a NIC was opened for, or every one of the interface, IPv4 first, those that
- * are good on the link only last. @param prefixLength of the first @throws ArgumentError when there is none
- */
-function takeTheirs(nic: Nic, network: HostNetwork | null, plan: AddressPlan, prefixLength: number): void {
-  const theirs = addressesThere(nic, network)
-  const [first] = theirs
-  if (first === undefined) {
-    throw new ArgumentError(
-      `interface ${nic.info.name} has no address`,
-      'give it one, or name an address of your own with ownAddress',
-    )
-  }
-  checkPrefix(prefixLength, first.version === 4 ? 32 : 128)
-  // Those that are to be ours alone are the machine's as well: the first does.
-  for (const address of plan.own ? [first] : theirs)
-    plan.addresses.push({ address, prefixLength: address === first ? prefixLength : 0 })
-  plan.followed = network !== null && nic.info.addresses === undefined
-}
-
-function addressesThere(nic: Nic, network: HostNetwork | null): IpAddress[] {
-  const { name, addresses } = nic.info
-  if (addresses !== undefined) return addresses.map((bytes) => IpAddress.from(bytes))
-  const all =
-    network !== null
-      ? network.everyAddress.map(({ address }) => address)
-      : (networkInterfaces()[name] ?? [])
-          .filter(({ family, scopeid }) => family === 'IPv4' || scopeid === 0)
-          .map(({ address }) => IpAddress.parse(address)!)
-  const rank = (address: IpAddress): number => (address.linkLocal ? 2 : 0) + (address.version === 4 ? 0 : 1)
-  return all.sort((a, b) => rank(a) - rank(b))
-}
-
-/**
- * Addresses that were given as the machine's are: on this interface or another, as the kernel takes frames for them over any.
- * Those of the loopback are never on a wire. @throws AddressError, NicError
- */
-function checkTheirs(nic: Nic, network: HostNetwork, plan: AddressPlan): void {
-  const { name, system } = nic.info
-  const here = network.everyAddress.map(({ address }) => address)
-  for (const { address } of plan.addresses) {
-    refuseLoopbackAddress(address.toString())
-    if (here.some((one) => one.equals(address)) || isElsewhere(address, system?.netns)) continue
-    throw new AddressError(
-      `${address} is no address of this machine; ${name} has ${here.length === 0 ? 'none' : here.join(', ')}`,
-      'name one of those, or take it as an address of our own: ownAddress (--address of zcrxd)',
-    )
-  }
-}
-
-function isElsewhere(address: IpAddress, netns: string | undefined): boolean {
-  const native = nativeOrNull()
-  const all = native === null ? {} : inNamespace(native, netns, () => networkInterfaces())
-  return Object.values(all).some((entries) =>
-    entries?.some((entry) => IpAddress.parse(entry.address)?.equals(address) === true),
-  )
 }

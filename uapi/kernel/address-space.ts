@@ -40,6 +40,12 @@ export class AddressSpace implements Addresser {
     return new Uint8Array(mapping.buffer, offset, length)
   }
 
+  /** Everything from an address to the end of what it lies in; null when it is unmapped. */
+  from(address: number): Uint8Array | null {
+    const mapping = this.find(address)
+    return mapping === null ? null : new Uint8Array(mapping.buffer, address - mapping.base)
+  }
+
   /** Like `view`, for what will be written to: null also where the memory was made read-only. */
   writable(address: number, length: number): Uint8Array | null {
     const bytes = this.view(address, length)

@@ -3,7 +3,17 @@ import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../../pages.ts'
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { ZcrxAreaReg } from '../abi/structs.ts'
-import type { Kernel } from './kernel.ts'
+import type { AddressSpace } from './address-space.ts'
+import type { FileTable } from './files.ts'
+
+/** What areas are looked up in, and counted against. */
+export interface AreaHost {
+  readonly space: AddressSpace
+  readonly files: FileTable
+  /** See `Kernel`. */
+  readonly memlockLimit: number
+  lockedBytes: number
+}
 
 /** The memory of an area that passed every check. */
 export interface AreaMemory {
@@ -25,7 +35,7 @@ export interface AreaUse {
 }
 
 /** Looks an area's memory up, with the kernel's errors (kernel record points 10, 11, 61). Its token was checked before. */
-export function mapArea(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
+export function mapArea(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
   if ((area.flags & ~abi.IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
   const memory =
     (area.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
@@ -39,7 +49,7 @@ export function mapArea(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): AreaMe
   return { memory, dmabuf, lockedBytes }
 }
 
-function userMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+function userMemory(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
   if (area.dmabufFd !== 0) return -errno.EINVAL
   if (area.addr === 0 || area.len === 0) return -errno.EFAULT
   if (area.wraps) return -errno.EOVERFLOW
@@ -56,7 +66,7 @@ function userMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory 
 }
 
 /** IORING_ZCRX_AREA_DMABUF: any descriptor that can be mapped (`Kernel.adoptFd`). The CPU is to copy into none of them. */
-function descriptorMemory(kernel: Kernel, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+function descriptorMemory(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
   if (use.nodev || area.addr !== 0) return -errno.EINVAL
   if (area.len === 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
   const file = kernel.files.get(area.dmabufFd)

@@ -5,7 +5,6 @@ import * as num from '../abi/ring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { getU64, putU64 } from '../abi/struct.ts'
 import type { AddressSpace } from './address-space.ts'
-import type { RingContext } from './context.ts'
 
 const SERVED_FLAGS = num.IOU_PBUF_RING_MMAP | num.IOU_PBUF_RING_INC
 const MAX_RING_ENTRIES = 65_536
@@ -116,11 +115,11 @@ class LegacyBuffers implements BufferGroup {
 
 /** A ring's groups of buffers. */
 export class BufferGroups {
-  readonly #context: RingContext
+  readonly #space: AddressSpace
   readonly #groups = new Map<number, BufferRing | LegacyBuffers>()
 
-  constructor(context: RingContext) {
-    this.#context = context
+  constructor(space: AddressSpace) {
+    this.#space = space
   }
 
   get(id: number): BufferGroup | null {
@@ -145,7 +144,7 @@ export class BufferGroups {
     if (there !== undefined && (there.kind === 'ring' || there.count > 0)) return -EEXIST
     const region = this.#regionOf(reg)
     if (typeof region === 'number') return region
-    this.#groups.set(bgid, new BufferRing(this.#context.kernel.space, region, entries, flags))
+    this.#groups.set(bgid, new BufferRing(this.#space, region, entries, flags))
     return 0
   }
 
@@ -156,7 +155,7 @@ export class BufferGroups {
     }
     if (reg.ringAddr === 0) return -EFAULT
     if (reg.ringAddr % PAGE !== 0) return -EINVAL
-    return this.#context.kernel.space.writable(reg.ringAddr, bytes) ?? -EFAULT
+    return this.#space.writable(reg.ringAddr, bytes) ?? -EFAULT
   }
 
   /** IORING_UNREGISTER_PBUF_RING. 0 or minus errno. */
@@ -189,7 +188,7 @@ export class BufferGroups {
   provide(sqe: Sqe): number {
     let group = this.#groups.get(sqe.bufGroup)
     if (group === undefined) {
-      group = new LegacyBuffers(this.#context.kernel.space)
+      group = new LegacyBuffers(this.#space)
       this.#groups.set(sqe.bufGroup, group)
     }
     if (!(group instanceof LegacyBuffers)) return -EINVAL

@@ -1,7 +1,7 @@
 import * as abi from '../abi/constants.ts'
 import { EBADF, EINVAL, ENOENT } from '../abi/errno.ts'
 import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/ring.ts'
-import type { RingContext } from './context.ts'
+import type { RingPort } from './port.ts'
 import type { Request } from './request.ts'
 
 /** What is to be cancelled: the fields that ASYNC_CANCEL and SYNC_CANCEL share. */
@@ -26,7 +26,7 @@ const KNOWN =
  * Ends the oldest request that fits, or all with ALL and ANY. `answer` gets 0, with ALL and ANY how many there are, or minus
  * an errno, before they complete.
  */
-export function cancelMatching(context: RingContext, key: CancelKey, answer: (res: number) => void): void {
+export function cancelMatching(context: RingPort, key: CancelKey, answer: (res: number) => void): void {
   const { flags } = key
   const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
   const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0

@@ -1,7 +1,7 @@
 import * as abi from '../abi/constants.ts'
 import { IORING_CQE_F_32, IORING_CQE_F_SKIP } from '../abi/ring.ts'
-import { RingMemory } from '../ring/memory.ts'
-import type { Request } from './request.ts'
+import type { Waiter } from './files.ts'
+import { Rings } from './rings.ts'
 
 /** A completion on its way to the queue. */
 export interface Completion {
@@ -15,7 +15,7 @@ export interface Completion {
 
 /** The kernel's end of a completion queue. */
 export class CompletionQueue {
-  readonly #memory: RingMemory
+  readonly #memory: Rings
   readonly #mixed: boolean
   /** What a data completion takes and carries: 1 and MORE, or 2 and F_32 as well where sizes are mixed. */
   readonly #dataSlots: number
@@ -23,9 +23,9 @@ export class CompletionQueue {
   #tail = 0
   readonly #overflow: Completion[] = []
   /** Who waits for completions to be there: POLL_ADD on the ring's descriptor. */
-  readonly pollers: Request[] = []
+  readonly pollers: Waiter[] = []
 
-  constructor(memory: RingMemory, flags: number) {
+  constructor(memory: Rings, flags: number) {
     this.#memory = memory
     this.#mixed = (flags & abi.IORING_SETUP_CQE_MIXED) !== 0
     this.#dataSlots = this.#mixed ? 2 : 1
@@ -39,7 +39,7 @@ export class CompletionQueue {
 
   /** Slots that the user has not given back. */
   get used(): number {
-    const used = (this.#tail - Atomics.load(this.#memory.control, RingMemory.CQ_HEAD)) >>> 0
+    const used = (this.#tail - Atomics.load(this.#memory.control, Rings.CQ_HEAD)) >>> 0
     // More than there are: the user has moved the head to where it can't be.
     return Math.min(used, this.#memory.cqEntries)
   }
@@ -91,7 +91,7 @@ export class CompletionQueue {
 
   /** Shows the user what was written (store-release of the tail): once per batch, as it costs a bus lock. */
   publish(): void {
-    Atomics.store(this.#memory.control, RingMemory.CQ_TAIL, this.#tail)
+    Atomics.store(this.#memory.control, Rings.CQ_TAIL, this.#tail)
     if (this.pollers.length > 0) this.wakePollers()
   }
 
@@ -107,7 +107,7 @@ export class CompletionQueue {
   post(completion: Completion): void {
     if (this.tryPost(completion)) return
     this.#overflow.push(completion)
-    Atomics.or(this.#memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
+    Atomics.or(this.#memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
     this.publish()
   }
 
@@ -121,12 +121,12 @@ export class CompletionQueue {
     this.#overflow.splice(0, moved)
     this.publish()
     if (this.#overflow.length === 0) {
-      Atomics.and(this.#memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_CQ_OVERFLOW)
+      Atomics.and(this.#memory.control, Rings.SQ_FLAGS, ~abi.IORING_SQ_CQ_OVERFLOW)
     }
   }
 
   wakePollers(): void {
-    for (const poller of this.pollers) poller.context.schedule(poller)
+    for (const poller of this.pollers) poller.wake()
   }
 
   #fits(completion: Completion): boolean {

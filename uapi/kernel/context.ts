@@ -1,46 +1,50 @@
-import type { HeldReport, IfqStats } from '../../diagnostics.ts'
+import type { Census, HeldReport, IfqStats } from '../../diagnostics.ts'
 import { ArgumentError } from '../../errors.ts'
-import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as num from '../abi/ring.ts'
 import { POLLIN, POLLOUT } from '../abi/socket.ts'
 import { Sqe } from '../abi/sqe.ts'
-import { RingMemory } from '../ring/memory.ts'
-import type { RingBackend } from '../ring/ring.ts'
-import { SERVED_ENTER_FLAGS } from '../ring/setup.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
-import type { Entry } from './entry.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles } from './fixed-files.ts'
-import type { Kernel } from './kernel.ts'
 import { mapRegion } from './memmap.ts'
-import { execute } from './opcodes.ts'
+import { execute } from './ops/dispatch.ts'
+import { LinkTimeoutRequest } from './ops/timeout.ts'
 import { Personalities } from './personality.ts'
+import type { KernelPort, RingFile, RingPort } from './port.ts'
 import { register } from './register.ts'
-import type { Request } from './request.ts'
+import type { Counting, Entry, Request, UserData } from './request.ts'
+import { Rings } from './rings.ts'
+import { SERVED_ENTER_FLAGS } from './setup.ts'
 import { Submission } from './submission.ts'
-import { LinkTimeoutRequest, type TimeoutRequest } from './timeout.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
-type UserData = Pick<Completion, 'userDataLow' | 'userDataHigh'>
+/** What a ring itself needs of the kernel: `Kernel` says more of each. */
+interface RingKernel extends KernelPort {
+  poll(): number
+  flush(): void
+  sleep(timeoutMs: number): boolean
+  forgetContext(context: RingContext): void
+  watchHeld(ifq: ZcrxIfq, afterMs: number, report: ((report: HeldReport) => void) | null): void
+}
 
 /** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
-export class RingContext implements RingBackend, OpenFile {
+export class RingContext implements RingPort, RingFile {
   readonly kind = 'ring'
-  readonly kernel: Kernel
-  readonly memory: RingMemory
+  readonly kernel: RingKernel
+  readonly memory: Rings
   readonly flags: number
   /** Requests without their last completion, oldest first. */
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
   readonly files: FixedFiles = new FixedFiles(this)
-  readonly buffers: BufferGroups = new BufferGroups(this)
+  readonly buffers: BufferGroups
   readonly personalities: Personalities = new Personalities()
   /** Timeouts that count completions. */
-  readonly counting: Set<TimeoutRequest> = new Set()
+  readonly counting: Set<Counting> = new Set()
   /** Completions of timeouts that fired: they are not counted. */
   timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
@@ -61,15 +65,16 @@ export class RingContext implements RingBackend, OpenFile {
   disabled: boolean
   #fd = -1
 
-  constructor(kernel: Kernel, memory: RingMemory, flags: number) {
+  constructor(kernel: RingKernel, memory: Rings, flags: number) {
     this.kernel = kernel
+    this.buffers = new BufferGroups(kernel.space)
     this.memory = memory
     this.flags = flags
     this.disabled = (flags & num.IORING_SETUP_R_DISABLED) !== 0
     this.cq = new CompletionQueue(memory, flags)
     this.#slots = memory.slots()
     for (const slot of this.#slots) this.#sqes.push(new Sqe(slot, this))
-    if (this.sqPoll) Atomics.or(memory.control, RingMemory.SQ_FLAGS, num.IORING_SQ_NEED_WAKEUP)
+    if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, num.IORING_SQ_NEED_WAKEUP)
   }
 
   get sqPoll(): boolean {
@@ -129,6 +134,12 @@ export class RingContext implements RingBackend, OpenFile {
 
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
     return register(this, opcode, arg, nrArgs)
+  }
+
+  /** The same, by the address of the structure that the opcode takes; 0 = none. Where nothing lies it has no byte: EFAULT. */
+  registerAt(opcode: number, address: number, nrArgs: number): number {
+    const arg = address === 0 ? null : (this.kernel.space.from(address) ?? new Uint8Array(0))
+    return this.register(opcode, arg, nrArgs)
   }
 
   /** An instance that this ring holds from now on. Returns its id here. */
@@ -193,7 +204,7 @@ export class RingContext implements RingBackend, OpenFile {
   /** What poll(2) says of the ring's descriptor. */
   pollEvents(): number {
     const { control, sqEntries } = this.memory
-    const queued = (Atomics.load(control, RingMemory.SQ_TAIL) - Atomics.load(control, RingMemory.SQ_HEAD)) | 0
+    const queued = (Atomics.load(control, Rings.SQ_TAIL) - Atomics.load(control, Rings.SQ_HEAD)) | 0
     return (queued < sqEntries ? POLLOUT : 0) | (this.cq.used > 0 || this.hasWork ? POLLIN : 0)
   }
 
@@ -208,12 +219,12 @@ export class RingContext implements RingBackend, OpenFile {
   #showWork(): void {
     if (this.cq.pollers.length > 0) this.cq.wakePollers()
     if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) === 0) return
-    Atomics.or(this.memory.control, RingMemory.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
+    Atomics.or(this.memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_TASKRUN)
   }
 
   #hideWork(): void {
     if ((this.flags & abi.IORING_SETUP_TASKRUN_FLAG) === 0) return
-    Atomics.and(this.memory.control, RingMemory.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
+    Atomics.and(this.memory.control, Rings.SQ_FLAGS, ~abi.IORING_SQ_TASKRUN)
   }
 
   /** Posts the last completion of a request; to the overflow list when the queue is full, so that none is lost. */
@@ -326,8 +337,8 @@ export class RingContext implements RingBackend, OpenFile {
 
   #submit(toSubmit: number): number {
     const { control, sqEntries } = this.memory
-    const head = Atomics.load(control, RingMemory.SQ_HEAD)
-    const ready = (Atomics.load(control, RingMemory.SQ_TAIL) - head) | 0
+    const head = Atomics.load(control, Rings.SQ_HEAD)
+    const ready = (Atomics.load(control, Rings.SQ_TAIL) - head) | 0
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
     if (count === 0) return 0
     const stops = (this.flags & abi.IORING_SETUP_SUBMIT_ALL) === 0
@@ -339,7 +350,7 @@ export class RingContext implements RingBackend, OpenFile {
     }
     this.#submission.end()
     this.submitting = false
-    Atomics.store(control, RingMemory.SQ_HEAD, (head + taken) | 0)
+    Atomics.store(control, Rings.SQ_HEAD, (head + taken) | 0)
     for (const completion of this.#late) this.cq.post(completion)
     this.#late.length = 0
     // Task work: where it is deferred, links go on at the next wait.

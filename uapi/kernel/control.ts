@@ -2,12 +2,11 @@ import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZcrxAreaReg, ZcrxCtrl } from '../abi/structs.ts'
 import { mapArea } from './area-memory.ts'
-import type { RingContext } from './context.ts'
-import { MAX_AREAS, type ZcrxIfq } from './zcrx.ts'
-import { ZcrxFile } from './zcrx-file.ts'
+import type { RingPort } from './port.ts'
+import { MAX_AREAS, ZcrxFile, type ZcrxIfq } from './zcrx.ts'
 
 /** IORING_REGISTER_ZCRX_CTRL (kernel record points 48 to 50, 56): 0 or minus errno. */
-export function control(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function control(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
   const ctrl = new ZcrxCtrl(arg)
@@ -39,7 +38,7 @@ function flush(ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   return 0
 }
 
-function exportIfq({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+function exportIfq({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   if (!ctrl.payloadZero) return -errno.EINVAL
   if (!kernel.space.isWritable(ctrl.bytes)) return -errno.EFAULT
   const file = new ZcrxFile(ifq)
@@ -53,7 +52,7 @@ function exportIfq({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): numbe
 }
 
 /** The token that the area would have is written before most of the checks, as Linux does (kernel record point 49). */
-function addArea({ kernel }: RingContext, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+function addArea({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   if (!ctrl.areaReservedZero) return -errno.EINVAL
   const bytes = kernel.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)
   if (bytes === null) return -errno.EFAULT

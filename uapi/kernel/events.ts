@@ -1,23 +1,27 @@
 import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/constants.ts'
 import { EINVAL } from '../abi/errno.ts'
 import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
-import type { RingContext } from './context.ts'
 
 /** Bit n: events of type n are served. */
 export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)
 
+/** The ring that events are told to: `RingPort.postEvent`. */
+export interface EventPort {
+  postEvent(userDataLow: number, userDataHigh: number, type: number): void
+}
+
 /** What a registration with an event descriptor is told of: each type once, until it is armed again. */
 export class ZcrxEvents {
   /** The ring that registered; null once it is closed (kernel record point 58). */
-  #context: RingContext | null
+  #port: EventPort | null
   readonly #userDataLow: number
   readonly #userDataHigh: number
   readonly #mask: number
   readonly #stats: ZcrxStats | null
   #armed: number
 
-  constructor(context: RingContext, desc: ZcrxEventDesc, stats: ZcrxStats | null) {
-    this.#context = context
+  constructor(port: EventPort, desc: ZcrxEventDesc, stats: ZcrxStats | null) {
+    this.#port = port
     this.#userDataLow = desc.userDataLow
     this.#userDataHigh = desc.userDataHigh
     this.#mask = desc.typeMask
@@ -33,26 +37,21 @@ export class ZcrxEvents {
   fire(type: number): void {
     if (!this.armed(type)) return
     this.#armed &= ~(1 << type)
-    this.#context?.postEvent(this.#userDataLow, this.#userDataHigh, type)
+    this.#port?.postEvent(this.#userDataLow, this.#userDataHigh, type)
   }
 
   /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (kernel record point 56). */
   arm(type: number): number {
-    if (
-      this.#context === null ||
-      type > ZCRX_EVENT_COPY ||
-      (this.#mask & (1 << type)) === 0 ||
-      this.armed(type)
-    )
+    if (this.#port === null || type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type))
       return -EINVAL
     this.#armed |= 1 << type
     return 0
   }
 
   /** A ring is closed. If events go there, none are told any more; the statistics go on. */
-  leave(context: RingContext): void {
-    if (this.#context !== context) return
-    this.#context = null
+  leave(port: EventPort): void {
+    if (this.#port !== port) return
+    this.#port = null
     this.#armed = 0
   }
 

@@ -1,35 +1,35 @@
-import type { Socket } from './socket.ts'
-
 /** Most descriptors, as a process's usual hard limit. */
 const MAX_FILES = 1_048_576
 /** The first number given out: a process has standard streams below. */
 const FIRST_FILE = 3
 
+/** A request that waits on something open. */
+export interface Waiter {
+  /** Something it may wait for has happened: it goes on with its ring's next entry. */
+  wake(): void
+  /** Ends it. @param res minus errno */
+  finish(res: number): void
+}
+
 /** What a descriptor can name. */
 export interface OpenFile {
   /** `foreign`: something that is not this kernel's, known by its number only. */
   readonly kind: 'socket' | 'ring' | 'zcrx' | 'foreign'
-  /** The descriptor lets go of it. */
+  /** A descriptor, or a slot of fixed files, that named it lets go. */
   release(): void
   /**
    * Its memory from the start, shared with whoever else maps it, and room of the process's own behind; or minus errno.
    * @param bytes,tailBytes whole pages
    */
   map?(bytes: number, tailBytes: number): ArrayBuffer | number
-  /** Another descriptor or slot names it, until `letGo`. What has no such method stays with its first descriptor. */
+  /** Another descriptor or slot names it, until `release`. What has no such method stays with its first descriptor. */
   dup?(): void
   /** Of what is foreign: a socket of another protocol. */
   readonly isSocket?: boolean
 }
 
-/** A descriptor or a slot of fixed files lets go of what it named. */
-export function letGo(file: OpenFile): void {
-  if (file.kind === 'socket') (file as Socket).unname()
-  else file.release()
-}
-
-/** Descriptors: the lowest free number is given out, as POSIX has it. */
-export class FileTable {
+/** Descriptors: the lowest free number is given out, as POSIX has it. Its files of kind `socket` are of class `Socket`. */
+export class FileTable<Socket extends OpenFile = OpenFile> {
   readonly #files: (OpenFile | null)[] = new Array(FIRST_FILE).fill(null)
   #firstFree = FIRST_FILE
 

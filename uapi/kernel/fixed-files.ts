@@ -1,25 +1,28 @@
 import { EBADF, EINVAL, EMFILE, ENFILE, ENXIO } from '../abi/errno.ts'
 import { IORING_FILE_INDEX_ALLOC } from '../abi/ring.ts'
-import type { RingContext } from './context.ts'
-import { letGo, type OpenFile } from './files.ts'
+import type { FileTable, OpenFile } from './files.ts'
+
+/** The ring that has fixed files, for completions of no request: `RingPort.postAux`. */
+export interface TagPort {
+  postAux(
+    of: { readonly userDataLow: number; readonly userDataHigh: number },
+    res: number,
+    flags: number,
+  ): void
+}
 
 /** What a slot holds; lives on while requests that were made through the slot do. */
 export class FixedFile {
   readonly file: OpenFile
-  readonly #context: RingContext
+  readonly #port: TagPort
   /** `user_data` of the completion that tells that nothing uses it any more; 0 = none. */
   readonly #tag: { userDataLow: number; userDataHigh: number }
   /** Letting go of the slot lets go of the file. */
   readonly #owned: boolean
   #references = 1
 
-  constructor(
-    context: RingContext,
-    file: OpenFile,
-    owned: boolean,
-    tag = { userDataLow: 0, userDataHigh: 0 },
-  ) {
-    this.#context = context
+  constructor(port: TagPort, file: OpenFile, owned: boolean, tag = { userDataLow: 0, userDataHigh: 0 }) {
+    this.#port = port
     this.file = file
     this.#owned = owned
     this.#tag = tag
@@ -32,23 +35,23 @@ export class FixedFile {
 
   drop(): void {
     if (--this.#references > 0) return
-    if (this.#owned) letGo(this.file)
+    if (this.#owned) this.file.release()
     const { userDataLow, userDataHigh } = this.#tag
-    if (userDataLow !== 0 || userDataHigh !== 0) this.#context.postAux(this.#tag, 0, 0)
+    if (userDataLow !== 0 || userDataHigh !== 0) this.#port.postAux(this.#tag, 0, 0)
   }
 }
 
 /** A ring's fixed files: what IOSQE_FIXED_FILE and direct descriptors count in. */
 export class FixedFiles {
-  readonly #context: RingContext
+  readonly #port: TagPort
   #slots: (FixedFile | null)[] = []
   /** What IORING_FILE_INDEX_ALLOC may take, and where it looks first. */
   #allocFrom = 0
   #allocTo = 0
   #hint = 0
 
-  constructor(context: RingContext) {
-    this.#context = context
+  constructor(port: TagPort) {
+    this.#port = port
   }
 
   /** Slots; 0 = none are registered. */
@@ -88,7 +91,7 @@ export class FixedFiles {
     if (file.kind === 'ring') return -EBADF
     if (this.size === 0) return -ENXIO
     if (slot >= this.size) return -EINVAL
-    this.set(slot, new FixedFile(this.#context, file, true))
+    this.set(slot, new FixedFile(this.#port, file, true))
     return allocates ? slot : 0
   }
 
@@ -117,11 +120,16 @@ export class FixedFiles {
   }
 }
 
+/** The two places that files have numbers in. */
+interface InstallPort {
+  readonly kernel: { readonly files: FileTable }
+  readonly files: FixedFiles
+}
+
 /** Gives a new file a number: a descriptor, or the slot that `file_index` asks for. It is let go where there is none. */
-export function install(context: RingContext, file: OpenFile, fileIndex: number): number {
-  const fd = context.kernel.files
-  const number = fileIndex === 0 ? fd.open(file) : context.files.install(file, fileIndex)
+export function install(port: InstallPort, file: OpenFile, fileIndex: number): number {
+  const number = fileIndex === 0 ? port.kernel.files.open(file) : port.files.install(file, fileIndex)
   if (number >= 0) return number
-  letGo(file)
+  file.release()
   return fileIndex === 0 ? -EMFILE : number
 }

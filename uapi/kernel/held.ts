@@ -1,6 +1,15 @@
 import type { HeldReport, Holder } from '../../diagnostics.ts'
 import type { PagePool } from '../../stack/memory/page-pool.ts'
-import type { Request } from './request.ts'
+
+/** A request that hands buffers to the application. */
+export interface Handing {
+  readonly fd: number
+  readonly userDataLow: number
+  readonly userDataHigh: number
+  readonly finished: boolean
+  /** Its number here; -1 without. */
+  holder: number
+}
 
 /** Looks, every so often, for buffers that the application keeps: what leaks shows up here. */
 export class HeldWatch {
@@ -9,7 +18,7 @@ export class HeldWatch {
   readonly #afterMs: number
   readonly #report: (report: HeldReport) => void
   readonly #areas: readonly (PagePool | null)[]
-  readonly #requests: (Request | null)[] = []
+  readonly #requests: (Handing | null)[] = []
   #now: number
 
   constructor(
@@ -32,7 +41,7 @@ export class HeldWatch {
     this.#now = Math.floor(now / 1000) | 0
   }
 
-  handed(pool: PagePool, niov: number, request: Request): void {
+  handed(pool: PagePool, niov: number, request: Handing): void {
     if (pool.heldSince === null) this.#begin(pool)
     if (request.holder < 0) this.#enlist(request)
     pool.heldSince![niov] = this.#now
@@ -95,7 +104,7 @@ export class HeldWatch {
     pool.heldBy = new Int32Array(pool.total).fill(-1)
   }
 
-  #enlist(request: Request): void {
+  #enlist(request: Handing): void {
     const free = this.#requests.indexOf(null)
     request.holder = free < 0 ? this.#requests.length : free
     this.#requests[request.holder] = request

@@ -1,26 +1,26 @@
 import type { IpAddress } from '../../address.ts'
 import type { HeldReport } from '../../diagnostics.ts'
-import type { Guard } from '../../driver/guard/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
-import { interfaceGone } from '../../driver/system.ts'
-import type { NicError } from '../../errors.ts'
+import { interfaceGone, type NicError } from '../../errors.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener, type Tcb } from '../../stack/tcp/tcb.ts'
 import * as abi from '../abi/constants.ts'
 import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
-import type { RingMemory } from '../ring/memory.ts'
-import type { RingHost } from '../ring/ring.ts'
+import type { UringParams } from '../abi/params.ts'
 import { AddressSpace } from './address-space.ts'
 import { RingContext } from './context.ts'
 import { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
+import type { KernelPort } from './port.ts'
 import { Ports } from './ports.ts'
 import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
+import { Rings } from './rings.ts'
+import { FEATURES, type Refusal, sizesOf } from './setup.ts'
 import { Socket } from './socket.ts'
-import { KernelTimers } from './timeout.ts'
+import { KernelTimers } from './timers.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
 /** Longest sleep (milliseconds) between looks at several queues. */
@@ -47,10 +47,17 @@ export interface Outside {
   readonly napMs: number
 }
 
+/** Holds ports at addresses of the machine's, so that its own kernel does not answer there. */
+export interface PortGuard {
+  /** @param address network order @throws NicError when somebody has the port */
+  hold(address: Uint8Array, port: number): void
+  release(address: Uint8Array, port: number): void
+}
+
 /** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
-export class Kernel implements RingHost {
+export class Kernel implements KernelPort {
   readonly space: AddressSpace = new AddressSpace()
-  readonly files: FileTable = new FileTable()
+  readonly files: FileTable<Socket> = new FileTable()
   readonly stacks: Stack[] = []
   /** Every registered instance. */
   readonly ifqs: Set<ZcrxIfq> = new Set()
@@ -75,7 +82,7 @@ export class Kernel implements RingHost {
   /** Called once for a stack whose device went away, after its requests have ended. */
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
   /** Holds the ports that are listened on at addresses of the machine's, for NICs that don't; null: nobody does. */
-  portGuard: Guard | null = null
+  portGuard: PortGuard | null = null
   readonly ports: Ports = new Ports(this)
   readonly #listening: Listening[] = []
   /** What else the stacks learn from; null: nothing. */
@@ -118,10 +125,23 @@ export class Kernel implements RingHost {
     stack.onOutside = () => setImmediate(() => this.interrupt())
   }
 
-  setup(memory: RingMemory, flags: number): RingContext {
-    const context = new RingContext(this, memory, flags)
+  /**
+   * `io_uring_setup(2)`: a ring, or why there is none. @param params read; sizes, features and offsets are written back
+   * @param allocate zeroed memory for so many bytes that user and kernel share, which begins on a page
+   */
+  setup(
+    entries: number,
+    params: UringParams,
+    allocate: (bytes: number) => Uint8Array = sharedPages,
+  ): RingContext | Refusal {
+    const sizes = sizesOf(entries, params)
+    if ('errno' in sizes) return sizes
+    const rings = new Rings(sizes, allocate)
+    const context = new RingContext(this, rings, params.flags)
     this.#contexts.add(context)
     if (context.sqPoll) this.#polled.push(context)
+    rings.describe(params)
+    params.features = FEATURES
     return context
   }
 
@@ -434,6 +454,10 @@ export class Kernel implements RingHost {
     }
     ready.length = 0
   }
+}
+
+function sharedPages(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(bytes))
 }
 
 /** A port that is listened on. */

@@ -1,7 +1,7 @@
 import { PAGE } from '../../pages.ts'
 import { EFAULT, EINVAL } from '../abi/errno.ts'
 import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/ring.ts'
-import type { RingContext } from './context.ts'
+import type { RingPort } from './port.ts'
 
 /** Refill regions, by zcrx id, 64 KiB apart (kernel record point 8). */
 const OFF_ZCRX_REGION = 0x3000_0000
@@ -19,14 +19,14 @@ export function zcrxRegionOffset(id: number): number {
  * asked for, as Linux has it. More may be asked for; what lies behind the region is not there (on Linux touching it is SIGBUS).
  * EINVAL for an offset that names nothing of the kernel's, one inside a page, and no length.
  */
-export function mapRegion(context: RingContext, offset: number, length: number): Uint8Array | number {
+export function mapRegion(context: RingPort, offset: number, length: number): Uint8Array | number {
   if (!Number.isSafeInteger(offset) || offset < 0 || offset % PAGE !== 0 || !(length > 0)) return -EINVAL
   const region = regionAt(context, offset)
   if (region === null) return -EINVAL
   return Math.ceil(length / PAGE) * PAGE < region.length ? -EFAULT : region
 }
 
-function regionAt(context: RingContext, offset: number): Uint8Array | null {
+function regionAt(context: RingPort, offset: number): Uint8Array | null {
   const kind = (offset & OFF_MASK) >>> 0
   const rest = offset - kind
   if (kind === OFF_ZCRX_REGION) return context.ifqs[Math.floor(rest / 2 ** ZCRX_SHIFT)]?.provided ?? null

@@ -1,5 +1,4 @@
 import { EINVAL, ENOSPC } from '../abi/errno.ts'
-import type { RingContext } from './context.ts'
 
 const MAX_ID = 0xffff
 
@@ -30,13 +29,21 @@ export class Personalities {
 }
 
 /** IORING_REGISTER_PERSONALITY: the number of the process's credentials, or minus errno. */
-export function registerPersonality(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function registerPersonality(
+  personalities: Personalities,
+  arg: Uint8Array | null,
+  nrArgs: number,
+): number {
   if (arg !== null || nrArgs !== 0) return -EINVAL
-  const id = context.personalities.add()
+  const id = personalities.add()
   return id < 0 ? -ENOSPC : id
 }
 
 /** IORING_UNREGISTER_PERSONALITY: `nrArgs` is the number. 0 or minus errno. */
-export function unregisterPersonality(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
-  return arg === null && context.personalities.remove(nrArgs) ? 0 : -EINVAL
+export function unregisterPersonality(
+  personalities: Personalities,
+  arg: Uint8Array | null,
+  nrArgs: number,
+): number {
+  return arg === null && personalities.remove(nrArgs) ? 0 : -EINVAL
 }

@@ -3,21 +3,25 @@ import type { Stack } from '../../stack/stack.ts'
 import type { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import { addressesMeet } from '../../stack/tcp/tcb.ts'
 import { EADDRINUSE, EADDRNOTAVAIL } from '../abi/errno.ts'
-import type { Kernel } from './kernel.ts'
 import type { Socket } from './socket.ts'
 
 /** Ports that are chosen for port 0 (RFC 6335 section 6). */
 const FIRST_EPHEMERAL = 49_152
 const EPHEMERAL_PORTS = 16_384
 
+/** Knows which stack serves an address: `Kernel.stackFor`. */
+interface StackFinder {
+  stackFor(address: IpAddress): Stack | null
+}
+
 /** Who has bound which port, whether or not it listens or is connected by now. */
 export class Ports {
-  readonly #kernel: Kernel
+  readonly #stacks: StackFinder
   readonly #bound = new Map<number, Set<Socket>>()
   #next = 0
 
-  constructor(kernel: Kernel) {
-    this.#kernel = kernel
+  constructor(stacks: StackFinder) {
+    this.#stacks = stacks
   }
 
   /**
@@ -26,7 +30,7 @@ export class Ports {
    * not listen, or both have SO_REUSEPORT. @param port 0 = any that is free
    */
   bind(socket: Socket, address: IpAddress, port: number): number {
-    const stack = this.#kernel.stackFor(address)
+    const stack = this.#stacks.stackFor(address)
     if (stack === null) return -EADDRNOTAVAIL
     const chosen = port === 0 ? this.#free(socket, stack, address) : port
     if (chosen === 0 || (port !== 0 && this.#taken(socket, stack, address, port))) return -EADDRINUSE

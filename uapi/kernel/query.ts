@@ -3,13 +3,12 @@ import * as errno from '../abi/errno.ts'
 import { ZCRX_STATS_ALIGNMENT, ZCRX_STATS_SIZE } from '../abi/events.ts'
 import { QueryOpcode, QueryScq } from '../abi/probe.ts'
 import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
-import * as num from '../abi/ring.ts'
 import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
-import { RingMemory } from '../ring/memory.ts'
-import { SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from '../ring/setup.ts'
 import type { AddressSpace } from './address-space.ts'
 import { EVENT_TYPES } from './events.ts'
-import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './prepare.ts'
+import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './ops/dispatch.ts'
+import { Rings } from './rings.ts'
+import { FEATURES, SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from './setup.ts'
 
 /** A chain longer than this is taken for a loop: nothing else would end it. */
 const MAX_CHAIN = 1024
@@ -58,13 +57,7 @@ function opcodes(): Uint8Array {
   const answer = new QueryOpcode(new Uint8Array(QueryOpcode.SIZE))
   answer.nrRequestOpcodes = OPCODE_COUNT
   answer.nrRegisterOpcodes = abi.IORING_REGISTER_ZCRX_CTRL + 1
-  answer.featureFlags =
-    num.IORING_FEAT_NODROP |
-    num.IORING_FEAT_FAST_POLL |
-    num.IORING_FEAT_POLL_32BITS |
-    num.IORING_FEAT_RSRC_TAGS |
-    num.IORING_FEAT_CQE_SKIP |
-    num.IORING_FEAT_LINKED_FILE
+  answer.featureFlags = FEATURES
   answer.ringSetupFlags = SERVED_SETUP_FLAGS
   answer.enterFlags = SERVED_ENTER_FLAGS
   answer.sqeFlags = SERVED_SQE_FLAGS
@@ -74,8 +67,8 @@ function opcodes(): Uint8Array {
 
 function scq(): Uint8Array {
   const answer = new QueryScq(new Uint8Array(QueryScq.SIZE))
-  answer.hdrSize = RingMemory.CQES_OFFSET
-  answer.hdrAlignment = RingMemory.ALIGNMENT
+  answer.hdrSize = Rings.HEADER_BYTES
+  answer.hdrAlignment = Rings.ALIGNMENT
   return answer.bytes
 }
 

@@ -5,8 +5,8 @@ import {
   IORING_REGISTER_FILES_SKIP,
   IORING_RSRC_REGISTER_SPARSE,
 } from '../abi/ring.ts'
-import type { RingContext } from './context.ts'
 import { FixedFile } from './fixed-files.ts'
+import type { RingPort } from './port.ts'
 
 /** Descriptors and their tags, where they lie. */
 interface Source {
@@ -24,13 +24,13 @@ interface Tag {
 const NO_TAG: Tag = { userDataLow: 0, userDataHigh: 0 }
 
 /** IORING_REGISTER_FILES: `nrArgs` descriptors. 0 or minus errno. */
-export function registerFiles(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function registerFiles(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null) return -EFAULT
   return create(context, nrArgs, source(context, context.addressOf(arg), 0))
 }
 
 /** IORING_REGISTER_FILES2: with tags, or sparse. `nrArgs` is the size of the structure. */
-export function registerFiles2(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function registerFiles2(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== RsrcRegister.SIZE) return -EINVAL
   if (arg.length < RsrcRegister.SIZE) return -EFAULT
   const reg = new RsrcRegister(arg)
@@ -40,7 +40,7 @@ export function registerFiles2(context: RingContext, arg: Uint8Array | null, nrA
 }
 
 /** IORING_UNREGISTER_FILES */
-export function unregisterFiles(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function unregisterFiles(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg !== null || nrArgs !== 0) return -EINVAL
   if (context.files.size === 0) return -ENXIO
   context.files.clear()
@@ -48,7 +48,7 @@ export function unregisterFiles(context: RingContext, arg: Uint8Array | null, nr
 }
 
 /** IORING_REGISTER_FILES_UPDATE: how many slots were updated, or minus errno when none was. */
-export function updateFiles(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function updateFiles(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs === 0) return -EINVAL
   if (arg === null || arg.length < FilesUpdate.SIZE) return -EFAULT
   const update = new FilesUpdate(arg)
@@ -57,7 +57,7 @@ export function updateFiles(context: RingContext, arg: Uint8Array | null, nrArgs
 }
 
 /** IORING_REGISTER_FILES_UPDATE2: with tags. `nrArgs` is the size of the structure. */
-export function updateFiles2(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function updateFiles2(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== RsrcUpdate2.SIZE) return -EINVAL
   if (arg.length < RsrcUpdate2.SIZE) return -EFAULT
   const update = new RsrcUpdate2(arg)
@@ -66,7 +66,7 @@ export function updateFiles2(context: RingContext, arg: Uint8Array | null, nrArg
 }
 
 /** IORING_REGISTER_FILE_ALLOC_RANGE: the slots that IORING_FILE_INDEX_ALLOC may take. */
-export function fileAllocRange(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function fileAllocRange(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== 0) return -EINVAL
   if (arg.length < FileIndexRange.SIZE) return -EFAULT
   const range = new FileIndexRange(arg)
@@ -76,7 +76,7 @@ export function fileAllocRange(context: RingContext, arg: Uint8Array | null, nrA
   return 0
 }
 
-function create(context: RingContext, count: number, from: Source): number {
+function create(context: RingPort, count: number, from: Source): number {
   if (context.files.size !== 0) return -EBUSY
   if (count === 0) return -EINVAL
   if (count > IORING_MAX_FIXED_FILES) return -EMFILE
@@ -95,7 +95,7 @@ function create(context: RingContext, count: number, from: Source): number {
   return 0
 }
 
-function replace(context: RingContext, offset: number, count: number, from: Source): number {
+function replace(context: RingPort, offset: number, count: number, from: Source): number {
   if (offset + count > 0xffff_ffff) return -EOVERFLOW
   if (context.files.size === 0) return -ENXIO
   if (offset + count > context.files.size) return -EINVAL
@@ -116,7 +116,7 @@ function replace(context: RingContext, offset: number, count: number, from: Sour
 }
 
 /** What a descriptor puts into a slot: nothing for -1; minus errno when it can't be. */
-function slotOf(context: RingContext, fd: number, tag: Tag): FixedFile | null | number {
+function slotOf(context: RingPort, fd: number, tag: Tag): FixedFile | null | number {
   if (fd === -1) return tagged(tag) ? -EINVAL : null
   const file = context.kernel.files.get(fd)
   // A ring among a ring's files would keep both for ever.
@@ -130,7 +130,7 @@ function tagged(tag: Tag): boolean {
 }
 
 /** @param fds,tags addresses; without descriptors every slot is free */
-function source(context: RingContext, fds: number, tags: number): Source {
+function source(context: RingPort, fds: number, tags: number): Source {
   const { space } = context.kernel
   const word = (bytes: Uint8Array, at: number): number =>
     new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getInt32(at, true)

@@ -14,19 +14,17 @@ import {
   ZcrxIfqReg,
 } from '../abi/structs.ts'
 import { mapArea } from './area-memory.ts'
-import type { RingContext } from './context.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
-import type { Kernel } from './kernel.ts'
 import { zcrxRegionOffset } from './memmap.ts'
-import { nicErrno } from './opcodes.ts'
-import { type RefillLayout, ZcrxIfq } from './zcrx.ts'
-import { ZcrxFile } from './zcrx-file.ts'
+import { nicErrno } from './nic-errno.ts'
+import type { KernelPort, RingPort } from './port.ts'
+import { type RefillLayout, ZcrxFile, ZcrxIfq } from './zcrx.ts'
 
 /** Most bytes of a region: what a queue of most entries needs, and room for what the user adds. */
 const MAX_REGION = 1 << 24
 
 /** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (kernel record points 4 to 15, 51). */
-export function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+export function registerIfq(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
   if (!context.kernel.capable) return -errno.EPERM
   if (!ringServes(context)) return -errno.EINVAL
@@ -38,12 +36,12 @@ export function registerIfq(context: RingContext, arg: Uint8Array | null, nrArgs
 }
 
 /** Completions of 32 bytes, and work deferred to the task that enters. */
-function ringServes(context: RingContext): boolean {
+function ringServes(context: RingPort): boolean {
   const wide = abi.IORING_SETUP_CQE32 | abi.IORING_SETUP_CQE_MIXED
   return context.deferred && (context.flags & wide) !== 0
 }
 
-function importIfq(context: RingContext, reg: ZcrxIfqReg): number {
+function importIfq(context: RingPort, reg: ZcrxIfqReg): number {
   const { kernel } = context
   if (reg.flags !== abi.ZCRX_REG_IMPORT) return -errno.EINVAL
   const empty = reg.ifRxq === 0 && reg.rqEntries === 0 && reg.areaPtr === 0
@@ -57,7 +55,7 @@ function importIfq(context: RingContext, reg: ZcrxIfqReg): number {
   return 0
 }
 
-function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
+function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
   const { kernel } = context
   const nodev = (reg.flags & abi.ZCRX_REG_NODEV) !== 0
   if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
@@ -105,7 +103,7 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
     const provided = (desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0 ? region : null
     ifq = new ZcrxIfq(kernel, { stack, area, queue, events: events?.events ?? null, provided })
   } catch (error) {
-    return nicErrno(context, error)
+    return nicErrno(kernel, error)
   }
   const id = context.addIfq(ifq)
   region.fill(0, 0, RQ_RQES_OFFSET)
@@ -122,14 +120,14 @@ function createIfq(context: RingContext, reg: ZcrxIfqReg): number {
 }
 
 /** The next power of two, or minus errno. */
-function roundEntries(context: RingContext, asked: number): number {
+function roundEntries(context: RingPort, asked: number): number {
   if (asked > abi.IO_RQ_MAX_ENTRIES) {
     return (context.flags & abi.IORING_SETUP_CLAMP) === 0 ? -errno.EINVAL : abi.IO_RQ_MAX_ENTRIES
   }
   return 2 ** Math.ceil(Math.log2(asked))
 }
 
-function regionDesc(context: RingContext, pointer: number): RegionDesc | number {
+function regionDesc(context: RingPort, pointer: number): RegionDesc | number {
   const bytes = context.kernel.space.view(pointer, RegionDesc.SIZE)
   if (bytes === null) return -errno.EFAULT
   const desc = new RegionDesc(bytes)
@@ -138,7 +136,7 @@ function regionDesc(context: RingContext, pointer: number): RegionDesc | number 
   return desc.size === 0 || desc.size % PAGE !== 0 ? -errno.EINVAL : desc
 }
 
-function regionMemory(context: RingContext, desc: RegionDesc, needed: number): Uint8Array | number {
+function regionMemory(context: RingPort, desc: RegionDesc, needed: number): Uint8Array | number {
   const { space } = context.kernel
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     if (desc.userAddr !== 0) return -errno.EFAULT
@@ -154,7 +152,7 @@ function regionMemory(context: RingContext, desc: RegionDesc, needed: number): U
 
 /** Reads the event descriptor, with the kernel's errors (kernel record point 53). Nothing is written yet. */
 function checkEvents(
-  context: RingContext,
+  context: RingPort,
   pointer: number,
   region: Uint8Array,
   queueBytes: number,
@@ -178,7 +176,7 @@ function checkEvents(
 const NO_QUEUE_API = -0x1_0000
 
 /** Whether an interface can be given memory: 0, NO_QUEUE_API or minus errno. */
-function lookUp({ kernel }: RingContext, ifIndex: number): number {
+function lookUp({ kernel }: RingPort, ifIndex: number): number {
   if (kernel.stacks.some((stack) => stack.nic.info.ifIndex === ifIndex)) return 0
   const other = kernel.interfaces.get(ifIndex)
   if (other === undefined) return -errno.ENODEV
@@ -186,12 +184,12 @@ function lookUp({ kernel }: RingContext, ifIndex: number): number {
 }
 
 /** The stack on a queue of an interface, if there is one. */
-function queueOf(kernel: Kernel, ifIndex: number, queue: number): Stack | undefined {
+function queueOf(kernel: KernelPort, ifIndex: number, queue: number): Stack | undefined {
   return kernel.stacks.find(({ nic }) => nic.info.ifIndex === ifIndex && nic.info.queue === queue)
 }
 
 /** The queue of an interface, when nobody has it yet; or minus errno. */
-function pickQueue(context: RingContext, ifIndex: number, queue: number): Stack | number {
+function pickQueue(context: RingPort, ifIndex: number, queue: number): Stack | number {
   const { kernel } = context
   const stack = queueOf(kernel, ifIndex, queue)
   if (stack === undefined) return -errno.ERANGE

@@ -1,13 +1,13 @@
 import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
+import { Probe } from '../abi/probe.ts'
 import { SyncCancelReg } from '../abi/requests.ts'
 import * as num from '../abi/ring.ts'
 import { cancelMatching } from './cancel.ts'
-import type { RingContext } from './context.ts'
 import { control } from './control.ts'
-import { enableRings } from './enable.ts'
+import { isServed, OPCODE_COUNT } from './ops/dispatch.ts'
 import { registerPersonality, unregisterPersonality } from './personality.ts'
-import { probe } from './probe.ts'
+import type { RingPort } from './port.ts'
 import { query } from './query.ts'
 import {
   fileAllocRange,
@@ -19,13 +19,11 @@ import {
 } from './register-files.ts'
 import { registerIfq } from './register-ifq.ts'
 
+/** Opcodes are a byte. */
+const MAX_OPS = 256
+
 /** `io_uring_register(2)`: 0 or minus errno. */
-export function register(
-  context: RingContext,
-  opcode: number,
-  arg: Uint8Array | null,
-  nrArgs: number,
-): number {
+export function register(context: RingPort, opcode: number, arg: Uint8Array | null, nrArgs: number): number {
   switch (opcode) {
     case num.IORING_REGISTER_FILES:
       return registerFiles(context, arg, nrArgs)
@@ -48,9 +46,9 @@ export function register(
     case num.IORING_REGISTER_PROBE:
       return probe(arg, nrArgs)
     case num.IORING_REGISTER_PERSONALITY:
-      return registerPersonality(context, arg, nrArgs)
+      return registerPersonality(context.personalities, arg, nrArgs)
     case num.IORING_UNREGISTER_PERSONALITY:
-      return unregisterPersonality(context, arg, nrArgs)
+      return unregisterPersonality(context.personalities, arg, nrArgs)
     case num.IORING_REGISTER_ENABLE_RINGS:
       return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:
@@ -67,7 +65,7 @@ export function register(
 }
 
 /** IORING_REGISTER_SYNC_CANCEL: what ASYNC_CANCEL would complete with. */
-function syncCancel(context: RingContext, arg: Uint8Array | null, nrArgs: number): number {
+function syncCancel(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
   if (arg.length < SyncCancelReg.SIZE) return -errno.EFAULT
   const reg = new SyncCancelReg(arg)
@@ -77,4 +75,27 @@ function syncCancel(context: RingContext, arg: Uint8Array | null, nrArgs: number
     result = res
   })
   return result
+}
+
+/** IORING_REGISTER_ENABLE_RINGS, of a ring set up with R_DISABLED. 0 or minus errno. */
+function enableRings(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
+  if (arg !== null || nrArgs !== 0) return -errno.EINVAL
+  if (!context.disabled) return -errno.EBADFD
+  context.disabled = false
+  return 0
+}
+
+/** IORING_REGISTER_PROBE: which opcodes are served, of the first `nrArgs`. 0 or minus errno. */
+function probe(arg: Uint8Array | null, nrArgs: number): number {
+  if (arg === null || nrArgs > MAX_OPS) return -errno.EINVAL
+  const count = Math.min(nrArgs, OPCODE_COUNT)
+  const size = Probe.HEADER_SIZE + count * Probe.OP_SIZE
+  if (arg.length < size) return -errno.EFAULT
+  const bytes = arg.subarray(0, size)
+  if (bytes.some((byte) => byte !== 0)) return -errno.EINVAL
+  const answer = new Probe(bytes)
+  answer.lastOp = OPCODE_COUNT - 1
+  answer.opsLen = count
+  for (let op = 0; op < count; op++) answer.setOp(op, isServed(op) ? num.IO_URING_OP_SUPPORTED : 0)
+  return 0
 }

@@ -1,15 +1,74 @@
 import * as abi from '../abi/constants.ts'
 import { IOSQE_FIXED_FILE } from '../abi/ring.ts'
-import type { Sqe } from '../abi/sqe.ts'
-import type { RingContext } from './context.ts'
-import { Entry } from './entry.ts'
-import type { OpenFile } from './files.ts'
-import type { FixedFile } from './fixed-files.ts'
+import { type Addresser, Sqe } from '../abi/sqe.ts'
+import type { BufferGroups } from './buffers.ts'
+import type { FileTable, OpenFile, Waiter } from './files.ts'
+import type { FixedFile, FixedFiles } from './fixed-files.ts'
 import type { Socket } from './socket.ts'
+import type { KernelTimers } from './timers.ts'
+import type { Timespec } from './timespec.ts'
+
+/** An entry that waits for its turn: a copy, as its slot in the queue is the application's again. */
+export class Entry extends Sqe {
+  /** The entry that runs when this one has completed. */
+  next: Entry | null = null
+  /** Minus the errno it was refused with before it could run. */
+  refused = 0
+  /** Of a LINK_TIMEOUT. */
+  timespec: Timespec | null = null
+
+  constructor(from: Uint8Array, addresser: Addresser) {
+    super(from.slice(), addresser)
+  }
+}
+
+/** A `user_data`, in halves. */
+export interface UserData {
+  readonly userDataLow: number
+  readonly userDataHigh: number
+}
+
+/** A TIMEOUT that counts completions. */
+export interface Counting {
+  /** The ring has had this many, those of timeouts aside. */
+  completed(completions: number): void
+}
+
+/** What requests see of their ring: `RingPort` says more of each. */
+export interface RequestPort {
+  readonly kernel: {
+    readonly files: FileTable
+    readonly timers: KernelTimers
+    /** Microseconds of the stacks' clock. */
+    readonly now: number
+  }
+  readonly files: FixedFiles
+  readonly buffers: BufferGroups
+  /** Inside the submission of a batch: completions other than data wait for its end. */
+  readonly submitting: boolean
+  /** Completions so far, and those of timeouts that fired, which do not count. */
+  readonly completions: number
+  timeoutCompletions: number
+  readonly counting: Set<Counting>
+  /** It can be cancelled from now on, and the time behind it runs. */
+  track(request: Request): void
+  /** It has something to do at the next entry. */
+  schedule(request: Request): void
+  /** Its last completion. */
+  complete(request: Request, res: number, flags: number, extra?: readonly number[] | null): void
+  /** One with MORE at once. False when there is no room. */
+  postMore(request: Request, res: number, flags: number): boolean
+  /** One that comes by task work. */
+  postLater(of: UserData, res: number, flags: number): void
+  /** Data completions: how many fit, one of them, and showing the user what was written. */
+  cqSpace(): number
+  postData(request: Request, res: number, offLow: number, offHigh: number): void
+  publish(): void
+}
 
 /** One submitted entry on its way to its last completion. */
-export abstract class Request {
-  readonly context: RingContext
+export abstract class Request implements Waiter {
+  readonly context: RequestPort
   readonly opcode: number
   readonly fd: number
   readonly userDataLow: number
@@ -31,7 +90,7 @@ export abstract class Request {
   /** Its number with who looks for buffers that are kept (`HeldWatch`); -1 without. */
   holder = -1
 
-  constructor(context: RingContext, sqe: Sqe) {
+  constructor(context: RequestPort, sqe: Sqe) {
     this.context = context
     this.opcode = sqe.opcode
     this.fd = sqe.fd
@@ -57,6 +116,10 @@ export abstract class Request {
   abstract run(): void
   /** Stops waiting, because of a cancellation or the end of the ring. */
   abstract detach(): void
+
+  wake(): void {
+    this.context.schedule(this)
+  }
 
   /** A last completion with this result breaks the chain and is always posted. */
   failedWith(res: number): boolean {
@@ -84,7 +147,7 @@ export abstract class Request {
 export abstract class SocketRequest extends Request {
   readonly socket: Socket
 
-  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe)
     this.socket = socket
     socket.hold()
@@ -94,7 +157,7 @@ export abstract class SocketRequest extends Request {
     return this.socket
   }
 
-  protected abstract queue(): Request[]
+  protected abstract queue(): Waiter[]
 
   /** Waits on the socket; the latest request is served first. */
   wait(): void {
@@ -105,6 +168,6 @@ export abstract class SocketRequest extends Request {
     const queue = this.queue()
     const at = queue.indexOf(this)
     if (at >= 0) queue.splice(at, 1)
-    this.socket.release()
+    this.socket.drop()
   }
 }

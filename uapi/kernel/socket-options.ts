@@ -1,10 +1,9 @@
 import { defaultTcpConfig, type TcpConfig } from '../../stack/tcp/options.ts'
-import { CLOSED, ESTABLISHED, SYN_RECEIVED } from '../../stack/tcp/state.ts'
-import { seqDiff } from '../../stack/wire/seq.ts'
+import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import * as errno from '../abi/errno.ts'
 import * as abi from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
-import type { RingContext } from './context.ts'
+import type { AddressSpace } from './address-space.ts'
 import { getIpOption, setIpOption } from './ip-options.ts'
 import type { Socket } from './socket.ts'
 import { tcpInfo } from './tcp-info.ts'
@@ -21,37 +20,17 @@ const MAX_KEEP_COUNT = 127
 const DEFAULT_MSS = 536
 const SECOND_US = 1_000_000
 
-/** IORING_OP_URING_CMD on a socket: the result, or minus errno. */
-export function socketCommand(context: RingContext, sqe: Sqe, socket: Socket): number {
-  switch (sqe.cmdOp) {
-    case abi.SOCKET_URING_OP_SIOCINQ:
-      if (socket.listener !== null) return -errno.EINVAL
-      return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
-    case abi.SOCKET_URING_OP_SIOCOUTQ:
-      return socket.listener === null ? unacknowledged(socket) : -errno.EINVAL
-    case abi.SOCKET_URING_OP_GETSOCKOPT:
-    case abi.SOCKET_URING_OP_SETSOCKOPT:
-      break
-    default:
-      return -errno.EOPNOTSUPP
-  }
+/** SOCKET_URING_OP_GETSOCKOPT and _SETSOCKOPT: the bytes read or 0, or minus errno. */
+export function socketOption(space: AddressSpace, sqe: Sqe, socket: Socket): number {
   const { level, optname, optlen } = sqe
   if (optlen > 0x7fff_ffff) return -errno.EINVAL
-  const value = optlen === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr3, optlen)
+  const value = optlen === 0 ? new Uint8Array(0) : space.view(sqe.addr3, optlen)
   if (value === null) return -errno.EFAULT
   if (level === abi.IPPROTO_IP || level === abi.IPPROTO_IPV6)
     return ipLevel(socket, sqe.cmdOp, level, optname, value)
   if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
   if (sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT) return get(socket, level, optname, value)
   return set(socket, level, optname, value)
-}
-
-/** Bytes given to SEND that the peer has not acknowledged; a FIN counts as one, as on Linux. */
-function unacknowledged(socket: Socket): number {
-  const { tcb } = socket
-  if (tcb === null || tcb.state === CLOSED || tcb.state < SYN_RECEIVED) return 0
-  const flight = seqDiff(tcb.snd.max, tcb.snd.una)
-  return Math.max(tcb.snd.buffered, flight)
 }
 
 function get(socket: Socket, level: number, optname: number, value: Uint8Array): number {

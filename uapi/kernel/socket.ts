@@ -10,14 +10,21 @@ import {
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
 import { ECANCELED } from '../abi/errno.ts'
-import type { OpenFile } from './files.ts'
-import type { Kernel } from './kernel.ts'
-import type { Request } from './request.ts'
+import type { OpenFile, Waiter } from './files.ts'
+
+/** What sockets need of the kernel. */
+export interface SocketHost {
+  readonly stacks: readonly Stack[]
+  readonly ports: { release(socket: Socket): void }
+  /** See `Kernel.unsteer`, `Kernel.steerConnections`. */
+  unsteer(stack: Stack, address: IpAddress, port: number, v6Only: boolean): void
+  steerConnections(stack: Stack, port: number): void
+}
 
 /** A TCP socket: what a descriptor names. Lives until descriptor and requests have let go. */
 export class Socket implements OpenFile {
   readonly kind = 'socket'
-  readonly kernel: Kernel
+  readonly kernel: SocketHost
   stack: Stack | null = null
   tcb: Tcb | null = null
   listener: Listener | null = null
@@ -35,16 +42,16 @@ export class Socket implements OpenFile {
   nonBlocking = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
-  readonly readers: Request[] = []
-  readonly writers: Request[] = []
-  readonly acceptors: Request[] = []
-  readonly connectors: Request[] = []
-  readonly pollers: Request[] = []
+  readonly readers: Waiter[] = []
+  readonly writers: Waiter[] = []
+  readonly acceptors: Waiter[] = []
+  readonly connectors: Waiter[] = []
+  readonly pollers: Waiter[] = []
   #references = 1
   /** Descriptors and slots of fixed files that name it. */
   #names = 1
 
-  constructor(kernel: Kernel, family: number) {
+  constructor(kernel: SocketHost, family: number) {
     this.kernel = kernel
     this.family = family
   }
@@ -93,15 +100,14 @@ export class Socket implements OpenFile {
     this.hold()
   }
 
-  /** A descriptor lets go. */
-  unname(): void {
+  release(): void {
     // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
     if (--this.#names === 0) for (const acceptor of [...this.acceptors]) acceptor.finish(-ECANCELED)
-    this.release()
+    this.drop()
   }
 
-  /** The last reference closes the connection or the listener. */
-  release(): void {
+  /** Gives a reference back, as `hold` has taken it; the last one closes the connection or the listener. */
+  drop(): void {
     if (--this.#references > 0) return
     const { stack, tcb } = this
     this.kernel.ports.release(this)
@@ -141,8 +147,7 @@ export class Socket implements OpenFile {
       const ended = tcb === null || tcb.rcv.finished || tcb.state === CLOSED
       if (tcb !== null && tcb.rcv.head < 0 && ended) wakeAll(this.readers)
       else if (ended || this.readable) {
-        const last = this.readers[this.readers.length - 1]!
-        last.context.schedule(last)
+        this.readers[this.readers.length - 1]!.wake()
       }
     }
   }
@@ -157,11 +162,10 @@ export class Socket implements OpenFile {
   /** A connection waits to be accepted: the request submitted first gets it. */
   onAcceptable(): void {
     wakeAll(this.pollers)
-    const first = this.acceptors[0]
-    if (first !== undefined) first.context.schedule(first)
+    this.acceptors[0]?.wake()
   }
 }
 
-function wakeAll(requests: readonly Request[]): void {
-  for (const request of requests) request.context.schedule(request)
+function wakeAll(waiters: readonly Waiter[]): void {
+  for (const waiter of waiters) waiter.wake()
 }

@@ -1,14 +1,24 @@
 import * as abi from '../abi/constants.ts'
 import { EINVAL, EOPNOTSUPP } from '../abi/errno.ts'
 import type { Sqe } from '../abi/sqe.ts'
-import type { RingContext } from './context.ts'
-import { Entry } from './entry.ts'
-import { LINKS, prepare } from './prepare.ts'
-import { timeoutOf } from './timeout.ts'
+import { LINKS, prepare } from './ops/dispatch.ts'
+import type { RingPort } from './port.ts'
+import { Entry } from './request.ts'
+import { timeoutOf } from './timespec.ts'
+
+/** The ring whose entries these are: `RingContext` says more of each. */
+interface Submitter extends RingPort {
+  /** Something submitted earlier has not completed. */
+  readonly busy: boolean
+  /** Runs an entry whose turn it is. */
+  start(sqe: Sqe): void
+  /** Completes entries that never run. */
+  cancelChain(first: Entry | null, silent: boolean): void
+}
 
 /** Entries of the submission queue in the order and groups that their flags ask for (IOSQE_IO_LINK, IO_DRAIN). */
 export class Submission {
-  readonly #context: RingContext
+  readonly #context: Submitter
   /** The chain that is being put together. */
   #head: Entry | null = null
   #last: Entry | null = null
@@ -20,7 +30,7 @@ export class Submission {
   /** Chains behind a drain, in order. */
   readonly #deferred: { entry: Entry; drain: boolean }[] = []
 
-  constructor(context: RingContext) {
+  constructor(context: Submitter) {
     this.#context = context
   }
 
@@ -95,7 +105,7 @@ export class Submission {
     if (opcode !== abi.IORING_OP_LINK_TIMEOUT) return 0
     const afterNone = this.#last === null || this.#last.opcode === abi.IORING_OP_LINK_TIMEOUT
     if (afterNone || (entry.opFlags & abi.IORING_TIMEOUT_MULTISHOT) !== 0) return -EINVAL
-    const timespec = timeoutOf(this.#context, entry)
+    const timespec = timeoutOf(this.#context.kernel.space, entry)
     if (typeof timespec === 'number') return timespec
     entry.timespec = timespec
     return 0

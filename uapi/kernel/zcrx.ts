@@ -1,14 +1,15 @@
+import type { Census } from '../../diagnostics.ts'
 import { IfqStats, REFILLED } from '../../diagnostics.ts'
+import type { NicMemory } from '../../driver/nic.ts'
 import { NicError } from '../../errors.ts'
-import { type Census, PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
+import { PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { ZCRX_EVENT_ALLOC_FAIL } from '../abi/constants.ts'
 import { EAGAIN, EBUSY, EINVAL } from '../abi/errno.ts'
 import type { AreaMemory } from './area-memory.ts'
-import type { RingContext } from './context.ts'
-import type { ZcrxEvents } from './events.ts'
+import type { EventPort, ZcrxEvents } from './events.ts'
+import type { OpenFile } from './files.ts'
 import type { HeldWatch } from './held.ts'
-import type { Kernel } from './kernel.ts'
 
 /** Most areas an instance can have had (kernel record point 49). */
 export const MAX_AREAS = 1024
@@ -22,6 +23,15 @@ export interface RefillLayout {
   readonly tail: Int32Array
   readonly entries: Uint32Array
   readonly count: number
+}
+
+/** What instances need of the kernel. */
+export interface ZcrxHost {
+  readonly options: { readonly memoryFor: (stack: Stack) => NicMemory }
+  lockedBytes: number
+  nicError: NicError | null
+  addIfq(ifq: ZcrxIfq): void
+  removeIfq(ifq: ZcrxIfq): void
 }
 
 /** What an instance is made of. */
@@ -56,7 +66,7 @@ export class ZcrxIfq {
   readonly copies: boolean
   /** The NIC writes to every area; otherwise only to the first, if at all. */
   readonly #spread: boolean
-  readonly #kernel: Kernel
+  readonly #kernel: ZcrxHost
   readonly #queue: RefillLayout
   readonly #locked: number[] = []
   #holders = 1
@@ -66,7 +76,7 @@ export class ZcrxIfq {
   #open: PagePool[] = []
 
   /** Restarts the NIC's queue over the area. @throws NicError and then nothing is changed */
-  constructor(kernel: Kernel, parts: IfqParts) {
+  constructor(kernel: ZcrxHost, parts: IfqParts) {
     const { stack, area } = parts
     this.#kernel = kernel
     this.events = parts.events
@@ -195,8 +205,8 @@ export class ZcrxIfq {
   }
 
   /** A ring is closed: events, if they go there, end. */
-  leave(context: RingContext): void {
-    this.events?.leave(context)
+  leave(ring: EventPort): void {
+    this.events?.leave(ring)
     this.release()
   }
 
@@ -245,5 +255,20 @@ export class ZcrxIfq {
       if (!(error instanceof NicError)) throw error
       this.#kernel.nicError = error
     }
+  }
+}
+
+/** An exported instance, what ZCRX_CTRL_EXPORT gives a descriptor for: the instance lives while it is open. */
+export class ZcrxFile implements OpenFile {
+  readonly kind = 'zcrx'
+  readonly ifq: ZcrxIfq
+
+  constructor(ifq: ZcrxIfq) {
+    this.ifq = ifq
+    ifq.hold()
+  }
+
+  release(): void {
+    this.ifq.release()
   }
 }

@@ -1,11 +1,12 @@
-import type { HeldReport, IfqStats } from '../../diagnostics.ts'
+import type { Census, Diagnostics, HeldReport, IfqStats } from '../../diagnostics.ts'
+import { ArgumentError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
-import type { Census } from '../../stack/memory/page-pool.ts'
 import * as abi from '../abi/constants.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
+import { type Arena, Scratch } from './arena.ts'
 import { RefillQueue } from './refill-queue.ts'
-import type { RingBackend } from './ring.ts'
+import type { Registrar } from './registrations.ts'
 
 /** Memory for an area: bytes of the caller's, or a descriptor of the kernel's side (`Kernel.adoptFd`) and how much of it. */
 export type AreaSource = Uint8Array | { readonly fd: number; readonly bytes: number }
@@ -48,14 +49,14 @@ export class Ifq {
   readonly rxBufLen: number
   /** `struct zcrx_stats` as the kernel's side keeps it; null when no events were asked for. */
   readonly copyStats: ZcrxStats | null
-  readonly #backend: RingBackend
+  readonly #diagnostics: Diagnostics | null
 
   constructor(
-    backend: RingBackend,
+    diagnostics: Diagnostics | null,
     zcrxId: number,
     parts: Pick<Ifq, 'areas' | 'rq' | 'rxBufLen' | 'copyStats'>,
   ) {
-    this.#backend = backend
+    this.#diagnostics = diagnostics
     this.zcrxId = zcrxId
     this.areas = parts.areas
     this.rq = parts.rq
@@ -73,14 +74,17 @@ export class Ifq {
     return 0
   }
 
-  /** Where every buffer is now. The places add up to `total`; `lost` is anything but 0 only by a bug. */
+  /**
+   * Where every buffer is now. The places add up to `total`; `lost` is anything but 0 only by a bug.
+   * @throws ArgumentError where the other side can't tell, and once the ring is closed
+   */
   census(): Census {
-    return this.#backend.census(this.zcrxId)
+    return this.#told().census(this.zcrxId)
   }
 
-  /** What the queue has done, cumulative. The object is live. */
+  /** What the queue has done, cumulative. The object is live. @throws ArgumentError as `census` */
   stats(): Readonly<IfqStats> {
-    return this.#backend.ifqStats(this.zcrxId)
+    return this.#told().ifqStats(this.zcrxId)
   }
 
   /**
@@ -88,15 +92,23 @@ export class Ifq {
    * requests delivered them. Said again every `afterMs` while it lasts, from within the ring's entry. Null ends it.
    */
   onHeld(afterMs: number, report: ((report: HeldReport) => void) | null): void {
-    this.#backend.watchHeld(this.zcrxId, afterMs, report)
+    this.#told().watchHeld(this.zcrxId, afterMs, report)
+  }
+
+  #told(): Diagnostics {
+    if (this.#diagnostics !== null) return this.#diagnostics
+    throw new ArgumentError(
+      'the other side of this ring tells nothing of its buffers',
+      'count what is delivered and given back',
+    )
   }
 }
 
-/** `struct io_uring_zcrx_area_reg` of an area. */
-export function areaReg(backend: RingBackend, source: AreaSource): ZcrxAreaReg {
-  const reg = new ZcrxAreaReg(new Uint8Array(ZcrxAreaReg.SIZE))
+/** `struct io_uring_zcrx_area_reg` of an area. @param bytes zeroed memory for it */
+export function areaReg(arena: Arena, source: AreaSource, bytes: Uint8Array): ZcrxAreaReg {
+  const reg = new ZcrxAreaReg(bytes)
   if (source instanceof Uint8Array) {
-    reg.addr = backend.addressOf(source)
+    reg.addr = arena.addressOf(source)
     reg.len = source.byteLength
   } else {
     reg.flags = abi.IORING_ZCRX_AREA_DMABUF
@@ -107,53 +119,73 @@ export function areaReg(backend: RingBackend, source: AreaSource): ZcrxAreaReg {
 }
 
 /** IORING_REGISTER_ZCRX_IFQ: lays the structures out, asks, and reads what was written back. Minus errno when refused. */
-export function registerIfq(backend: RingBackend, request: IfqRequest): Ifq | number {
-  const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
-  const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
-  const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
-  const regionBytes = Math.ceil((queueBytes + statsBytes) / PAGE) * PAGE
-  const desc = new RegionDesc(new Uint8Array(RegionDesc.SIZE))
-  let region: Uint8Array | number = 0
-  desc.size = regionBytes
-  if (request.region !== 'ring') {
-    region = new Uint8Array(new SharedArrayBuffer(regionBytes))
-    desc.userAddr = backend.addressOf(region)
-    desc.flags = abi.IORING_MEM_REGION_TYPE_USER
+export function registerIfq(
+  registrar: Registrar,
+  diagnostics: Diagnostics | null,
+  request: IfqRequest,
+): Ifq | number {
+  const { arena } = registrar
+  const scratch = new Scratch(arena)
+  try {
+    const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
+    const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
+    const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
+    const regionBytes = Math.ceil((queueBytes + statsBytes) / PAGE) * PAGE
+    const desc = new RegionDesc(scratch.take(RegionDesc.SIZE))
+    let region: Uint8Array | number = 0
+    desc.size = regionBytes
+    if (request.region !== 'ring') {
+      region = arena.pages(regionBytes)
+      desc.userAddr = arena.addressOf(region)
+      desc.flags = abi.IORING_MEM_REGION_TYPE_USER
+    }
+    const area = areaReg(arena, request.area, scratch.take(ZcrxAreaReg.SIZE))
+    const reg = new ZcrxIfqReg(scratch.take(ZcrxIfqReg.SIZE))
+    reg.ifIdx = request.ifIdx
+    reg.ifRxq = request.ifRxq
+    reg.rqEntries = request.rqEntries
+    reg.flags = request.flags ?? 0
+    reg.rxBufLen = request.rxBufLen ?? 0
+    reg.areaPtr = arena.addressOf(area.bytes)
+    reg.regionPtr = arena.addressOf(desc.bytes)
+    if (request.events !== undefined) {
+      const events = new ZcrxEventDesc(scratch.take(ZcrxEventDesc.SIZE))
+      events.userData = request.events.userData
+      events.typeMask = request.events.typeMask
+      events.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
+      events.statsOffset = queueBytes
+      reg.eventDesc = arena.addressOf(events.bytes)
+    }
+    const result = registrar.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
+    if (result < 0) return result
+    if (typeof region === 'number') region = registrar.mmap(desc.mmapOffset, regionBytes)
+    if (typeof region === 'number') return region
+    const copyStats =
+      statsBytes === 0 ? null : new ZcrxStats(region.subarray(queueBytes, queueBytes + statsBytes))
+    return new Ifq(diagnostics, reg.zcrxId, {
+      areas: [request.area instanceof Uint8Array ? request.area : null],
+      rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
+      rxBufLen: reg.rxBufLen,
+      copyStats,
+    })
+  } finally {
+    scratch.end()
   }
-  const area = areaReg(backend, request.area)
-  const reg = new ZcrxIfqReg(new Uint8Array(ZcrxIfqReg.SIZE))
-  reg.ifIdx = request.ifIdx
-  reg.ifRxq = request.ifRxq
-  reg.rqEntries = request.rqEntries
-  reg.flags = request.flags ?? 0
-  reg.rxBufLen = request.rxBufLen ?? 0
-  reg.areaPtr = backend.addressOf(area.bytes)
-  reg.regionPtr = backend.addressOf(desc.bytes)
-  const events = new ZcrxEventDesc(new Uint8Array(ZcrxEventDesc.SIZE))
-  if (request.events !== undefined) {
-    events.userData = request.events.userData
-    events.typeMask = request.events.typeMask
-    events.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
-    events.statsOffset = queueBytes
-    reg.eventDesc = backend.addressOf(events.bytes)
-  }
-  const result = backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
-  if (result < 0) return result
-  if (typeof region === 'number') region = backend.mmap(desc.mmapOffset, regionBytes)
-  if (typeof region === 'number') return region
-  return new Ifq(backend, reg.zcrxId, {
-    areas: [request.area instanceof Uint8Array ? request.area : null],
-    rq: new RefillQueue(region, reg.offsets, reg.rqEntries),
-    rxBufLen: reg.rxBufLen,
-    copyStats: statsBytes === 0 ? null : new ZcrxStats(region.subarray(queueBytes, queueBytes + statsBytes)),
-  })
 }
 
 /** ZCRX_REG_IMPORT: what another ring exported. Areas and refill queue are shared with `of`. Minus errno when refused. */
-export function importIfq(backend: RingBackend, fd: number, of: Ifq): Ifq | number {
-  const reg = new ZcrxIfqReg(new Uint8Array(ZcrxIfqReg.SIZE))
+export function importIfq(
+  registrar: Registrar,
+  diagnostics: Diagnostics | null,
+  fd: number,
+  of: Ifq,
+): Ifq | number {
+  const bytes = registrar.arena.take(ZcrxIfqReg.SIZE)
+  const reg = new ZcrxIfqReg(bytes)
   reg.ifIdx = fd
   reg.flags = abi.ZCRX_REG_IMPORT
-  const result = backend.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
-  return result < 0 ? result : new Ifq(backend, reg.zcrxId, of)
+  const result = registrar.register(abi.IORING_REGISTER_ZCRX_IFQ, bytes, 1)
+  const id = reg.zcrxId
+  registrar.arena.give(bytes)
+  return result < 0 ? result : new Ifq(diagnostics, id, of)
 }

@@ -1,22 +1,21 @@
+import { IORING_SETUP_CQE32 } from '../abi/constants.ts'
+import type { UringParams } from '../abi/params.ts'
+import { IORING_SETUP_SQE128 } from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 
+/** What a ring was given to share with the kernel. */
+export interface RingMapping {
+  /** Heads, tails, flags and completions, at the offsets that io_uring_setup(2) told. */
+  readonly rings: Uint8Array
+  /** The submission entries. */
+  readonly sqes: Uint8Array
+}
+
 /**
- * The memory that user and kernel side of a ring share: heads and tails as real words for `Atomics`, the completions, and
- * the submission entries. Laid out as `struct io_rings`.
+ * The user's view of the memory that the two sides of a ring share: heads and tails as words for `Atomics`, the completions, and
+ * the submission entries. Where they lie is the kernel's to say.
  */
 export class RingMemory {
-  /** Word indices of the control fields. */
-  static readonly SQ_HEAD = 0
-  static readonly SQ_TAIL = 1
-  static readonly CQ_HEAD = 2
-  static readonly CQ_TAIL = 3
-  static readonly SQ_DROPPED = 8
-  static readonly SQ_FLAGS = 9
-  static readonly CQ_OVERFLOW = 11
-  /** Bytes in front of the completions. */
-  static readonly CQES_OFFSET = 64
-  static readonly ALIGNMENT = 64
-
   readonly control: Int32Array
   /** Completions as 32-bit words, `cqeWords` per slot. */
   readonly cqes: Int32Array
@@ -28,16 +27,32 @@ export class RingMemory {
   readonly cqeWords: number
   /** From one submission entry to the next: 64, 128 with IORING_SETUP_SQE128. */
   readonly sqeBytes: number
+  // Indices of words in `control`.
+  readonly sqHeadAt: number
+  readonly sqTailAt: number
+  readonly sqFlagsAt: number
+  readonly sqDroppedAt: number
+  readonly cqHeadAt: number
+  readonly cqTailAt: number
+  readonly cqOverflowAt: number
 
-  constructor(sqEntries: number, cqEntries: number, cqeWords: number, sqeBytes: number = Sqe.SIZE) {
-    this.sqEntries = sqEntries
-    this.cqEntries = cqEntries
-    this.cqeWords = cqeWords
-    this.sqeBytes = sqeBytes
-    const rings = new SharedArrayBuffer(RingMemory.CQES_OFFSET + cqEntries * cqeWords * 4)
-    this.control = new Int32Array(rings, 0, RingMemory.CQES_OFFSET / 4)
-    this.cqes = new Int32Array(rings, RingMemory.CQES_OFFSET, cqEntries * cqeWords)
-    this.sqes = new Uint8Array(new SharedArrayBuffer(sqEntries * sqeBytes))
+  /** @param params as io_uring_setup(2) has answered */
+  constructor({ rings, sqes }: RingMapping, params: UringParams) {
+    const { sqOff, cqOff, flags } = params
+    this.sqEntries = params.sqEntries
+    this.cqEntries = params.cqEntries
+    this.cqeWords = (flags & IORING_SETUP_CQE32) !== 0 ? 8 : 4
+    this.sqeBytes = (flags & IORING_SETUP_SQE128) !== 0 ? 2 * Sqe.SIZE : Sqe.SIZE
+    this.sqHeadAt = sqOff.head / 4
+    this.sqTailAt = sqOff.tail / 4
+    this.sqFlagsAt = sqOff.flags / 4
+    this.sqDroppedAt = sqOff.dropped / 4
+    this.cqHeadAt = cqOff.head / 4
+    this.cqTailAt = cqOff.tail / 4
+    this.cqOverflowAt = cqOff.overflow / 4
+    this.control = new Int32Array(rings.buffer, rings.byteOffset, rings.byteLength >>> 2)
+    this.cqes = new Int32Array(rings.buffer, rings.byteOffset + cqOff.cqes, this.cqEntries * this.cqeWords)
+    this.sqes = sqes.subarray(0, this.sqEntries * this.sqeBytes)
   }
 
   /** The 64 bytes that are used of each submission entry. */

@@ -1,59 +1,31 @@
-import type { HeldReport, IfqStats } from '../../diagnostics.ts'
+import type { Diagnostics } from '../../diagnostics.ts'
 import { ArgumentError } from '../../errors.ts'
-import type { Census } from '../../stack/memory/page-pool.ts'
-import { BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import * as abi from '../abi/constants.ts'
-import { EAGAIN, EBUSY, errnoName } from '../abi/errno.ts'
-import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
-import { Probe } from '../abi/probe.ts'
-import { QueryHdr } from '../abi/query.ts'
+import { EAGAIN, EBUSY, EINTR, errnoName } from '../abi/errno.ts'
+import { UringParams } from '../abi/params.ts'
+import type { Probe } from '../abi/probe.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
 import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
-import { ZcrxCtrl } from '../abi/structs.ts'
-import { BufRing } from './buf-ring.ts'
+import { ZcrxAreaReg, ZcrxCtrl } from '../abi/structs.ts'
+import { Arena } from './arena.ts'
+import type { RingBackend, RingHost } from './backend.ts'
+import type { BufRing } from './buf-ring.ts'
 import { Cqe } from './cqe.ts'
 import { type AreaSource, areaReg, type Ifq, type IfqRequest, importIfq, registerIfq } from './ifq.ts'
 import { RingMemory } from './memory.ts'
-import { layOut, type RingParams } from './setup.ts'
+import { Pins } from './pins.ts'
+import * as registrations from './registrations.ts'
 
-export type { RingParams } from './setup.ts'
+/** Of the flags: entering brings completions. */
+const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
 
-/** The kernel side of one ring: what the system calls of io_uring(7) reach. */
-export interface RingBackend {
-  readonly memory: RingMemory
-  /** IORING_SETUP_* */
-  readonly flags: number
-  /** The ring's descriptor; given out when it is first asked for. */
-  readonly ringFd: number
-  /**
-   * `io_uring_enter(2)`: consumes up to `toSubmit` entries; with IORING_ENTER_GETEVENTS runs what is pending and waits
-   * until `minComplete` completions are there. Returns the entries consumed or minus errno.
-   * @param timeoutMs longest wait; Infinity waits for ever
-   */
-  enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number
-  /** `io_uring_register(2)`. @param arg structure the opcode takes, read and written */
-  register(opcode: number, arg: Uint8Array | null, nrArgs: number): number
-  /** Entering would do something: task work waits, or completions that overflowed. */
-  readonly hasWork: boolean
-  /** Address of memory, for pointers in entries and structures. */
-  addressOf(bytes: Uint8Array): number
-  /**
-   * mmap(2) of the ring's descriptor: all of a region that the kernel provides, or minus errno.
-   * @param offset what it is: 0x30000000 + (zcrx id << 16), or IORING_OFF_PBUF_RING + (group << 16)
-   * @param length bytes: EFAULT for less than the region has; what is asked beyond it is not there
-   */
-  mmap(offset: number, length: number): Uint8Array | number
-  /** Where the buffers of an instance are, what it has done, and who is to be told what is kept too long. */
-  census(zcrxId: number): Census
-  ifqStats(zcrxId: number): IfqStats
-  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void
-  close(): void
-}
-
-/** Hands out kernel sides of rings. */
-export interface RingHost {
-  setup(memory: RingMemory, flags: number): RingBackend
+/** `struct io_uring_params`, the part a caller sets. */
+export interface RingParams {
+  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN, SINGLE_ISSUER, and CQE32 or CQE_MIXED. */
+  readonly flags?: number
+  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
+  readonly cqEntries?: number
 }
 
 /**
@@ -61,24 +33,38 @@ export interface RingHost {
  * kernel is hidden behind `RingBackend`.
  */
 export class Ring {
+  /** Memory that the other side of the ring reaches. */
+  readonly arena: Arena
   readonly #backend: RingBackend
+  readonly #registrar: registrations.Registrar
   readonly #memory: RingMemory
+  readonly #pins: Pins
   readonly #sqes: Sqe[] = []
   readonly #cqe: Cqe
   /** Reused: a flush may follow every batch. */
-  readonly #ctrl = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+  readonly #ctrl: ZcrxCtrl
   readonly #mixed: boolean
   readonly #sqPoll: boolean
   #sqTail = 0
+  /** Entries in front of it were shown to the kernel. */
+  #sqShown = 0
   #open = true
 
-  private constructor(backend: RingBackend) {
+  private constructor(backend: RingBackend, memory: RingMemory, flags: number) {
     this.#backend = backend
-    this.#memory = backend.memory
-    this.#cqe = new Cqe(this.#memory)
-    this.#mixed = (backend.flags & abi.IORING_SETUP_CQE_MIXED) !== 0
-    this.#sqPoll = (backend.flags & abi.IORING_SETUP_SQPOLL) !== 0
-    for (const slot of this.#memory.slots()) this.#sqes.push(new Sqe(slot, backend))
+    this.#memory = memory
+    this.#pins = new Pins(memory)
+    this.arena = new Arena(backend)
+    this.#registrar = {
+      arena: this.arena,
+      register: (opcode, arg, nrArgs) => this.#register(opcode, arg, nrArgs),
+      mmap: (offset, length) => backend.mmap(offset, length),
+    }
+    this.#ctrl = new ZcrxCtrl(this.arena.take(ZcrxCtrl.SIZE))
+    this.#cqe = new Cqe(memory)
+    this.#mixed = (flags & abi.IORING_SETUP_CQE_MIXED) !== 0
+    this.#sqPoll = (flags & abi.IORING_SETUP_SQPOLL) !== 0
+    for (const slot of memory.slots()) this.#sqes.push(new Sqe(slot, backend))
   }
 
   /**
@@ -86,20 +72,32 @@ export class Ring {
    * @throws ArgumentError where `queueInitParams` answers an errno, with its name
    */
   static queueInit(entries: number, host: RingHost, params: RingParams = {}): Ring {
-    const memory = layOut(entries, params)
-    if (memory instanceof RingMemory) return new Ring(host.setup(memory, params.flags ?? 0))
-    throw new ArgumentError(`${memory.why} (${errnoName(memory.errno)})`, memory.remedy)
+    const backend = host.ringBackend()
+    const ring = Ring.#init(entries, backend, params)
+    if (typeof ring !== 'number') return ring
+    throw (
+      backend.diagnostics?.refusal() ?? new ArgumentError(`the ring can't be set up (${errnoName(-ring)})`)
+    )
   }
 
   /** `io_uring_queue_init_params(3)`: as `queueInit`, but answers minus errno where io_uring_setup(2) does. */
   static queueInitParams(entries: number, host: RingHost, params: RingParams = {}): Ring | number {
-    const memory = layOut(entries, params)
-    return memory instanceof RingMemory ? new Ring(host.setup(memory, params.flags ?? 0)) : -memory.errno
+    return Ring.#init(entries, host.ringBackend(), params)
+  }
+
+  static #init(entries: number, backend: RingBackend, { flags = 0, cqEntries }: RingParams): Ring | number {
+    const params = new UringParams(new Uint8Array(UringParams.SIZE))
+    params.flags = cqEntries === undefined ? flags : flags | abi.IORING_SETUP_CQSIZE
+    // What is no count at all is refused as 0 is.
+    if (cqEntries !== undefined)
+      params.cqEntries = Number.isInteger(cqEntries) && cqEntries > 0 ? cqEntries : 0
+    const mapping = backend.open(entries, params)
+    return typeof mapping === 'number' ? mapping : new Ring(backend, new RingMemory(mapping, params), flags)
   }
 
   /** The ring's descriptor, for POLL_ADD and MSG_RING. Given out at its first use. */
   get ringFd(): number {
-    return this.#backend.ringFd
+    return this.#backend.fd
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
@@ -109,9 +107,10 @@ export class Ring {
 
   /** `io_uring_get_sqe(3)`: the next free entry, null when the queue is full (submit first). */
   getSqe(): Sqe | null {
-    const head = Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)
+    const head = Atomics.load(this.#memory.control, this.#memory.sqHeadAt)
     if (((this.#sqTail - head) | 0) >= this.#memory.sqEntries) return null
     const sqe = this.#sqes[this.#sqTail & (this.#memory.sqEntries - 1)]!
+    sqe.named = null
     this.#sqTail = (this.#sqTail + 1) | 0
     return sqe
   }
@@ -139,22 +138,21 @@ export class Ring {
   /** `io_uring_get_events(3)`: runs what is pending, without submitting or waiting. */
   getEvents(): number {
     this.#checkOpen()
-    return this.#backend.enter(0, 0, abi.IORING_ENTER_GETEVENTS, 0)
+    return this.#enter(0, 0, abi.IORING_ENTER_GETEVENTS, 0)
   }
 
   /** `io_uring_peek_cqe(3)`: the next completion or null. The object is reused by every call. */
   peekCqe(): Cqe | null {
-    const control = this.#memory.control
+    const { control, cqHeadAt, cqTailAt, sqFlagsAt } = this.#memory
     for (let entered = false; ; ) {
-      const head = control[RingMemory.CQ_HEAD]!
-      if (head !== Atomics.load(control, RingMemory.CQ_TAIL)) {
+      const head = control[cqHeadAt]!
+      if (head !== Atomics.load(control, cqTailAt)) {
         const cqe = this.#cqe.moveTo(head)
         if (!this.#mixed || (cqe.flags & num.IORING_CQE_F_SKIP) === 0) return cqe
         this.cqAdvance(1)
         continue
       }
-      const pending = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
-      if (entered || (Atomics.load(control, RingMemory.SQ_FLAGS) & pending) === 0) return null
+      if (entered || (Atomics.load(control, sqFlagsAt) & PENDING) === 0) return null
       entered = true
       this.getEvents()
     }
@@ -168,7 +166,7 @@ export class Ring {
     for (;;) {
       const cqe = this.peekCqe()
       if (cqe !== null) return cqe
-      const result = this.#backend.enter(0, 1, abi.IORING_ENTER_GETEVENTS, Number.POSITIVE_INFINITY)
+      const result = this.#enter(0, 1, abi.IORING_ENTER_GETEVENTS, Number.POSITIVE_INFINITY)
       if (result < 0 && result !== -EAGAIN && result !== -EBUSY) {
         throw new ArgumentError(`no completion can arrive (${errnoName(result)})`, 'submit a request first')
       }
@@ -177,26 +175,42 @@ export class Ring {
 
   /** Ring position of the next completion, for readers of `memory`. */
   get cqHead(): number {
-    return this.#memory.control[RingMemory.CQ_HEAD]!
+    return this.#memory.control[this.#memory.cqHeadAt]!
   }
 
   /** `io_uring_cq_ready(3)`: completions that wait; with IORING_SETUP_CQE_MIXED the slots they take. */
   cqReady(): number {
-    const control = this.#memory.control
-    return (Atomics.load(control, RingMemory.CQ_TAIL) - control[RingMemory.CQ_HEAD]!) | 0
+    const { control, cqHeadAt, cqTailAt } = this.#memory
+    return (Atomics.load(control, cqTailAt) - control[cqHeadAt]!) | 0
   }
 
   /**
    * Whether entering the ring would do something without anything new happening: a request that let others go first, a link
-   * whose turn has come, completions that overflowed. What IORING_SQ_TASKRUN and IORING_SQ_CQ_OVERFLOW say. Ask before sleeping.
+   * whose turn has come, completions that overflowed. What IORING_SQ_TASKRUN, of a ring with IORING_SETUP_TASKRUN_FLAG, and
+   * IORING_SQ_CQ_OVERFLOW say. Ask before sleeping.
    */
   hasWork(): boolean {
-    return this.#backend.hasWork
+    return (Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & PENDING) !== 0
+  }
+
+  /** Calls back once, from the event loop, when entering may bring completions; null takes it back: `RingBackend.arm`. */
+  arm(callback: (() => void) | null): void {
+    this.#backend.arm(callback)
+  }
+
+  /** Zeroed pages for an area, with whatever room behind it in the same buffer the device needs. */
+  allocateArea(bytes: number): Uint8Array {
+    return this.#backend.allocate(bytes, { area: true })
+  }
+
+  /** What the other side can tell beyond what io_uring says; null where it can't. */
+  get diagnostics(): Diagnostics | null {
+    return this.#backend.diagnostics
   }
 
   /** `io_uring_sq_ready(3)`: entries taken with `getSqe` and not yet submitted. */
   sqReady(): number {
-    return (this.#sqTail - Atomics.load(this.#memory.control, RingMemory.SQ_HEAD)) | 0
+    return (this.#sqTail - Atomics.load(this.#memory.control, this.#memory.sqHeadAt)) | 0
   }
 
   /** `io_uring_sq_space_left(3)` */
@@ -209,9 +223,9 @@ export class Ring {
    * IORING_SETUP_CQE_MIXED the slots they take.
    */
   forEachCqe(visit: (cqe: Cqe) => void): number {
-    const control = this.#memory.control
-    const tail = Atomics.load(control, RingMemory.CQ_TAIL)
-    const first = control[RingMemory.CQ_HEAD]!
+    const { control, cqHeadAt, cqTailAt } = this.#memory
+    const tail = Atomics.load(control, cqTailAt)
+    const first = control[cqHeadAt]!
     if (this.#mixed) {
       for (let head = first; head !== tail; ) {
         const cqe = this.#cqe.moveTo(head)
@@ -224,8 +238,10 @@ export class Ring {
 
   /** `io_uring_cq_advance(3)`: gives `count` completions back; with IORING_SETUP_CQE_MIXED slots, `Cqe.nr` for each. */
   cqAdvance(count: number): void {
-    const control = this.#memory.control
-    Atomics.store(control, RingMemory.CQ_HEAD, (control[RingMemory.CQ_HEAD]! + count) | 0)
+    const { control, cqHeadAt } = this.#memory
+    const head = control[cqHeadAt]!
+    if (this.#pins.size > 0) this.#pins.seen(head, count)
+    Atomics.store(control, cqHeadAt, (head + count) | 0)
   }
 
   /** `io_uring_cqe_seen(3)` */
@@ -244,7 +260,7 @@ export class Ring {
    */
   registerIfq(request: IfqRequest): Ifq | number {
     this.#checkOpen()
-    return registerIfq(this.#backend, request)
+    return registerIfq(this.#registrar, this.diagnostics, request)
   }
 
   /** `ZCRX_CTRL_EXPORT`: a descriptor that stands for the instance and keeps it alive until it is closed; or minus errno. */
@@ -260,7 +276,7 @@ export class Ring {
    */
   importIfq(fd: number, of: Ifq): Ifq | number {
     this.#checkOpen()
-    return importIfq(this.#backend, fd, of)
+    return importIfq(this.#registrar, this.diagnostics, fd, of)
   }
 
   /**
@@ -269,12 +285,14 @@ export class Ring {
    * copied, when the first runs short.
    */
   addArea(ifq: Ifq, area: AreaSource): number {
-    const reg = areaReg(this.#backend, area)
+    const bytes = this.arena.take(ZcrxAreaReg.SIZE)
+    const reg = areaReg(this.arena, area, bytes)
     const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_ADD_AREA)
-    ctrl.areaPtr = this.#backend.addressOf(reg.bytes)
+    ctrl.areaPtr = this.arena.addressOf(bytes)
     const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
-    if (result < 0) return result
     const id = reg.rqAreaToken / 2 ** abi.IORING_ZCRX_AREA_SHIFT
+    this.arena.give(bytes)
+    if (result < 0) return result
     ifq.areas[id] = area instanceof Uint8Array ? area : null
     return id
   }
@@ -309,13 +327,7 @@ export class Ring {
    * that were known, the rest being zeroed, or minus errno.
    */
   query(queryOp: number, data: Uint8Array): number {
-    const header = new QueryHdr(new Uint8Array(QueryHdr.SIZE))
-    header.queryOp = queryOp
-    header.queryData = this.#backend.addressOf(data)
-    header.size = data.length
-    const result = this.#register(abi.IORING_REGISTER_QUERY, header.bytes, 0)
-    if (result < 0) return result
-    return header.result < 0 ? header.result : header.size
+    return registrations.query(this.#registrar, queryOp, data)
   }
 
   /**
@@ -323,14 +335,12 @@ export class Ring {
    * errno; what is cancelled has its completion as ever.
    */
   registerSyncCancel(reg: SyncCancelReg): number {
-    return this.#register(abi.IORING_REGISTER_SYNC_CANCEL, reg.bytes, 1)
+    return registrations.syncCancel(this.#registrar, reg)
   }
 
   /** `io_uring_get_probe_ring(3)`: which opcodes are served; ask it with `opcodeSupported`. */
   getProbe(): Probe {
-    const probe = new Probe(new Uint8Array(Probe.HEADER_SIZE + 256 * Probe.OP_SIZE))
-    this.#register(num.IORING_REGISTER_PROBE, probe.bytes, 256)
-    return probe
+    return registrations.probe(this.#registrar)
   }
 
   /** `io_uring_register_personality(3)`: a number for the process's credentials, or minus errno. */
@@ -348,22 +358,12 @@ export class Ring {
    * @param tags of each: `user_data` of a completion when nothing uses the file any more, 0 = none
    */
   registerFiles(fds: readonly number[], tags: readonly number[] = []): number {
-    const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
-    if (tags.length === 0) return this.#register(num.IORING_REGISTER_FILES, fdWords, fds.length)
-    const reg = new RsrcRegister(new Uint8Array(RsrcRegister.SIZE))
-    const tagWords = tagBytes(tags)
-    reg.nr = fds.length
-    reg.data = this.#backend.addressOf(fdWords)
-    reg.tags = this.#backend.addressOf(tagWords)
-    return this.#register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+    return registrations.files(this.#registrar, fds, tags)
   }
 
   /** `io_uring_register_files_sparse(3)`: as many free slots. 0 or minus errno. */
   registerFilesSparse(count: number): number {
-    const reg = new RsrcRegister(new Uint8Array(RsrcRegister.SIZE))
-    reg.nr = count
-    reg.flags = num.IORING_RSRC_REGISTER_SPARSE
-    return this.#register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+    return registrations.filesSparse(this.#registrar, count)
   }
 
   /** `io_uring_unregister_files(3)`: 0 or minus errno. */
@@ -376,22 +376,12 @@ export class Ring {
    * IORING_REGISTER_FILES_SKIP leaves it. How many slots it came to, or minus errno. @param tags as for `registerFiles`
    */
   registerFilesUpdate(offset: number, fds: readonly number[], tags: readonly number[] = []): number {
-    const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
-    const tagWords = tagBytes(tags)
-    const update = new RsrcUpdate2(new Uint8Array(RsrcUpdate2.SIZE))
-    update.offset = offset
-    update.nr = fds.length
-    update.data = this.#backend.addressOf(fdWords)
-    update.tags = tags.length === 0 ? 0 : this.#backend.addressOf(tagWords)
-    return this.#register(num.IORING_REGISTER_FILES_UPDATE2, update.bytes, RsrcUpdate2.SIZE)
+    return registrations.filesUpdate(this.#registrar, offset, fds, tags)
   }
 
   /** `io_uring_register_file_alloc_range(3)`: the slots that IORING_FILE_INDEX_ALLOC may take. 0 or minus errno. */
   registerFileAllocRange(offset: number, length: number): number {
-    const range = new FileIndexRange(new Uint8Array(FileIndexRange.SIZE))
-    range.off = offset
-    range.len = length
-    return this.#register(num.IORING_REGISTER_FILE_ALLOC_RANGE, range.bytes, 0)
+    return registrations.fileAllocRange(this.#registrar, offset, length)
   }
 
   /**
@@ -399,37 +389,17 @@ export class Ring {
    * @param entries a power of two below 65536 @param bgid group, for `Sqe.setBufGroup` @param flags IOU_PBUF_RING_*
    */
   setupBufRing(entries: number, bgid: number, flags = 0): BufRing | number {
-    const reg = new BufReg(new Uint8Array(BufReg.SIZE))
-    const bytes = Math.max(1, Math.min(entries, 65_536)) * BUF_SIZE
-    let memory: Uint8Array | number = new Uint8Array(new SharedArrayBuffer(bytes))
-    reg.ringEntries = entries
-    reg.bgid = bgid
-    reg.flags = flags
-    const maps = (flags & num.IOU_PBUF_RING_MMAP) !== 0
-    if (!maps) reg.ringAddr = this.#backend.addressOf(memory)
-    const result = this.#register(num.IORING_REGISTER_PBUF_RING, reg.bytes, 1)
-    if (result < 0) return result
-    const offset = num.IORING_OFF_PBUF_RING + bgid * 2 ** num.IORING_OFF_PBUF_SHIFT
-    if (maps) memory = this.#backend.mmap(offset, bytes)
-    if (typeof memory !== 'number') return new BufRing(this.#backend, memory, entries, bgid)
-    // Groups above 2047 can't be mapped: their bits are those of the kind of memory.
-    this.freeBufRing({ bgid })
-    return memory
+    return registrations.bufRing(this.#registrar, entries, bgid, flags)
   }
 
   /** `io_uring_free_buf_ring(3)`: 0 or minus errno. */
   freeBufRing(bufRing: Pick<BufRing, 'bgid'>): number {
-    const reg = new BufReg(new Uint8Array(BufReg.SIZE))
-    reg.bgid = bufRing.bgid
-    return this.#register(num.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)
+    return registrations.freeBufRing(this.#registrar, bufRing.bgid)
   }
 
   /** `io_uring_buf_ring_head(3)`: how many buffers the kernel has taken, modulo 65536, or minus errno. */
   bufRingHead(bgid: number): number {
-    const status = new BufStatus(new Uint8Array(BufStatus.SIZE))
-    status.bufGroup = bgid
-    const result = this.#register(num.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)
-    return result < 0 ? result : status.head
+    return registrations.bufRingHead(this.#registrar, bgid)
   }
 
   /** `io_uring_queue_exit(3)`: ends every request and gives the queues back. Sockets stay open. */
@@ -437,16 +407,37 @@ export class Ring {
     if (!this.#open) return
     this.#open = false
     this.#backend.close()
+    this.#pins.clear()
+  }
+
+  /** A signal that interrupts the call is none of the caller's business. */
+  #enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
+    let result: number
+    do result = this.#backend.enter(toSubmit, minComplete, flags, timeoutMs)
+    while (result === -EINTR)
+    return result
+  }
+
+  /** What the entries name that are about to be shown is held until they have completed. */
+  #pin(): void {
+    for (; this.#sqShown !== this.#sqTail; this.#sqShown = (this.#sqShown + 1) | 0) {
+      const sqe = this.#sqes[this.#sqShown & (this.#memory.sqEntries - 1)]!
+      if (sqe.named === null && this.#pins.size === 0) continue
+      // Where success is not told nobody would hear of the end: that memory is the caller's to keep.
+      if ((sqe.flags & abi.IOSQE_CQE_SKIP_SUCCESS) === 0) this.#pins.submitted(sqe.userData, sqe.named)
+      sqe.named = null
+    }
   }
 
   #submit(waitNr: number, flags: number, timeoutMs: number): number {
     this.#checkOpen()
-    Atomics.store(this.#memory.control, RingMemory.SQ_TAIL, this.#sqTail)
+    this.#pin()
+    Atomics.store(this.#memory.control, this.#memory.sqTailAt, this.#sqTail)
     const ready = this.sqReady()
-    if (!this.#sqPoll) return this.#backend.enter(ready, waitNr, flags, timeoutMs)
-    const asleep = Atomics.load(this.#memory.control, RingMemory.SQ_FLAGS) & num.IORING_SQ_NEED_WAKEUP
+    if (!this.#sqPoll) return this.#enter(ready, waitNr, flags, timeoutMs)
+    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & num.IORING_SQ_NEED_WAKEUP
     if (asleep !== 0) flags |= num.IORING_ENTER_SQ_WAKEUP
-    return flags === 0 ? ready : this.#backend.enter(ready, waitNr, flags, timeoutMs)
+    return flags === 0 ? ready : this.#enter(ready, waitNr, flags, timeoutMs)
   }
 
   #control(zcrxId: number, op: number): ZcrxCtrl {
@@ -466,9 +457,4 @@ export class Ring {
   #checkOpen(): void {
     if (!this.#open) throw new ArgumentError('the ring is closed', 'make another with Ring.queueInit')
   }
-}
-
-/** 64-bit words. */
-function tagBytes(tags: readonly number[]): Uint8Array {
-  return new Uint8Array(BigUint64Array.from(tags, BigInt).buffer)
 }

@@ -1,7 +1,9 @@
 import * as abi from '../abi/constants.ts'
 import { EINVAL, EOVERFLOW } from '../abi/errno.ts'
+import type { UringParams } from '../abi/params.ts'
 import * as num from '../abi/ring.ts'
-import { RingMemory } from './memory.ts'
+import { Sqe } from '../abi/sqe.ts'
+import type { RingSizes } from './rings.ts'
 
 /** Flags that mean something here, or that ask for what is so anyway. Others are refused, not ignored. */
 export const SERVED_SETUP_FLAGS: number =
@@ -20,17 +22,18 @@ export const SERVED_SETUP_FLAGS: number =
   num.IORING_SETUP_NO_SQARRAY |
   abi.IORING_SETUP_CQE_MIXED
 
+/** What io_uring_setup(2) says of every ring. */
+export const FEATURES: number =
+  num.IORING_FEAT_NODROP |
+  num.IORING_FEAT_FAST_POLL |
+  num.IORING_FEAT_POLL_32BITS |
+  num.IORING_FEAT_RSRC_TAGS |
+  num.IORING_FEAT_CQE_SKIP |
+  num.IORING_FEAT_LINKED_FILE
+
 /** IORING_ENTER_* that are served. A timeout is a parameter here, which EXT_ARG is for on Linux. */
 export const SERVED_ENTER_FLAGS: number =
   abi.IORING_ENTER_GETEVENTS | num.IORING_ENTER_SQ_WAKEUP | num.IORING_ENTER_SQ_WAIT
-
-/** `struct io_uring_params`, the part a caller sets. */
-export interface RingParams {
-  /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN, SINGLE_ISSUER, and CQE32 or CQE_MIXED. */
-  readonly flags?: number
-  /** Completion queue entries; needs no CQSIZE flag here. Default twice the submission entries. */
-  readonly cqEntries?: number
-}
 
 /** Why a ring can't be had. */
 export interface Refusal {
@@ -39,14 +42,15 @@ export interface Refusal {
   readonly remedy?: string
 }
 
-/** The memory of the ring that is asked for, by the rules of io_uring_setup(2). */
-export function layOut(entries: number, params: RingParams): RingMemory | Refusal {
-  const flags = params.flags ?? 0
+/** How large the ring that is asked for is, by the rules of io_uring_setup(2). */
+export function sizesOf(entries: number, params: UringParams): RingSizes | Refusal {
+  const { flags } = params
   const against = checkFlags(flags)
   if (against !== null) return { errno: EINVAL, ...against }
+  if (!params.reservedZero) return { errno: EINVAL, why: 'reserved fields of the parameters are not zero' }
   const sqEntries = roundEntries(entries, abi.IORING_MAX_ENTRIES, flags, 'entries')
   if (typeof sqEntries !== 'number') return sqEntries
-  const asked = params.cqEntries ?? ((flags & abi.IORING_SETUP_CQSIZE) !== 0 ? 0 : sqEntries * 2)
+  const asked = (flags & abi.IORING_SETUP_CQSIZE) !== 0 ? params.cqEntries : sqEntries * 2
   const cqEntries = roundEntries(asked, abi.IORING_MAX_ENTRIES * 2, flags, 'cqEntries')
   if (typeof cqEntries !== 'number') return cqEntries
   if (cqEntries < sqEntries) {
@@ -56,7 +60,8 @@ export function layOut(entries: number, params: RingParams): RingMemory | Refusa
     return { errno: EOVERFLOW, why: 'completions of mixed sizes need two slots at least' }
   }
   const cqeWords = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
-  return new RingMemory(sqEntries, cqEntries, cqeWords, (flags & num.IORING_SETUP_SQE128) !== 0 ? 128 : 64)
+  const sqeBytes = (flags & num.IORING_SETUP_SQE128) !== 0 ? 2 * Sqe.SIZE : Sqe.SIZE
+  return { sqEntries, cqEntries, cqeWords, sqeBytes }
 }
 
 function checkFlags(flags: number): Omit<Refusal, 'errno'> | null {

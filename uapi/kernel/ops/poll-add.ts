@@ -1,24 +1,46 @@
-import { CLOSED, ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED } from '../../stack/tcp/state.ts'
-import { IORING_POLL_ADD_MULTI } from '../abi/constants.ts'
-import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../abi/socket.ts'
-import type { Sqe } from '../abi/sqe.ts'
-import type { RingContext } from './context.ts'
-import type { OpenFile } from './files.ts'
-import { Request, SocketRequest } from './request.ts'
-import type { Socket } from './socket.ts'
+import { CLOSED, ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED } from '../../../stack/tcp/state.ts'
+import { IORING_OP_POLL_ADD, IORING_POLL_ADD_MULTI, IOSQE_CQE_SKIP_SUCCESS } from '../../abi/constants.ts'
+import { EINVAL } from '../../abi/errno.ts'
+import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { OpenFile, Waiter } from '../files.ts'
+import { isRing, type RingFile, type RingPort } from '../port.ts'
+import { Request, type RequestPort, SocketRequest } from '../request.ts'
+import { Socket } from '../socket.ts'
+import { Op } from './op.ts'
+import { fileOf } from './operands.ts'
+import { begin, reply } from './reply.ts'
 
-/** IORING_OP_POLL_ADD, once or multishot: completes with the events that are true, as poll(2) would give them. */
-export class PollRequest extends SocketRequest {
+export const pollAdd: Op = new Op({ code: IORING_OP_POLL_ADD, prepare, start })
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  if (sqe.bufGroup !== 0 || sqe.off !== 0 || sqe.addr !== 0) return -EINVAL
+  if ((sqe.len & ~IORING_POLL_ADD_MULTI) !== 0) return -EINVAL
+  const multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
+  return multishot && (sqe.flags & IOSQE_CQE_SKIP_SUCCESS) !== 0 ? -EINVAL : 0
+}
+
+function start(context: RingPort, sqe: Sqe): void {
+  const file = fileOf(context, sqe)
+  if (file === null) return
+  if (file instanceof Socket) begin(new PollRequest(context, sqe, file), true)
+  else if (isRing(file)) begin(new RingPollRequest(context, sqe, file), true)
+  // What has no poll of its own is always ready, as vfs_poll() has it.
+  else reply(context, sqe, sqe.opFlags & (POLLIN | POLLOUT))
+}
+
+/** Of a socket, once or multishot: completes with the events that are true, as poll(2) would give them. */
+class PollRequest extends SocketRequest {
   readonly #events: number
   readonly #multishot: boolean
 
-  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe, socket)
     this.#events = sqe.opFlags | POLLERR | POLLHUP
     this.#multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
   }
 
-  protected override queue(): Request[] {
+  protected override queue(): Waiter[] {
     return this.socket.pollers
   }
 
@@ -30,14 +52,14 @@ export class PollRequest extends SocketRequest {
   }
 }
 
-/** POLL_ADD on a ring's descriptor: completions are there, or entering that ring would bring some. */
-export class RingPollRequest extends Request {
-  readonly #ring: RingContext
+/** Of a ring's descriptor: completions are there, or entering that ring would bring some. */
+class RingPollRequest extends Request {
+  readonly #ring: RingFile
   readonly #events: number
   /** It may go on once: what a ring wakes ends, or two that watch each other would never rest (EPOLL_URING_WAKE). */
   #goesOn: boolean
 
-  constructor(context: RingContext, sqe: Sqe, ring: RingContext) {
+  constructor(context: RequestPort, sqe: Sqe, ring: RingFile) {
     super(context, sqe)
     this.#ring = ring
     this.#events = sqe.opFlags

@@ -1,21 +1,38 @@
-import type { Stack } from '../../stack/stack.ts'
-import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../stack/tcp/state.ts'
-import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { IORING_CQE_F_MORE } from '../abi/constants.ts'
-import { EFAULT, ENOBUFS, ENOTCONN, EPIPE } from '../abi/errno.ts'
-import {
-  IORING_CQE_BUFFER_SHIFT,
-  IORING_CQE_F_BUF_MORE,
-  IORING_CQE_F_BUFFER,
-  IORING_CQE_F_NOTIF,
-  IORING_NOTIF_USAGE_ZC_COPIED,
-  IORING_SEND_ZC_REPORT_USAGE,
-} from '../abi/ring.ts'
-import { MSG_OOB, MSG_WAITALL } from '../abi/socket.ts'
-import type { Sqe } from '../abi/sqe.ts'
-import type { RingContext } from './context.ts'
-import { type Request, SocketRequest } from './request.ts'
-import type { Socket } from './socket.ts'
+import type { Stack } from '../../../stack/stack.ts'
+import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
+import type { Tcb } from '../../../stack/tcp/tcb.ts'
+import { IORING_OP_SEND, IORING_RECVSEND_POLL_FIRST, IOSQE_BUFFER_SELECT } from '../../abi/constants.ts'
+import { EFAULT, EINVAL, ENOBUFS, ENOTCONN, EPIPE } from '../../abi/errno.ts'
+import { IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER } from '../../abi/ring.ts'
+import { MSG_DONTWAIT, MSG_OOB, MSG_WAITALL } from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { Waiter } from '../files.ts'
+import type { RingPort } from '../port.ts'
+import { type RequestPort, SocketRequest } from '../request.ts'
+import type { Socket } from '../socket.ts'
+import { Op } from './op.ts'
+import { bytesOf, socketOf } from './operands.ts'
+import { begin, reply } from './reply.ts'
+
+export const send: Op = new Op({ code: IORING_OP_SEND, ioprio: true, bufferSelect: true, prepare, start })
+
+/** A destination is for sockets without a connection. */
+function prepare(_context: RingPort, sqe: Sqe): number {
+  return (sqe.ioprio & ~IORING_RECVSEND_POLL_FIRST) !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
+}
+
+function start(context: RingPort, sqe: Sqe): void {
+  const socket = socketOf(context, sqe)
+  if (socket === null) return
+  const mayWait = !socket.nonBlocking && (sqe.opFlags & MSG_DONTWAIT) === 0
+  if ((sqe.flags & IOSQE_BUFFER_SELECT) !== 0) {
+    begin(new SendSelectRequest(context, sqe, socket), mayWait)
+    return
+  }
+  const bytes = bytesOf(context, sqe)
+  if (bytes === null) reply(context, sqe, -EFAULT)
+  else begin(new SendRequest(context, sqe, socket, bytes), mayWait)
+}
 
 /** What sends wait for in common: their turn, and a connection that takes bytes. */
 abstract class Sending extends SocketRequest {
@@ -23,13 +40,13 @@ abstract class Sending extends SocketRequest {
   /** MSG_WAITALL: it goes on until all bytes are taken. */
   protected readonly all: boolean
 
-  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe, socket)
     this.urgent = (sqe.opFlags & MSG_OOB) !== 0
     this.all = (sqe.opFlags & MSG_WAITALL) !== 0
   }
 
-  protected override queue(): Request[] {
+  protected override queue(): Waiter[] {
     return this.socket.writers
   }
 
@@ -63,17 +80,16 @@ abstract class Sending extends SocketRequest {
 
   override detach(): void {
     super.detach()
-    const next = this.socket.writers[0]
-    if (next !== undefined) next.context.schedule(next)
+    this.socket.writers[0]?.wake()
   }
 }
 
-/** IORING_OP_SEND: completes with the bytes the send buffer took; waits while it takes none. */
+/** Without buffer selection: completes with the bytes the send buffer took; waits while it takes none. */
 export class SendRequest extends Sending {
   readonly #bytes: Uint8Array
   #done = 0
 
-  constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
     this.#bytes = bytes
   }
@@ -93,12 +109,12 @@ export class SendRequest extends Sending {
   }
 }
 
-/** IORING_OP_SEND with IOSQE_BUFFER_SELECT: what it sends is the next buffer of a group when it is its turn. */
-export class SendSelectRequest extends Sending {
+/** With IOSQE_BUFFER_SELECT: what it sends is the next buffer of a group when it is its turn. */
+class SendSelectRequest extends Sending {
   readonly #groupId: number
   readonly #most: number
 
-  constructor(context: RingContext, sqe: Sqe, socket: Socket) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe, socket)
     this.#groupId = sqe.bufGroup
     this.#most = sqe.len
@@ -116,25 +132,4 @@ export class SendSelectRequest extends Sending {
       this.finish(taken, group.commit(taken) ? id | IORING_CQE_F_BUF_MORE : id)
     }
   }
-}
-
-/** IORING_OP_SEND_ZC: a SEND, and a notification when its bytes are not needed any more. They were copied: that is at once. */
-export class SendZcRequest extends SendRequest {
-  readonly #notice: number
-
-  constructor(context: RingContext, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
-    super(context, sqe, socket, bytes)
-    this.#notice = noticeOf(sqe)
-  }
-
-  override finish(res: number): void {
-    if (this.finished) return
-    super.finish(res, IORING_CQE_F_MORE)
-    this.context.postLater(this, this.#notice, IORING_CQE_F_NOTIF)
-  }
-}
-
-/** `res` of a SEND_ZC's notification. */
-export function noticeOf(sqe: Sqe): number {
-  return (sqe.ioprio & IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : IORING_NOTIF_USAGE_ZC_COPIED
 }

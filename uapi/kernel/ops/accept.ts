@@ -1,0 +1,107 @@
+import * as abi from '../../abi/constants.ts'
+import { EFAULT, EINVAL } from '../../abi/errno.ts'
+import {
+  IORING_ACCEPT_POLL_FIRST,
+  IORING_CQE_F_SOCK_NONEMPTY,
+  IORING_FILE_INDEX_ALLOC,
+} from '../../abi/ring.ts'
+import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { Waiter } from '../files.ts'
+import { install } from '../fixed-files.ts'
+import type { RingPort } from '../port.ts'
+import { type RequestPort, SocketRequest } from '../request.ts'
+import { sockaddrBytes, writeSockaddr } from '../sockaddr.ts'
+import { Socket } from '../socket.ts'
+import { Op } from './op.ts'
+import { socketOf } from './operands.ts'
+import { begin, reply } from './reply.ts'
+
+export const accept: Op = new Op({ code: abi.IORING_OP_ACCEPT, ioprio: true, prepare, start })
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  const { ioprio, opFlags, fileIndex } = sqe
+  const known = abi.IORING_ACCEPT_MULTISHOT | abi.IORING_ACCEPT_DONTWAIT | IORING_ACCEPT_POLL_FIRST
+  if (sqe.len !== 0 || sqe.bufGroup !== 0 || (ioprio & ~known) !== 0) return -EINVAL
+  if ((opFlags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL
+  if (fileIndex === 0) return 0
+  if ((opFlags & SOCK_CLOEXEC) !== 0) return -EINVAL
+  // Several connections don't fit one slot.
+  const multishot = (ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
+  return multishot && fileIndex !== IORING_FILE_INDEX_ALLOC ? -EINVAL : 0
+}
+
+function start(context: RingPort, sqe: Sqe): void {
+  const socket = socketOf(context, sqe)
+  if (socket === null) return
+  if (socket.listener === null) {
+    reply(context, sqe, -EINVAL)
+    return
+  }
+  const multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
+  let sockaddr: Uint8Array | null = null
+  if (sqe.addr !== 0) {
+    // A multishot accept has nowhere to keep more than one address.
+    sockaddr = multishot ? null : context.kernel.space.view(sqe.addr, sockaddrBytes(socket.family))
+    if (sockaddr === null) {
+      reply(context, sqe, multishot ? -EINVAL : -EFAULT)
+      return
+    }
+  }
+  const dontWait = socket.nonBlocking || (sqe.ioprio & abi.IORING_ACCEPT_DONTWAIT) !== 0
+  begin(new AcceptRequest(context, sqe, socket, sockaddr), !dontWait)
+}
+
+/** Single or multishot. */
+class AcceptRequest extends SocketRequest {
+  readonly #multishot: boolean
+  readonly #nonBlocking: boolean
+  readonly #sockaddr: Uint8Array | null
+  readonly #fileIndex: number
+
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, sockaddr: Uint8Array | null) {
+    super(context, sqe, socket)
+    this.#fileIndex = sqe.fileIndex
+    this.#multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
+    this.#sockaddr = sockaddr
+    this.#nonBlocking = (sqe.opFlags & SOCK_NONBLOCK) !== 0
+  }
+
+  protected override queue(): Waiter[] {
+    return this.socket.acceptors
+  }
+
+  override detach(): void {
+    const { acceptors, listener } = this.socket
+    super.detach()
+    // Several connections may have come with one event.
+    const next = acceptors[0]
+    if (next !== undefined && listener !== null && listener.ready.length > 0) next.wake()
+  }
+
+  override run(): void {
+    const { listener, stack, kernel } = this.socket
+    if (listener === null || stack === null || listener.closed) {
+      this.finish(-EINVAL)
+      return
+    }
+    for (;;) {
+      const tcb = stack.tcp.accept(listener)
+      if (tcb === null) return
+      const socket = new Socket(kernel, this.socket.family)
+      socket.adopt(stack, tcb)
+      socket.nonBlocking = this.#nonBlocking
+      const fd = install(this.context, socket, this.#fileIndex)
+      if (fd < 0) {
+        this.finish(fd)
+        return
+      }
+      if (this.#sockaddr !== null) writeSockaddr(this.#sockaddr, socket.family, tcb.remote, tcb.remotePort)
+      const flags = listener.ready.length > 0 ? IORING_CQE_F_SOCK_NONEMPTY : 0
+      if (!this.#multishot || !this.context.postMore(this, fd, flags)) {
+        this.finish(fd, flags)
+        return
+      }
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { IORING_OP_ASYNC_CANCEL } from '../../abi/constants.ts'
+import { EINVAL } from '../../abi/errno.ts'
+import { IORING_ASYNC_CANCEL_FD_FIXED, IOSQE_FIXED_FILE } from '../../abi/ring.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import { cancelMatching } from '../cancel.ts'
+import type { RingPort } from '../port.ts'
+import { Op } from './op.ts'
+import { reply } from './reply.ts'
+
+export const asyncCancel: Op = new Op({ code: IORING_OP_ASYNC_CANCEL, prepare, start })
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  return sqe.off !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
+}
+
+/** The cancel's own completion comes before those of what it cancels (docs/conformance.md, V18). */
+function start(context: RingPort, sqe: Sqe): void {
+  const { fd, addrLow, addrHigh, len: opcode } = sqe
+  const fixed = (sqe.flags & IOSQE_FIXED_FILE) !== 0 ? IORING_ASYNC_CANCEL_FD_FIXED : 0
+  cancelMatching(context, { flags: sqe.opFlags | fixed, fd, addrLow, addrHigh, opcode }, (res) =>
+    reply(context, sqe, res),
+  )
+}

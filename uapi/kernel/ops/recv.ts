@@ -1,0 +1,230 @@
+import type { Stack } from '../../../stack/stack.ts'
+import type { Tcb } from '../../../stack/tcp/tcb.ts'
+import * as abi from '../../abi/constants.ts'
+import { EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOTCONN, EOPNOTSUPP } from '../../abi/errno.ts'
+import {
+  IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUF_MORE,
+  IORING_CQE_F_BUFFER,
+  IORING_CQE_F_SOCK_NONEMPTY,
+  IORING_RECVSEND_BUNDLE,
+} from '../../abi/ring.ts'
+import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { BufferGroup, Selection } from '../buffers.ts'
+import { atEnd, copyOut, endResult, moreToRead, unreadable } from '../copy-out.ts'
+import type { Waiter } from '../files.ts'
+import type { RingPort } from '../port.ts'
+import { type RequestPort, SocketRequest } from '../request.ts'
+import type { Socket } from '../socket.ts'
+import { Op } from './op.ts'
+import { socketOf } from './operands.ts'
+import { begin, reply } from './reply.ts'
+
+/** Completions of one request before others get their turn, as on Linux. */
+const MAX_TURNS = 32
+
+/** MSG_* that are served. */
+const SERVED_FLAGS = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_NOSIGNAL
+
+export const recv: Op = new Op({
+  code: abi.IORING_OP_RECV,
+  ioprio: true,
+  bufferSelect: true,
+  prepare,
+  start,
+})
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  const { ioprio } = sqe
+  const known = abi.IORING_RECVSEND_POLL_FIRST | abi.IORING_RECV_MULTISHOT | IORING_RECVSEND_BUNDLE
+  if (sqe.off !== 0 || (ioprio & ~known) !== 0) return -EINVAL
+  if ((ioprio & abi.IORING_RECV_MULTISHOT) === 0) return sqe.optlen === 0 ? 0 : -EINVAL
+  const selects = (sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0
+  return selects && (sqe.opFlags & MSG_WAITALL) === 0 ? 0 : -EINVAL
+}
+
+function start(context: RingPort, sqe: Sqe): void {
+  const socket = socketOf(context, sqe)
+  if (socket === null) return
+  if ((sqe.opFlags & ~SERVED_FLAGS) !== 0) {
+    reply(context, sqe, -EOPNOTSUPP)
+    return
+  }
+  if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
+    receive(new RecvSelectRequest(context, sqe, socket), sqe)
+    return
+  }
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.writable(sqe.addr, sqe.len)
+  if (bytes === null) reply(context, sqe, -EFAULT)
+  else receive(new RecvRequest(context, sqe, socket, bytes), sqe)
+}
+
+/** With POLL_FIRST the socket is not looked at before there is something to be read. */
+function receive(request: RecvRequest | RecvSelectRequest, sqe: Sqe): void {
+  const { context, socket } = request
+  const { tcb } = socket
+  if ((sqe.ioprio & abi.IORING_RECVSEND_POLL_FIRST) === 0 || tcb === null) {
+    begin(request, true)
+    return
+  }
+  context.track(request)
+  request.wait()
+  if (tcb.rcv.head >= 0 || atEnd(socket, tcb)) request.wake()
+  else if (socket.nonBlocking || (sqe.opFlags & MSG_DONTWAIT) !== 0) request.finish(-EAGAIN)
+}
+
+/**
+ * Without buffer selection: copies what is queued to the caller's memory. Completes with the bytes copied, 0 at the end of the stream,
+ * or the connection's error, once.
+ */
+class RecvRequest extends SocketRequest {
+  readonly #bytes: Uint8Array
+  readonly #flags: number
+  #done = 0
+
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+    super(context, sqe, socket)
+    this.#bytes = bytes
+    this.#flags = sqe.opFlags
+  }
+
+  protected override queue(): Waiter[] {
+    return this.socket.readers
+  }
+
+  override run(): void {
+    const { tcb, stack, nonBlocking } = this.socket
+    if (tcb === null || stack === null) {
+      this.finish(-ENOTCONN)
+      return
+    }
+    if (tcb.rcv.head >= 0) {
+      if (unreadable(stack, tcb)) {
+        this.finish(this.#done || -EFAULT)
+        return
+      }
+      if ((this.#flags & MSG_PEEK) !== 0) this.#done = 0
+      this.#done += copyOut(this.socket, stack, tcb, this.#bytes.subarray(this.#done), this.#flags)
+    }
+    const enough = (this.#flags & MSG_WAITALL) !== 0 ? this.#bytes.length : Math.min(1, this.#bytes.length)
+    if (this.#done >= enough) this.finish(this.#done, moreToRead(tcb))
+    else if (atEnd(this.socket, tcb)) {
+      const res = this.#done || endResult(this.socket, tcb)
+      this.finish(res, res < 0 ? 0 : moreToRead(tcb))
+    } else if (nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) this.finish(this.#done || -EAGAIN)
+  }
+
+  override failedWith(res: number): boolean {
+    return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < this.#bytes.length)
+  }
+}
+
+/**
+ * With IOSQE_BUFFER_SELECT, once or multishot: copies to buffers of a group. A buffer is chosen before the
+ * socket is looked at, so that a group without any ends the request (ENOBUFS) whether data is there or not.
+ */
+class RecvSelectRequest extends SocketRequest {
+  readonly #groupId: number
+  readonly #flags: number
+  readonly #multishot: boolean
+  /** Data may go on in the buffers behind the first. */
+  readonly #bundle: boolean
+  /** Most bytes of a completion, 0 = what the buffer holds. */
+  readonly #most: number
+  /** Bytes until a multishot ends. */
+  #left: number
+  /** MSG_WAITALL: the buffer that is being filled, the bytes in it, and its flags. */
+  #held: Selection | null = null
+  #done = 0
+  #heldFlags = 0
+
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
+    super(context, sqe, socket)
+    this.#groupId = sqe.bufGroup
+    this.#flags = sqe.opFlags
+    this.#multishot = (sqe.ioprio & abi.IORING_RECV_MULTISHOT) !== 0
+    this.#bundle = (sqe.ioprio & IORING_RECVSEND_BUNDLE) !== 0
+    this.#most = sqe.len
+    this.#left = this.#multishot && sqe.optlen !== 0 ? sqe.optlen : Number.POSITIVE_INFINITY
+  }
+
+  protected override queue(): Waiter[] {
+    return this.socket.readers
+  }
+
+  override failedWith(res: number): boolean {
+    return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < (this.#held?.bytes?.length ?? 0))
+  }
+
+  override run(): void {
+    const { tcb, stack } = this.socket
+    if (tcb === null || stack === null) {
+      this.finish(-ENOTCONN)
+      return
+    }
+    for (let turns = 0; turns < MAX_TURNS; turns++) if (!this.#receive(stack, tcb)) return
+    this.context.schedule(this)
+  }
+
+  /** One completion's worth. True when there is more to be had at once. */
+  #receive(stack: Stack, tcb: Tcb): boolean {
+    const group = this.context.buffers.get(this.#groupId)
+    const selection = this.#held ?? group?.peek(this.#most) ?? null
+    if (selection === null || group === null) this.finish(-ENOBUFS)
+    else if (tcb.rcv.head < 0) this.#atNothing(tcb)
+    else if (selection.bytes === null || unreadable(stack, tcb)) {
+      this.finish(this.#done || -EFAULT, this.#heldFlags)
+    } else if (selection.bytes.length === 0) this.finish(this.#bundle ? -ENOBUFS : 0)
+    else if ((this.#flags & MSG_WAITALL) !== 0) this.#fill(stack, tcb, group, selection, selection.bytes)
+    else return this.#deliver(stack, tcb, group, selection)
+    return false
+  }
+
+  #atNothing(tcb: Tcb): void {
+    if (atEnd(this.socket, tcb)) {
+      const res = this.#done || endResult(this.socket, tcb)
+      this.finish(res, this.#heldFlags | (res < 0 ? 0 : moreToRead(tcb)))
+    } else if (this.socket.nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) {
+      this.finish(this.#done || -EAGAIN, this.#heldFlags)
+    }
+  }
+
+  /** MSG_WAITALL: fills one buffer, which is this request's alone from its first byte on. */
+  #fill(stack: Stack, tcb: Tcb, group: BufferGroup, selection: Selection, bytes: Uint8Array): void {
+    if (this.#held === null) {
+      this.#held = selection
+      this.#heldFlags = flagsOf(selection, group.commit(bytes.length))
+    }
+    this.#done += copyOut(this.socket, stack, tcb, bytes.subarray(this.#done), this.#flags)
+    if (this.#done === bytes.length) this.finish(this.#done, this.#heldFlags | moreToRead(tcb))
+    else if (tcb.rcv.head < 0) this.#atNothing(tcb)
+  }
+
+  #deliver(stack: Stack, tcb: Tcb, group: BufferGroup, first: Selection): boolean {
+    let total = 0
+    let rest = false
+    for (let next: Selection | null = first; next !== null && next.bytes !== null; ) {
+      const bytes = copyOut(this.socket, stack, tcb, next.bytes, this.#flags)
+      total += bytes
+      rest = group.commit(bytes)
+      const full = bytes === next.bytes.length && total !== this.#most
+      if (!this.#bundle || !full || tcb.rcv.head < 0 || (this.#flags & MSG_PEEK) !== 0) break
+      next = group.peek(this.#most === 0 ? 0 : this.#most - total)
+    }
+    this.#left -= Math.min(total, this.#left)
+    const flags = flagsOf(first, rest) | moreToRead(tcb)
+    // A bundle that took the last buffer ends: Linux would not look for another.
+    const ends = !this.#multishot || this.#left === 0 || (this.#bundle && group.peek(0) === null)
+    if (ends || !this.context.postMore(this, total, flags)) {
+      this.finish(total, flags)
+      return false
+    }
+    return (flags & IORING_CQE_F_SOCK_NONEMPTY) !== 0
+  }
+}
+
+function flagsOf(selection: Selection, rest: boolean): number {
+  const id = (selection.id << IORING_CQE_BUFFER_SHIFT) | IORING_CQE_F_BUFFER
+  return rest ? id | IORING_CQE_F_BUF_MORE : id
+}

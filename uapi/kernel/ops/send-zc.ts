@@ -1,0 +1,60 @@
+import * as abi from '../../abi/constants.ts'
+import { EBADF, EFAULT, EINVAL, ENOTSOCK } from '../../abi/errno.ts'
+import * as num from '../../abi/ring.ts'
+import { MSG_DONTWAIT } from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { RingPort } from '../port.ts'
+import type { RequestPort } from '../request.ts'
+import { Socket } from '../socket.ts'
+import { Op } from './op.ts'
+import { bytesOf } from './operands.ts'
+import { begin, ImmediateRequest } from './reply.ts'
+import { SendRequest } from './send.ts'
+
+export const sendZc: Op = new Op({ code: num.IORING_OP_SEND_ZC, ioprio: true, prepare, start })
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  if (sqe.pad2 !== 0 || sqe.addr3 !== 0 || (sqe.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0) return -EINVAL
+  const known =
+    abi.IORING_RECVSEND_POLL_FIRST | num.IORING_RECVSEND_FIXED_BUF | num.IORING_SEND_ZC_REPORT_USAGE
+  return (sqe.ioprio & ~known) !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
+}
+
+/** Errors, too, are followed by the notification. */
+function start(context: RingPort, sqe: Sqe): void {
+  const file = context.fileOf(sqe)
+  // There are no registered buffers.
+  const fixed = (sqe.ioprio & num.IORING_RECVSEND_FIXED_BUF) !== 0
+  const bytes = fixed ? null : bytesOf(context, sqe)
+  if (file instanceof Socket && bytes !== null) {
+    const mayWait = !file.nonBlocking && (sqe.opFlags & MSG_DONTWAIT) === 0
+    begin(new SendZcRequest(context, sqe, file, bytes), mayWait)
+    return
+  }
+  let error = EFAULT
+  if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
+  const request = new ImmediateRequest(context, sqe)
+  context.complete(request, -error, abi.IORING_CQE_F_MORE)
+  context.postLater(request, noticeOf(sqe), num.IORING_CQE_F_NOTIF)
+}
+
+/** A SEND, and a notification when its bytes are not needed any more. They were copied: that is at once. */
+class SendZcRequest extends SendRequest {
+  readonly #notice: number
+
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+    super(context, sqe, socket, bytes)
+    this.#notice = noticeOf(sqe)
+  }
+
+  override finish(res: number): void {
+    if (this.finished) return
+    super.finish(res, abi.IORING_CQE_F_MORE)
+    this.context.postLater(this, this.#notice, num.IORING_CQE_F_NOTIF)
+  }
+}
+
+/** `res` of a SEND_ZC's notification. */
+function noticeOf(sqe: Sqe): number {
+  return (sqe.ioprio & num.IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : num.IORING_NOTIF_USAGE_ZC_COPIED
+}

@@ -1,0 +1,62 @@
+import { CLOSED, SYN_RECEIVED } from '../../../stack/tcp/state.ts'
+import { seqDiff } from '../../../stack/wire/seq.ts'
+import { IORING_OP_URING_CMD, IORING_SETUP_IOPOLL, IOSQE_BUFFER_SELECT } from '../../abi/constants.ts'
+import { EINVAL, EOPNOTSUPP } from '../../abi/errno.ts'
+import * as sock from '../../abi/socket.ts'
+import type { Sqe } from '../../abi/sqe.ts'
+import type { OpenFile } from '../files.ts'
+import type { RingPort } from '../port.ts'
+import { Socket } from '../socket.ts'
+import { socketName } from '../socket-name.ts'
+import { socketOption } from '../socket-options.ts'
+import { Op } from './op.ts'
+import { fileOf } from './operands.ts'
+import { reply } from './reply.ts'
+
+export const uringCmd: Op = new Op({
+  code: IORING_OP_URING_CMD,
+  bufferSelect: true,
+  iopoll: true,
+  prepare,
+  start,
+})
+
+function prepare(_context: RingPort, sqe: Sqe): number {
+  return (sqe.flags & IOSQE_BUFFER_SELECT) !== 0 ? -EINVAL : 0
+}
+
+function start(context: RingPort, sqe: Sqe): void {
+  const file = fileOf(context, sqe)
+  if (file !== null) reply(context, sqe, command(context, sqe, file))
+}
+
+/** Sockets alone have commands, and none of them can be polled for. */
+function command(context: RingPort, sqe: Sqe, file: OpenFile): number {
+  const polled = (context.flags & IORING_SETUP_IOPOLL) !== 0
+  return polled || !(file instanceof Socket) ? -EOPNOTSUPP : socketCommand(context, sqe, file)
+}
+
+function socketCommand({ kernel }: RingPort, sqe: Sqe, socket: Socket): number {
+  switch (sqe.cmdOp) {
+    case sock.SOCKET_URING_OP_SIOCINQ:
+      if (socket.listener !== null) return -EINVAL
+      return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
+    case sock.SOCKET_URING_OP_SIOCOUTQ:
+      return socket.listener === null ? unacknowledged(socket) : -EINVAL
+    case sock.SOCKET_URING_OP_GETSOCKOPT:
+    case sock.SOCKET_URING_OP_SETSOCKOPT:
+      return socketOption(kernel.space, sqe, socket)
+    case sock.SOCKET_URING_OP_GETSOCKNAME:
+      return socketName(kernel.space, sqe, socket)
+    default:
+      return -EOPNOTSUPP
+  }
+}
+
+/** Bytes given to SEND that the peer has not acknowledged; a FIN counts as one, as on Linux. */
+function unacknowledged(socket: Socket): number {
+  const { tcb } = socket
+  if (tcb === null || tcb.state === CLOSED || tcb.state < SYN_RECEIVED) return 0
+  const flight = seqDiff(tcb.snd.max, tcb.snd.una)
+  return Math.max(tcb.snd.buffered, flight)
+}

@@ -1,0 +1,33 @@
+import * as abi from '../abi/constants.ts'
+import { EFAULT, EINVAL } from '../abi/errno.ts'
+import type { Sqe } from '../abi/sqe.ts'
+import type { AddressSpace } from './address-space.ts'
+
+/** What an entry with a `struct __kernel_timespec` asks for. */
+export interface Timespec {
+  /** Microseconds, rounded up: of the stacks' clock when absolute, else from when the request starts. */
+  readonly us: number
+  readonly absolute: boolean
+}
+
+/** Reads what TIMEOUT and LINK_TIMEOUT take, with the kernel's checks; minus errno when they fail. */
+export function timeoutOf(space: AddressSpace, sqe: Sqe): Timespec | number {
+  const flags = sqe.opFlags
+  const known = abi.IORING_TIMEOUT_ABS | abi.IORING_TIMEOUT_ETIME_SUCCESS | abi.IORING_TIMEOUT_MULTISHOT
+  if (sqe.len !== 1 || (flags & ~known) !== 0) return -EINVAL
+  const both = abi.IORING_TIMEOUT_MULTISHOT | abi.IORING_TIMEOUT_ABS
+  if ((flags & both) === both) return -EINVAL
+  return timespecAt(space, sqe.addr, flags)
+}
+
+/** The `struct __kernel_timespec` at a user address; minus errno. @param flags IORING_TIMEOUT_ABS */
+export function timespecAt(space: AddressSpace, address: number, flags: number): Timespec | number {
+  const bytes = space.view(address, 16)
+  if (bytes === null) return -EFAULT
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 16)
+  const seconds = view.getBigInt64(0, true)
+  const nanoseconds = view.getBigInt64(8, true)
+  if (seconds < 0n || nanoseconds < 0n) return -EINVAL
+  const us = Number(seconds) * 1e6 + Math.ceil(Number(nanoseconds) / 1000)
+  return { us, absolute: (flags & abi.IORING_TIMEOUT_ABS) !== 0 }
+}

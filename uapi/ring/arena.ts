@@ -1,0 +1,110 @@
+import { PAGE } from '../../pages.ts'
+import type { Addresser } from '../abi/sqe.ts'
+import type { RingBackend } from './backend.ts'
+
+/** Bytes that small pieces are cut from at a time. */
+const SLAB_BYTES = 16 * PAGE
+/** The smallest piece: a cache line, so that no two structures share one. */
+const LEAST_SHIFT = 6
+/** The largest that is cut from a slab; what is larger has pages of its own. */
+const MOST_SHIFT = 14
+
+/**
+ * Memory that both sides of a ring can reach: structures, addresses of sockets, bytes to send. What is in it may stand in entries on
+ * any back end; other memory only where the back end reaches it. What is given back is used again.
+ */
+export class Arena implements Addresser {
+  readonly #backend: Pick<RingBackend, 'allocate' | 'addressOf' | 'reaches'>
+  /** Pieces that came back, by the binary logarithm of their size. */
+  readonly #free: Uint8Array[][] = []
+  #slab: Uint8Array = new Uint8Array(0)
+  #used = 0
+
+  /** @internal use `Ring.arena` */
+  constructor(backend: Pick<RingBackend, 'allocate' | 'addressOf' | 'reaches'>) {
+    this.#backend = backend
+  }
+
+  /** Zeroed bytes on a boundary of 64, the caller's until `give`. */
+  take(bytes: number): Uint8Array {
+    const shift = shiftOf(bytes)
+    const back = this.#free[shift]?.pop()
+    if (back !== undefined) {
+      back.fill(0)
+      return back.subarray(0, bytes)
+    }
+    if (shift > MOST_SHIFT) return this.#backend.allocate(2 ** shift).subarray(0, bytes)
+    const size = 2 ** shift
+    if (this.#used + size > this.#slab.length) {
+      this.#slab = this.#backend.allocate(SLAB_BYTES)
+      this.#used = 0
+    }
+    const piece = this.#slab.subarray(this.#used, this.#used + bytes)
+    this.#used += size
+    return piece
+  }
+
+  /** Takes back what `take` gave; nobody may use it any more, on either side. */
+  give(bytes: Uint8Array): void {
+    const shift = shiftOf(bytes.length)
+    this.#free[shift] ??= []
+    this.#free[shift]!.push(new Uint8Array(bytes.buffer, bytes.byteOffset, 2 ** shift))
+  }
+
+  /** Zeroed pages, for regions, rings of buffers and areas. */
+  pages(bytes: number): Uint8Array {
+    return this.#backend.allocate(bytes)
+  }
+
+  addressOf(bytes: Uint8Array): number {
+    return this.#backend.addressOf(bytes)
+  }
+
+  /** Whether bytes may stand in an entry where they are. */
+  reaches(bytes: Uint8Array): boolean {
+    return this.#backend.reaches(bytes)
+  }
+}
+
+function shiftOf(bytes: number): number {
+  return Math.max(LEAST_SHIFT, Math.ceil(Math.log2(Math.max(1, bytes))))
+}
+
+/** The structures of one call, given back together. */
+export class Scratch {
+  readonly #arena: Arena
+  readonly #taken: Uint8Array[] = []
+  /** What stands for memory that the other side does not reach: the caller's, and ours. */
+  readonly #stands: [Uint8Array, Uint8Array][] = []
+
+  constructor(arena: Arena) {
+    this.#arena = arena
+  }
+
+  /** Zeroed bytes. */
+  take(bytes: number): Uint8Array {
+    const taken = this.#arena.take(bytes)
+    this.#taken.push(taken)
+    return taken
+  }
+
+  /** The caller's bytes where the other side reaches them, else a copy that is written back at the end. */
+  lend(bytes: Uint8Array): Uint8Array {
+    if (this.#arena.reaches(bytes)) return bytes
+    const copy = this.take(bytes.length)
+    copy.set(bytes)
+    this.#stands.push([bytes, copy])
+    return copy
+  }
+
+  /** The address of bytes as `lend` would pass them. */
+  address(bytes: Uint8Array): number {
+    return this.#arena.addressOf(this.lend(bytes))
+  }
+
+  end(): void {
+    for (const [bytes, copy] of this.#stands) bytes.set(copy)
+    for (const taken of this.#taken) this.#arena.give(taken)
+    this.#taken.length = 0
+  }
+}
