@@ -1,5 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import { seededRandom } from '../../driver/memory/random.ts'
+import { seededRandom } from '../../driver/impairments.ts'
 import {
   LINKTYPE_ETHERNET,
   LINKTYPE_LINUX_SLL,
