@@ -15,6 +15,7 @@ export {
   type CaptureTime,
   FileSink,
   MemorySink,
+  type PacketDetails,
   PcapngWriter,
   type PcapngWriterOptions,
   PcapWriter,

@@ -178,15 +178,9 @@ export class XdpNic implements Nic, Steering {
     const socket = this.#socket === null ? start() : hook.restarting(start)
     this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
     const kick = (): number => this.#notice(socket.kickTx())
-    this.#transmit = new TransmitPath(
-      socket.tx,
-      socket.completion,
-      areaLength,
-      slots,
-      chunkSize,
-      socket.zeroCopy,
-      kick,
-    )
+    const { tx, completion, zeroCopy } = socket
+    const sending = { tx, completion, base: areaLength, slots, slotBytes: chunkSize, zeroCopy, kick }
+    this.#transmit = new TransmitPath(sending)
     this.#area = umem.subarray(0, areaLength)
     this.#txMemory = umem.subarray(areaLength)
     this.#slotBytes = chunkSize
