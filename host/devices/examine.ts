@@ -18,7 +18,7 @@ import {
   type Way,
 } from '../examine/index.ts'
 import type { DeviceKind } from './kind.ts'
-import { parseDevice } from './parse.ts'
+import { parseDevice } from './open.ts'
 import { type DeviceSpec, kindOf } from './table.ts'
 
 export interface ExamineOptions {
