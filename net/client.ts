@@ -2,8 +2,9 @@ import { IpAddress } from '../address.ts'
 import { ZcrxError } from '../errors.ts'
 import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from '../uapi/abi/constants.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
-import { sockaddrOf } from '../uapi/abi/sockaddr.ts'
+import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
+import type { Arena } from '../uapi/ring/arena.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 
 export interface ConnectOptions extends EngineOptions {
@@ -19,6 +20,7 @@ export class Client {
   readonly #engine: Engine
   readonly #waiters: ((res: number) => void)[] = []
   readonly #fds: number[] = []
+  readonly #localPorts: number[] = []
 
   /** @internal use `connect` */
   constructor(options: ConnectOptions) {
@@ -33,20 +35,32 @@ export class Client {
   /** @internal */
   async open(remote: IpAddress, port: number, flows: number): Promise<void> {
     this.#engine.wake()
-    await this.#engine.host.ready
+    await this.#engine.system.ready
     const family = remote.version === 4 ? AF_INET : AF_INET6
     for (let flow = 0; flow < flows; flow++) {
       const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
-      const sockaddr = sockaddrOf(remote, port)
-      const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr))
+      const sockaddr = this.#arena.take(SOCKADDR_BYTES)
+      const bytes = sockaddrOf(remote, port)
+      sockaddr.set(bytes)
+      const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr.subarray(0, bytes.length)))
       if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
       this.#fds.push(fd)
+      const length = this.#arena.take(4)
+      length[0] = SOCKADDR_BYTES
+      await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
+      this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
+      this.#arena.give(sockaddr)
+      this.#arena.give(length)
     }
+  }
+
+  get #arena(): Arena {
+    return this.#engine.ring.arena
   }
 
   /** The port a flow is sent from. */
   localPort(flow: number): number {
-    return this.#engine.host.kernel.files.socket(this.#fds[flow]!)!.tcb!.localPort
+    return this.#localPorts[flow]!
   }
 
   /** Sends all bytes on one flow; resolves when the last was taken into the send buffer. */
@@ -54,7 +68,9 @@ export class Client {
     let rest = bytes
     while (rest.length > 0) {
       const piece = rest
-      const sent = await this.#call((sqe) => sqe.prepSend(this.#fds[flow]!, piece))
+      const staged = this.#engine.stage(piece)
+      const sent = await this.#call((sqe) => sqe.prepSend(this.#fds[flow]!, staged))
+      this.#engine.unstage(piece, staged)
       if (sent < 0) throw new ZcrxError('ZCRX_SEND', `send: ${errnoName(sent)}`)
       rest = rest.subarray(sent)
     }
@@ -74,12 +90,7 @@ export class Client {
     const id = free < 0 ? this.#waiters.length : free
     return new Promise((resolve) => {
       this.#waiters[id] = resolve
-      let sqe = this.#engine.ring.getSqe()
-      if (sqe === null) {
-        this.#engine.turnNow()
-        sqe = this.#engine.ring.getSqe()!
-      }
-      prepare(sqe).setData(id)
+      prepare(this.#engine.sqe()).setData(id)
       this.#engine.wake()
     })
   }

@@ -1,6 +1,5 @@
 import { IORING_ASYNC_CANCEL_ALL, SHUT_WR } from '../uapi/abi/constants.ts'
 import { SO_LINGER, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../uapi/abi/socket.ts'
-import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { ConnectionHost } from './connection.ts'
 import type { Engine } from './engine.ts'
 
@@ -16,50 +15,55 @@ const SHUTDOWN = 7
 /** Its completion tells nothing: the descriptor is closed next. */
 const LINGER = 8
 
-/** `struct linger`: on, for no time. */
-const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer)
-
 /** `user_data` of a request. */
 export function dataOf(kind: number, id = 0): number {
   return kind * 2 ** 32 + id
 }
 
-/** What the connection with this id, on this descriptor, asks of the ring. @param sqe a free submission entry */
+/** What the connection with this id, on this descriptor, asks of the ring. */
 export function requestsOf(
   engine: Engine,
-  sqe: () => Sqe,
   id: number,
   fd: number,
 ): Omit<ConnectionHost, 'handler' | 'threw' | 'gone'> {
+  /** Of the SEND that is under way: its bytes, and what stands for them. */
+  let sent: readonly [Uint8Array, Uint8Array] | null = null
   return {
     area: engine.area,
     release: (offset) => engine.release(offset),
     send: (bytes) => {
-      sqe().prepSend(fd, bytes).setData(dataOf(SEND, id))
+      const staged = engine.stage(bytes)
+      sent = [bytes, staged]
+      engine.sqe().prepSend(fd, staged).setData(dataOf(SEND, id))
       engine.wake()
+    },
+    sent: () => {
+      if (sent !== null) engine.unstage(...sent)
+      sent = null
     },
     close: () => {
       if (engine.closed) return
-      // An armed receive would keep the connection open behind the descriptor (kernel record point 45).
-      sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
-      sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
+      engine.sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
+      engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
     reset: () => {
       if (engine.closed) return
-      sqe()
-        .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, NO_LINGER)
+      engine
+        .sqe()
+        .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
         .setData(dataOf(LINGER, id))
-      sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
-      sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
+      engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
     end: () => {
-      sqe().prepShutdown(fd, SHUT_WR).setData(dataOf(SHUTDOWN, id))
+      engine.sqe().prepShutdown(fd, SHUT_WR).setData(dataOf(SHUTDOWN, id))
       engine.wake()
     },
     receive: () => {
-      sqe().prepRecvZc(fd, engine.ifq.zcrxId).setData(dataOf(RECEIVE, id))
+      engine.sqe().prepRecvZc(fd, engine.ifq.zcrxId).setData(dataOf(RECEIVE, id))
     },
   }
 }

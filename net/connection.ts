@@ -9,6 +9,8 @@ export interface ConnectionHost {
   release(offset: number): void
   /** Issues a SEND of the bytes. */
   send(bytes: Uint8Array): void
+  /** It has completed. */
+  sent(): void
   /** Issues a SHUTDOWN of the sending side. */
   end(): void
   /** Ends the receive request and issues a CLOSE. */
@@ -207,6 +209,7 @@ export class Connection implements AsyncIterable<Chunk> {
 
   /** @internal a SEND completed */
   sent(res: number): void {
+    this.#host.sent()
     this.#sending = false
     const first = this.#sendQueue[0]
     if (first !== undefined) {

@@ -1,6 +1,7 @@
-import { allocateArea } from '../driver/area.ts'
+import type { IfqStats } from '../diagnostics.ts'
 import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
+import type { HostOptions } from '../host/interface.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import {
   IORING_SETUP_CQE32,
@@ -9,15 +10,17 @@ import {
   IORING_SETUP_TASKRUN_FLAG,
 } from '../uapi/abi/constants.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
-import { Host, type HostOptions } from '../uapi/backend/host.ts'
-import type { InlineKernel } from '../uapi/backend/inline.ts'
+import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
+import { openSystem, type System } from './system.ts'
 
 const RING_FLAGS =
   IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
 /** Of an engine that was not told. */
 const DEFAULT_CQ_ENTRIES = 8192
+/** Most bytes that are copied for one SEND, where the other side does not reach those that are to be sent. */
+const STAGE_BYTES = 1 << 17
 /** Rounds of submitting and reaping before Node's loop goes on. */
 const MAX_ROUNDS = 4
 
@@ -33,20 +36,24 @@ export interface EngineOptions extends HostOptions {
   readonly cqEntries?: number
   /** Refill queue entries; default one per buffer of the area, at most 32768. */
   readonly rqEntries?: number
+  /** Opens what to run on; default this package's stack, on this thread. @internal */
+  readonly system?: (options: HostOptions) => System
 }
 
 /** Takes one completion, read straight from ring memory. `kind` and `id` are the halves of its user_data. */
 export type CompletionHandler = (kind: number, id: number, res: number, flags: number, offset: number) => void
 
 /**
- * One NIC, one stack, one ring with one registered area, driven on Node's event loop: as fast as it can while there is
- * work, asleep on the NIC's descriptor while there is none. What `Server` and `Client` are made of.
+ * One ring with one registered area, driven on Node's event loop: as fast as it can while there is work, asleep until entering may
+ * bring completions while there is none. What `Server` and `Client` are made of.
  */
 export class Engine {
-  readonly host: Host
+  readonly system: System
   readonly ring: Ring
   readonly ifq: Ifq
   readonly area: Uint8Array
+  /** `struct linger`: on, for no time. */
+  readonly noLinger: Uint8Array
   readonly #handler: CompletionHandler
   /** Buffers to give back that the refill queue had no room for. */
   readonly #stash: number[] = []
@@ -61,17 +68,20 @@ export class Engine {
   constructor(options: EngineOptions, handler: CompletionHandler) {
     this.#handler = handler
     const { device, areaBytes = DEFAULT_AREA_BYTES } = options
-    this.host = Host.open({
+    const { system: open = openSystem } = options
+    this.system = open({
       ...options,
       device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
     })
-    const { kernel, nic } = this.host
+    const { nic } = this.system
     try {
-      this.ring = Ring.queueInit(256, kernel, {
+      this.ring = Ring.queueInit(256, this.system, {
         flags: RING_FLAGS,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
-      this.area = allocateArea(areaBytes, nic.info.tailBytes)
+      this.area = this.ring.allocateArea(areaBytes)
+      this.noLinger = this.ring.arena.take(8)
+      new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
       const suited = nic.info.chunkBytes ?? PAGE
       const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)
       const ifq = this.ring.registerIfq({
@@ -81,11 +91,50 @@ export class Engine {
         rxBufLen: bufferBytes,
         area: this.area,
       })
-      if (typeof ifq === 'number') throw registrationError(kernel, ifq)
+      if (typeof ifq === 'number') {
+        throw (
+          this.refusal() ??
+          new ZcrxError('ZCRX_REGISTER', `the interface queue can't be registered: ${errnoName(ifq)}`)
+        )
+      }
       this.ifq = ifq
     } catch (error) {
-      this.host.close()
+      this.system.close()
       throw error
+    }
+  }
+
+  /** Why the last call was refused, as far as the other side tells; for people. */
+  refusal(): ZcrxError | null {
+    return this.ring.diagnostics?.refusal() ?? null
+  }
+
+  /** What the queue has done; null where nobody tells. */
+  stats(): Readonly<IfqStats> | null {
+    return this.ring.diagnostics?.ifqStats(this.ifq.zcrxId) ?? null
+  }
+
+  /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
+  stage(bytes: Uint8Array): Uint8Array {
+    const { arena } = this.ring
+    if (arena.reaches(bytes)) return bytes
+    const part = bytes.subarray(0, STAGE_BYTES)
+    const copy = arena.take(part.length)
+    copy.set(part)
+    return copy
+  }
+
+  /** The request that named them has completed. @param bytes what was staged @param staged what `stage` made of it */
+  unstage(bytes: Uint8Array, staged: Uint8Array): void {
+    if (staged !== bytes) this.ring.arena.give(staged)
+  }
+
+  /** A free submission entry; those taken before are submitted where there is none. */
+  sqe(): Sqe {
+    for (;;) {
+      const sqe = this.ring.getSqe()
+      if (sqe !== null) return sqe
+      this.ring.submit()
     }
   }
 
@@ -129,9 +178,9 @@ export class Engine {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.host.kernel.arm(null)
+    this.ring.arm(null)
     this.ring.queueExit()
-    this.host.close()
+    this.system.close()
   }
 
   readonly #turn = (): void => {
@@ -161,7 +210,7 @@ export class Engine {
     if (this.#scheduled || ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()) {
       this.#scheduled = true
       setImmediate(this.#turn)
-    } else this.host.kernel.arm(this.#turn)
+    } else ring.arm(this.#turn)
   }
 
   /** A refill queue's worth after the other, until all are back. */
@@ -199,9 +248,4 @@ export class Engine {
     }
     this.#batchEnd()
   }
-}
-
-function registrationError(kernel: InlineKernel, result: number): Error {
-  if (kernel.nicError !== null) return kernel.nicError
-  return new ZcrxError('ZCRX_REGISTER', `the interface queue can't be registered: ${errnoName(result)}`)
 }

@@ -9,7 +9,7 @@ import {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from '../uapi/abi/socket.ts'
-import type { Host } from '../uapi/backend/host.ts'
+import type { System } from './system.ts'
 
 /** Connections that may wait to be accepted: as of Node's servers. */
 export const DEFAULT_BACKLOG = 511
@@ -37,17 +37,6 @@ interface ListenerOptions {
   readonly fastOpen?: number
 }
 
-/** A listener. */
-export interface Listening {
-  readonly fd: number
-  readonly address: IpAddress
-  /** The IPv6 wildcard without IPv4. */
-  readonly only: boolean
-  readonly port: number
-  /** Accepts that are under way. */
-  accepts: number
-}
-
 /** @throws ArgumentError when it is not said where */
 export function listenersOf({ port, listenOn, listen }: Where): readonly ListenOptions[] {
   if (listen !== undefined && listen.length > 0) return listen
@@ -59,16 +48,19 @@ export function listenersOf({ port, listenOn, listen }: Where): readonly ListenO
  * What to bind to, and whether the IPv6 wildcard leaves IPv4 out.
  * @throws ArgumentError when it is no address, AddressError when it is none of the host's
  */
-export function listenAddress(host: Host, named: string | undefined): { address: IpAddress; only: boolean } {
-  if (named === undefined) return { address: host.listenAddress, only: false }
+export function listenAddress(
+  system: System,
+  named: string | undefined,
+): { address: IpAddress; only: boolean } {
+  if (named === undefined) return { address: system.listenAddress, only: false }
   const wanted = IpAddress.parse(named)
   if (wanted === null)
     throw new ArgumentError(`"${named}" is not an IP address`, 'write 192.0.2.1, or 2001:db8::1')
   if (wanted.unspecified) return { address: wanted, only: wanted.version === 6 }
-  const address = host.addresses.find((one) => one.equals(wanted))
+  const address = system.addresses.find((one) => one.equals(wanted))
   if (address !== undefined) return { address, only: false }
   throw new AddressError(
-    `"${named}" is none of the addresses ${host.addresses.join(', ')}`,
+    `"${named}" is none of the addresses ${system.addresses.join(', ')}`,
     'listen on one of them, or take it as an address of our own: ownAddress (--address of zcrxd)',
   )
 }

@@ -1,30 +1,14 @@
 import { formatEndpoint } from '../address.ts'
-import { numbersOf } from '../counting.ts'
 import type { Census, IfqStats } from '../diagnostics.ts'
 import type { Nic } from '../driver/nic.ts'
-import { ArgumentError, type NicError, ZcrxError } from '../errors.ts'
-import { AF_INET, AF_INET6, IORING_CQE_F_MORE, SOCK_STREAM } from '../uapi/abi/constants.ts'
-import { ECANCELED, ENOMEM, ENOSPC, errnoName } from '../uapi/abi/errno.ts'
-import { sockaddrOf } from '../uapi/abi/sockaddr.ts'
-import {
-  IPPROTO_IPV6,
-  IPV6_V6ONLY,
-  SO_REUSEADDR,
-  SOCKET_URING_OP_SETSOCKOPT,
-  SOL_SOCKET,
-} from '../uapi/abi/socket.ts'
-import type { Sqe } from '../uapi/abi/sqe.ts'
+import { ArgumentError, type NicError } from '../errors.ts'
+import { IORING_CQE_F_MORE } from '../uapi/abi/constants.ts'
+import { ECANCELED, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
 import { Connection, type ConnectionHost } from './connection.ts'
-import { ACCEPT, CANCEL, CLOSE, dataOf, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
+import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
-import {
-  DEFAULT_BACKLOG,
-  type Listening,
-  type ListenOptions,
-  listenAddress,
-  listenersOf,
-  socketOptions,
-} from './listen.ts'
+import { listenersOf } from './listen.ts'
+import { Listeners } from './listeners.ts'
 import type {
   AddressesReport,
   ConnectionCensus,
@@ -36,8 +20,13 @@ import type {
 
 export type * from './server-types.ts'
 
+/** Accepts of one listener at a time, for a handler. */
+const ACCEPTS = 16
 /** After an accept that failed for want of descriptors or memory. */
 const ACCEPT_AGAIN_MS = 100
+
+/** Of a queue that the other side tells nothing of. */
+const UNTOLD = { zeroCopiedBytes: Number.NaN, copiedBytes: Number.NaN, completions: Number.NaN }
 
 /** Who iterates and waits for a connection. */
 interface Acceptor {
@@ -59,13 +48,11 @@ export class Server implements AsyncIterable<Connection> {
   readonly #acceptors: Acceptor[] = []
   #accepted = 0
   #closed = 0
-  /** Descriptors and where they listen; null is everywhere, of both versions. */
-  readonly #listeners: Listening[] = []
+  readonly #listeners: Listeners
   /** The listeners are closed. */
   #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
   #deaf: NodeJS.Timeout | null = null
-  #lastSetup = 0
   #closing: Promise<void> | null = null
 
   /** @internal use `createServer` */
@@ -76,16 +63,20 @@ export class Server implements AsyncIterable<Connection> {
     }
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
+    this.#listeners = new Listeners(this.#engine)
     this.#engine.onBatchEnd(this.#afterBatch)
-    this.#engine.host.onGone = (error) => this.#deviceGone(error)
+    this.#engine.system.onGone = (error) => this.#deviceGone(error)
     this.#engine.wake()
   }
 
   /** @internal listens as soon as the host's addresses can be used; the engine is closed when that fails */
   async begin(options: ServerOptions): Promise<void> {
     try {
-      if (this.#engine.host.pending) await this.#engine.host.ready
-      for (const where of listenersOf(options)) this.#listen(options, where)
+      if (this.#engine.system.pending) await this.#engine.system.ready
+      for (const where of listenersOf(options)) {
+        this.#listeners.open(options, where)
+        if (this.#handler !== null) this.#accept()
+      }
     } catch (error) {
       this.#engine.close()
       throw error
@@ -99,33 +90,33 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   get nic(): Nic {
-    return this.#engine.host.nic
+    return this.#engine.system.nic
   }
 
   /** As text: `192.0.2.1`, `2001:db8::1`. Of several the first; `addresses` has all. */
   get address(): string {
-    return this.#engine.host.address.toString()
+    return this.#engine.system.address.toString()
   }
 
   /** Every address that the server can be reached at now. */
   get addresses(): string[] {
-    return this.#engine.host.addresses.map((address) => address.toString())
+    return this.#engine.system.addresses.map((address) => address.toString())
   }
 
   /** Of several listeners the first one's. */
   get port(): number {
-    return this.#listeners[0]?.port ?? 0
+    return this.ports[0] ?? 0
   }
 
   /** The ports of the listeners, in the order they were asked for. */
   get ports(): number[] {
-    return this.#listeners.map(({ port }) => port)
+    return Array.from(this.#listeners, ({ port }) => port)
   }
 
   /** Where the server can be reached now, listener by listener: `192.0.2.1:9000`, `[2001:db8::1]:9000`. */
   get listening(): string[] {
-    const { addresses } = this.#engine.host
-    return this.#listeners.flatMap(({ address, only, port }) => {
+    const { addresses } = this.#engine.system
+    return [...this.#listeners].flatMap(({ address, only, port }) => {
       const at = address.unspecified
         ? addresses.filter(({ version }) => version === address.version || (address.version === 6 && !only))
         : addresses.filter((one) => one.equals(address))
@@ -135,13 +126,13 @@ export class Server implements AsyncIterable<Connection> {
 
   /** What a user should know of how the server can be reached, for people: the NIC's notes, and the host's. */
   get notes(): string[] {
-    const { nic, notes } = this.#engine.host
+    const { nic, notes } = this.#engine.system
     return [...(nic.notes ?? []), ...notes]
   }
 
   /** Calls back when addresses of the interface were followed; null ends it. */
   onAddresses(report: ((change: AddressesReport) => void) | null): void {
-    this.#engine.host.onAddresses = ({ failures }) => {
+    this.#engine.system.onAddresses = ({ failures }) => {
       // Outside the stack's work, where it may throw, or close what it likes.
       if (report !== null) setImmediate(report, { listening: this.listening, failures })
     }
@@ -174,24 +165,26 @@ export class Server implements AsyncIterable<Connection> {
     })
   }
 
+  /** What the server has done. Figures that the other side of its ring does not tell are NaN. */
   stats(): ServerStats {
-    const { stack, nic } = this.#engine.host
-    const ifq = this.#finalStats ?? this.#engine.ifq.stats()
+    const { system } = this.#engine
+    const ifq = this.#finalStats ?? this.#engine.stats() ?? UNTOLD
+    const { frames, copiedBytes, drops, tcp } = system.report()
     return {
       connections: this.#accepted,
       // What lies beside the area was copied into it, in front of the ring.
-      zeroCopiedBytes: nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
-      copiedBytes: ifq.copiedBytes + stack.counters.copiedBytes + stack.counters.packedBytes,
+      zeroCopiedBytes: system.nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
+      copiedBytes: ifq.copiedBytes + copiedBytes,
       completions: ifq.completions,
-      frames: stack.counters.rxFrames,
-      drops: stack.drops(),
-      tcp: numbersOf(stack.counters),
+      frames,
+      drops,
+      tcp,
     }
   }
-  #finalStats: IfqStats | null = null
+  #finalStats: Pick<IfqStats, keyof typeof UNTOLD> | null = null
   #heldReport: ((held: HeldBuffers) => void) | null = null
 
-  /** Where the area's buffers are. */
+  /** Where the area's buffers are. @throws ArgumentError where the other side of the ring does not tell */
   census(): Census {
     if (!this.#engine.closed) return this.#engine.ifq.census()
     return { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
@@ -268,16 +261,14 @@ export class Server implements AsyncIterable<Connection> {
     this.#afterClosing = null
     if (this.#deaf !== null) clearTimeout(this.#deaf)
     // Whoever waits to be accepted is reset: nobody else will tell them.
-    for (const { fd } of this.#listeners) this.#sqe().prepClose(fd).setData(dataOf(CANCEL))
+    this.#listeners.close()
     this.#unheard = true
     for (const connection of this.#connections) connection?.abandon()
     // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
     this.#engine.turnNow()
     this.#engine.turnNow()
-    // Nobody will send the rest of their data: the NIC goes away. A reset says so.
-    const { stack } = this.#engine.host
-    for (const tcb of [...stack.tcp]) if (tcb.snd.buffered > 0) stack.tcp.abort(tcb)
-    this.#finalStats = { ...this.#engine.ifq.stats() }
+    const stats = this.#engine.stats()
+    this.#finalStats = stats === null ? null : { ...stats }
     this.#engine.close()
     for (const connection of this.#connections) {
       connection?.ended(ECANCELED)
@@ -306,45 +297,16 @@ export class Server implements AsyncIterable<Connection> {
     }
   }
 
-  #listen(options: ServerOptions, where: ListenOptions): void {
-    const { host } = this.#engine
-    const { address, only } = listenAddress(host, where.address)
-    const family = address.version === 4 ? AF_INET : AF_INET6
-    const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
-    const sockaddr = sockaddrOf(address, where.port)
-    for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
-    // As Node's: connections that an earlier server left behind do not keep the port.
-    this.#set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-    if (only) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
-    this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
-    this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? DEFAULT_BACKLOG))
-    const { port } = host.kernel.files.socket(fd)!.bound!
-    this.#listeners.push({ fd, address, only, port, accepts: 0 })
-    if (this.#handler !== null) this.#accept()
-  }
-
-  /** One socket option; what is accepted inherits it. */
-  #set(fd: number, level: number, name: number, value: number): void {
-    const bytes = new Uint8Array(Int32Array.of(value).buffer)
-    this.#now(`setsockopt ${name}`, (sqe) =>
-      sqe.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, level, name, bytes),
-    )
-  }
-
   /**
-   * Issues the accepts that are wanted. Whoever iterates takes connections one by one: one listener has as many accepts as
-   * somebody waits for, several have one each.
+   * Issues the accepts that are wanted: several for a handler, so that as many can be taken in one turn. Whoever iterates takes
+   * connections one by one: one listener has as many accepts as somebody waits for, several have one each.
    */
   #accept(): void {
     const waiting = this.#acceptors.length
-    const wanted = this.#handler !== null ? 1 : this.#listeners.length > 1 ? Math.min(1, waiting) : waiting
-    for (const [id, listener] of this.#listeners.entries()) {
-      for (; listener.accepts < wanted; listener.accepts++) {
-        const sqe = this.#sqe()
-        if (this.#handler !== null) sqe.prepMultishotAccept(listener.fd)
-        else sqe.prepAccept(listener.fd)
-        sqe.setData(dataOf(ACCEPT, id))
-      }
+    const iterated = this.#listeners.count > 1 ? Math.min(1, waiting) : waiting
+    const wanted = this.#handler !== null ? ACCEPTS : iterated
+    for (const listener of this.#listeners) {
+      while (listener.accepts < wanted) this.#listeners.accept(listener)
     }
   }
 
@@ -354,31 +316,10 @@ export class Server implements AsyncIterable<Connection> {
     this.#engine.wake()
   }
 
-  /** A request of the set-up, complete when this returns. */
-  #now(what: string, prepare: (sqe: Sqe) => Sqe): number {
-    prepare(this.#sqe()).setData(dataOf(SETUP))
-    this.#engine.turnNow()
-    if (this.#lastSetup < 0) {
-      throw (
-        this.#engine.host.kernel.nicError ??
-        new ZcrxError('ZCRX_LISTEN', `${what}: ${errnoName(this.#lastSetup)}`)
-      )
-    }
-    return this.#lastSetup
-  }
-
-  #sqe(): Sqe {
-    for (;;) {
-      const sqe = this.#engine.ring.getSqe()
-      if (sqe !== null) return sqe
-      this.#engine.ring.submit()
-    }
-  }
-
   readonly #complete = (kind: number, id: number, res: number, flags: number, offset: number): void => {
     if (kind === RECEIVE) this.#received(id, res, flags, offset)
-    else if (kind === SETUP) this.#lastSetup = res
-    else if (kind === ACCEPT) this.#acceptedOne(this.#listeners[id]!, res, flags)
+    else if (kind === SETUP) this.#listeners.setUp(res)
+    else if (kind === ACCEPT) this.#acceptedOne(id, res)
     else if (kind === SEND) this.#connections[id]?.sent(res)
     else if (kind === CLOSE) this.#connections[id]?.closed()
   }
@@ -398,21 +339,18 @@ export class Server implements AsyncIterable<Connection> {
     connection.ended(Math.abs(res))
   }
 
-  #acceptedOne(listener: Listening, res: number, flags: number): void {
-    const over = (flags & IORING_CQE_F_MORE) === 0
-    if (over) listener.accepts--
+  #acceptedOne(accept: number, res: number): void {
+    const { listener, remote } = this.#listeners.accepted(accept, res)
     if (this.#unheard && res < 0) return
-    if (res < 0) {
+    if (remote === null) {
       if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
-    if (over && this.#handler !== null && !this.#unheard && this.#deaf === null) this.#accept()
+    if (this.#handler !== null && !this.#unheard && this.#deaf === null) this.#listeners.accept(listener)
     const waiter = this.#acceptors.shift()
     const id = this.#freeIds.pop() ?? this.#connections.length
-    const socket = this.#engine.host.kernel.files.socket(res)!
-    const tcb = socket.tcb!
     const host = this.#hostOf(id, res)
-    const connection = new Connection(host, ++this.#accepted, tcb.remote.toString(), tcb.remotePort)
+    const connection = new Connection(host, ++this.#accepted, remote.address.toString(), remote.port)
     this.#connections[id] = connection
     if (this.#closing !== null) return
     if (this.#handler !== null) {
@@ -429,7 +367,7 @@ export class Server implements AsyncIterable<Connection> {
   /** What the connection with this id, on this descriptor, asks for. */
   #hostOf(id: number, fd: number): ConnectionHost {
     return {
-      ...requestsOf(this.#engine, () => this.#sqe(), id, fd),
+      ...requestsOf(this.#engine, id, fd),
       handler: this.#handler,
       threw: (error) => this.#threw(this.#connections[id]!, error),
       gone: () => {

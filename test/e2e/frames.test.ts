@@ -85,7 +85,7 @@ describe.skipIf(obstacle !== '')('frames on the wire', () => {
       await withEndpoint({ version, tcp: { maxHalfOpen: 0 } }, async (endpoint) => {
         const cell = cellOf(version, 10_000)
         expect(await runCell(pair, endpoint, cell)).toEqual(expectedOutcome(cell))
-        expect(endpoint.engine.host.stack.counters.synCookiesTaken).toBe(1)
+        expect(endpoint.host.stack.counters.synCookiesTaken).toBe(1)
       })
     },
     60_000,
@@ -128,7 +128,7 @@ describe.skipIf(obstacle !== '')('frames on the wire', () => {
         expect(await run('-c', REFUSED, address)).toBe(version === 4 ? '111\n92\n0' : '111\n71\n0')
         for (const bytes of ['56', '8000'])
           expect(await run(script('peer.py'), 'ping', address, bytes)).toBe('0')
-        expect(endpoint.engine.host.stack.counters.icmpEchoReplies).toBe(2)
+        expect(endpoint.host.stack.counters.icmpEchoReplies).toBe(2)
       })
     },
     60_000,

@@ -28,7 +28,7 @@ describe.skipIf(obstacle !== '')('connections from an address of the host’s', 
 
   /** Nothing that the kernel does not know: no ARP request, no solicitation is ours. */
   function expectSilent(endpoint: Endpoint): void {
-    const { arpRequestsSent, neighbourSolicitsSent } = endpoint.engine.host.stack.counters
+    const { arpRequestsSent, neighbourSolicitsSent } = endpoint.host.stack.counters
     expect([arpRequestsSent, neighbourSolicitsSent]).toEqual([0, 0])
   }
 
@@ -37,7 +37,7 @@ describe.skipIf(obstacle !== '')('connections from an address of the host’s', 
     async (version) => {
       const { pair, endpoint } = open(version)
       // The interface's first address was found in its namespace.
-      if (version === 4) expect(endpoint.engine.host.address.toString()).toBe(pair.ourAddress)
+      if (version === 4) expect(endpoint.host.address.toString()).toBe(pair.ourAddress)
       const cell = { ...CELL, version }
       expect(await runCell(pair, endpoint, cell)).toEqual(expectedOutcome(cell))
       expectSilent(endpoint)
@@ -57,7 +57,7 @@ describe.skipIf(obstacle !== '')('connections from an address of the host’s', 
     const { pair, endpoint } = open()
     ip('-n', pair.peer, 'address', 'add', '198.51.100.7/32', 'dev', 'lo')
     ip('-n', pair.ours, 'route', 'add', '198.51.100.0/24', 'via', pair.peerAddress, 'mtu', '1300')
-    const { link } = endpoint.engine.host.stack
+    const { link } = endpoint.host.stack
     endpoint.engine.wake()
     await until(() => link.routes.all.some((route) => route.gateway !== null))
     expect(link.routes.all).toContainEqual(expect.objectContaining({ prefixLength: 24, mtu: 1300 }))
@@ -88,7 +88,7 @@ describe.skipIf(obstacle !== '')('connections from an address of the host’s', 
 
   it('follow the MTU, and a dump after lost events', async () => {
     const { pair, endpoint } = open()
-    const { stack, network } = endpoint.engine.host
+    const { stack, network } = endpoint.host
     endpoint.engine.wake()
     ip('-n', pair.ours, 'link', 'set', pair.device, 'mtu', '1400')
     await until(() => stack.link.mtu === 1400)

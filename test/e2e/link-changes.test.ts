@@ -72,7 +72,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
     async (way, how) => {
       const { pair, endpoint } = open(way)
       const gone = new Promise<NicError>((resolve) => {
-        endpoint.engine.host.onGone = resolve
+        endpoint.host.onGone = resolve
       })
       const accepted = new Promise<Stream>((resolve) => endpoint.listen(PORT, resolve))
       const client = pair.start(pair.peer, PYTHON, '-c', CLIENT, pair.ourAddress)
@@ -83,9 +83,9 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
       expect(error).toMatchObject({ code: 'ZCRX_NIC_GONE', message: expect.stringContaining(pair.device) })
       // ENODEV
       expect(await within(stream.ended)).toBe(19)
-      expect([endpoint.engine.host.nic.gone, endpoint.states()]).toEqual([true, []])
+      expect([endpoint.host.nic.gone, endpoint.states()]).toEqual([true, []])
       // A thread that sleeps is not kept from anything else either.
-      expect(endpoint.engine.host.nic.wait(5)).toBe(false)
+      expect(endpoint.host.nic.wait(5)).toBe(false)
     },
   )
 
@@ -95,7 +95,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
     const endpoint = new Endpoint({ device: place.open(), address: '10.77.0.2', areaBytes: 1 << 20 })
     cleanups.push(() => endpoint.close())
     const gone = new Promise<NicError>((resolve) => {
-      endpoint.engine.host.onGone = resolve
+      endpoint.host.onGone = resolve
     })
     await endpoint.listen(PORT, () => {})
     ip('-n', place.peer, 'link', 'del', place.peerDevice)
@@ -104,7 +104,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
 
   it('is told although so much happened meanwhile that events were lost', async () => {
     const { pair, endpoint } = open('packet')
-    const { host } = endpoint.engine
+    const { host } = endpoint
     const gone = new Promise<NicError>((resolve) => {
       host.onGone = resolve
     })
@@ -123,7 +123,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
 
   it('leaving a bridge is not going away', async () => {
     const { pair, endpoint } = open('packet')
-    const { host } = endpoint.engine
+    const { host } = endpoint
     endpoint.engine.wake()
     ip('-n', pair.ours, 'link', 'add', 'br0', 'type', 'bridge')
     ip('-n', pair.ours, 'link', 'set', pair.device, 'master', 'br0')
@@ -135,7 +135,7 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
 
   it.each(['generic', 'native', 'packet'] as const)('%s: wakes a thread that sleeps', (way) => {
     const { pair, endpoint } = open(way)
-    const { nic } = endpoint.engine.host
+    const { nic } = endpoint.host
     const deletion = pair.start(pair.ours, 'sh', '-c', `sleep 0.2; ip link del ${pair.device}`)
     cleanups.push(() => deletion.kill())
     const start = performance.now()
@@ -186,7 +186,7 @@ describe.skipIf(obstacle !== '')('an interface whose hardware address changes', 
       await exchange()
       // The kernel would not hear of it for seconds.
       expect(performance.now() - start).toBeLessThan(3000)
-      const { info } = endpoint.engine.host.nic
+      const { info } = endpoint.host.nic
       expect(Buffer.from(info.mac).toString('hex')).toBe(mac.replaceAll(':', ''))
       if (own) {
         const [entry] = JSON.parse(ip('-n', pair.peer, '-j', 'neigh', 'show', address))
@@ -194,7 +194,7 @@ describe.skipIf(obstacle !== '')('an interface whose hardware address changes', 
       }
     }
     // What came between the change and the news of it may have been dropped; from then on nothing is.
-    const { counters } = endpoint.engine.host.stack
+    const { counters } = endpoint.host.stack
     const dropped = counters.dropNotForUs
     await exchange()
     expect(counters.dropNotForUs).toBe(dropped)

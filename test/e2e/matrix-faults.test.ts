@@ -39,7 +39,7 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
 
   /** Runs a cell; `disturb` is called once as many bytes as `after` have arrived. */
   async function disturbed(pair: XdpWay, endpoint: Endpoint, cell: Cell, after: number, disturb: () => void) {
-    const { counters } = endpoint.engine.host.stack
+    const { counters } = endpoint.host.stack
     let done = false
     const watch = setInterval(() => {
       if (done || counters.rxBytes < after) return
@@ -106,7 +106,7 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
         accepted = resolve
       })
       if (opens === 'Linux') await endpoint.listen(PORT, (stream) => accepted(stream))
-      const peer = new Peer(pair, cell, endpoint.engine.host.address.toString())
+      const peer = new Peer(pair, cell, endpoint.host.address.toString())
       cleanups.push(() => void peer.child.kill('SIGKILL'))
       if (opens === 'we') await peer.ready
       const stream = await (opens === 'we' ? endpoint.connect(pair.peerAddress6, PORT) : arriving)
@@ -136,7 +136,7 @@ describe.skipIf(obstacle !== '')('what happens to a path and to a peer', () => {
       accepted = resolve
     })
     await endpoint.listen(PORT, (stream) => accepted(stream))
-    const peer = new Peer(pair, cell, endpoint.engine.host.address.toString())
+    const peer = new Peer(pair, cell, endpoint.host.address.toString())
     cleanups.push(() => void peer.child.kill('SIGKILL'))
     const stream = await arriving
     const sending = stream.send(cell.send)

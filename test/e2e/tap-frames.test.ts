@@ -46,7 +46,7 @@ describe.skipIf(obstacle !== '')('large frames of ours, cut by the kernel', () =
     'make segments that tshark finds no fault with, IPv%i from %s',
     async (version, address) => {
       const endpoint = new Endpoint({ device: way.open(), address, ownAddress: true })
-      const { nic } = endpoint.engine.host
+      const { nic } = endpoint.host
       const capture = await WireCapture.start(way, Buffer.from(nic.info.mac).toString('hex'))
       try {
         const cell: Cell = { opens: 'we', closes: 'we', version, send: 8 * MB, receive: MB }

@@ -1,10 +1,10 @@
 /** Several listeners of a server, over memory. */
 import { describe, expect, it, vi } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
-import { connect } from '../../net/client.ts'
-import { createServer, type ServerOptions } from '../../net/server.ts'
+import type { ServerOptions } from '../../net/server.ts'
 import { SO_REUSEADDR, Sqe } from '../../uapi/abi/index.ts'
 import { both as pairOf, turn } from '../support/server-pair.ts'
+import { connect, createServer } from '../support/system.ts'
 
 const handler = { onData: () => true, onEnd: (connection: { close(): void }) => connection.close() }
 

@@ -1,12 +1,13 @@
 import { describe, expect, it, vi } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { Connection } from '../../net/connection.ts'
-import { createServer, type HeldBuffers } from '../../net/server.ts'
+import type { HeldBuffers } from '../../net/server.ts'
 import { Tcp } from '../../stack/tcp/tcp.ts'
 import { ACK, FIN, SYN } from '../../stack/wire/tcp.ts'
 import { buildFrame } from '../support/raw-peer.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 import { both, collector, turn, until } from '../support/server-pair.ts'
+import { createServer } from '../support/system.ts'
 
 describe('a server', () => {
   it('delivers streams to callbacks, in place, and gives every buffer back', async () => {

@@ -7,6 +7,7 @@ import { ENOMEM, ENOSPC } from '../../uapi/abi/errno.ts'
 import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
 import { SO_REUSEADDR, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../../uapi/abi/socket.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
+import { Host } from '../../uapi/backend/host.ts'
 
 /** Length of the pattern that `Stream.send` repeats: byte i of what is sent is i mod 241. */
 export const OUR_PERIOD = 241
@@ -119,12 +120,14 @@ export class Stream {
 
 /** Both ways of opening connections, and both directions of them, over one NIC: requests on a ring as an application makes them. */
 export class Endpoint {
+  readonly host: Host
   readonly engine: Engine
   readonly #completions = new Map<number, Completion>()
   #nextId = 1
 
   constructor(options: EngineOptions) {
-    this.engine = new Engine(options, (_kind, id, res, flags, offset) => {
+    this.host = Host.open(options)
+    this.engine = new Engine({ ...options, system: () => this.host }, (_kind, id, res, flags, offset) => {
       const completion = this.#completions.get(id)
       if ((flags & IORING_CQE_F_MORE) === 0) this.#completions.delete(id)
       completion?.(res, flags, offset)
@@ -152,7 +155,7 @@ export class Endpoint {
 
   /** Hands every connection to `onStream`. */
   async listen(port: number, onStream: (stream: Stream) => void, backlog = 256): Promise<void> {
-    const { address } = this.engine.host
+    const { address } = this.host
     const fd = await this.#socket(address)
     const sockaddr = sockaddrOf(address, port)
     // As servers do: what is left of earlier connections keeps no port.
@@ -180,10 +183,10 @@ export class Endpoint {
 
   /** The names of the connections' states. */
   states(): string[] {
-    return [...this.engine.host.stack.tcp].map((tcb) => stateName(tcb.state))
+    return [...this.host.stack.tcp].map((tcb) => stateName(tcb.state))
   }
 
-  census(): ReturnType<Endpoint['engine']['host']['stack']['census']> {
+  census(): ReturnType<Endpoint['host']['stack']['census']> {
     return this.engine.ifq.census()
   }
 

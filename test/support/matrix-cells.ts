@@ -77,7 +77,7 @@ export function describeMatrix(matrix: MatrixWay): void {
       const waiting = cell.closes === 'we' ? (cell.times ?? 1) : 0
       await vi.waitFor(
         () => {
-          const { connectionsReset, dropDuplicate } = ours.engine.host.stack.counters
+          const { connectionsReset, dropDuplicate } = ours.host.stack.counters
           // Where our ACK was late, the peer sent its FIN again, and answers the second ACK with a reset (RFC 1337 section 2).
           const ended = Math.min(connectionsReset, dropDuplicate)
           expect([...ours.states(), ...Array(ended).fill('TIME-WAIT')]).toEqual(
@@ -132,7 +132,7 @@ export function describeMatrix(matrix: MatrixWay): void {
         endpoint = ours
         expect(await runCell(pair, ours, cell)).toEqual(expectedOutcome(cell))
         await vi.waitFor(() => expect(ours.states()).toEqual([]), { interval: 10, timeout: 5000 })
-        const { kernel, stack } = ours.engine.host
+        const { kernel, stack } = ours.host
         const { lost, rx, queued, user } = ours.census()
         expect({ lost, rx, queued, user }).toEqual({ lost: 0, rx: 0, queued: 0, user: 0 })
         expect(stack.tcp.connections).toBe(0)

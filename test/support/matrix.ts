@@ -169,7 +169,7 @@ export async function runCell(
           if (ours.length === times) resolve()
         }
         void endpoint.listen(PORT, taken).then(() => {
-          peer = new Peer(pair, cell, endpoint.engine.host.address.toString())
+          peer = new Peer(pair, cell, endpoint.host.address.toString())
         })
       })
       await accepted
@@ -208,7 +208,7 @@ export function expectedOutcome(cell: Cell): Outcome {
 
 /** State of an endpoint, for the message of a failure. */
 export function describe(endpoint: Endpoint): string {
-  const { stack } = endpoint.engine.host
+  const { stack } = endpoint.host
   const counters = Object.entries(stack.counters).filter(([, value]) => value !== 0)
   return JSON.stringify({
     connections: [...stack.tcp].map((tcb) => ({

@@ -1,9 +1,10 @@
 import { expect } from 'vitest'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
-import { type Client, connect } from '../../net/client.ts'
-import { type ConnectionHandler, createServer, type Server, type ServerOptions } from '../../net/server.ts'
+import type { Client } from '../../net/client.ts'
+import type { ConnectionHandler, Server, ServerOptions } from '../../net/server.ts'
 import { RST } from '../../stack/wire/tcp.ts'
 import { buildFrame } from './raw-peer.ts'
+import { connect, createServer } from './system.ts'
 
 /** A server and a client over a memory link. */
 export interface Both {

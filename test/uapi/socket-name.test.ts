@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../address.ts'
+import { stateName } from '../../stack/tcp/state.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { RingPair } from '../support/ring-pair.ts'
 
@@ -81,6 +82,26 @@ describe.each([4, 6] as const)('names of sockets, IPv%i', (version) => {
     pair.settle()
     expect(ask(pair, server, 1).res).toBe(-abi.ENOTCONN)
     expect(ask(pair, server).res).toBe(0)
+  })
+
+  it('of a peer are told from the SYN’s answer on until TIME-WAIT, as Linux has it', () => {
+    const pair = new RingPair({ version })
+    const { client, server, listener } = pair.connect(9000)
+    for (const fd of [client, server]) pair.call((sqe) => sqe.prepShutdown(fd, abi.SHUT_WR))
+    pair.settle()
+    const states = [client, server].map((fd) => stateName(pair.kernel.files.socket(fd)!.tcb!.state))
+    expect(states).toEqual(['TIME-WAIT', 'TIME-WAIT'])
+    expect([client, server].map((fd) => ask(pair, fd, 1).res)).toEqual([-abi.ENOTCONN, -abi.ENOTCONN])
+    const opening = pair.call((sqe) => sqe.prepSocket(pair.family, abi.SOCK_STREAM | abi.SOCK_NONBLOCK, 0))
+    const near = abi.sockaddrOf(pair.clientAddress, 40_000)
+    const far = abi.sockaddrOf(pair.serverAddress, 9000)
+    expect(pair.call((sqe) => sqe.prepBind(opening, near))).toBe(0)
+    expect(pair.call((sqe) => sqe.prepConnect(opening, far))).toBe(-abi.EINPROGRESS)
+    expect(stateName(pair.kernel.files.socket(opening)!.tcb!.state)).toBe('SYN-SENT')
+    expect(ask(pair, opening, 1).res).toBe(-abi.ENOTCONN)
+    expect(ask(pair, opening)).toEqual(named(near))
+    expect(pair.call((sqe) => sqe.prepAccept(listener))).toBeGreaterThan(0)
+    expect(ask(pair, opening, 1)).toEqual(named(far))
   })
 })
 

@@ -1,4 +1,5 @@
 import { IpAddress } from '../../address.ts'
+import { AF_INET, AF_INET6 } from './constants.ts'
 import { Struct } from './struct.ts'
 
 /** `struct sockaddr_in`, 16 bytes: family little-endian, port and address in network order. */
@@ -66,4 +67,14 @@ export class SockaddrIn6 extends Struct {
 /** The sockaddr of an address: `sockaddr_in` or `sockaddr_in6`. */
 export function sockaddrOf(address: IpAddress, port: number): Uint8Array {
   return address.version === 4 ? SockaddrIn.of(address, port) : SockaddrIn6.of(address, port)
+}
+
+/** Bytes that take a sockaddr of either family. */
+export const SOCKADDR_BYTES: number = SockaddrIn6.SIZE
+
+/** Address and port of a `sockaddr_in` or `sockaddr_in6` that the kernel has written; null of another family. */
+export function endpointOf(sockaddr: Uint8Array): { address: IpAddress; port: number } | null {
+  const { family, port, address } = new SockaddrIn(sockaddr)
+  if (family === AF_INET) return { address: IpAddress.v4(address), port }
+  return family === AF_INET6 ? { address: new SockaddrIn6(sockaddr).address, port } : null
 }

@@ -261,10 +261,10 @@ export class Sqe {
    * @param length 4 bytes, an `int`: the bytes there are in `sockaddr`; gets the whole length of the address
    */
   prepCmdGetsockname(fd: number, sockaddr: Uint8Array, length: Uint8Array, peer: 0 | 1 = 0): this {
-    const where = this.#addresser.addressOf(sockaddr)
+    const where = this.#address(sockaddr)
     this.prepRw(abi.IORING_OP_URING_CMD, fd, where, 0, sock.SOCKET_URING_OP_GETSOCKNAME)
     this.#view.setUint32(44, peer, true)
-    putU64(this.#view, 48, this.#addresser.addressOf(length))
+    putU64(this.#view, 48, this.#address(length))
     return this
   }
 

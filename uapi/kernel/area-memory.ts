@@ -34,7 +34,7 @@ export interface AreaUse {
   readonly anyMemory: boolean
 }
 
-/** Looks an area's memory up, with the kernel's errors (kernel record points 10, 11, 61). Its token was checked before. */
+/** Looks an area's memory up, with Linux's errors (docs/conformance.md, A1 to A10). Its token was checked before. */
 export function mapArea(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
   if ((area.flags & ~abi.IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
   const memory =

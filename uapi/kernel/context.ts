@@ -8,14 +8,14 @@ import { Sqe } from '../abi/sqe.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { OpenFile } from './files.ts'
-import { FixedFiles } from './fixed-files.ts'
+import { FixedFiles, type UserData } from './fixed-files.ts'
 import { mapRegion } from './memmap.ts'
 import { execute } from './ops/dispatch.ts'
 import { LinkTimeoutRequest } from './ops/timeout.ts'
 import { Personalities } from './personality.ts'
 import type { KernelPort, RingFile, RingPort } from './port.ts'
 import { register } from './register.ts'
-import type { Counting, Entry, Request, UserData } from './request.ts'
+import type { Counting, Entry, Request } from './request.ts'
 import { Rings } from './rings.ts'
 import { SERVED_ENTER_FLAGS } from './setup.ts'
 import { Submission } from './submission.ts'
@@ -231,7 +231,7 @@ export class RingContext implements RingPort, RingFile {
   complete(request: Request, res: number, flags: number, extra: readonly number[] | null = null): void {
     const failed = request.failedWith(res)
     const skips = (request.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
-    // RECV_ZC has its completions whatever it asks for (kernel record point 19).
+    // RECV_ZC has its completions whatever it asks for: on Linux it posts them itself, as a multishot.
     if (failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC) this.#queue(request, res, flags, extra)
     this.#completed(request, failed, skips)
   }
@@ -280,7 +280,7 @@ export class RingContext implements RingPort, RingFile {
 
   #queue(of: UserData, res: number, flags: number, extra: readonly number[] | null = null): void {
     const completion = { userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags, extra }
-    // Completions of a batch are posted at its end, behind the data completions (kernel record point 31).
+    // Completions of a batch are posted at its end, behind the data completions, as Linux flushes them.
     if (this.submitting) this.#late.push(completion)
     else {
       this.#postEvents()
@@ -288,7 +288,7 @@ export class RingContext implements RingPort, RingFile {
     }
   }
 
-  /** Tells an event behind the data that caused it, and ahead of what ends that request (kernel record point 55). */
+  /** Tells an event behind the data that caused it, and ahead of what ends that request (docs/conformance.md, C5). */
   postEvent(userDataLow: number, userDataHigh: number, type: number): void {
     this.postLater({ userDataLow, userDataHigh }, type, 0)
   }

@@ -5,7 +5,7 @@ import { mapArea } from './area-memory.ts'
 import type { RingPort } from './port.ts'
 import { MAX_AREAS, ZcrxFile, type ZcrxIfq } from './zcrx.ts'
 
-/** IORING_REGISTER_ZCRX_CTRL (kernel record points 48 to 50, 56): 0 or minus errno. */
+/** IORING_REGISTER_ZCRX_CTRL (docs/conformance.md, C1): 0 or minus errno. */
 export function control(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
@@ -51,7 +51,7 @@ function exportIfq({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   return 0
 }
 
-/** The token that the area would have is written before most of the checks, as Linux does (kernel record point 49). */
+/** The token that the area would have is written before most of the checks, as Linux does (docs/conformance.md, A11). */
 function addArea({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   if (!ctrl.areaReservedZero) return -errno.EINVAL
   const bytes = kernel.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)

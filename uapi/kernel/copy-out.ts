@@ -5,7 +5,10 @@ import { IORING_CQE_F_SOCK_NONEMPTY } from '../abi/ring.ts'
 import { MSG_PEEK, MSG_TRUNC } from '../abi/socket.ts'
 import type { Socket } from './socket.ts'
 
-/** Data in an area is for RECV_ZC alone: the kernel's CPU can't be counted on to see it (kernel record point 70). */
+/**
+ * Data in an area is for RECV_ZC alone: the kernel's CPU can't be counted on to see it, and Linux answers recv(2) with EFAULT
+ * (docs/conformance.md, V13).
+ */
 export function unreadable(stack: Stack, tcb: Tcb): boolean {
   const { fragments, memory } = stack
   return memory.pools[fragments.pool[tcb.rcv.head]!]!.owner !== null

@@ -5,14 +5,14 @@ import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 /** Bit n: events of type n are served. */
 export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)
 
-/** The ring that events are told to: `RingPort.postEvent`. */
+/** The ring that events are told to: see `RingContext.postEvent`. */
 export interface EventPort {
   postEvent(userDataLow: number, userDataHigh: number, type: number): void
 }
 
 /** What a registration with an event descriptor is told of: each type once, until it is armed again. */
 export class ZcrxEvents {
-  /** The ring that registered; null once it is closed (kernel record point 58). */
+  /** The ring that registered; null once it is closed: nobody is told then (docs/conformance.md, C5). */
   #port: EventPort | null
   readonly #userDataLow: number
   readonly #userDataHigh: number
@@ -40,7 +40,7 @@ export class ZcrxEvents {
     this.#port?.postEvent(this.#userDataLow, this.#userDataHigh, type)
   }
 
-  /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (kernel record point 56). */
+  /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (docs/conformance.md, C6). */
   arm(type: number): number {
     if (this.#port === null || type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type))
       return -EINVAL

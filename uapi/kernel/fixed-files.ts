@@ -2,26 +2,31 @@ import { EBADF, EINVAL, EMFILE, ENFILE, ENXIO } from '../abi/errno.ts'
 import { IORING_FILE_INDEX_ALLOC } from '../abi/ring.ts'
 import type { FileTable, OpenFile } from './files.ts'
 
-/** The ring that has fixed files, for completions of no request: `RingPort.postAux`. */
-export interface TagPort {
-  postAux(
-    of: { readonly userDataLow: number; readonly userDataHigh: number },
-    res: number,
-    flags: number,
-  ): void
+/** A `user_data`, in halves. */
+export interface UserData {
+  readonly userDataLow: number
+  readonly userDataHigh: number
 }
+
+/** The ring that has fixed files, for completions of no request: see `RingContext.postAux`. */
+export interface TagPort {
+  postAux(of: UserData, res: number, flags: number): void
+}
+
+/** Of files that were registered without one, and whose end nobody is told of. */
+export const NO_TAG: UserData = { userDataLow: 0, userDataHigh: 0 }
 
 /** What a slot holds; lives on while requests that were made through the slot do. */
 export class FixedFile {
   readonly file: OpenFile
   readonly #port: TagPort
   /** `user_data` of the completion that tells that nothing uses it any more; 0 = none. */
-  readonly #tag: { userDataLow: number; userDataHigh: number }
+  readonly #tag: UserData
   /** Letting go of the slot lets go of the file. */
   readonly #owned: boolean
   #references = 1
 
-  constructor(port: TagPort, file: OpenFile, owned: boolean, tag = { userDataLow: 0, userDataHigh: 0 }) {
+  constructor(port: TagPort, file: OpenFile, owned: boolean, tag: UserData = NO_TAG) {
     this.#port = port
     this.file = file
     this.#owned = owned

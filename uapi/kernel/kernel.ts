@@ -165,7 +165,7 @@ export class Kernel implements KernelPort {
    * Returns the fragments received and entries taken.
    */
   poll(): number {
-    // Without a device nothing but FLUSH_RQ reads the refill queue (kernel record point 35).
+    // Without a device nothing but FLUSH_RQ reads the refill queue, as on Linux (docs/conformance.md, V16).
     const ifqs = this.deviceIfqs
     for (let i = 0; i < ifqs.length; i++) {
       if ((ifqs[i]!.stack?.nic.roles.pulling ?? null) === null) ifqs[i]!.takeRefills()

@@ -3,7 +3,7 @@ import { EFAULT, EINVAL } from '../abi/errno.ts'
 import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/ring.ts'
 import type { RingPort } from './port.ts'
 
-/** Refill regions, by zcrx id, 64 KiB apart (kernel record point 8). */
+/** Refill regions, by zcrx id, 64 KiB apart, where Linux has them (docs/conformance.md, R9). */
 const OFF_ZCRX_REGION = 0x3000_0000
 const ZCRX_SHIFT = 16
 /** Bits of an offset that say what kind of memory it is; those below them number it. */

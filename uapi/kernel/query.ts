@@ -21,7 +21,7 @@ const ANSWERS: ReadonlyMap<number, Uint8Array> = new Map([
   [abi.IO_URING_QUERY_ZCRX_EVENT, zcrxEvent()],
 ])
 
-/** IORING_REGISTER_QUERY, which needs no ring (kernel record points 1 to 3). 0 or minus errno. */
+/** IORING_REGISTER_QUERY, which needs no ring (docs/conformance.md, C8). 0 or minus errno. */
 export function query(space: AddressSpace, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   let bytes = arg

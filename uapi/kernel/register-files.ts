@@ -5,23 +5,15 @@ import {
   IORING_REGISTER_FILES_SKIP,
   IORING_RSRC_REGISTER_SPARSE,
 } from '../abi/ring.ts'
-import { FixedFile } from './fixed-files.ts'
+import { FixedFile, NO_TAG, type UserData } from './fixed-files.ts'
 import type { RingPort } from './port.ts'
 
 /** Descriptors and their tags, where they lie. */
 interface Source {
   fd(at: number): number | null
   /** Null when there is no memory. */
-  tag(at: number): Tag | null
+  tag(at: number): UserData | null
 }
-
-/** The halves of a tag. */
-interface Tag {
-  readonly userDataLow: number
-  readonly userDataHigh: number
-}
-
-const NO_TAG: Tag = { userDataLow: 0, userDataHigh: 0 }
 
 /** IORING_REGISTER_FILES: `nrArgs` descriptors. 0 or minus errno. */
 export function registerFiles(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
@@ -116,7 +108,7 @@ function replace(context: RingPort, offset: number, count: number, from: Source)
 }
 
 /** What a descriptor puts into a slot: nothing for -1; minus errno when it can't be. */
-function slotOf(context: RingPort, fd: number, tag: Tag): FixedFile | null | number {
+function slotOf(context: RingPort, fd: number, tag: UserData): FixedFile | null | number {
   if (fd === -1) return tagged(tag) ? -EINVAL : null
   const file = context.kernel.files.get(fd)
   // A ring among a ring's files would keep both for ever.
@@ -125,7 +117,7 @@ function slotOf(context: RingPort, fd: number, tag: Tag): FixedFile | null | num
   return new FixedFile(context, file, file.dup !== undefined, tag)
 }
 
-function tagged(tag: Tag): boolean {
+function tagged(tag: UserData): boolean {
   return tag.userDataLow !== 0 || tag.userDataHigh !== 0
 }
 

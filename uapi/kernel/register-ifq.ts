@@ -23,7 +23,7 @@ import { type RefillLayout, ZcrxFile, ZcrxIfq } from './zcrx.ts'
 /** Most bytes of a region: what a queue of most entries needs, and room for what the user adds. */
 const MAX_REGION = 1 << 24
 
-/** IORING_REGISTER_ZCRX_IFQ, with the kernel's checks in the kernel's order (kernel record points 4 to 15, 51). */
+/** IORING_REGISTER_ZCRX_IFQ, with Linux's checks in Linux's order (docs/conformance.md, R1 to R18). */
 export function registerIfq(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
   if (!context.kernel.capable) return -errno.EPERM
@@ -150,7 +150,7 @@ function regionMemory(context: RingPort, desc: RegionDesc, needed: number): Uint
   return desc.size < needed ? -errno.EINVAL : region
 }
 
-/** Reads the event descriptor, with the kernel's errors (kernel record point 53). Nothing is written yet. */
+/** Reads the event descriptor, with Linux's errors (docs/conformance.md, R17, R18). Nothing is written yet. */
 function checkEvents(
   context: RingPort,
   pointer: number,

@@ -3,7 +3,7 @@ import { IOSQE_FIXED_FILE } from '../abi/ring.ts'
 import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
-import type { FixedFile, FixedFiles } from './fixed-files.ts'
+import type { FixedFile, FixedFiles, UserData } from './fixed-files.ts'
 import type { Socket } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
 import type { Timespec } from './timespec.ts'
@@ -22,19 +22,13 @@ export class Entry extends Sqe {
   }
 }
 
-/** A `user_data`, in halves. */
-export interface UserData {
-  readonly userDataLow: number
-  readonly userDataHigh: number
-}
-
 /** A TIMEOUT that counts completions. */
 export interface Counting {
   /** The ring has had this many, those of timeouts aside. */
   completed(completions: number): void
 }
 
-/** What requests see of their ring: `RingPort` says more of each. */
+/** What requests see of their ring: `RingContext` says more of each. */
 export interface RequestPort {
   readonly kernel: {
     readonly files: FileTable
@@ -126,7 +120,7 @@ export abstract class Request implements Waiter {
     return res < 0
   }
 
-  /** Stops it at once; its completion is task work (kernel record point 44). */
+  /** Stops it at once; its completion is task work, and so comes behind that of the cancel (docs/conformance.md, V18). */
   cancel(): void {
     if (this.finished || this.cancelled) return
     this.cancelled = true

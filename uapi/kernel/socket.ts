@@ -101,7 +101,7 @@ export class Socket implements OpenFile {
   }
 
   release(): void {
-    // Accepts of a closed listener can never be served; armed receives go on until the stream ends (kernel record point 45).
+    // Accepts of a closed listener can never be served; armed receives go on until the stream ends, as on Linux.
     if (--this.#names === 0) for (const acceptor of [...this.acceptors]) acceptor.finish(-ECANCELED)
     this.drop()
   }

@@ -11,7 +11,7 @@ import type { EventPort, ZcrxEvents } from './events.ts'
 import type { OpenFile } from './files.ts'
 import type { HeldWatch } from './held.ts'
 
-/** Most areas an instance can have had (kernel record point 49). */
+/** Most areas an instance can have had, as on Linux (docs/conformance.md, A11). */
 export const MAX_AREAS = 1024
 
 /** Most entries read when a NIC asks for buffers. */
@@ -134,7 +134,7 @@ export class ZcrxIfq {
     return 0
   }
 
-  /** The pool that a copy's buffer comes from: of the lowest area that has one (kernel record point 49). Null when none has. */
+  /** The pool that a copy's buffer comes from: of the lowest area that has one, as on Linux. Null when none has. */
   poolWithFree(): PagePool | null {
     for (const pool of this.#open) if (pool.freeCount > 0) return pool
     return null
@@ -160,7 +160,7 @@ export class ZcrxIfq {
   /**
    * Takes what the user has put into the refill queue, at most one lap. Entries are never trusted: one that names no
    * buffer is counted and ends the run, having been consumed; a buffer the user does not hold is counted and passed over
-   * (kernel record points 37 to 40). Returns the entries consumed.
+   * (docs/conformance.md, F3, F4, F10). Returns the entries consumed.
    */
   takeRefills(most: number = this.#queue.count): number {
     const { tail, head, entries, count } = this.#queue
@@ -232,7 +232,7 @@ export class ZcrxIfq {
   #provide(stack: Stack, area: AreaMemory): PagePool | null {
     try {
       const pool = stack.provide(area.memory, this)
-      // A NIC that asks for buffers is what reads the queue, besides FLUSH_RQ (kernel record point 65).
+      // A NIC that asks for buffers is what reads the queue, besides FLUSH_RQ (docs/conformance.md, F6).
       stack.memory.beforeSupply = () => this.takeRefills(SUPPLY)
       return pool
     } catch (error) {

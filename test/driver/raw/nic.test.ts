@@ -99,7 +99,7 @@ describe.skipIf(obstacle !== '')('raw sockets', () => {
     try {
       expect(await runCell(pair, endpoint, cell)).toEqual(expectedOutcome(cell))
       expect(kernelCounter(pair, pair.ours, 'TcpOutRsts')).toBe(before)
-      const { counters } = endpoint.engine.host.stack
+      const { counters } = endpoint.host.stack
       expect([counters.arpRequestsSent, counters.neighbourSolicitsSent]).toEqual([0, 0])
       expect(nic.stats().txErrors).toBe(0)
     } finally {

@@ -94,7 +94,7 @@ export class RecvZcRequest extends SocketRequest {
       if (error === AGAIN) return
       const done = this.#limited && this.#left === 0
       // Having delivered something while it was submitted, a request goes on, or ends, at the next entry: only a limit that is
-      // reached ends it here (kernel record points 28, 29).
+      // reached ends it here. Every end is a completion of its own, without data (docs/conformance.md, V7 to V9).
       if (!done && this.context.submitting && rcv.queuedBytes < before) {
         if (error !== 0 || rcv.finished || tcb.state === CLOSED || this.socket.readShut)
           this.context.schedule(this)
@@ -109,7 +109,7 @@ export class RecvZcRequest extends SocketRequest {
     else if (rcv.head < 0 || beforeUrgent) this.#atEnd(tcb)
   }
 
-  /** The end of the stream breaks a chain, the limit does not (kernel record point 32). */
+  /** The end of the stream breaks a chain, the limit does not: then all that was asked for has come. */
   override failedWith(res: number): boolean {
     return res < 0 || !this.#limited || this.#left > 0
   }
@@ -128,7 +128,7 @@ export class RecvZcRequest extends SocketRequest {
         // A copy looks for its buffer first.
         const from = stack.memory.pools[stack.fragments.pool[rcv.head]!]!
         if (from.owner !== this.#ifq && this.#ifq.poolWithFree() === null) return ENOMEM
-        // Running full while a batch is submitted is forgiven until the next entry (kernel record point 42).
+        // Running full while a batch is submitted is forgiven until the next entry (docs/conformance.md, V11).
         if (!this.context.submitting) return ENOSPC
         this.context.schedule(this)
         return AGAIN
@@ -184,7 +184,7 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     const ifq = this.#ifq
     const node = rcv.head
-    // Bytes in another application's area are not ours to read (kernel record point 70).
+    // Bytes in another application's area are not ours to read (docs/conformance.md, V13).
     if (from.owner !== null && from.owner !== ifq) return EFAULT
     if (target === null) return ENOMEM
     const niov = target.take()
@@ -206,7 +206,8 @@ export class RecvZcRequest extends SocketRequest {
       fragments.length[node] = length - bytes
     }
     this.#count(tcb, bytes)
-    // What came beside an area that the NIC writes to otherwise is not told, as on Linux (kernel record point 59).
+    // What came beside an area that the NIC writes to otherwise is neither counted nor told, as on Linux the payload in the
+    // linear part of a packet (docs/conformance.md, C7).
     if (from !== stack.memory.linear)
       ifq.countCopy(bytes, node !== this.#cutNode || offset !== this.#cutOffset)
     this.#cutNode = bytes === length ? -1 : node

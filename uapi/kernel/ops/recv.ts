@@ -75,8 +75,8 @@ function receive(request: RecvRequest | RecvSelectRequest, sqe: Sqe): void {
 }
 
 /**
- * Without buffer selection: copies what is queued to the caller's memory. Completes with the bytes copied, 0 at the end of the stream,
- * or the connection's error, once.
+ * Without buffer selection: copies what is queued to the caller's memory. Completes with the bytes copied, 0 at the end of the
+ * stream, or the connection's error, once.
  */
 class RecvRequest extends SocketRequest {
   readonly #bytes: Uint8Array
