@@ -13,6 +13,22 @@ import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
 /** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
 export const MAX_CUT_BYTES = 32_768
 
+/** A segment that is not in the capture as it is. */
+export interface MadeSegment {
+  readonly remote: IpAddress
+  readonly ports: { readonly source: number; readonly destination: number }
+  readonly seq: number
+  readonly ack: number
+  readonly flags: number
+  readonly window: number
+  /** TCP options, a multiple of four bytes. */
+  readonly options: Uint8Array
+  /** Its payload is `payload[at, at + length)`. */
+  readonly payload: Uint8Array
+  readonly at: number
+  readonly length: number
+}
+
 /** Builds frames for our endpoint: captured segments towards its address, and others in the captured side's name. */
 export class FrameBuilder extends TranslatedFrame {
   /** A captured segment (`TranslatedFrame.translate`) behind an Ethernet header to our endpoint. */
@@ -24,20 +40,8 @@ export class FrameBuilder extends TranslatedFrame {
   /**
    * Headers of a segment that is not in the capture as it is: one cut into several, or one in place of what is missing. IP and TCP
    * headers are made anew, with a checksum that is right.
-   * @param options TCP options, a multiple of four bytes
    */
-  make(
-    remote: IpAddress,
-    ports: { source: number; destination: number },
-    seq: number,
-    ack: number,
-    flags: number,
-    window: number,
-    options: Uint8Array,
-    payload: Uint8Array,
-    at: number,
-    length: number,
-  ): void {
+  make({ remote, ports, seq, ack, flags, window, options, payload, at, length }: MadeSegment): void {
     const { header } = this
     const { version } = remote
     this.#ethernet(version)

@@ -262,18 +262,8 @@ export class Role implements EndpointHandler {
     const options = session.timestamps ? new Uint8Array(12) : NO_BYTES
     if (session.timestamps) putTimestamps(options, 0, session.lastTsVal, session.ourTsVal)
     const ack = session.ack(session.lastAck)
-    this.#builder.make(
-      session.remote,
-      session.ports,
-      seq,
-      ack,
-      flags,
-      session.lastWindow,
-      options,
-      bytes,
-      at,
-      length,
-    )
+    const { remote, ports, lastWindow: window } = session
+    this.#builder.make({ remote, ports, seq, ack, flags, window, options, payload: bytes, at, length })
     this.#put(session, bytes, at, length)
   }
 
@@ -285,18 +275,18 @@ export class Role implements EndpointHandler {
       const part = Math.min(length - from, MAX_CUT_BYTES)
       const flags = from + part < length ? segment.flags & ~(FIN | PSH) : segment.flags
       const at = segment.payloadAt + from
-      this.#builder.make(
-        session.remote,
-        session.ports,
-        (segment.seq + from) | 0,
-        session.ack(segment.ack),
-        flags & 0xff,
-        segment.window,
+      this.#builder.make({
+        remote: session.remote,
+        ports: session.ports,
+        seq: (segment.seq + from) | 0,
+        ack: session.ack(segment.ack),
+        flags: flags & 0xff,
+        window: segment.window,
         options,
-        segment.bytes,
+        payload: segment.bytes,
         at,
-        part,
-      )
+        length: part,
+      })
       this.#put(session, segment.bytes, at, part)
       from += part
     }

@@ -109,6 +109,34 @@ describe('a NIC that forwards', () => {
   })
 })
 
+describe('frames that the device cuts', () => {
+  const cutting = () => {
+    const cut: number[][] = []
+    const largeSends = { txLargeBytes: 9000, txCommitLarge: (...frame: number[]) => void cut.push(frame) }
+    return { cut, inner: withRoles(new MemoryLink({ frameBytes: 9000 }).b, { largeSends }) }
+  }
+
+  it('go through a StatisticsNic, which counts each as one', () => {
+    const { cut, inner } = cutting()
+    const nic = new StatisticsNic(inner)
+    const { largeSends } = nic.roles
+    expect(largeSends!.txLargeBytes).toBe(9000)
+    largeSends!.txCommitLarge(nic.txReserve(), 5000, 34, 54, 1448)
+    nic.txFlush()
+    expect(cut).toEqual([[0, 5000, 34, 54, 1448]])
+    const { frames, bytes, bursts } = nic.statistics().sent
+    expect([frames, bytes, bursts]).toEqual([1, 5000, 1])
+  })
+
+  it('are none where each frame has a fate or waits for itself', () => {
+    const { inner } = cutting()
+    expect(new ImpairedNic(inner, { seed: 1 }).roles.largeSends).toBeNull()
+    const limit = { bitsPerSecond: 1e6 }
+    expect(new RateLimitNic(inner, { transmit: limit }).roles.largeSends).toBeNull()
+    expect(new RateLimitNic(inner, { receive: limit }).roles.largeSends).toBe(inner.roles.largeSends)
+  })
+})
+
 describe('StatisticsNic', () => {
   it('counts frames, bytes and bursts by size, and rates since it was asked last', () => {
     const wire = new Wire({ mtu: 9000 })
