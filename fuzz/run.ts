@@ -3,8 +3,8 @@ import { register } from 'node:module'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Coverage } from './coverage.ts'
-import { Engine, Finding, type Target } from './engine.ts'
 import { inputName, readCorpus, sourceDirectory, writeCorpus } from './files.ts'
+import { Finding, Fuzzer, type Target } from './fuzzer.ts'
 import { COUNTERS, REGISTER } from './instrument.ts'
 import { targets } from './targets/index.ts'
 import { Watchdog } from './watchdog.ts'
@@ -46,7 +46,7 @@ export async function run(options: RunOptions): Promise<boolean> {
     longest: target.longest ?? 4096,
     directory: options.findings,
   })
-  const engine = new Engine(target, coverage, {
+  const fuzzer = new Fuzzer(target, coverage, {
     ...options,
     after: () => watchdog.end(),
     allocated,
@@ -54,7 +54,7 @@ export async function run(options: RunOptions): Promise<boolean> {
     before: (bytes) => watchdog.begin(bytes),
   })
   try {
-    await fuzz(engine, target, coverage, options)
+    await fuzz(fuzzer, target, coverage, options)
     return true
   } catch (error) {
     if (!(error instanceof Finding)) throw error
@@ -86,38 +86,38 @@ async function tidy(): Promise<void> {
   throw new Error(`${allocated()} bytes stay allocated: the inputs before have leaked`)
 }
 
-async function fuzz(engine: Engine, target: Target, coverage: Coverage, options: RunOptions): Promise<void> {
+async function fuzz(fuzzer: Fuzzer, target: Target, coverage: Coverage, options: RunOptions): Promise<void> {
   if (options.input !== null) {
-    await engine.try(new Uint8Array(readFileSync(options.input)))
+    await fuzzer.try(new Uint8Array(readFileSync(options.input)))
     return
   }
   const directory = sourceDirectory('fuzz', 'corpus', target.name)
   const begun = performance.now()
-  await engine.seed([...readCorpus(directory), ...target.seeds()])
+  await fuzzer.seed([...readCorpus(directory), ...target.seeds()])
   let reported = begun
   const say = (): void => {
     const seconds = (performance.now() - begun) / 1000
-    const rate = Math.round(engine.runs / Math.max(seconds, 0.001))
+    const rate = Math.round(fuzzer.runs / Math.max(seconds, 0.001))
     const blocks = `${coverage.covered} of ${coverage.blocks} blocks`
     console.log(
-      `${seconds.toFixed(0)} s, ${engine.runs} inputs (${rate}/s), ${blocks}, corpus ${engine.corpus.length}`,
+      `${seconds.toFixed(0)} s, ${fuzzer.runs} inputs (${rate}/s), ${blocks}, corpus ${fuzzer.corpus.length}`,
     )
   }
   console.log(`${target.name}, seed ${options.seed}`)
   say()
-  await engine.fuzz(() => {
+  await fuzzer.fuzz(() => {
     const now = performance.now()
     if (now - reported >= REPORT_MS) {
       reported = now
       say()
     }
-    return engine.runs >= options.runs || now - begun >= options.seconds * 1000
+    return fuzzer.runs >= options.runs || now - begun >= options.seconds * 1000
   })
   say()
   if (options.keep) {
     // As long again at most.
     const until = performance.now() + options.seconds * 1000
-    const inputs = await engine.minimise(() => performance.now() > until)
+    const inputs = await fuzzer.minimise(() => performance.now() > until)
     writeCorpus(directory, inputs)
     const bytes = inputs.reduce((sum, input) => sum + input.length, 0)
     console.log(`kept ${inputs.length} inputs, ${bytes} bytes, in ${directory}`)

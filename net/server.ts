@@ -8,7 +8,7 @@ import { Connection, type ConnectionHost } from './connection.ts'
 import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
 import { listenersOf } from './listen.ts'
-import { Listeners } from './listeners.ts'
+import { ListeningSockets } from './listening-sockets.ts'
 import type {
   AddressesReport,
   ConnectionCensus,
@@ -48,7 +48,7 @@ export class Server implements AsyncIterable<Connection> {
   readonly #acceptors: Acceptor[] = []
   #accepted = 0
   #closed = 0
-  readonly #listeners: Listeners
+  readonly #listeners: ListeningSockets
   /** The listeners are closed. */
   #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
@@ -63,7 +63,7 @@ export class Server implements AsyncIterable<Connection> {
     }
     this.#handler = options.handler ?? null
     this.#engine = new Engine(options, this.#complete)
-    this.#listeners = new Listeners(this.#engine)
+    this.#listeners = new ListeningSockets(this.#engine)
     this.#engine.onBatchEnd(this.#afterBatch)
     this.#engine.system.onGone = (error) => this.#deviceGone(error)
     this.#engine.wake()

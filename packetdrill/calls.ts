@@ -1,9 +1,9 @@
 import * as abi from '../uapi/abi/index.ts'
 import { ScriptError, UnsupportedError } from './errors.ts'
 import { type Flows, SCRIPT_PORT } from './flow.ts'
-import type { Host } from './host.ts'
 import { errnoNumber, numberValue } from './names.ts'
 import type { Call, Value } from './script/ast.ts'
+import type { StackUnderTest } from './stack-under-test.ts'
 
 /** Largest buffer a call may name. */
 const MAX_BUFFER = 64 << 20
@@ -22,13 +22,13 @@ interface Descriptor {
 
 /** The socket calls of scripts, through the ring. Descriptors are known by the numbers the script gives them. */
 export class Calls {
-  readonly #host: Host
+  readonly #host: StackUnderTest
   readonly #flows: Flows
   readonly #descriptors = new Map<number, Descriptor>()
   /** The script's number of the connection opened last. */
   #newest = -1
 
-  constructor(host: Host, flows: Flows) {
+  constructor(host: StackUnderTest, flows: Flows) {
     this.#host = host
     this.#flows = flows
   }

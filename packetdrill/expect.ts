@@ -2,10 +2,10 @@ import { type Context, compare, type Live } from './compare.ts'
 import { Failure } from './failure.ts'
 import { Flow, type Flows } from './flow.ts'
 import { formatSegment, formatTime } from './format.ts'
-import type { Host } from './host.ts'
 import { ACK_LATE_US, type Switch } from './lenient.ts'
 import type { Packet, ScriptEvent } from './script/ast.ts'
 import type { Settings } from './settings.ts'
+import type { StackUnderTest } from './stack-under-test.ts'
 import { onesSum } from './wire/bytes.ts'
 import { decodeIp, PROTOCOL_ICMPV6, PROTOCOL_TCP, pseudoHeader } from './wire/ip.ts'
 import { decodeSegment, NO_FLAGS, type Segment } from './wire/tcp.ts'
@@ -17,14 +17,20 @@ const HOUSEKEEPING = new Set([130, 131, 132, 133, 134, 135, 136, 137, 143])
 
 /** Meets the segments that a script expects with those that leave the stack. */
 export class Expectations {
-  readonly #host: Host
+  readonly #host: StackUnderTest
   readonly #flows: Flows
   readonly #settings: Settings
   readonly #lenient: ReadonlySet<Switch>
   readonly #used: Set<Switch>
   readonly #queue: Live[] = []
 
-  constructor(host: Host, flows: Flows, settings: Settings, lenient: ReadonlySet<Switch>, used: Set<Switch>) {
+  constructor(
+    host: StackUnderTest,
+    flows: Flows,
+    settings: Settings,
+    lenient: ReadonlySet<Switch>,
+    used: Set<Switch>,
+  ) {
     this.#host = host
     this.#flows = flows
     this.#settings = settings

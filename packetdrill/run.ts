@@ -7,12 +7,12 @@ import { Failure } from './failure.ts'
 import type { Family } from './family.ts'
 import { Flows } from './flow.ts'
 import { formatResult, formatSegment, formatTime } from './format.ts'
-import { EndlessError, Host } from './host.ts'
 import { buildIcmp, buildInbound } from './inject.ts'
 import { configOf, type Switch } from './lenient.ts'
 import { stateNumber, stateText } from './names.ts'
 import type { Call, CodeBlock, Packet, Script, ScriptEvent } from './script/ast.ts'
 import type { Settings } from './settings.ts'
+import { EndlessError, StackUnderTest } from './stack-under-test.ts'
 
 export interface RunOptions {
   readonly lenient: ReadonlySet<Switch>
@@ -108,7 +108,7 @@ class Run {
   readonly #options: RunOptions
   readonly #used: Set<Switch>
   readonly #notes: string[]
-  readonly #host: Host
+  readonly #host: StackUnderTest
   readonly #flows = new Flows()
   readonly #calls: Calls
   readonly #expectations: Expectations
@@ -137,7 +137,7 @@ class Run {
       used.add(name)
     }
     const mtu = mtuFor(settings, family)
-    this.#host = new Host(family, mtu, lenient.has('oversize-in') ? LARGEST_FRAME : 0, config)
+    this.#host = new StackUnderTest(family, mtu, lenient.has('oversize-in') ? LARGEST_FRAME : 0, config)
     this.#calls = new Calls(this.#host, this.#flows)
     this.#expectations = new Expectations(this.#host, this.#flows, settings, lenient, used)
     this.served = this.#host.servesFamily()

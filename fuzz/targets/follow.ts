@@ -1,6 +1,6 @@
 import { PcapError } from '../../errors.ts'
 import { type FollowResult, follow } from '../../pcap/follow/follow.ts'
-import type { Target } from '../engine.ts'
+import type { Target } from '../fuzzer.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'
 
 const LARGEST_SEED = 6000

@@ -1,4 +1,4 @@
-import type { Target } from '../engine.ts'
+import type { Target } from '../fuzzer.ts'
 
 /** Everything that can be fuzzed, by name. Loaded when it is: what is under test has to be instrumented first. */
 export const targets: Readonly<Record<string, () => Promise<Target>>> = {

@@ -1,7 +1,7 @@
 import { LINKTYPE_ETHERNET } from '../../pcap/file/format.ts'
 import { packetLine } from '../../pcap/line.ts'
 import { SequenceTracker } from '../../pcap/sequence-tracker.ts'
-import type { Target } from '../engine.ts'
+import type { Target } from '../fuzzer.ts'
 import { dictionary, smallCaptures } from './seeds.ts'
 
 const LINKS = [0, LINKTYPE_ETHERNET, 12, 14, 101, 108, 113, 228, 229, 276]

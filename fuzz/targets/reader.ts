@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { PcapError } from '../../errors.ts'
 import { CapturedPacket } from '../../pcap/file/packet.ts'
 import { CaptureReader } from '../../pcap/file/reader.ts'
-import type { Target } from '../engine.ts'
+import type { Target } from '../fuzzer.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'
 
 /** Bytes of the largest sample that is begun with. */

@@ -50,7 +50,9 @@ export class RingContext implements RingPort, RingFile {
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
   readonly cq: CompletionQueue
-  readonly #sqes: Sqe[] = []
+  /** The entry that is looked at: a copy, which nobody can change meanwhile. */
+  readonly #entryBytes = new Uint8Array(Sqe.SIZE)
+  readonly #sqe: Sqe = new Sqe(this.#entryBytes, this)
   readonly #late: Completion[] = []
   /** Completions that come by task work: events, messages, notifications. */
   readonly #events: Completion[] = []
@@ -73,7 +75,6 @@ export class RingContext implements RingPort, RingFile {
     this.disabled = (flags & num.IORING_SETUP_R_DISABLED) !== 0
     this.cq = new CompletionQueue(memory, flags)
     this.#slots = memory.slots()
-    for (const slot of this.#slots) this.#sqes.push(new Sqe(slot, this))
     if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, num.IORING_SQ_NEED_WAKEUP)
   }
 
@@ -346,7 +347,8 @@ export class RingContext implements RingPort, RingFile {
     this.submitting = true
     for (let good = true; taken < count && (good || !stops); taken++) {
       const at = (head + taken) & (sqEntries - 1)
-      good = this.#submission.add(this.#sqes[at]!, this.#slots[at]!)
+      this.#entryBytes.set(this.#slots[at]!)
+      good = this.#submission.add(this.#sqe, this.#entryBytes)
     }
     this.#submission.end()
     this.submitting = false

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { Coverage } from '../../fuzz/coverage.ts'
-import { Engine, type EngineOptions, Finding, type Target } from '../../fuzz/engine.ts'
+import { Finding, Fuzzer, type FuzzerOptions, type Target } from '../../fuzz/fuzzer.ts'
 import { mutate } from '../../fuzz/mutate.ts'
 import { Random } from '../../fuzz/random.ts'
 
-const OPTIONS: EngineOptions = { seed: 3, limit: 1000, memory: 1 << 28 }
+const OPTIONS: FuzzerOptions = { seed: 3, limit: 1000, memory: 1 << 28 }
 
 /** Four bytes that have to be found one after the other, as if each were a condition in instrumented code. */
 function locked(coverage: Coverage): Target {
@@ -23,17 +23,17 @@ function locked(coverage: Coverage): Target {
 
 async function search(seed: number, most = 200_000): Promise<{ finding: Finding | null; runs: number }> {
   const coverage = new Coverage()
-  const engine = new Engine(locked(coverage), coverage, { ...OPTIONS, seed })
+  const fuzzer = new Fuzzer(locked(coverage), coverage, { ...OPTIONS, seed })
   try {
-    await engine.fuzz(() => engine.runs >= most)
+    await fuzzer.fuzz(() => fuzzer.runs >= most)
   } catch (error) {
     if (!(error instanceof Finding)) throw error
-    return { finding: error, runs: engine.runs }
+    return { finding: error, runs: fuzzer.runs }
   }
-  return { finding: null, runs: engine.runs }
+  return { finding: null, runs: fuzzer.runs }
 }
 
-describe('the engine', () => {
+describe('the fuzzer', () => {
   it('finds what can only be found step by step, and the same again', async () => {
     const first = await search(3)
     expect([...first.finding!.input.subarray(0, 4)]).toEqual([0x7a, 0x63, 0x72, 0x78])
@@ -46,18 +46,18 @@ describe('the engine', () => {
 
   it('does not find it when nothing guides it', async () => {
     const blind = locked(new Coverage())
-    const engine = new Engine(blind, new Coverage(), OPTIONS)
-    await engine.fuzz(() => engine.runs >= 20_000)
-    expect(engine.corpus).toEqual([])
+    const fuzzer = new Fuzzer(blind, new Coverage(), OPTIONS)
+    await fuzzer.fuzz(() => fuzzer.runs >= 20_000)
+    expect(fuzzer.corpus).toEqual([])
   })
 
   it('reports what takes too long, or too much', async () => {
     const quiet: Target = { name: 'quiet', seeds: () => [], run: () => {} }
     let now = 0
-    const slow = new Engine(quiet, new Coverage(), { ...OPTIONS, now: () => (now += 1001) })
+    const slow = new Fuzzer(quiet, new Coverage(), { ...OPTIONS, now: () => (now += 1001) })
     await expect(slow.try(Uint8Array.of(1))).rejects.toThrow('took 1001 ms, more than 1000')
     let had = 0
-    const greedy = new Engine(quiet, new Coverage(), { ...OPTIONS, memory: 10, allocated: () => (had += 11) })
+    const greedy = new Fuzzer(quiet, new Coverage(), { ...OPTIONS, memory: 10, allocated: () => (had += 11) })
     await expect(greedy.try(Uint8Array.of(2))).rejects.toThrow('allocated 11 bytes, more than 10')
   })
 
@@ -71,7 +71,7 @@ describe('the engine', () => {
         await Promise.reject(new TypeError('later'))
       },
     }
-    const finding = await new Engine(target, new Coverage(), OPTIONS).try(input).catch((error) => error)
+    const finding = await new Fuzzer(target, new Coverage(), OPTIONS).try(input).catch((error) => error)
     expect(finding).toBeInstanceOf(Finding)
     expect(finding.input).toEqual(Uint8Array.of(1, 2))
   })
@@ -85,17 +85,17 @@ describe('the engine', () => {
         for (const byte of bytes) if (byte >= 65 && byte < 70) coverage.counters[byte] = 1
       },
     }
-    const engine = new Engine(target, coverage, OPTIONS)
+    const fuzzer = new Fuzzer(target, coverage, OPTIONS)
     const text = (value: string) => new TextEncoder().encode(value)
-    await engine.seed([
+    await fuzzer.seed([
       text('A'),
       text('xxxxxxxxB'),
       text('ABCDxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'),
       text('E'),
       text('A'),
     ])
-    expect(engine.corpus).toHaveLength(4)
-    const kept = (await engine.minimise(() => false)).map((bytes) => new TextDecoder().decode(bytes))
+    expect(fuzzer.corpus).toHaveLength(4)
+    const kept = (await fuzzer.minimise(() => false)).map((bytes) => new TextDecoder().decode(bytes))
     expect(kept).toHaveLength(2)
     expect(kept.join('').length).toBeLessThan(12)
     expect([...new Set(kept.join('').replaceAll('x', ''))].sort().join('')).toBe('ABCDE')

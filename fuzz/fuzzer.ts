@@ -32,7 +32,7 @@ export class Finding extends Error {
   }
 }
 
-export interface EngineOptions {
+export interface FuzzerOptions {
   readonly seed: number
   /** Milliseconds that one input may take. */
   readonly limit: number
@@ -56,18 +56,18 @@ const MOST_KEPT = 80
  * Fuzzes one target, guided by what its instrumented code counts. The same seed and number of runs do the same, as far as the
  * target does.
  */
-export class Engine {
+export class Fuzzer {
   readonly corpus: Entry[] = []
   /** Inputs run. */
   runs = 0
   readonly #target: Target
   readonly #coverage: Coverage
-  readonly #options: EngineOptions
+  readonly #options: FuzzerOptions
   readonly #random: Random
   readonly #context: MutationContext
   readonly #longest: number
 
-  constructor(target: Target, coverage: Coverage, options: EngineOptions) {
+  constructor(target: Target, coverage: Coverage, options: FuzzerOptions) {
     this.#target = target
     this.#coverage = coverage
     this.#options = options

@@ -41,7 +41,7 @@ export interface Accepted {
 }
 
 /** The sockets that a server listens with, and the accepts that are under way on them. */
-export class Listeners implements Iterable<Listening> {
+export class ListeningSockets implements Iterable<Listening> {
   readonly #engine: Engine
   readonly #all: Listening[] = []
   /** By the number that is in their user_data. */

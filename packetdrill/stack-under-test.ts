@@ -31,7 +31,7 @@ export interface Departure {
 }
 
 /** The stack under test with one ring on it, on a link whose other end is the script. Time moves only when told to. */
-export class Host {
+export class StackUnderTest {
   readonly clock = new VirtualClock(START_US)
   readonly startUs = START_US
   readonly family: Family
