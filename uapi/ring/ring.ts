@@ -203,6 +203,11 @@ export class Ring {
     return this.#backend.allocate(bytes, { area: true })
   }
 
+  /** Different `user_data` of requests in flight whose memory the ring holds. */
+  get pinned(): number {
+    return this.#pins.size
+  }
+
   /** What the other side can tell beyond what io_uring says; null where it can't. */
   get diagnostics(): Diagnostics | null {
     return this.#backend.diagnostics
