@@ -1,7 +1,9 @@
 /** What is said to a server, and what it says. */
-import type { Connection } from './connection.ts'
+import type { Connection, ConnectionHandler } from './connection.ts'
 import type { EngineOptions } from './engine.ts'
 import type { ListenOptions } from './listen.ts'
+
+export type { ConnectionHandler } from './connection.ts'
 
 export interface ServerOptions extends EngineOptions {
   /** TCP port; 0 takes any that is free. Needed unless `listen` says where. */
@@ -22,27 +24,6 @@ export interface ServerOptions extends EngineOptions {
   readonly fastOpen?: number
   /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
   readonly handler?: ConnectionHandler
-}
-
-/**
- * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
- * ends the connection it was called for: the peer is sent a reset, the others go on.
- */
-export interface ConnectionHandler {
-  onConnection?(connection: Connection): void
-  /**
-   * `[offset, offset + length)` of `server.area` is the stream's next piece. Return true when you are done with the bytes:
-   * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
-   * buffers close the peer's window when the area runs out.
-   */
-  onData(connection: Connection, offset: number, length: number): boolean
-  /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
-  onEnd(connection: Connection, errno: number): void
-  /**
-   * A callback threw `error`; the connection was reset and its buffers given back, but those that `onData` had kept. Absent: the
-   * error is thrown from the event loop, as of an emitter without a listener for it: `uncaughtException`.
-   */
-  onError?(connection: Connection, error: unknown): void
 }
 
 export interface ServerStats {
