@@ -1,3 +1,4 @@
+export { freshSeed, seededRandom } from '../impairments.ts'
 export {
   type EndOptions,
   type Impairments,
@@ -7,5 +8,4 @@ export {
   type MemoryLinkOptions,
 } from './link.ts'
 export { MemoryNic } from './nic.ts'
-export { freshSeed, seededRandom } from './random.ts'
 export type { SplitSettings } from './split.ts'

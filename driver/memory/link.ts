@@ -1,22 +1,12 @@
 import { ArgumentError } from '../../errors.ts'
+import { Fates, type FrameImpairments, flipBit, freshSeed, SPARED, seededRandom } from '../impairments.ts'
 import { MemoryNic, type MemoryNicShape } from './nic.ts'
-import { freshSeed, seededRandom } from './random.ts'
 import type { SplitSettings } from './split.ts'
 
-/** What a link does to frames. Probabilities 0..1, each decided per frame on its own. */
-export interface Impairments {
-  /** The frame disappears. */
-  loss?: number
-  /** The frame arrives twice. */
-  duplicate?: number
-  /** The frame arrives later than it should, by up to `reorderUs`. */
-  reorder?: number
-  /** Microseconds; default 500. */
+/** What a link does to frames. */
+export interface Impairments extends FrameImpairments {
+  /** How late a frame is at the most that comes later than it should (`reorder`), microseconds; default 500. */
   reorderUs?: number
-  /** One bit of the frame is flipped. */
-  corrupt?: number
-  /** One-way delay, microseconds. */
-  delayUs?: number
   /** Bits per second; 0 = no limit. */
   rate?: number
 }
@@ -85,7 +75,7 @@ export class LinkDirection {
     corrupted: 0,
   }
   impairments: Impairments
-  readonly #random: () => number
+  readonly #fates: Fates
   readonly #now: () => number
   readonly #limit: number
   readonly #slotBytes: number
@@ -108,7 +98,7 @@ export class LinkDirection {
     slotBytes: number,
   ) {
     this.impairments = impairments
-    this.#random = random
+    this.#fates = new Fates(random)
     this.#now = now
     this.#limit = limit
     this.#slotBytes = slotBytes
@@ -116,17 +106,21 @@ export class LinkDirection {
 
   /** Copies a frame onto the link. */
   send(memory: Uint8Array, offset: number, length: number): void {
-    const { loss, duplicate, reorder, corrupt } = this.impairments
+    const fates = this.#fates
+    fates.draw(this.impairments)
     this.counts.sent++
-    if (loss !== undefined && loss > 0 && this.#random() < loss) {
+    if (fates.lost) {
       this.counts.lost++
       return
     }
-    this.#put(memory, offset, length, reorder ?? 0, corrupt ?? 0)
-    if (duplicate !== undefined && duplicate > 0 && this.#random() < duplicate) {
-      this.counts.duplicated++
-      this.#put(memory, offset, length, reorder ?? 0, corrupt ?? 0)
-    }
+    const frame = memory.subarray(offset, offset + length)
+    // Whoever is told of the first may send something himself.
+    const { twice } = fates
+    const [flip, late] = [fates.flip[1]!, fates.late[1]!]
+    this.#put(frame, fates.flip[0]!, fates.late[0]!)
+    if (!twice) return
+    this.counts.duplicated++
+    this.#put(frame, flip, late)
   }
 
   /** Time of the next arrival, Infinity when nothing is on its way. */
@@ -158,24 +152,24 @@ export class LinkDirection {
     }
   }
 
-  #put(memory: Uint8Array, offset: number, length: number, reorder: number, corrupt: number): void {
+  #put(sent: Uint8Array, flip: number, late: number): void {
     if (this.#due.length - this.#head >= this.#limit) {
       this.overflow++
       return
     }
     const frame = this.#spare.pop() ?? new Uint8Array(this.#slotBytes)
-    frame.set(memory.subarray(offset, offset + length))
-    if (corrupt > 0 && this.#random() < corrupt) {
-      const bit = Math.floor(this.#random() * length * 8)
-      frame[bit >>> 3]! ^= 1 << (bit & 7)
+    const { length } = sent
+    frame.set(sent)
+    if (flip !== SPARED) {
+      flipBit(frame.subarray(0, length), flip)
       this.counts.corrupted++
     }
     const now = this.#now()
     const rate = this.impairments.rate ?? 0
     if (rate > 0) this.#lineFreeAt = Math.max(now, this.#lineFreeAt) + (length * 8 * 1e6) / rate
     let due = Math.max(now, rate > 0 ? this.#lineFreeAt : 0) + (this.impairments.delayUs ?? 0)
-    if (reorder > 0 && this.#random() < reorder) {
-      due += this.#random() * (this.impairments.reorderUs ?? 500)
+    if (late !== SPARED) {
+      due += late * (this.impairments.reorderUs ?? 500)
       this.counts.reordered++
     }
     let at = this.#due.length

@@ -1,4 +1,4 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 import { MAX_PACKET_BYTES, PCAP_HEADER_BYTES, PCAP_MAGIC_NANOSECONDS, PCAP_RECORD_BYTES } from './format.ts'
 import type { CapturedPacket } from './packet.ts'
 import { CaptureInterface, Section } from './pcapng-parser.ts'

@@ -1,4 +1,4 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 import * as format from './format.ts'
 import { type CapturedPacket, text, walkOptions } from './packet.ts'
 import type { CaptureParser } from './reader.ts'

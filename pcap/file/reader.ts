@@ -1,5 +1,5 @@
+import { PcapError } from '../../errors.ts'
 import { checkThat } from '../check.ts'
-import { PcapError } from '../errors.ts'
 import {
   BLOCK_SECTION,
   PCAP_HEADER_BYTES,

@@ -23,7 +23,7 @@ export class FrameHeaders {
   /** Bytes of the frame. */
   frameBytes = 0
   readonly #words: Uint32Array
-  readonly #nic: Nic
+  readonly #side: Uint8Array | null
   readonly #burst: RxBurst
   readonly #memory: QueueMemory
   readonly #sideWords: Uint32Array
@@ -37,7 +37,7 @@ export class FrameHeaders {
     this.halves = new Uint16Array(buffer)
     this.view = new DataView(buffer)
     this.#words = new Uint32Array(buffer)
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#burst = burst
     this.#memory = memory
     this.#sideWords = sideWordsOf(nic)
@@ -86,7 +86,7 @@ export class FrameHeaders {
       for (let i = from >>> 2; i < end; i++) this.#words[i] = words[base + i]!
       return
     }
-    const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
+    const bytes = side ? this.#side! : this.#memory.pool.bytes
     for (let i = from; i < to; i++) this.bytes[i] = bytes[offset + i]!
   }
 }

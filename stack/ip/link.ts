@@ -1,6 +1,6 @@
 import { IpAddress } from '../../address.ts'
 import { put16, put32 } from '../../bytes.ts'
-import type { Nic } from '../../driver/nic.ts'
+import type { LargeSends, Nic } from '../../driver/nic.ts'
 import { ArgumentError } from '../../errors.ts'
 import { type Counters, TX_FRAMES } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
@@ -65,6 +65,7 @@ export interface Resolver {
 /** Frames out, and to whom: addresses, routes and neighbours of the interface, everything between IP and the NIC. */
 export class Link implements Solicitor {
   readonly nic: Nic
+  readonly #largeSends: LargeSends | null
   /** The NIC's own array: it has the address as it is now. */
   readonly mac: Uint8Array
   /**
@@ -110,6 +111,7 @@ export class Link implements Solicitor {
 
   constructor(nic: Nic, counters: Counters, wheel: TimerWheel, config: IpConfig, entropy: Entropy) {
     this.nic = nic
+    this.#largeSends = nic.roles.largeSends
     this.mac = nic.info.mac
     this.#lastMac = this.mac.slice()
     this.#announcement = new Announcement(this, wheel)
@@ -143,7 +145,7 @@ export class Link implements Solicitor {
    */
   add(address: IpAddress, own: boolean, now: number, tested?: DadResult): void {
     if (this.isLocal(address) || this.dad.tests(address)) return
-    if (own) this.nic.claim(address.bytes())
+    if (own) this.nic.roles.steering?.claim(address.bytes())
     if (!own || !this.#tests) {
       this.addresses.push({ address, own })
       if (own) this.onAddress({ address, what: 'usable', holder: null }, now)
@@ -152,7 +154,7 @@ export class Link implements Solicitor {
     const done: DadResult = (holder, at) => {
       if (holder === null) this.addresses.push({ address, own })
       else {
-        this.nic.unclaim(address.bytes())
+        this.nic.roles.steering?.unclaim(address.bytes())
         this.broadcasts.forget(address)
       }
       if (tested !== undefined) tested(holder, at)
@@ -168,7 +170,7 @@ export class Link implements Solicitor {
     const at = this.addresses.findIndex((entry) => entry.address.equals(address))
     if (at < 0) return
     const [entry] = this.addresses.splice(at, 1)
-    if (entry!.own) this.nic.unclaim(address.bytes())
+    if (entry!.own) this.nic.roles.steering?.unclaim(address.bytes())
     this.onAddress({ address, what: 'lost', holder }, now)
   }
 
@@ -373,7 +375,7 @@ export class Link implements Solicitor {
     if (segmentBytes === 0) this.commit(at, transport + transportBytes)
     else {
       this.#counters.cells[TX_FRAMES]! += 1
-      this.nic.txCommitLarge!(
+      this.#largeSends!.txCommitLarge(
         at,
         transport + transportBytes,
         transport,

@@ -23,7 +23,7 @@ export interface SegmentTaker extends FastSegmentInput {
 
 /** TCP behind either IP header: lengths, checksum, and the fields of a `Segment` whose addresses are already set. */
 export class SegmentInput {
-  readonly #nic: Nic
+  readonly #side: Uint8Array | null
   readonly #memory: QueueMemory
   readonly #counters: Counters
   readonly #burst: RxBurst
@@ -46,7 +46,7 @@ export class SegmentInput {
     segment: Segment,
     tcp: SegmentTaker,
   ) {
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#memory = memory
     this.#counters = counters
     this.#burst = burst
@@ -149,7 +149,7 @@ export class SegmentInput {
       const length = Math.min(left, burst.length[i]! - skip)
       const side = (burst.flags[i]! & RX_SIDE) !== 0
       const pool = areas[burst.area[i]!]!
-      const bytes = side ? this.#nic.sideMemory! : pool.bytes
+      const bytes = side ? this.#side! : pool.bytes
       const part = sumWords(bytes, side ? this.#sideWords : pool.words, burst.offset[i]! + skip, length)
       sum = addSums(sum, odd !== 0 ? swapSum(part) : part)
       odd ^= length & 1
