@@ -1,6 +1,6 @@
 import { IpAddress } from '../address.ts'
 import { ArgumentError } from '../errors.ts'
-import type { HostOptions } from './interface.ts'
+import type { HostOptions } from './options.ts'
 
 /** What `HostOptions` say about addresses. */
 export interface AddressPlan {

@@ -1,7 +1,7 @@
 import type { IfqStats } from '../diagnostics.ts'
 import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
-import type { HostOptions } from '../host/interface.ts'
+import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import {
   IORING_SETUP_CQE32,

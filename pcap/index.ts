@@ -6,7 +6,7 @@ export { FRAGMENT, MALFORMED, NOT_IP, NOT_TCP, SEGMENT, SegmentDecoder } from '.
 export { type DiffOptions, diffLines } from './diff.ts'
 export * from './file/format.ts'
 export { CapturedPacket } from './file/packet.ts'
-export type { CaptureInterface, Section } from './file/pcapng-parser.ts'
+export type { CaptureInterface, Section } from './file/parser.ts'
 export { CaptureReader } from './file/reader.ts'
 export {
   type CaptureInterface as InterfaceOptions,

@@ -14,7 +14,7 @@ import {
 } from '../nic.ts'
 import { AreaTable } from './areas.ts'
 import { ChunkStore } from './chunks.ts'
-import type { LinkDirection } from './link.ts'
+import type { LinkDirection } from './direction.ts'
 import { SplitPlacement, type SplitSettings } from './split.ts'
 
 export interface MemoryNicShape {
