@@ -14,6 +14,9 @@ export class ZcrxError extends Error {
   }
 }
 
+const ENODEV = 19
+const EADDRNOTAVAIL = 99
+
 /** What can be missing or refused when a network queue is opened. */
 export type NicErrorCode =
   | 'ZCRX_NIC_ADDON' // the native addon is not built or can't be loaded
@@ -48,7 +51,58 @@ export class ArgumentError extends ZcrxError {
   }
 }
 
-const ENODEV = 19
+/** A device string is wrong. `at` is where, in characters from its beginning; the message shows it. */
+export class DeviceError extends ArgumentError {
+  readonly device: string
+  readonly at: number
+
+  constructor(device: string, at: number, message: string, remedy = '') {
+    super(`${message}\n  ${device}\n  ${' '.repeat(at)}^`, remedy)
+    this.name = 'DeviceError'
+    this.device = device
+    this.at = at
+  }
+}
+
+/** An address that is not there to be used: EADDRNOTAVAIL. */
+export class AddressError extends ArgumentError {
+  override readonly code: string = 'ZCRX_ADDRESS_NOT_AVAILABLE'
+  /** Positive. */
+  readonly errno = EADDRNOTAVAIL
+
+  constructor(message: string, remedy: string) {
+    super(message, remedy)
+    this.name = 'AddressError'
+  }
+}
+
+export type PcapErrorCode =
+  | 'PCAP_FORMAT' // neither pcap nor pcapng, nor either of them compressed
+  | 'PCAP_TRUNCATED' // the file ends within a record
+  | 'PCAP_CORRUPT' // lengths or numbers in it contradict each other
+  | 'PCAP_COMPRESSION' // what was compressed can't be unpacked
+  | 'PCAP_IO' // the file can't be opened, read or written
+
+/**
+ * A capture that can't be read any further. Every packet in front of the fault has been handed out. `offset` is where the
+ * fault is: bytes from the start of the file, of the unpacked one if it is compressed; -1 when there is no file to begin with.
+ */
+export class PcapError extends ZcrxError {
+  declare readonly code: PcapErrorCode
+  readonly offset: number
+
+  constructor(
+    code: PcapErrorCode,
+    message: string,
+    offset: number,
+    remedy = '',
+    options?: { cause?: unknown },
+  ) {
+    super(code, offset < 0 ? message : `${message} (at byte ${offset})`, remedy, options)
+    this.name = 'PcapError'
+    this.offset = offset
+  }
+}
 
 /** What a queue has to say whose interface went away. */
 export function interfaceGone(device: string): NicError {

@@ -19,8 +19,14 @@ export {
   StatisticsNic,
 } from './driver/wrap/index.ts'
 export { XdpNic, type XdpNicOptions } from './driver/xdp/index.ts'
-export { ArgumentError, NicError, type NicErrorCode, ZcrxError } from './errors.ts'
-export { AddressError } from './host/addresses.ts'
+export {
+  AddressError,
+  ArgumentError,
+  DeviceError,
+  NicError,
+  type NicErrorCode,
+  ZcrxError,
+} from './errors.ts'
 export * from './host/devices/index.ts'
 export { type HostAddress, HostNetwork } from './host/network.ts'
 export { type Client, connect } from './net/client.ts'

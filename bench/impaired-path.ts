@@ -1,13 +1,9 @@
 import { asNicMemory } from '../driver/area.ts'
-import { seededRandom } from '../driver/memory/index.ts'
+import { Fates, type FrameImpairments, seededRandom } from '../driver/impairments.ts'
 import { type Nic, RX_MORE, RxBurst } from '../driver/nic.ts'
 
 /** What a path does to frames, in both directions. */
-export interface PathConditions {
-  /** Microseconds each way. */
-  readonly delayUs: number
-  /** Probability that a frame is dropped. */
-  readonly loss: number
+export interface PathConditions extends Readonly<Required<Pick<FrameImpairments, 'delayUs' | 'loss'>>> {
   /** Of the random decisions. */
   readonly seed: number
 }
@@ -38,9 +34,8 @@ class Direction {
   readonly #back = new Uint32Array(256)
   #head = 0
   #count = 0
-  #delayUs = 0
-  #loss = 0
-  #random: () => number = () => 1
+  #conditions: PathConditions = { delayUs: 0, loss: 0, seed: 0 }
+  #fates = new Fates(seededRandom(0))
 
   constructor(from: Nic, to: Nic, area: Uint8Array, chunkSize: number) {
     this.#from = from
@@ -50,10 +45,9 @@ class Direction {
   }
   readonly #shift: number
 
-  configure({ delayUs, loss, seed }: PathConditions): void {
-    this.#delayUs = delayUs
-    this.#loss = loss
-    this.#random = seededRandom(seed)
+  configure(conditions: PathConditions): void {
+    this.#conditions = conditions
+    this.#fates = new Fates(seededRandom(conditions.seed))
     this.#count = 0
     Object.assign(this.counts, { forwarded: 0, lost: 0, overflow: 0 })
   }
@@ -79,14 +73,15 @@ class Direction {
       this.counts.overflow++
       return
     }
-    if (this.#loss > 0 && this.#random() < this.#loss) {
+    this.#fates.draw(this.#conditions)
+    if (this.#fates.lost) {
       this.counts.lost++
       return
     }
     const at = (this.#head + this.#count++) & (SLOTS - 1)
     this.#frames.set(this.#area.subarray(offset, offset + length), at * SLOT)
     this.#lengths[at] = length
-    this.#due[at] = nowUs + this.#delayUs
+    this.#due[at] = nowUs + this.#conditions.delayUs
   }
 
   /** Sends what is due. False when the NIC could not take all of it. */

@@ -1,6 +1,6 @@
 import { IpAddress } from '../address.ts'
 import { put16 } from '../bytes.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../driver/nic.ts'
+import { type Nic, type NicInfo, type NicMemory, NicStats, NO_ROLES, type RxBurst } from '../driver/nic.ts'
 import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'
 import { putIpv4 } from '../stack/wire/ipv4.ts'
@@ -30,8 +30,8 @@ const FILL = 8192
  * A NIC whose receive ring is always full: chunks that come back through `fill` are handed out again with the next
  * segment of a flow already in them. Only sequence number and timestamp are written anew, as a NIC would have done by DMA.
  */
-export class ReplayNic implements Nic {
-  readonly sideMemory = null
+export class ScriptedNic implements Nic {
+  readonly roles = NO_ROLES
   readonly txMemory = new Uint8Array(64 * 256)
   readonly txSlotBytes = 256
   readonly gone = false
@@ -109,10 +109,6 @@ export class ReplayNic implements Nic {
     if (this.keepSent) this.sent.push(this.txMemory.slice(offset, offset + length))
   }
   txFlush(): void {}
-  steer(): void {}
-  unsteer(): void {}
-  claim(): void {}
-  unclaim(): void {}
   wait(): boolean {
     return true
   }

@@ -9,7 +9,7 @@ import { Stack } from '../stack/stack.ts'
 import type { Tcb } from '../stack/tcp/tcb.ts'
 import { Timer, TimerWheel } from '../stack/timers.ts'
 import { ACK, PSH, SYN } from '../stack/wire/tcp.ts'
-import { type Flow, NIOV, PORT, putSegment, ReplayNic, SHAPES } from './replay.ts'
+import { type Flow, NIOV, PORT, putSegment, ScriptedNic, SHAPES } from './replay.ts'
 import { type Spread, spread } from './spread.ts'
 
 const AREA_BYTES = 64 << 20
@@ -50,7 +50,7 @@ function memoryInUse(): number {
 
 /** One stack with a listener, and a script that plays its clients. */
 class Rig {
-  readonly nic = new ReplayNic()
+  readonly nic = new ScriptedNic()
   readonly stack: Stack
   readonly #clients: IpAddress[] = []
   #time = 1_000_000

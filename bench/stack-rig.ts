@@ -8,7 +8,7 @@ import * as abi from '../uapi/abi/index.ts'
 import { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { type Flow, HEADROOM, NIOV, PORT, putSegment, ReplayNic, type Shape, TCP_BYTES } from './replay.ts'
+import { type Flow, HEADROOM, NIOV, PORT, putSegment, ScriptedNic, type Shape, TCP_BYTES } from './replay.ts'
 
 export const AREA_BYTES = 64 << 20
 /** Frames per entry of the ring: one burst. */
@@ -33,7 +33,7 @@ export function nextSegment(
 export interface Rig {
   stack: Stack
   ifq: Ifq
-  nic: ReplayNic
+  nic: ScriptedNic
   ring: Ring
   kernel: InlineKernel
   flows: Flow[]
@@ -44,7 +44,7 @@ export interface Rig {
 /** A stack with `count` established flows, each with a RECV_ZC armed. */
 export function makeRig(shape: Shape, count: number): Rig {
   const { server, tcpAt } = shape
-  const nic = new ReplayNic()
+  const nic = new ScriptedNic()
   let time = 1_000_000
   const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
   const stack = new Stack({

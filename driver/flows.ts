@@ -10,7 +10,7 @@ export interface FlowAddress {
   readonly ports: Map<number, number>
 }
 
-/** What `Nic.steer` and `Nic.claim` have asked for, each as often as it was asked for. */
+/** What `Steering.steer` and `Steering.claim` have asked for, each as often as it was asked for. */
 export class Flows {
   readonly #addresses = new Map<string, FlowAddress>()
 

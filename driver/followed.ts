@@ -1,5 +1,6 @@
 import type { Native } from './native/index.ts'
 import { type LinkListener, LinkWatch } from './netlink/index.ts'
+import type { MacChanges } from './nic.ts'
 
 /** Calls of `receive` between two looks at what becomes of the interface, for who polls without sleeping or an event loop. */
 const RECEIVES_PER_LOOK = 1024
@@ -7,10 +8,9 @@ const RECEIVES_PER_LOOK = 1024
 const NAP_MS = 1000
 
 /** What a queue knows of its interface beyond its descriptor: that it is gone, and its hardware address. */
-export class FollowedLink implements LinkListener {
+export class FollowedLink implements LinkListener, MacChanges {
   /** The interface is there no more. */
   gone = false
-  /** See `Nic.onMacChange`. */
   onMacChange: (() => void) | null = null
   readonly #mac: Uint8Array
   readonly #watch: LinkWatch | null

@@ -13,7 +13,7 @@ export const RX_MORE = 1
 export const RX_CSUM_PARTIAL = 2
 /** `RxBurst.flags`: the device has verified the transport checksum. */
 export const RX_CSUM_GOOD = 4
-/** `RxBurst.flags`: the fragment lies in `Nic.sideMemory`, not in the attached memory; valid until the next `receive`. */
+/** `RxBurst.flags`: the fragment lies in `NicRoles.sideMemory`, not in the attached memory; valid until the next `receive`. */
 export const RX_SIDE = 8
 
 /**
@@ -27,7 +27,7 @@ export class RxBurst {
   readonly length: Uint32Array
   /** `RX_*` bits. */
   readonly flags: Uint8Array
-  /** Number of the area the fragment lies in, without `RX_SIDE`; written only by a NIC that has `addArea`. */
+  /** Number of the area the fragment lies in, without `RX_SIDE`; written only by a NIC that has several (`FurtherAreas`). */
   readonly area: Uint16Array
   /** Filled by `Nic.sumFragments`: the folded one's complement sum of the fragment's bytes as big-endian 16-bit words. */
   readonly sum: Uint32Array
@@ -86,7 +86,7 @@ export interface NicInfo {
   readonly ifIndex: number
   /** Receive queue number. */
   readonly queue: number
-  /** Six bytes. When the interface gets another hardware address, the same array has it: see `Nic.onMacChange`. */
+  /** Six bytes. When the interface gets another hardware address, the same array has it: see `MacChanges`. */
   readonly mac: Uint8Array
   /** Bytes of layer 3. */
   readonly mtu: number
@@ -112,11 +112,6 @@ export interface NicInfo {
   /** Bytes of the chunks that suit it best, where that is no page; only with `anyMemory`. */
   readonly chunkBytes?: number
   /**
-   * Bytes of the longest frame for `txCommitLarge`, which every transmit slot then has room for; 0 or absent: the device can't
-   * cut frames into segments.
-   */
-  readonly txLargeBytes?: number
-  /**
    * The kernel finds the way: every destination is reached through one hardware address, which means nothing, and nobody is
    * asked for one (no ARP, no neighbour discovery); default false.
    */
@@ -130,8 +125,6 @@ export interface NicInfo {
    * absent for NICs of this process' own.
    */
   readonly system?: SystemInterface
-  /** The NIC asks for chunks by itself (`Nic.demand`) instead of being filled; default false. */
-  readonly pulls?: boolean
 }
 
 /** Cumulative counters; every frame that does not reach the stack is in one of them. */
@@ -164,8 +157,116 @@ class Stats {
 export type NicStats = Stats & Counted
 export const NicStats: new () => NicStats = counting(Stats)
 
+/** Decides which frames come to a queue whose interface others use too. Without it, every frame of the interface comes here. */
+export interface Steering {
+  /** From now on frames to this address (network order, 4 or 16 bytes) and TCP port (host order) come here. @throws NicError */
+  steer(address: Uint8Array, port: number): void
+  /** Undoes one `steer`. */
+  unsteer(address: Uint8Array, port: number): void
+  /**
+   * The address is the stack's alone: every IP frame to it, and what asks for its hardware
+   * address (ARP requests, neighbour solicitations), come here.
+   * @throws NicError
+   */
+  claim(address: Uint8Array): void
+  /** Undoes `claim`. */
+  unclaim(address: Uint8Array): void
+}
+
+/** The device cuts long frames into segments. */
+export interface LargeSends {
+  /** Bytes of the longest frame for `txCommitLarge`, which every transmit slot has room for. */
+  readonly txLargeBytes: number
+  /**
+   * Queues the reserved slot's first `length` bytes, a frame whose TCP payload is that of several segments. The device cuts it,
+   * writes the headers of each (sequence number, lengths, identification, checksums; FIN and PSH on the last only), and sends
+   * them. The checksum field holds the folded pseudo-header sum of the whole, not inverted.
+   * @param tcpAt bytes in front of the TCP header @param headerBytes bytes up to the payload
+   * @param segmentBytes payload of each segment; the last may have less
+   */
+  txCommitLarge(
+    offset: number,
+    length: number,
+    tcpAt: number,
+    headerBytes: number,
+    segmentBytes: number,
+  ): void
+}
+
+/** The NIC can write to further areas than the attached memory, which is area 0. */
+export interface FurtherAreas {
+  /**
+   * One more, until the next `attach`. Chunk numbers go on through all areas; this one's begin with `firstChunk`, behind those
+   * of every earlier area.
+   */
+  addArea(memory: NicMemory, area: number, firstChunk: number): void
+  /**
+   * Undoes it. The chunks that the NIC holds are no longer the NIC's; they are written to `chunks`, and how many they are is
+   * returned. What it has received there stays.
+   */
+  removeArea(area: number, chunks: Uint32Array): number
+  /** `Nic.chunksHeld`, of one area. */
+  chunksHeldIn(area: number): number
+}
+
+/** The NIC asks for chunks when it has none left, instead of being filled: `fillSpace` is 0. */
+export interface Pulling {
+  /** Gets their numbers into `chunks`, as many as there are, and how many. Set by the stack. */
+  demand: ((chunks: Uint32Array) => number) | null
+}
+
+/** A `split` NIC puts several payloads into one chunk, on its own account. */
+export interface Packing {
+  /** The chunk it goes on writing to, -1 for none. */
+  openChunk(): number
+}
+
+/** Wants to know what became of received frames. */
+export interface FrameObserver {
+  /**
+   * The stack is done with the frame in entries `[first, last)` of the latest burst. Called for every frame, in order, before
+   * anything else is asked of the NIC but frames to send; the frame's bytes are still there. Must not throw.
+   * @param cause null = it was taken; else why it was dropped, by the name that `Stack.drops` gives it
+   */
+  settled(first: number, last: number, cause: string | null): void
+}
+
+/** The hardware address can change. */
+export interface MacChanges {
+  /** Called when it has, from the event loop, `receive` or `wait`. `info.mac` has the new one. Set by the stack. */
+  onMacChange: (() => void) | null
+}
+
+/** What some NICs can do beyond the necessary, each null for those that can't. Whoever asks, asks once: they stay the same. */
+export interface NicRoles {
+  readonly steering: Steering | null
+  readonly largeSends: LargeSends | null
+  readonly areas: FurtherAreas | null
+  readonly pulling: Pulling | null
+  readonly packing: Packing | null
+  readonly observer: FrameObserver | null
+  readonly macChanges: MacChanges | null
+  /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place all in the area. */
+  readonly sideMemory: Uint8Array | null
+}
+
+/** Those of a NIC that has none; to be spread, so that what is added later is null for those that don't know it. */
+export const NO_ROLES: NicRoles = {
+  steering: null,
+  largeSends: null,
+  areas: null,
+  pulling: null,
+  packing: null,
+  observer: null,
+  macChanges: null,
+  sideMemory: null,
+}
+
+/** What every NIC has. */
 export interface Nic {
   readonly info: NicInfo
+  /** What it can do beyond this. */
+  readonly roles: NicRoles
   /** What a user should know of this queue, for people: why something other than the first choice was taken. */
   readonly notes?: readonly string[]
   /**
@@ -173,13 +274,6 @@ export interface Nic {
    * whatever is asked for. Who is armed is called when this happens.
    */
   readonly gone: boolean
-  /**
-   * Only of a NIC whose hardware address can change: called when it has, from the event loop, `receive` or `wait`. `info.mac` has
-   * the new one. Set by the stack.
-   */
-  onMacChange?: (() => void) | null
-  /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place payloads. */
-  readonly sideMemory: Uint8Array | null
   /** Memory the transmit slots lie in. Valid between `attach` and `detach`. */
   readonly txMemory: Uint8Array
 
@@ -194,16 +288,6 @@ export interface Nic {
    * rule. @throws NicError `ZCRX_NIC_BUSY` when it can't be had back; the queue is stopped all the same
    */
   detach(): void
-  /**
-   * Only of a NIC that can write to several areas: one more, until the next `attach`. The attached memory is area 0. Chunk
-   * numbers go on through all areas; this one's begin with `firstChunk`, behind those of every earlier area.
-   */
-  addArea?(memory: NicMemory, area: number, firstChunk: number): void
-  /**
-   * With `addArea`: undoes it. The chunks that the NIC holds are no longer the NIC's; they are written to `chunks`, and how many
-   * they are is returned. What it has received there stays.
-   */
-  removeArea?(area: number, chunks: Uint32Array): number
 
   /** Overwrites `burst` with what has arrived, at most its capacity, whole frames only. Returns `burst.count`. */
   receive(burst: RxBurst): number
@@ -211,27 +295,10 @@ export interface Nic {
   fillSpace(): number
   /** Gives `count` free chunks, `chunks[from..from+count)`, to the fill ring. Returns how many it took. */
   fill(chunks: Uint32Array, from: number, count: number): number
-  /**
-   * Chunks the driver holds now: given by `fill` or `demand`, not yet returned by `receive`. For the census.
-   * @param area those of one area; only with `addArea`
-   */
-  chunksHeld(area?: number): number
-  /**
-   * Where a NIC that pulls asks for chunks when it has none left: it gets their numbers into `chunks`, as many as there are,
-   * and how many. Set by the stack.
-   */
-  demand?: ((chunks: Uint32Array) => number) | null
-  /** Only of a `split` NIC that puts several payloads into a chunk: the one it goes on writing to, -1 for none. */
-  openChunk?(): number
+  /** Chunks the driver holds now: given by `fill` or `Pulling.demand`, not yet returned by `receive`. */
+  chunksHeld(): number
   /** Fills `burst.sum` for every entry. */
   sumFragments(burst: RxBurst): void
-  /**
-   * Only of a NIC that wants to know what became of what it received: the stack is done with the frame in entries
-   * `[first, last)` of the latest burst. Called for every frame, in order, before anything else is asked of the NIC but
-   * frames to send; the frame's bytes are still there. Must not throw.
-   * @param cause null = it was taken; else why it was dropped, by the name that `Stack.drops` gives it
-   */
-  settled?(first: number, last: number, cause: string | null): void
 
   /** Bytes of a transmit slot: the longest frame `txCommit` takes. */
   readonly txSlotBytes: number
@@ -239,35 +306,8 @@ export interface Nic {
   txReserve(): number
   /** Queues the reserved slot's first `length` bytes, a whole Ethernet frame. `length` 0 gives the slot back. */
   txCommit(offset: number, length: number): void
-  /**
-   * Only with `info.txLargeBytes`: queues the reserved slot's first `length` bytes, a frame whose TCP payload is that of several
-   * segments. The device cuts it, writes the headers of each (sequence number, lengths, identification, checksums; FIN and
-   * PSH on the last only), and sends them. The checksum field holds the folded pseudo-header sum of the whole, not inverted.
-   * @param tcpAt bytes in front of the TCP header @param headerBytes bytes up to the payload
-   * @param segmentBytes payload of each segment; the last may have less
-   */
-  txCommitLarge?(
-    offset: number,
-    length: number,
-    tcpAt: number,
-    headerBytes: number,
-    segmentBytes: number,
-  ): void
   /** Tells the device about everything committed; at most one system call. */
   txFlush(): void
-
-  /** From now on frames to this address (network order, 4 or 16 bytes) and TCP port (host order) come here. @throws NicError */
-  steer(address: Uint8Array, port: number): void
-  /** Undoes one `steer`. */
-  unsteer(address: Uint8Array, port: number): void
-  /**
-   * The address is the stack's alone: every IP frame to it, and what asks for its hardware
-   * address (ARP requests, neighbour solicitations), come here.
-   * @throws NicError
-   */
-  claim(address: Uint8Array): void
-  /** Undoes `claim`. */
-  unclaim(address: Uint8Array): void
 
   /** Blocks the thread until frames wait or `timeoutMs` (may be Infinity) has passed. Returns whether frames wait. */
   wait(timeoutMs: number): boolean

@@ -1,19 +1,6 @@
 import { IpAddress } from '../address.ts'
 import { ArgumentError } from '../errors.ts'
-import { EADDRNOTAVAIL } from '../stack/tcp/state.ts'
-import type { HostOptions } from './interface.ts'
-
-/** An address that is not there to be used: EADDRNOTAVAIL. */
-export class AddressError extends ArgumentError {
-  override readonly code: string = 'ZCRX_ADDRESS_NOT_AVAILABLE'
-  /** Positive. */
-  readonly errno = EADDRNOTAVAIL
-
-  constructor(message: string, remedy: string) {
-    super(message, remedy)
-    this.name = 'AddressError'
-  }
-}
+import type { HostOptions } from './options.ts'
 
 /** What `HostOptions` say about addresses. */
 export interface AddressPlan {

@@ -6,53 +6,18 @@ import { ReservedPorts } from '../driver/guard/index.ts'
 import { nativeOrNull } from '../driver/native/index.ts'
 import type { Nic, NicMemory } from '../driver/nic.ts'
 import { inNamespace } from '../driver/system.ts'
-import { ArgumentError, ZcrxError } from '../errors.ts'
+import { AddressError, ArgumentError, ZcrxError } from '../errors.ts'
 import { OWN_AREA_BYTES } from '../pages.ts'
-import { type Clock, SystemClock } from '../stack/clock.ts'
+import { SystemClock } from '../stack/clock.ts'
 import { systemEntropy } from '../stack/entropy.ts'
 import type { AddressEvent } from '../stack/ip/link.ts'
-import type { IpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
-import type { TcpConfig } from '../stack/tcp/options.ts'
-import { AddressError, type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
+import { type AddressPlan, checkPrefix, planAddresses } from './addresses.ts'
 import { openDevice } from './devices/index.ts'
 import { refuseLoopbackAddress } from './devices/loopback.ts'
 import { HostNetwork } from './network.ts'
+import type { HostOptions } from './options.ts'
 import { stableSecret } from './stable-secret.ts'
-
-export interface HostOptions {
-  /** `xdp:eth0`, `xdp:eth0/1`, `xdp:eth0?mode=native`, or an open NIC. The host closes it. */
-  readonly device: string | Nic
-  /**
-   * IPv4 or IPv6, as text, with or without the bits of its prefix (`192.0.2.5/24`); several in an array. `auto`: IPv6 from
-   * router advertisements (RFC 4862), an address of our own. Default: every address of the interface, followed as they change.
-   */
-  readonly address?: string | readonly string[]
-  /** The addresses are the stack's alone: it answers and asks ARP or neighbour solicitations for them. Default false: they are the machine's. */
-  readonly ownAddress?: boolean
-  /** Addresses of our own are tested for duplicates before they are used: `IpConfig.dad`. Default false; `ready` tells when they are. */
-  readonly dad?: boolean
-  readonly clock?: Clock
-  /** Bits that the addresses on the link share with ours, where `address` does not say; needed with `gateway`. Default: every address is on the link. */
-  readonly prefixLength?: number
-  /** Where frames to addresses beyond the link go, IPv4 or IPv6 as text; one of each in an array. */
-  readonly gateway?: string | readonly string[]
-  readonly tcp?: Partial<TcpConfig>
-  /** VLAN tags, limits of reassembly and ICMP. */
-  readonly ip?: Partial<IpConfig>
-  /** Fragments taken from the NIC at a time. */
-  readonly burst?: number
-  /**
-   * Over xdp: ports are taken that a service of the machine has at the same address, whose segments come here then. Default
-   * false: such a port is refused.
-   */
-  readonly takeOver?: boolean
-  /**
-   * Where the secret of stable addresses is kept, with address `auto`. Default: `address-secret` in `$STATE_DIRECTORY`, in
-   * `$XDG_STATE_HOME/zcrx`, or in `/var/lib/zcrx`.
-   */
-  readonly secretFile?: string
-}
 
 /** The addresses that can be used have changed. */
 export interface AddressesChange {

@@ -1,7 +1,7 @@
 import type { IfqStats } from '../diagnostics.ts'
 import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
-import type { HostOptions } from '../host/interface.ts'
+import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import {
   IORING_SETUP_CQE32,
@@ -73,35 +73,37 @@ export class Engine {
       ...options,
       device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
     })
-    const { nic } = this.system
+    let ring: Ring | null = null
     try {
-      this.ring = Ring.queueInit(256, this.system, {
+      ring = Ring.queueInit(256, this.system, {
         flags: RING_FLAGS,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
-      this.area = this.ring.allocateArea(areaBytes)
-      this.noLinger = this.ring.arena.take(8)
+      this.ring = ring
+      this.area = ring.allocateArea(areaBytes)
+      this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
-      const suited = nic.info.chunkBytes ?? PAGE
-      const bufferBytes = options.bufferBytes ?? (areaBytes % suited === 0 ? suited : PAGE)
-      const ifq = this.ring.registerIfq({
-        ifIdx: nic.info.ifIndex,
-        ifRxq: nic.info.queue,
-        rqEntries: options.rqEntries ?? Math.min(32_768, Math.max(1, this.area.byteLength / bufferBytes)),
-        rxBufLen: bufferBytes,
-        area: this.area,
-      })
-      if (typeof ifq === 'number') {
-        throw (
-          this.refusal() ??
-          new ZcrxError('ZCRX_REGISTER', `the interface queue can't be registered: ${errnoName(ifq)}`)
-        )
-      }
-      this.ifq = ifq
+      this.ifq = this.#register(options)
     } catch (error) {
+      ring?.queueExit()
       this.system.close()
       throw error
     }
+  }
+
+  #register({ areaBytes = DEFAULT_AREA_BYTES, bufferBytes, rqEntries }: EngineOptions): Ifq {
+    const { ifIndex, queue, chunkBytes = PAGE } = this.system.nic.info
+    const rxBufLen = bufferBytes ?? (areaBytes % chunkBytes === 0 ? chunkBytes : PAGE)
+    const ifq = this.ring.registerIfq({
+      ifIdx: ifIndex,
+      ifRxq: queue,
+      rqEntries: rqEntries ?? Math.min(32_768, Math.max(1, this.area.byteLength / rxBufLen)),
+      rxBufLen,
+      area: this.area,
+    })
+    if (typeof ifq !== 'number') return ifq
+    const what = `the interface queue can't be registered: ${errnoName(ifq)}`
+    throw this.refusal() ?? new ZcrxError('ZCRX_REGISTER', what)
   }
 
   /** Why the last call was refused, as far as the other side tells; for people. */

@@ -1,6 +1,5 @@
 import { IpAddress } from '../address.ts'
-import { ArgumentError } from '../errors.ts'
-import { AddressError } from '../host/addresses.ts'
+import { AddressError, ArgumentError } from '../errors.ts'
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,

@@ -1,7 +1,8 @@
 import type { IpAddress } from '../address.ts'
 import type { Nic } from '../driver/nic.ts'
 import type { NicError } from '../errors.ts'
-import type { AddressesChange, HostOptions, StackReport } from '../host/interface.ts'
+import type { AddressesChange, StackReport } from '../host/interface.ts'
+import type { HostOptions } from '../host/options.ts'
 import { Host } from '../uapi/backend/host.ts'
 import type { RingHost } from '../uapi/ring/backend.ts'
 

@@ -1,11 +1,12 @@
 /** Captures: reading, writing, taking them off a NIC, following what is in them, building them. */
+
+export { PcapError, type PcapErrorCode } from '../errors.ts'
 export * from './build/index.ts'
 export { FRAGMENT, MALFORMED, NOT_IP, NOT_TCP, SEGMENT, SegmentDecoder } from './decode/segment.ts'
 export { type DiffOptions, diffLines } from './diff.ts'
-export { PcapError, type PcapErrorCode } from './errors.ts'
 export * from './file/format.ts'
 export { CapturedPacket } from './file/packet.ts'
-export type { CaptureInterface, Section } from './file/pcapng-parser.ts'
+export type { CaptureInterface, Section } from './file/parser.ts'
 export { CaptureReader } from './file/reader.ts'
 export {
   type CaptureInterface as InterfaceOptions,
@@ -14,6 +15,7 @@ export {
   type CaptureTime,
   FileSink,
   MemorySink,
+  type PacketDetails,
   PcapngWriter,
   type PcapngWriterOptions,
   PcapWriter,

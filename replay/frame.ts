@@ -1,6 +1,7 @@
 import type { IpAddress } from '../address.ts'
 import { get16, get32, put16 } from '../bytes.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { OUR_MAC } from '../pcap/play/frame-nic.ts'
 import { TranslatedFrame } from '../pcap/play/translate.ts'
 import { addSums, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, putEthernet } from '../stack/wire/ethernet.ts'
@@ -8,10 +9,25 @@ import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES, putIpv4 } from '../stack/wire/ipv4.
 import { IPV6_HEADER_BYTES, putIpv6 } from '../stack/wire/ipv6.ts'
 import { putTcp, TCP_MIN_HEADER_BYTES, tcpField } from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
-import { OUR_MAC } from './nic.ts'
 
 /** Payload of a segment that is cut anew: with headers below what an IP packet can hold. */
 export const MAX_CUT_BYTES = 32_768
+
+/** A segment that is not in the capture as it is. */
+export interface MadeSegment {
+  readonly remote: IpAddress
+  readonly ports: { readonly source: number; readonly destination: number }
+  readonly seq: number
+  readonly ack: number
+  readonly flags: number
+  readonly window: number
+  /** TCP options, a multiple of four bytes. */
+  readonly options: Uint8Array
+  /** Its payload is `payload[at, at + length)`. */
+  readonly payload: Uint8Array
+  readonly at: number
+  readonly length: number
+}
 
 /** Builds frames for our endpoint: captured segments towards its address, and others in the captured side's name. */
 export class FrameBuilder extends TranslatedFrame {
@@ -24,20 +40,8 @@ export class FrameBuilder extends TranslatedFrame {
   /**
    * Headers of a segment that is not in the capture as it is: one cut into several, or one in place of what is missing. IP and TCP
    * headers are made anew, with a checksum that is right.
-   * @param options TCP options, a multiple of four bytes
    */
-  make(
-    remote: IpAddress,
-    ports: { source: number; destination: number },
-    seq: number,
-    ack: number,
-    flags: number,
-    window: number,
-    options: Uint8Array,
-    payload: Uint8Array,
-    at: number,
-    length: number,
-  ): void {
+  make({ remote, ports, seq, ack, flags, window, options, payload, at, length }: MadeSegment): void {
     const { header } = this
     const { version } = remote
     this.#ethernet(version)

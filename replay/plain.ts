@@ -1,12 +1,12 @@
 import { get16, get32, put16, put32 } from '../bytes.ts'
 import type { SegmentDecoder } from '../pcap/decode/segment.ts'
+import { type FrameNic, OUR_MAC } from '../pcap/play/frame-nic.ts'
 import { fold, halves } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../stack/wire/ethernet.ts'
 import { IPPROTO_TCP, IPV4_MIN_HEADER_BYTES } from '../stack/wire/ipv4.ts'
 import { IPV6_HEADER_BYTES } from '../stack/wire/ipv6.ts'
 import { TCP_MIN_HEADER_BYTES, TIMESTAMP_PREFIX, tcpField } from '../stack/wire/tcp.ts'
 import { LOCAL4, LOCAL6, PEER_MAC } from './endpoint.ts'
-import { OUR_MAC, type ReplayNic } from './nic.ts'
 import type { ReplaySession } from './session.ts'
 
 /** A TCP header with timestamps in their usual form (RFC 7323 appendix A), and where their echo lies in it. */
@@ -21,7 +21,7 @@ const PEER_MAC_LOW = get32(PEER_MAC, 2)
  * The fast path: a segment without IP options, and with timestamps or nothing as TCP options, goes to the area as it is, and what our
  * endpoint chose is written over there. Returns where in the area the frame lies; -1, and nothing is done, for any other.
  */
-export function playPlain(nic: ReplayNic, session: ReplaySession, segment: SegmentDecoder): number {
+export function playPlain(nic: FrameNic, session: ReplaySession, segment: SegmentDecoder): number {
   const { bytes, ipAt, tcpAt, headerBytes, ipEnd, payloadBytes } = segment
   const v4 = session.version === 4
   const ipBytes = tcpAt - ipAt

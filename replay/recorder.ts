@@ -56,7 +56,7 @@ export class RecordWriter implements RecordTaker {
   frame({ plays, received, seconds, nanoseconds, bytes, comment }: RecordedFrame): boolean {
     const direction = received ? DIRECTION_INBOUND : DIRECTION_OUTBOUND
     const index = this.#interfaces[plays]
-    this.#writer.packet(index, seconds, nanoseconds, bytes, 0, bytes.length, bytes.length, direction, comment)
+    this.#writer.packet(index, seconds, nanoseconds, bytes, { direction, comment })
     return true
   }
 

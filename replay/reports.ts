@@ -1,5 +1,5 @@
 import type { Census } from '../diagnostics.ts'
-import type { PcapError } from '../pcap/errors.ts'
+import type { PcapError } from '../errors.ts'
 import type { Conversation, ConversationTable, Side } from '../pcap/follow/conversations.ts'
 import type { StreamReport } from '../pcap/follow/report.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'

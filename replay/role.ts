@@ -1,8 +1,10 @@
 import { put16, put32 } from '../bytes.ts'
+import type { FrameObserver } from '../driver/nic.ts'
 import type { DatagramPiece } from '../pcap/decode/defragment.ts'
 import { CapturedOptions } from '../pcap/decode/options.ts'
 import { SEGMENT, SegmentDecoder } from '../pcap/decode/segment.ts'
 import type { FollowedStream } from '../pcap/follow/streams.ts'
+import { FrameNic } from '../pcap/play/frame-nic.ts'
 import type { VirtualClock } from '../stack/clock.ts'
 import { sumBytes } from '../stack/wire/checksum.ts'
 import { ETHERNET_HEADER_BYTES } from '../stack/wire/ethernet.ts'
@@ -10,7 +12,6 @@ import { seqDiff } from '../stack/wire/seq.ts'
 import { ACK, FIN, PSH, putTimestamps, RST, SYN, TCP_MIN_HEADER_BYTES } from '../stack/wire/tcp.ts'
 import { type EndpointHandler, LOCAL4, LOCAL6, ReplayEndpoint, SESSION_MASK, sessionOf } from './endpoint.ts'
 import { FrameBuilder, MAX_CUT_BYTES } from './frame.ts'
-import { ReplayNic } from './nic.ts'
 import { playPlain } from './plain.ts'
 import type { Recorder } from './recorder.ts'
 import { ReplaySession, type SessionEnds, type SessionSink } from './session.ts'
@@ -36,7 +37,7 @@ export interface RoleOptions {
 export class Role implements EndpointHandler {
   readonly plays: 'client' | 'server'
   readonly endpoint: ReplayEndpoint
-  readonly nic: ReplayNic
+  readonly nic: FrameNic
   /** Microseconds of the capture: what happens now. */
   now = 0
   /** Frames played. */
@@ -62,12 +63,14 @@ export class Role implements EndpointHandler {
     this.#sink = sink
     this.#clock = options.clock
     this.#recompute = options.recomputeChecksums
-    this.nic = new ReplayNic(`replay-${plays}`)
-    this.nic.onTransmit = (memory, at, length) => this.#observe(memory, at, length)
     const { recorder } = options
+    this.nic = new FrameNic('replay', `replay-${plays}`)
+    if (recorder !== null) {
+      const observer: FrameObserver = { settled: (_first, _last, cause) => recorder.settled(plays, cause) }
+      this.nic.roles = { ...this.nic.roles, observer }
+    }
+    this.nic.onTransmit = (memory, at, length) => this.#observe(memory, at, length)
     this.#recorder = recorder
-    // The stack asks once whether its queue wants to know.
-    if (recorder !== null) this.nic.settled = (_first, _last, cause) => recorder.settled(plays, cause)
     this.endpoint = new ReplayEndpoint(this.nic, options, this)
   }
 
@@ -259,18 +262,8 @@ export class Role implements EndpointHandler {
     const options = session.timestamps ? new Uint8Array(12) : NO_BYTES
     if (session.timestamps) putTimestamps(options, 0, session.lastTsVal, session.ourTsVal)
     const ack = session.ack(session.lastAck)
-    this.#builder.make(
-      session.remote,
-      session.ports,
-      seq,
-      ack,
-      flags,
-      session.lastWindow,
-      options,
-      bytes,
-      at,
-      length,
-    )
+    const { remote, ports, lastWindow: window } = session
+    this.#builder.make({ remote, ports, seq, ack, flags, window, options, payload: bytes, at, length })
     this.#put(session, bytes, at, length)
   }
 
@@ -282,18 +275,18 @@ export class Role implements EndpointHandler {
       const part = Math.min(length - from, MAX_CUT_BYTES)
       const flags = from + part < length ? segment.flags & ~(FIN | PSH) : segment.flags
       const at = segment.payloadAt + from
-      this.#builder.make(
-        session.remote,
-        session.ports,
-        (segment.seq + from) | 0,
-        session.ack(segment.ack),
-        flags & 0xff,
-        segment.window,
+      this.#builder.make({
+        remote: session.remote,
+        ports: session.ports,
+        seq: (segment.seq + from) | 0,
+        ack: session.ack(segment.ack),
+        flags: flags & 0xff,
+        window: segment.window,
         options,
-        segment.bytes,
+        payload: segment.bytes,
         at,
-        part,
-      )
+        length: part,
+      })
       this.#put(session, segment.bytes, at, part)
       from += part
     }

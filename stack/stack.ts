@@ -95,7 +95,7 @@ export class Stack {
       segment,
       tcp: this.tcp,
     })
-    if ('onMacChange' in nic) nic.onMacChange = () => this.#macChanged()
+    if (nic.roles.macChanges !== null) nic.roles.macChanges.onMacChange = () => this.#macChanged()
   }
 
   /**
@@ -155,7 +155,7 @@ export class Stack {
    */
   poll(): number {
     const now = this.clock.now()
-    this.memory.denied = false
+    this.memory.pollBegins()
     const count = this.nic.receive(this.#burst)
     if (count > 0) {
       this.#input.burst(now)

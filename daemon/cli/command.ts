@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { FollowRequest } from '../captures/follow.ts'
 import type { ReplayRequest } from '../captures/replay.ts'
-import type { DemoOptions } from '../demo/demo.ts'
+import type { DemoOptions } from '../demo/options.ts'
 import type { DoctorRequest } from '../doctor/command.ts'
 import type { RunOptions } from '../run/run.ts'
 import { parseChoice, parseFileMode, UsageError } from './parse.ts'

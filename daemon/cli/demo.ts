@@ -1,6 +1,6 @@
 import { MAX_FLOW_BYTES } from '../demo/content.ts'
 import { MAX_DEMO_FLOWS } from '../demo/demo.ts'
-import { DEMO_DRIVERS, type DemoDriver } from '../demo/place.ts'
+import { DEMO_DRIVERS, type DemoDriver } from '../demo/options.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
 import { type AddCommand, checked, checkedModes, MODES } from './command.ts'
 import { parseChoice, parseInteger, parseSize, UsageError } from './parse.ts'

@@ -1,5 +1,6 @@
 import { complain, printReport } from '../log/index.ts'
-import { type DemoOptions, runDemo } from './demo.ts'
+import { runDemo } from './demo.ts'
+import type { DemoOptions } from './options.ts'
 import { renderDemoReport } from './print.ts'
 import { ProgressView } from './progress.ts'
 

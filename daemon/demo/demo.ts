@@ -1,9 +1,9 @@
 import { checkCapture, ZcrxError } from '../api.ts'
-import type { CaptureRequest } from '../capture.ts'
 import { liveCongestionControl } from '../netns.ts'
 import { Program } from './child.ts'
 import { splitBytes } from './content.ts'
-import { choosePlace, type DemoDriver, fallBack, openRequest, type Place } from './place.ts'
+import type { DemoDriver, DemoEvents, DemoOptions } from './options.ts'
+import { choosePlace, fallBack, openRequest, type Place } from './place.ts'
 import type {
   ConnectRequest,
   OpenRequest,
@@ -30,27 +30,6 @@ export const DEFAULT_BYTES: Readonly<Record<DemoDriver, number>> = {
   packet: 2 * 2 ** 30,
   raw: 256 * 2 ** 20,
   memory: 256 * 2 ** 20,
-}
-
-export interface DemoOptions {
-  /** Of each pass, all flows together; absent: `DEFAULT_BYTES`. At least one a flow. */
-  readonly bytes?: number
-  /** Bytes of layer 3. */
-  readonly mtu: number
-  readonly flows: number
-  /** Absent: AF_XDP, or the memory link when that can't be had. */
-  readonly driver?: DemoDriver
-  /** How the XDP program is attached: `auto`, `native`, `generic`. */
-  readonly mode: string
-  /** Of zcrx's queue, both passes; absent: none. */
-  readonly capture?: CaptureRequest
-}
-
-/** What a watcher is told while the demo runs. */
-export interface DemoEvents {
-  /** A line about what is being done. */
-  onStep?(text: string): void
-  onProgress?(who: string, pass: PassKind, progress: Progress, bytes: number): void
 }
 
 /**

@@ -1,16 +1,12 @@
 import { resolve } from 'node:path'
 import { ZcrxError } from '../api.ts'
 import { NetworkPair } from '../netns.ts'
-import type { DemoEvents, DemoOptions } from './demo.ts'
+import type { DemoDriver, DemoEvents, DemoOptions } from './options.ts'
 import type { OpenRequest } from './protocol.ts'
 
 const CONGESTION_CONTROL = 'cubic'
 /** The most that a TAP device takes. */
 const TAP_MTU = 65_521
-
-/** The ways in that the demo shows. */
-export const DEMO_DRIVERS = ['xdp', 'tap', 'packet', 'raw', 'memory'] as const
-export type DemoDriver = (typeof DEMO_DRIVERS)[number]
 
 /** Where the two ends are. */
 export interface Place {

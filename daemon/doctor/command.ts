@@ -1,5 +1,5 @@
 import { type Examination, examineDevice, examineMachine, type Finding, ZcrxError } from '../api.ts'
-import { renderExamination } from './print.ts'
+import { type DoctorReport, renderExamination } from './print.ts'
 import { type Trial, tryWays } from './try.ts'
 
 export interface DoctorRequest {
@@ -10,12 +10,6 @@ export interface DoctorRequest {
   readonly try: boolean
   /** Absent: the library's default. */
   readonly areaBytes?: number
-}
-
-/** What is printed with `--json`. */
-export interface DoctorReport extends Examination {
-  /** With `--try`, in the order that was tried. */
-  readonly tried?: readonly Trial[]
 }
 
 /**

@@ -1,6 +1,6 @@
-import type { Finding, Way } from '../api.ts'
+import type { Examination, Finding, Way } from '../api.ts'
 import { wrap } from '../cli/table.ts'
-import type { DoctorReport } from './command.ts'
+import type { Trial } from './try.ts'
 
 const WIDTH = 100
 const MARKS: Readonly<Record<Finding['status'], string>> = {
@@ -8,6 +8,12 @@ const MARKS: Readonly<Record<Finding['status'], string>> = {
   note: 'note  ',
   costs: 'COSTS ',
   blocks: 'BLOCKS',
+}
+
+/** What is printed with `--json`. */
+export interface DoctorReport extends Examination {
+  /** With `--try`, in the order that was tried. */
+  readonly tried?: readonly Trial[]
 }
 
 /** A report for people, as lines. */

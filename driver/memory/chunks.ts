@@ -1,8 +1,10 @@
+import type { Pulling } from '../nic.ts'
+
 /**
  * The chunks a memory NIC has been given and not yet written to: a ring that is filled for it, first in, first out; or, with
  * a cache, what it got when it last asked, emptied from the end.
  */
-export class ChunkStore {
+export class ChunkStore implements Pulling {
   /** Where the NIC asks when its cache is empty. */
   demand: ((chunks: Uint32Array) => number) | null = null
   /** Chunks here. */

@@ -1,11 +1,5 @@
-export {
-  type EndOptions,
-  type Impairments,
-  type LinkCounts,
-  LinkDirection,
-  MemoryLink,
-  type MemoryLinkOptions,
-} from './link.ts'
+export { freshSeed, seededRandom } from '../impairments.ts'
+export { type Impairments, type LinkCounts, LinkDirection } from './direction.ts'
+export { type EndOptions, MemoryLink, type MemoryLinkOptions } from './link.ts'
 export { MemoryNic } from './nic.ts'
-export { freshSeed, seededRandom } from './random.ts'
 export type { SplitSettings } from './split.ts'

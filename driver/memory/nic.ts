@@ -1,9 +1,20 @@
 import { place } from '../../counting.ts'
 import { NicError } from '../../errors.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, RX_SIDE, type RxBurst } from '../nic.ts'
+import {
+  type FurtherAreas,
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  RX_MORE,
+  RX_SIDE,
+  type RxBurst,
+} from '../nic.ts'
 import { AreaTable } from './areas.ts'
 import { ChunkStore } from './chunks.ts'
-import type { LinkDirection } from './link.ts'
+import type { LinkDirection } from './direction.ts'
 import { SplitPlacement, type SplitSettings } from './split.ts'
 
 export interface MemoryNicShape {
@@ -33,15 +44,14 @@ const SIDE_SLOTS = 64
 let nextIfIndex = 1
 
 /** One end of a `MemoryLink`: writes arriving frames into the chunks it was given, as a NIC's DMA would. */
-export class MemoryNic implements Nic {
+export class MemoryNic implements Nic, FurtherAreas {
   readonly info: NicInfo
   /** Set it to take the device away. */
   gone = false
   readonly sideMemory: Uint8Array | null
   readonly txMemory: Uint8Array
   readonly txSlotBytes: number
-  readonly addArea?: NonNullable<Nic['addArea']>
-  readonly removeArea?: NonNullable<Nic['removeArea']>
+  readonly roles: NicRoles
   readonly #in: LinkDirection
   readonly #out: LinkDirection
   readonly #shape: MemoryNicShape
@@ -70,9 +80,13 @@ export class MemoryNic implements Nic {
     this.sideMemory = shape.placement === 'area' ? null : new Uint8Array(SIDE_SLOTS * shape.slotBytes)
     this.#chunks = new ChunkStore(shape.cache)
     this.#split = new SplitPlacement(this.#areas, this.#chunks, shape.split)
-    if (shape.placement === 'split') {
-      this.addArea = (memory, area, firstChunk) => this.#addArea(memory, area, firstChunk)
-      this.removeArea = (area, chunks) => this.#removeArea(area, chunks)
+    const split = shape.placement === 'split'
+    this.roles = {
+      ...NO_ROLES,
+      areas: split ? this : null,
+      pulling: shape.cache > 0 ? this.#chunks : null,
+      packing: split ? this.#split : null,
+      sideMemory: this.sideMemory,
     }
     this.info = {
       driver: 'memory',
@@ -88,7 +102,6 @@ export class MemoryNic implements Nic {
       ringPackets: 0,
       partialChecksums: shape.partialChecksums,
       placement: shape.placement,
-      pulls: shape.cache > 0,
     }
     incoming.onFrame = (due) => this.#schedule(due)
   }
@@ -122,12 +135,12 @@ export class MemoryNic implements Nic {
     this.#split.reset(this.#chunkSize)
   }
 
-  #addArea(memory: NicMemory, area: number, firstChunk: number): void {
+  addArea(memory: NicMemory, area: number, firstChunk: number): void {
     this.#areas.add(memory, area, firstChunk)
     this.#chunks.grow(this.#areas.total)
   }
 
-  #removeArea(area: number, chunks: Uint32Array): number {
+  removeArea(area: number, chunks: Uint32Array): number {
     const first = this.#areas.first[area]!
     const end = this.#areas.end[area]!
     this.#areas.remove(area)
@@ -236,17 +249,6 @@ export class MemoryNic implements Nic {
     return this.#split.frames
   }
 
-  openChunk(): number {
-    return this.#split.open
-  }
-
-  get demand(): ((chunks: Uint32Array) => number) | null {
-    return this.#chunks.demand
-  }
-  set demand(demand: ((chunks: Uint32Array) => number) | null) {
-    this.#chunks.demand = demand
-  }
-
   fillSpace(): number {
     return this.#shape.placement === 'side' ? 0 : this.#chunks.space()
   }
@@ -255,8 +257,11 @@ export class MemoryNic implements Nic {
     return this.#shape.placement === 'side' ? 0 : this.#chunks.fill(chunks, from, count)
   }
 
-  chunksHeld(area?: number): number {
-    if (area === undefined) return this.#chunks.held
+  chunksHeld(): number {
+    return this.#chunks.held
+  }
+
+  chunksHeldIn(area: number): number {
     return this.#chunks.countOf(this.#areas.first[area]!, this.#areas.end[area]!)
   }
 
@@ -286,12 +291,6 @@ export class MemoryNic implements Nic {
   inject(frame: Uint8Array): void {
     this.#out.send(frame, 0, frame.length)
   }
-
-  /** Every frame on the link comes here; there is nobody else to leave any to. */
-  steer(): void {}
-  unsteer(): void {}
-  claim(): void {}
-  unclaim(): void {}
 
   /** Never blocks: with a virtual clock, time stands still meanwhile. */
   wait(): boolean {

@@ -1,3 +1,4 @@
+import type { Packing } from '../nic.ts'
 import type { AreaTable } from './areas.ts'
 import type { ChunkStore } from './chunks.ts'
 
@@ -21,7 +22,7 @@ export interface SplitSettings {
 }
 
 /** Places payloads apart from their headers, as a NIC with header/data split does. */
-export class SplitPlacement {
+export class SplitPlacement implements Packing {
   /** Frames whose payload was put into chunks. */
   frames = 0
   /** The pieces of the payload placed last: areas, byte offsets from the start of each, and bytes. */
@@ -46,7 +47,7 @@ export class SplitPlacement {
     this.#whole = settings.whole ?? false
   }
 
-  get open(): number {
+  openChunk(): number {
     return this.#open
   }
 

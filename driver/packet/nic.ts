@@ -5,7 +5,16 @@ import { FollowedLink } from '../followed.ts'
 import type { Guard } from '../guard/guard.ts'
 import { type GuardKind, openGuard } from '../guard/index.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import {
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  type RxBurst,
+  type Steering,
+} from '../nic.ts'
 import { SideNic } from '../side-nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo, systemFailure } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
@@ -63,14 +72,15 @@ function release(holdings: Holdings): void {
 
 /**
  * A network interface through an AF_PACKET socket with a mapped ring (packet(7), `TPACKET_V3`): for interfaces and systems
- * without AF_XDP. The kernel copies each frame into the ring, where the stack reads it (`sideMemory`) and copies its
+ * without AF_XDP. The kernel copies each frame into the ring, where the stack reads it (`NicRoles.sideMemory`) and copies its
  * payload on. Super-frames come whole, with what the kernel knows of their checksum.
  *
  * The kernel's own stack gets the same frames. An address that the stack has alone means nothing to it; where the host
  * forwards IP (`net.ipv4.conf.*.forwarding`), it would send packets for such an address on, which `notes` tells. On an address of the
  * host a guard holds each steered port.
  */
-export class PacketNic extends SideNic implements Nic {
+export class PacketNic extends SideNic implements Nic, Steering {
+  readonly roles: NicRoles
   readonly info: NicInfo
   /** What a user should know of this interface, for people. */
   readonly notes: string[] = []
@@ -153,19 +163,12 @@ export class PacketNic extends SideNic implements Nic {
       chunkBytes: CHUNK_BYTES,
       system: { netns: options.netns },
     }
+    this.roles = { ...NO_ROLES, steering: this, macChanges: this.#link, sideMemory: this.sideMemory }
     abandoned.register(this, this.#holdings, this)
   }
 
   get gone(): boolean {
     return this.#link.gone
-  }
-
-  get onMacChange(): (() => void) | null {
-    return this.#link.onMacChange
-  }
-
-  set onMacChange(callback: (() => void) | null) {
-    this.#link.onMacChange = callback
   }
 
   override receive(burst: RxBurst): number {

@@ -5,7 +5,16 @@ import { FollowedLink } from '../followed.ts'
 import type { Guard } from '../guard/guard.ts'
 import { openGuard } from '../guard/index.ts'
 import { loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import {
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  type RxBurst,
+  type Steering,
+} from '../nic.ts'
 import { SideNic } from '../side-nic.ts'
 import { inNamespace, linkInfo } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
@@ -47,7 +56,8 @@ interface Place {
  * traffic class nor the hop limit of a packet, nor which of the host's addresses it came to: those to another one fail
  * the checksum. Only `arm` waits; `wait` looks again every millisecond.
  */
-export class RawNic extends SideNic implements Nic {
+export class RawNic extends SideNic implements Nic, Steering {
+  readonly roles: NicRoles
   readonly info: NicInfo
   /** Why this way in was taken, for people. */
   readonly notes: string[] = []
@@ -140,6 +150,7 @@ export class RawNic extends SideNic implements Nic {
       routed: true,
       addresses: this.#addresses,
     }
+    this.roles = { ...NO_ROLES, steering: this, sideMemory: this.sideMemory }
   }
 
   /** No interface is left of those that had the addresses. */

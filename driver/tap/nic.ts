@@ -1,6 +1,16 @@
 import { ArgumentError, NicError } from '../../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, RX_SIDE, type RxBurst } from '../nic.ts'
+import {
+  type LargeSends,
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  RX_SIDE,
+  type RxBurst,
+} from '../nic.ts'
 import { EBADFD, inNamespace } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
 import { openTap, ourHardwareAddress, type TapDeviceOptions } from './device.ts'
@@ -43,7 +53,10 @@ const abandoned = new FinalizationRegistry<{ native: Native; fd: number }>(({ na
  *
  * The kernel has addresses of its own on the interface; ours are others, claimed by the stack.
  */
-export class TapNic implements Nic {
+export class TapNic implements Nic, LargeSends {
+  readonly roles: NicRoles
+  /** 0 without offload. */
+  readonly txLargeBytes: number
   readonly sideMemory: Uint8Array
   /** The device was made by this NIC. */
   readonly created: boolean
@@ -100,8 +113,9 @@ export class TapNic implements Nic {
       placement: 'split',
       anyMemory: true,
       farEnd: true,
-      txLargeBytes: offload ? LARGE_BYTES : 0,
     }
+    this.txLargeBytes = offload ? LARGE_BYTES : 0
+    this.roles = { ...NO_ROLES, largeSends: offload ? this : null, sideMemory: this.sideMemory }
     abandoned.register(this, { native, fd }, this)
   }
 
@@ -234,12 +248,6 @@ export class TapNic implements Nic {
   txFlush(): void {
     if (this.#open && this.#transmit.flush() === EBADFD) this.#gone = true
   }
-
-  /** Every frame on this wire is for us; there is nobody else at this end. */
-  steer(): void {}
-  unsteer(): void {}
-  claim(): void {}
-  unclaim(): void {}
 
   wait(timeoutMs: number): boolean {
     // The queue of a deleted device is ready for ever.

@@ -5,8 +5,9 @@ import { EBADFD, ERRNO } from '../system.ts'
 
 /** Slots; when all are used, what they hold is sent before there is another. */
 const SLOTS = 32
-/** Words of a frame for `Native.tapSend`. */
-const WORDS = 6
+/** Words of a frame for `Native.tapSend`: where it is and its bytes, and how it is cut. */
+const FRAME_WORDS = 2
+const WORDS = FRAME_WORDS + 4
 /** Two tags and an IP packet of the largest size. */
 export const LARGE_BYTES = 65_535 + 22
 const SLOT_BYTES = 65_568
@@ -49,7 +50,7 @@ export class TapTransmit {
 
   commit(offset: number, length: number): void {
     if (length === 0) this.#reserved = -1
-    else this.#put(offset, length, this.#slotBytes, 0, 0, 0, 0)
+    else this.#frames.fill(0, this.#put(offset, length, this.#slotBytes) + FRAME_WORDS, this.#count * WORDS)
   }
 
   commitLarge(
@@ -64,7 +65,12 @@ export class TapTransmit {
     )
       throw new ArgumentError(`a frame of ${length} bytes has no segments of ${segmentBytes}`)
     const type = this.#etherType(offset) === ETHERTYPE_IPV6 ? GSO_TCPV6 : GSO_TCPV4
-    this.#put(offset, length, LARGE_BYTES, tcpAt, headerBytes, segmentBytes, type)
+    const frames = this.#frames
+    const at = this.#put(offset, length, LARGE_BYTES) + FRAME_WORDS
+    frames[at] = tcpAt
+    frames[at + 1] = headerBytes
+    frames[at + 2] = segmentBytes
+    frames[at + 3] = type
   }
 
   /** Behind the tags. */
@@ -79,15 +85,8 @@ export class TapTransmit {
     return type
   }
 
-  #put(
-    offset: number,
-    length: number,
-    longest: number,
-    tcpAt: number,
-    headerBytes: number,
-    segmentBytes: number,
-    type: number,
-  ): void {
+  /** Returns where the frame's words begin; those of its segments are the caller's to write. */
+  #put(offset: number, length: number, longest: number): number {
     if (offset !== this.#reserved || offset < 0)
       throw new ArgumentError(`slot ${offset} is not the reserved one`)
     if (!(length >= SHORTEST_FRAME && length <= longest))
@@ -97,12 +96,9 @@ export class TapTransmit {
     const at = this.#count++ * WORDS
     frames[at] = offset
     frames[at + 1] = length
-    frames[at + 2] = tcpAt
-    frames[at + 3] = headerBytes
-    frames[at + 4] = segmentBytes
-    frames[at + 5] = type
     this.#counters[0]!++
     this.#counters[1]! += length
+    return at
   }
 
   /** Sends everything committed. What the device refuses is counted, and lost as on a wire. Returns the last errno, or 0. */

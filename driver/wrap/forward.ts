@@ -1,4 +1,4 @@
-import type { Nic, NicInfo, NicMemory, NicStats, RxBurst } from '../nic.ts'
+import type { LargeSends, Nic, NicInfo, NicMemory, NicRoles, NicStats, RxBurst } from '../nic.ts'
 
 /**
  * A NIC that is another one. What wraps a NIC extends it and overrides what it wants to see or change; whatever the inner NIC
@@ -7,45 +7,13 @@ import type { Nic, NicInfo, NicMemory, NicStats, RxBurst } from '../nic.ts'
 export class ForwardingNic implements Nic {
   /** The NIC that is wrapped. */
   readonly inner: Nic
-  declare demand?: ((chunks: Uint32Array) => number) | null
-  declare onMacChange?: (() => void) | null
+  /** Those of the inner NIC; a class that wants to see or change one replaces it in its constructor. */
+  roles: NicRoles
 
   constructor(inner: Nic) {
     this.inner = inner
-    // Whoever asks what a NIC can do asks whether it has the method.
-    if (inner.addArea !== undefined && this.addArea === undefined) {
-      this.addArea = (memory, area, firstChunk) => inner.addArea!(memory, area, firstChunk)
-    }
-    if (inner.removeArea !== undefined && this.removeArea === undefined) {
-      this.removeArea = (area, chunks) => inner.removeArea!(area, chunks)
-    }
-    if (inner.openChunk !== undefined && this.openChunk === undefined) {
-      this.openChunk = () => inner.openChunk!()
-    }
-    if (inner.settled !== undefined && this.settled === undefined) {
-      this.settled = (first, last, cause) => inner.settled!(first, last, cause)
-    }
-    if (inner.txCommitLarge !== undefined && this.txCommitLarge === undefined) {
-      this.txCommitLarge = (...frame) => inner.txCommitLarge!(...frame)
-    }
-    for (const name of ['demand', 'onMacChange'] as const) {
-      if (!(name in inner)) continue
-      Object.defineProperty(this, name, {
-        get: () => inner[name],
-        set: (value) => {
-          inner[name] = value
-        },
-        enumerable: true,
-        configurable: true,
-      })
-    }
+    this.roles = inner.roles
   }
-
-  addArea?(memory: NicMemory, area: number, firstChunk: number): void
-  removeArea?(area: number, chunks: Uint32Array): number
-  openChunk?(): number
-  txCommitLarge?(...frame: Parameters<NonNullable<Nic['txCommitLarge']>>): void
-  settled?(first: number, last: number, cause: string | null): void
 
   get info(): NicInfo {
     return this.inner.info
@@ -55,9 +23,6 @@ export class ForwardingNic implements Nic {
   }
   get gone(): boolean {
     return this.inner.gone
-  }
-  get sideMemory(): Uint8Array | null {
-    return this.inner.sideMemory
   }
   get txMemory(): Uint8Array {
     return this.inner.txMemory
@@ -81,8 +46,8 @@ export class ForwardingNic implements Nic {
   fill(chunks: Uint32Array, from: number, count: number): number {
     return this.inner.fill(chunks, from, count)
   }
-  chunksHeld(area?: number): number {
-    return this.inner.chunksHeld(area)
+  chunksHeld(): number {
+    return this.inner.chunksHeld()
   }
   sumFragments(burst: RxBurst): void {
     this.inner.sumFragments(burst)
@@ -95,18 +60,6 @@ export class ForwardingNic implements Nic {
   }
   txFlush(): void {
     this.inner.txFlush()
-  }
-  steer(address: Uint8Array, port: number): void {
-    this.inner.steer(address, port)
-  }
-  unsteer(address: Uint8Array, port: number): void {
-    this.inner.unsteer(address, port)
-  }
-  claim(address: Uint8Array): void {
-    this.inner.claim(address)
-  }
-  unclaim(address: Uint8Array): void {
-    this.inner.unclaim(address)
   }
   wait(timeoutMs: number): boolean {
     return this.inner.wait(timeoutMs)
@@ -123,5 +76,30 @@ export class ForwardingNic implements Nic {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+}
+
+/** The large sends of a wrapped NIC, each shown to somebody in front of the device. */
+export class SeenLargeSends implements LargeSends {
+  readonly txLargeBytes: number
+  readonly #inner: LargeSends
+  readonly #see: (offset: number, length: number) => void
+
+  /** @param see gets what `Nic.txCommit` would get */
+  constructor(inner: LargeSends, see: (offset: number, length: number) => void) {
+    this.#inner = inner
+    this.#see = see
+    this.txLargeBytes = inner.txLargeBytes
+  }
+
+  txCommitLarge(
+    offset: number,
+    length: number,
+    tcpAt: number,
+    headerBytes: number,
+    segmentBytes: number,
+  ): void {
+    this.#see(offset, length)
+    this.#inner.txCommitLarge(offset, length, tcpAt, headerBytes, segmentBytes)
   }
 }

@@ -1,8 +1,8 @@
 import { ArgumentError } from '../../errors.ts'
+import { Fates, type FrameImpairments, ImpairmentCounts, seededRandom } from '../impairments.ts'
 import { type Nic, type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../nic.ts'
 import { DelayingNic } from './delaying.ts'
-import { ImpairedTransmit } from './impaired-transmit.ts'
-import { Fates, type FrameImpairments, flipBit, ImpairmentCounts } from './impairments.ts'
+import { befall, ImpairedTransmit } from './impaired-transmit.ts'
 
 export interface NicImpairments {
   /** Of every decision. */
@@ -73,27 +73,27 @@ export class ImpairedNic extends DelayingNic {
       )
     }
     this.#side = placement === 'side' ? new Uint8Array(SIDE_FRAMES * SIDE_FRAME_BYTES) : null
-    this.#fates = new Fates(impairments.seed)
+    this.#fates = new Fates(seededRandom(impairments.seed))
     this.#transmit = new ImpairedTransmit(
       inner,
       impairments.transmit ?? {},
-      new Fates(impairments.seed ^ 0x5eed),
+      new Fates(seededRandom(impairments.seed ^ 0x5eed)),
       this.now,
       impairments.tap,
     )
-    // Bursts of the stack's are not the inner NIC's: that hears of each frame as soon as its fate is known.
-    if (placement !== 'split') delete this.settled
-    // What befalls frames befalls each for itself.
-    delete this.txCommitLarge
+    this.roles = {
+      ...inner.roles,
+      sideMemory: this.#side ?? inner.roles.sideMemory,
+      // Bursts of the stack's are not the inner NIC's: that hears of each frame as soon as its fate is known.
+      observer: placement === 'split' ? inner.roles.observer : null,
+      // What befalls frames befalls each for itself.
+      largeSends: null,
+    }
   }
 
   /** What befell frames on their way out. */
   get sent(): ImpairmentCounts {
     return this.#transmit.counts
-  }
-
-  override get sideMemory(): Uint8Array | null {
-    return this.#side ?? this.inner.sideMemory
   }
 
   override attach(memory: NicMemory): void {
@@ -126,7 +126,7 @@ export class ImpairedNic extends DelayingNic {
       last++
       const { dropped } = this.received
       this.#pass(burst, first, last)
-      this.inner.settled?.(first, last, this.received.dropped > dropped ? CAUSE : null)
+      this.inner.roles.observer?.settled(first, last, this.received.dropped > dropped ? CAUSE : null)
       first = last
     }
     return burst.count
@@ -134,33 +134,35 @@ export class ImpairedNic extends DelayingNic {
 
   /** One frame, the entries `[first, last)` of the inner burst. */
   #pass(burst: RxBurst, first: number, last: number): void {
-    const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0, delayUs = 0 } = this.#impairments
-    if (this.#fates.strikes(loss)) {
+    const { delayUs = 0 } = this.#impairments
+    const fates = this.#fates
+    fates.draw(this.#impairments)
+    const side = fates.lost || this.#side === null ? null : this.#gather(first, last)
+    if (fates.lost || (side !== null && side.length > SIDE_FRAME_BYTES)) {
       this.#drop(first, last)
       return
     }
-    const side = this.#side === null ? null : this.#gather(first, last)
-    if (side !== null && side.length > SIDE_FRAME_BYTES) {
-      this.#drop(first, last)
-      return
-    }
-    if (this.#fates.strikes(corrupt)) {
-      this.received.corrupted++
-      const from = this.#raw.offset[first]!
-      flipBit(side ?? this.#area.subarray(from, from + this.#raw.length[first]!), this.#fates)
-    }
-    if (this.#fates.strikes(duplicate)) this.#double(burst, first, last, side, delayUs)
-    const later = this.#fates.strikes(reorder)
-    if (later) this.received.reordered++
     if (delayUs > 0) this.received.delayed++
-    const frame = this.#take(first, last, side, later ? 1 + this.#fates.below(8) : 0, delayUs)
-    if (later || delayUs > 0 || !this.#show(burst, frame)) this.#held.push(frame)
-    if (!later) for (const held of this.#held) held.behind--
+    // In front of what befalls the frame: the double has a fate of its own.
+    const double = fates.twice ? this.#double(first, last, side) : null
+    const frame = this.#take(first, last, side)
+    frame.behind = befall(this.#firstPiece(frame), fates, 0, this.received)
+    if (frame.behind > 0 || delayUs > 0 || !this.#show(burst, frame)) this.#held.push(frame)
+    if (frame.behind === 0) for (const held of this.#held) held.behind--
+    if (double === null) return
+    this.received.duplicated++
+    double.behind = befall(this.#firstPiece(double), fates, 1, this.received)
+    if (double.behind > 0 || delayUs > 0 || !this.#show(burst, double)) this.#held.push(double)
+  }
+
+  /** Where a frame is damaged: in its first piece, as long as a header lies whole in it. */
+  #firstPiece({ offset, length, bytes }: Held): Uint8Array {
+    return bytes ?? this.#area.subarray(offset[0]!, offset[0]! + length[0]!)
   }
 
   /** A copy of a frame that lies beside the area. */
   #gather(first: number, last: number): Uint8Array {
-    const memory = this.inner.sideMemory!
+    const memory = this.inner.roles.sideMemory!
     const { offset, length } = this.#raw
     let bytes = 0
     for (let i = first; i < last; i++) bytes += length[i]!
@@ -171,15 +173,16 @@ export class ImpairedNic extends DelayingNic {
     return frame
   }
 
-  #take(first: number, last: number, side: Uint8Array | null, behind: number, delayUs: number): Held {
+  #take(first: number, last: number, side: Uint8Array | null): Held {
     const { offset, length, flags } = this.#raw
+    const { delayUs = 0 } = this.#impairments
     const end = side === null ? last : first
     return {
       offset: [...offset.subarray(first, end)],
       length: [...length.subarray(first, end)],
       flags: side === null ? [...flags.subarray(first, end)] : [flags[first]! & ~RX_MORE],
       bytes: side,
-      behind,
+      behind: 0,
       due: delayUs > 0 ? this.now() + delayUs : Number.NEGATIVE_INFINITY,
     }
   }
@@ -191,21 +194,18 @@ export class ImpairedNic extends DelayingNic {
     this.inner.fill(this.#back, 0, last - first)
   }
 
-  /** The frame comes once more, in chunks of its own; not when there are too few of them. */
-  #double(burst: RxBurst, first: number, last: number, side: Uint8Array | null, delayUs: number): void {
-    let frame = this.#take(first, last, side?.slice() ?? null, 0, delayUs)
-    if (side === null) {
-      if (this.#spare.length < last - first) return
-      const within = (1 << this.#shift) - 1
-      const offset = frame.offset.map((from, i) => {
-        const to = this.#spare.pop()! * (within + 1) + (from & within)
-        this.#area.copyWithin(to, from, from + frame.length[i]!)
-        return to
-      })
-      frame = { ...frame, offset }
-    }
-    this.received.duplicated++
-    if (delayUs > 0 || !this.#show(burst, frame)) this.#held.push(frame)
+  /** The frame once more, in chunks of its own; null when there are too few of them. */
+  #double(first: number, last: number, side: Uint8Array | null): Held | null {
+    const frame = this.#take(first, last, side?.slice() ?? null)
+    if (side !== null) return frame
+    if (this.#spare.length < last - first) return null
+    const within = (1 << this.#shift) - 1
+    const offset = frame.offset.map((from, i) => {
+      const to = this.#spare.pop()! * (within + 1) + (from & within)
+      this.#area.copyWithin(to, from, from + frame.length[i]!)
+      return to
+    })
+    return { ...frame, offset }
   }
 
   #release(burst: RxBurst): void {
@@ -261,9 +261,9 @@ export class ImpairedNic extends DelayingNic {
     return kept + this.inner.fill(chunks, from + kept, count - kept)
   }
 
-  override chunksHeld(area?: number): number {
+  override chunksHeld(): number {
     const held = this.#held.reduce((sum, { offset }) => sum + offset.length, 0)
-    return this.inner.chunksHeld(area) + this.#spare.length + held
+    return this.inner.chunksHeld() + this.#spare.length + held
   }
 
   override sumFragments(burst: RxBurst): void {

@@ -1,8 +1,12 @@
+import { type Fates, type FrameImpairments, flipBit, ImpairmentCounts, SPARED } from '../impairments.ts'
 import type { Nic } from '../nic.ts'
-import { type Fates, type FrameImpairments, flipBit, ImpairmentCounts } from './impairments.ts'
 
 /** Frames held back to come later than others; more leave at once. */
 const MOST_HELD = 64
+/** A damaged Ethernet header would not have got past a real NIC. */
+const ETHERNET_HEADER = 14
+/** Frames that pass one which comes later, at the most. */
+const MOST_BEHIND = 8
 /** Bytes of frames on their way when they are delayed; more are dropped, as a full queue drops them. */
 const MOST_DELAYED_BYTES = 16 << 20
 
@@ -58,30 +62,28 @@ export class ImpairedTransmit {
       this.#nic.txCommit(offset, 0)
       return
     }
-    const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0, delayUs = 0 } = this.#impairments
+    const { delayUs = 0 } = this.#impairments
+    const fates = this.#fates
     const frame = this.#nic.txMemory.subarray(offset, offset + length)
     this.#tap(frame)
-    if (this.#fates.strikes(loss)) {
+    fates.draw(this.#impairments)
+    if (fates.lost) {
       this.counts.dropped++
       this.#nic.txCommit(offset, 0)
       return
     }
-    if (this.#fates.strikes(corrupt)) {
-      this.counts.corrupted++
-      flipBit(frame, this.#fates)
-    }
-    const twice = this.#fates.strikes(duplicate) ? frame.slice() : null
-    const later = this.#fates.strikes(reorder)
-    if (later) this.counts.reordered++
-    if (later || delayUs > 0) {
-      if (delayUs > 0) this.counts.delayed++
-      this.#hold(frame.slice(), later ? 1 + this.#fates.below(8) : 0, delayUs)
+    const double = fates.twice ? frame.slice() : null
+    if (delayUs > 0) this.counts.delayed++
+    const behind = befall(frame, fates, 0, this.counts)
+    if (behind > 0 || delayUs > 0) {
+      this.#hold(frame.slice(), behind, delayUs)
       this.#nic.txCommit(offset, 0)
     } else this.#nic.txCommit(offset, length)
-    if (twice !== null) {
+    if (double !== null) {
       this.counts.duplicated++
-      if (delayUs > 0) this.#hold(twice, 0, delayUs)
-      else this.#send(twice)
+      const behind = befall(double, fates, 1, this.counts)
+      if (behind > 0 || delayUs > 0) this.#hold(double, behind, delayUs)
+      else this.#send(double)
     }
     this.release()
   }
@@ -119,4 +121,20 @@ export class ImpairedTransmit {
     this.#nic.txMemory.set(frame, offset)
     this.#nic.txCommit(offset, frame.length)
   }
+}
+
+/**
+ * Damages a frame if that is its fate, and counts. Returns how many frames pass before it.
+ * @param which 0 = the frame, 1 = its double
+ */
+export function befall(frame: Uint8Array, fates: Fates, which: 0 | 1, counts: ImpairmentCounts): number {
+  const flip = fates.flip[which]!
+  const late = fates.late[which]!
+  if (flip !== SPARED) {
+    counts.corrupted++
+    flipBit(frame, flip, ETHERNET_HEADER)
+  }
+  if (late === SPARED) return 0
+  counts.reordered++
+  return 1 + Math.floor(late * MOST_BEHIND)
 }

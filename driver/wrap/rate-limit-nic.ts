@@ -77,7 +77,7 @@ export class RateLimitNic extends DelayingNic {
     this.#receive = limits.receive === undefined ? null : new Bucket(limits.receive, now)
     this.#transmit = limits.transmit === undefined ? null : new Bucket(limits.transmit, now)
     // Frames wait one by one.
-    if (this.#transmit !== null) delete this.txCommitLarge
+    if (this.#transmit !== null) this.roles = { ...inner.roles, largeSends: null }
     this.#queueLimit = limits.queueBytes ?? DEFAULT_QUEUE_BYTES
   }
 

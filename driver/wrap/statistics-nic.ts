@@ -1,6 +1,6 @@
 import { counting } from '../../counting.ts'
 import { type Nic, RX_MORE, type RxBurst } from '../nic.ts'
-import { ForwardingNic } from './forward.ts'
+import { ForwardingNic, SeenLargeSends } from './forward.ts'
 
 /** Sizes of frames up to 64, 128 … 65536 bytes, and larger. */
 const SIZE_BUCKETS = 12
@@ -81,12 +81,10 @@ export class StatisticsNic extends ForwardingNic {
   /** @param now microseconds, monotonic; default `performance.now` */
   constructor(inner: Nic, now: () => number = () => performance.now() * 1000) {
     super(inner)
-    if (inner.txCommitLarge !== undefined) {
-      this.txCommitLarge = (offset, length, ...cut) => {
-        this.#sent.frame(length)
-        this.#unflushed++
-        inner.txCommitLarge!(offset, length, ...cut)
-      }
+    const { largeSends } = inner.roles
+    if (largeSends !== null) {
+      const seen = new SeenLargeSends(largeSends, (_offset, length) => this.#count(length))
+      this.roles = { ...inner.roles, largeSends: seen }
     }
     this.#now = now
     this.#at = now()
@@ -116,11 +114,13 @@ export class StatisticsNic extends ForwardingNic {
   }
 
   override txCommit(offset: number, length: number): void {
-    if (length > 0) {
-      this.#sent.frame(length)
-      this.#unflushed++
-    }
+    if (length > 0) this.#count(length)
     this.inner.txCommit(offset, length)
+  }
+
+  #count(length: number): void {
+    this.#sent.frame(length)
+    this.#unflushed++
   }
 
   override txFlush(): void {

@@ -2,7 +2,16 @@ import { ArgumentError, NicError } from '../../errors.ts'
 import { checkPort } from '../flows.ts'
 import { FollowedLink } from '../followed.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, type RxBurst } from '../nic.ts'
+import {
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  type RxBurst,
+  type Steering,
+} from '../nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo } from '../system.ts'
 import { XdpHook, type XdpHookHandle, type XdpMode } from './hook.ts'
 import { ReceivePath } from './receive.ts'
@@ -67,11 +76,11 @@ function release(holdings: Holdings): void {
  * transmit slots behind it. Its buffer must not be detached or moved while it is attached; growing a
  * `WebAssembly.Memory` does that.
  */
-export class XdpNic implements Nic {
+export class XdpNic implements Nic, Steering {
+  readonly roles: NicRoles
   readonly #notes: string[] = []
   /** Receive queues of the interface when it was opened; 0 with the hook of another one, which tells of them. */
   readonly #queues: number
-  readonly sideMemory = null
   readonly #native: Native
   readonly #options: XdpNicOptions
   readonly #rings: RingSizes
@@ -123,6 +132,7 @@ export class XdpNic implements Nic {
       sharesHook: options.hook !== undefined,
     }
     this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
+    this.roles = { ...NO_ROLES, steering: this, macChanges: this.#link }
     abandoned.register(this, this.#holdings, this)
   }
 
@@ -144,14 +154,6 @@ export class XdpNic implements Nic {
 
   get gone(): boolean {
     return this.#link.gone
-  }
-
-  get onMacChange(): (() => void) | null {
-    return this.#link.onMacChange
-  }
-
-  set onMacChange(callback: (() => void) | null) {
-    this.#link.onMacChange = callback
   }
 
   get txMemory(): Uint8Array {
@@ -176,15 +178,9 @@ export class XdpNic implements Nic {
     const socket = this.#socket === null ? start() : hook.restarting(start)
     this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
     const kick = (): number => this.#notice(socket.kickTx())
-    this.#transmit = new TransmitPath(
-      socket.tx,
-      socket.completion,
-      areaLength,
-      slots,
-      chunkSize,
-      socket.zeroCopy,
-      kick,
-    )
+    const { tx, completion, zeroCopy } = socket
+    const sending = { tx, completion, base: areaLength, slots, slotBytes: chunkSize, zeroCopy, kick }
+    this.#transmit = new TransmitPath(sending)
     this.#area = umem.subarray(0, areaLength)
     this.#txMemory = umem.subarray(areaLength)
     this.#slotBytes = chunkSize

@@ -1,14 +1,14 @@
 import { ArgumentError } from '../../errors.ts'
 import { type NicStats, RX_MORE, type RxBurst } from '../nic.ts'
-import { ADDRESS_WORDS, DESCRIPTOR_WORDS, PACKET_CONTINUES, type Ring } from './ring.ts'
+import { ADDRESS_WORDS, DESCRIPTOR_WORDS, type DescriptorRing, PACKET_CONTINUES } from './descriptor-ring.ts'
 
 /**
  * The receive side: chunks go in through the fill ring and come back through the rx ring. Addresses in the rings count
  * from the start of the area. No allocation, no exception and no native call per packet.
  */
 export class ReceivePath {
-  readonly #rx: Ring
-  readonly #fill: Ring
+  readonly #rx: DescriptorRing
+  readonly #fill: DescriptorRing
   /** Frames, fragments, bytes, invalid. Not in an object: its fields would change shape when they outgrow 31 bits. */
   readonly #counters = new Float64Array(4)
   readonly #areaLength: number
@@ -26,7 +26,13 @@ export class ReceivePath {
   #recoveredCount = 0
 
   /** @param wake called when the kernel has stopped to look at the fill ring and wants to be told */
-  constructor(rx: Ring, fill: Ring, areaLength: number, chunkSize: number, wake: () => void) {
+  constructor(
+    rx: DescriptorRing,
+    fill: DescriptorRing,
+    areaLength: number,
+    chunkSize: number,
+    wake: () => void,
+  ) {
     this.#rx = rx
     this.#fill = fill
     this.#areaLength = areaLength

@@ -3,8 +3,8 @@ import type { Native } from '../native/index.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO, errnoName, memlockLimit, systemFailure } from '../system.ts'
 import { ReadWatch } from '../watch.ts'
+import { ADDRESS_WORDS, DESCRIPTOR_WORDS, DescriptorRing, type RingLayout } from './descriptor-ring.ts'
 import { QueueProbe } from './queue-probe.ts'
-import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring, type RingLayout } from './ring.ts'
 
 // linux/if_xdp.h
 const XDP_COPY = 1 << 1
@@ -56,10 +56,10 @@ export class XskSocket {
   readonly fd: number
   /** The device writes to the memory itself. */
   readonly zeroCopy: boolean = false
-  readonly fill: Ring
-  readonly completion: Ring
-  readonly rx: Ring
-  readonly tx: Ring
+  readonly fill: DescriptorRing
+  readonly completion: DescriptorRing
+  readonly rx: DescriptorRing
+  readonly tx: DescriptorRing
   readonly #native: Native
   readonly #mappings: Uint8Array[] = []
   readonly #counters = new Float64Array(6)
@@ -82,7 +82,7 @@ export class XskSocket {
       const order = Uint32Array.of(sizes.fill, sizes.completion, sizes.rx, sizes.tx)
       const configured = native.xskConfigureRings(this.fd, order, offsets)
       if (configured < 0) throw systemFailure(configured, 'setting the ring sizes', device)
-      const ring = (which: number, words: number): Ring => {
+      const ring = (which: number, words: number): DescriptorRing => {
         const [producer, consumer, flags, descriptors] = offsets.subarray(which * 4, which * 4 + 4)
         const layout: RingLayout = {
           producer: producer!,
@@ -194,11 +194,11 @@ export class XskSocket {
     throw systemFailure(result, 'registering the receive memory', device)
   }
 
-  #map(which: number, layout: RingLayout, entries: number, words: number, device: string): Ring {
-    const buffer = this.#native.xskMapRing(this.fd, which, Ring.bytes(layout, entries, words))
+  #map(which: number, layout: RingLayout, entries: number, words: number, device: string): DescriptorRing {
+    const buffer = this.#native.xskMapRing(this.fd, which, DescriptorRing.bytes(layout, entries, words))
     if (typeof buffer === 'number') throw systemFailure(buffer, 'mapping a ring', device)
     this.#mappings.push(new Uint8Array(buffer))
-    return new Ring(buffer, layout, entries)
+    return new DescriptorRing(buffer, layout, entries)
   }
 
   #bind({ device, ifIndex, queue, bind }: XskOptions): void {

@@ -1,10 +1,24 @@
 import { ArgumentError } from '../../errors.ts'
 import type { NicStats } from '../nic.ts'
 import { ERRNO } from '../system.ts'
-import { ADDRESS_WORDS, DESCRIPTOR_WORDS, type Ring } from './ring.ts'
+import { ADDRESS_WORDS, DESCRIPTOR_WORDS, type DescriptorRing } from './descriptor-ring.ts'
 
 /** An Ethernet header; the kernel has no use for less. */
 const SHORTEST_FRAME = 14
+
+/** What the transmit side of a queue works with. */
+export interface TransmitParts {
+  readonly tx: DescriptorRing
+  readonly completion: DescriptorRing
+  /** Ring address of the first slot, a number of slots, and bytes of each. */
+  readonly base: number
+  readonly slots: number
+  readonly slotBytes: number
+  /** The driver sends by itself, and asks for a kick only when it sleeps. */
+  readonly zeroCopy: boolean
+  /** Tells the kernel; 0 or a negative errno. */
+  readonly kick: () => number
+}
 
 /**
  * The transmit side: slots behind the area, a free list, the tx ring, and the completion ring that gives slots back.
@@ -12,8 +26,8 @@ const SHORTEST_FRAME = 14
  */
 export class TransmitPath {
   readonly slotBytes: number
-  readonly #tx: Ring
-  readonly #completion: Ring
+  readonly #tx: DescriptorRing
+  readonly #completion: DescriptorRing
   /** Frames, bytes, reservations without a slot, errors. Not in an object: see the receive path. */
   readonly #counters = new Float64Array(4)
   readonly #base: number
@@ -29,20 +43,7 @@ export class TransmitPath {
   /** Frames committed since the last flush. */
   #unflushed = 0
 
-  /**
-   * @param base ring address of the first slot
-   * @param zeroCopy the driver sends by itself, and asks for a kick only when it sleeps
-   * @param kick tells the kernel; 0 or a negative errno
-   */
-  constructor(
-    tx: Ring,
-    completion: Ring,
-    base: number,
-    slots: number,
-    slotBytes: number,
-    zeroCopy: boolean,
-    kick: () => number,
-  ) {
+  constructor({ tx, completion, base, slots, slotBytes, zeroCopy, kick }: TransmitParts) {
     this.#tx = tx
     this.#completion = completion
     this.#base = base

@@ -1,4 +1,4 @@
-import { PcapError } from '../../pcap/errors.ts'
+import { PcapError } from '../../errors.ts'
 import { type FollowResult, follow } from '../../pcap/follow/follow.ts'
 import type { Target } from '../fuzzer.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'

@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib'
-import { PcapError } from '../../pcap/errors.ts'
+import { PcapError } from '../../errors.ts'
 import { CapturedPacket } from '../../pcap/file/packet.ts'
 import { CaptureReader } from '../../pcap/file/reader.ts'
 import type { Target } from '../fuzzer.ts'

@@ -1,4 +1,4 @@
-import { PcapError } from '../../pcap/errors.ts'
+import { PcapError } from '../../errors.ts'
 import { type ReplayResult, replay as replayCapture } from '../../replay/index.ts'
 import type { Target } from '../fuzzer.ts'
 import { dictionary, sampleFiles, smallCaptures } from './seeds.ts'

@@ -8,8 +8,43 @@ import { XdpNic } from '../../driver/xdp/index.ts'
 import { NicError, type NicErrorCode } from '../../errors.ts'
 import { DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../../pages.ts'
 import { XDP_TAIL_BYTES } from '../examine/checks/memory.ts'
-import { linkFacts } from '../examine/index.ts'
-import type { AutoSpec } from './spec.ts'
+import { linkFacts, presentLink } from '../examine/index.ts'
+import type { DeviceKind } from './kind.ts'
+import { refuseLoopback } from './loopback.ts'
+import { packetCandidate } from './packet.ts'
+import { rawCandidate } from './raw.ts'
+import { xdpCandidates } from './xdp.ts'
+
+/** The best way into an interface that works: `auto:eth0`, `auto:eth0/1`. */
+export interface AutoSpec {
+  readonly driver: 'auto'
+  readonly name: string
+  readonly queue: number
+  readonly netns?: string
+}
+
+export const auto: DeviceKind<AutoSpec> = {
+  scheme: 'auto',
+  form: 'auto:INTERFACE[/QUEUE][?netns=NAME]',
+  parse(text) {
+    const { name, first, last, queueAt } = text.interface(true)
+    if (last !== first) throw text.wrong('auto takes one queue', queueAt)
+    return { driver: 'auto', name, queue: first, ...text.netns(text.settings('netns')) }
+  },
+  open(spec, { areaBytes }) {
+    refuseLoopback(spec)
+    return [openAuto(spec, areaBytes)]
+  },
+  wanted: ({ name, queue, netns }) => ({ name, queue, netns }),
+  candidates(spec, facts) {
+    const [address = 'ADDRESS'] = presentLink(facts)?.addresses ?? []
+    return [
+      ...xdpCandidates({ ...spec, mode: 'auto', copy: 'auto' }),
+      packetCandidate(spec),
+      rawCandidate(address),
+    ]
+  },
+}
 
 /** Of the trial: one chunk would do, a queue that works takes these at once. */
 const TRIAL_BYTES = 1 << 18

@@ -1,12 +1,33 @@
 import { MemoryLink } from '../../driver/memory/index.ts'
 import type { Nic } from '../../driver/nic.ts'
 import { NicError } from '../../errors.ts'
+import type { DeviceKind } from './kind.ts'
+
+/** One end of a link in this process: `memory:`, `memory:NAME`. The first to open a name gets one end, the second the other. */
+export interface MemorySpec {
+  readonly driver: 'memory'
+  readonly name: string
+  /** Bytes of layer 3. */
+  readonly mtu: number
+}
+
+export const memory: DeviceKind<MemorySpec> = {
+  scheme: 'memory',
+  form: 'memory:[NAME][?mtu=BYTES]',
+  parse(text) {
+    const { name } = text
+    const settings = text.settings('mtu')
+    return { driver: 'memory', name, mtu: text.number(settings, 'mtu', 576, 65_535) ?? 1500 }
+  },
+  open: ({ name, mtu }) => [openMemory(name, mtu)],
+  candidates: ({ name }) => [{ name: 'memory', driver: 'memory', mode: 'memory', device: `memory:${name}` }],
+}
 
 /** Ends that wait for their second opener, by name. */
 const waiting = new Map<string, MemoryLink>()
 
 /** An end of the link of that name in this process: the first opener makes the link, the second joins it and frees the name. */
-export function openMemory(name: string, mtu: number): Nic {
+function openMemory(name: string, mtu: number): Nic {
   const link = waiting.get(name)
   if (link === undefined) {
     const fresh = new MemoryLink({ mtu })

@@ -1,17 +1,9 @@
 /** What an examination finds, and which way in follows from it. */
 
-/** The ways into an interface and what else can be opened, best first. */
-export const WAYS = [
-  'xdp zero-copy',
-  'xdp native',
-  'xdp generic',
-  'packet',
-  'raw',
-  'tap',
-  'memory',
-  'pcap',
-] as const
-export type WayName = (typeof WAYS)[number]
+/** The ways in that checks speak of, best first. */
+export const CHECKED_WAYS = ['xdp zero-copy', 'xdp native', 'xdp generic', 'packet', 'raw', 'tap'] as const
+/** One of those, or the name of a device that there is one way to open. */
+export type WayName = (typeof CHECKED_WAYS)[number] | (string & {})
 
 /** Those over AF_XDP. */
 export const XDP_WAYS: readonly WayName[] = ['xdp zero-copy', 'xdp native', 'xdp generic']

@@ -53,17 +53,11 @@ export class Capture {
       interfaces.set(frame.linkType, index)
       const direction = frame.from === 'client' ? DIRECTION_OUTBOUND : DIRECTION_INBOUND
       const { seconds, nanoseconds, bytes, originalLength } = frame
-      writer.packet(
-        index,
-        seconds,
-        nanoseconds,
-        bytes,
-        0,
-        bytes.length,
+      writer.packet(index, seconds, nanoseconds, bytes, {
         originalLength,
         direction,
-        frame.comment,
-      )
+        comment: frame.comment,
+      })
     }
     writer.close()
     return sink.bytes()

@@ -1,4 +1,4 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 
 /** What files begin with that other programs have packed, and what unpacks them to standard output. */
 const PACKERS: readonly {

@@ -1,8 +1,7 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 import { MAX_PACKET_BYTES, PCAP_HEADER_BYTES, PCAP_MAGIC_NANOSECONDS, PCAP_RECORD_BYTES } from './format.ts'
 import type { CapturedPacket } from './packet.ts'
-import { CaptureInterface, Section } from './pcapng-parser.ts'
-import type { CaptureParser } from './reader.ts'
+import { CaptureInterface, type CaptureParser, Section } from './parser.ts'
 import type { FileWindow } from './window.ts'
 
 /** Of old Linux systems: records with eight bytes more, of which nothing is used here. */

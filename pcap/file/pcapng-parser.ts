@@ -1,7 +1,7 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 import * as format from './format.ts'
 import { type CapturedPacket, text, walkOptions } from './packet.ts'
-import type { CaptureParser } from './reader.ts'
+import { CaptureInterface, type CaptureParser, MICROSECONDS, Section } from './parser.ts'
 import { TickScale } from './time.ts'
 import type { FileWindow } from './window.ts'
 
@@ -10,41 +10,9 @@ const MAX_INTERFACES = 65_536
 const MAX_NAMES = 65_536
 /** Characters of all texts of a section; what is beyond them stays empty. */
 const MAX_TEXT = 16 << 20
-const MICROSECONDS = 6
 /** What lies in front of the packet's bytes in an enhanced packet block. */
 const ENHANCED_HEAD = 28
 const SIMPLE_HEAD = 12
-
-/** An interface that packets were captured on. */
-export class CaptureInterface {
-  readonly linkType: number
-  /** Bytes of a packet that were kept at the most; 0 = all. */
-  readonly snapLength: number
-  name = ''
-  description = ''
-  scale: TickScale = new TickScale(MICROSECONDS, 0)
-  /** What its statistics block says, the last one; -1 = not said. */
-  received = -1
-  /** Frames lost for want of room, at the interface and in the system together; -1 = not said. */
-  dropped = -1
-
-  constructor(linkType: number, snapLength: number) {
-    this.linkType = linkType
-    this.snapLength = snapLength
-  }
-}
-
-/** What a section header says, and what was found in the section besides packets. */
-export class Section {
-  hardware = ''
-  os = ''
-  application = ''
-  readonly comments: string[] = []
-  /** Names by address, of name resolution blocks. */
-  readonly names: Map<string, string[]> = new Map()
-  /** Blocks passed over: secrets, custom and unknown ones. */
-  skippedBlocks = 0
-}
 
 /** pcapng (draft-ietf-opsawg-pcapng): sections of blocks, each with its byte order. */
 export class PcapngParser implements CaptureParser {

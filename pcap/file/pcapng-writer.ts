@@ -70,6 +70,23 @@ const NAME_RECORD_IPV4 = 1
 const NAME_RECORD_IPV6 = 2
 const NO_LIMIT = Number.POSITIVE_INFINITY
 
+/** What there is to say of a packet beside its bytes. */
+export interface PacketDetails {
+  /** Where it lies in the bytes that are given, and how many it has; default all of them. */
+  readonly at?: number
+  readonly length?: number
+  /** Bytes on the wire, when fewer were captured. */
+  readonly originalLength?: number
+  /** 0 not known, 1 inbound, 2 outbound. */
+  readonly direction?: number
+  /** UTF-8, at most 65535 bytes each. */
+  readonly comment?: string | readonly string[]
+  /** Packets that were lost between the one before on this interface and this one; 0 is not written. */
+  readonly dropCount?: number
+}
+
+const NO_DETAILS: PacketDetails = {}
+
 /**
  * Writes a pcapng file of one section (draft-ietf-opsawg-pcapng), times in nanoseconds. Allocates nothing per packet
  * but a view for `set`; what was written is with the sink after `flush` or `close`, always in whole blocks.
@@ -147,10 +164,6 @@ export class PcapngWriter {
   /**
    * Writes one packet.
    * @param seconds since the epoch
-   * @param originalLength bytes on the wire, when fewer were captured
-   * @param direction 0 not known, 1 inbound, 2 outbound
-   * @param comment UTF-8, at most 65535 bytes each
-   * @param dropCount packets that were lost between the one before on this interface and this one; 0 is not written
    * @throws ArgumentError, and what the sink throws
    */
   packet(
@@ -158,13 +171,10 @@ export class PcapngWriter {
     seconds: number,
     nanoseconds: number,
     bytes: Uint8Array,
-    at = 0,
-    length = bytes.length - at,
-    originalLength = length,
-    direction = format.DIRECTION_UNKNOWN,
-    comment: string | readonly string[] = '',
-    dropCount = 0,
+    details: PacketDetails = NO_DETAILS,
   ): void {
+    const { at = 0, length = bytes.length - at, originalLength = length } = details
+    const { direction = format.DIRECTION_UNKNOWN, comment = '', dropCount = 0 } = details
     checkRange(bytes, at, length)
     this.begin(index, seconds, nanoseconds, originalLength, direction)
     this.append(bytes, at, length)

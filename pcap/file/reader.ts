@@ -1,5 +1,5 @@
+import { PcapError } from '../../errors.ts'
 import { checkThat } from '../check.ts'
-import { PcapError } from '../errors.ts'
 import {
   BLOCK_SECTION,
   PCAP_HEADER_BYTES,
@@ -9,20 +9,11 @@ import {
 import { gunzip } from './gunzip.ts'
 import { packedOtherwise } from './packed.ts'
 import { CapturedPacket } from './packet.ts'
+import type { CaptureInterface, CaptureParser, Section } from './parser.ts'
 import { PCAP_MAGIC_MODIFIED, PcapParser } from './pcap-parser.ts'
-import { type CaptureInterface, PcapngParser, type Section } from './pcapng-parser.ts'
+import { PcapngParser } from './pcapng-parser.ts'
 import { type ByteSource, BytesSource, openSource, StreamSource } from './source.ts'
 import { FileWindow } from './window.ts'
-
-/** What reads one of the formats out of a window. */
-export interface CaptureParser {
-  readonly interfaces: readonly CaptureInterface[]
-  readonly section: Section
-  /** Where in the file the record begins that is being passed over; -1 = none is. */
-  readonly passing: number
-  /** Fills `packet` with the next one; else the bytes that have to wait in the window for more to be said. @throws PcapError */
-  next(packet: CapturedPacket): number
-}
 
 /**
  * Reads a capture from front to back: pcap (either byte order, micro- or nanoseconds) or pcapng, as it is or compressed with

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 
 /** Where the bytes of a capture come from. */
 export interface ByteSource {

@@ -1,4 +1,4 @@
-import { PcapError } from '../errors.ts'
+import { PcapError } from '../../errors.ts'
 import type { ByteSource } from './source.ts'
 
 /** It stays in the processor's cache, so that what is read is copied on from there. */

@@ -4,6 +4,7 @@ export {
   type CaptureInterface,
   type CaptureStatistics,
   type CaptureTime,
+  type PacketDetails,
   PcapngWriter,
   type PcapngWriterOptions,
 } from './pcapng-writer.ts'

@@ -1,13 +1,12 @@
+import { PcapError } from '../../errors.ts'
 import { ACK, FIN, RST, SYN } from '../../stack/wire/tcp.ts'
 import { checkInteger } from '../check.ts'
 import { isIntact } from '../decode/intact.ts'
-import { PcapError } from '../errors.ts'
 import type { CaptureReader } from '../file/reader.ts'
 import { type Conversation, ConversationTable, type Side } from './conversations.ts'
 import { DigestBatch, StreamDigest } from './digest.ts'
-import { HeldBytes, OrderedStream, type StreamTaker } from './ordered.ts'
+import { HeldBytes, isReset, OrderedStream, type StreamTaker } from './ordered.ts'
 import { gapMarker, ReportOrder, type StreamReport } from './report.ts'
-import { isReset } from './resets.ts'
 import {
   type CaptureInput,
   type CaptureSummary,

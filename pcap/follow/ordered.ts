@@ -1,4 +1,6 @@
 import { seqDiff, seqGt, seqLt } from '../../stack/wire/seq.ts'
+import { ACK } from '../../stack/wire/tcp.ts'
+import type { SegmentDecoder } from '../decode/segment.ts'
 import { Heap } from './heap.ts'
 
 /** Takes what an `OrderedStream` puts in order. `bytes` is the caller's and valid during the call only. */
@@ -236,4 +238,17 @@ export class OrderedStream {
 
 function isAhead(distance: number): boolean {
   return distance > 0 && distance < BELIEVABLE
+}
+
+/**
+ * Whether a captured RST, whose checksum is right, has ended the connection: a host challenges one that is not exactly what
+ * it expects next (RFC 5961 section 3.2). Who has not sent anything refuses what it acknowledges.
+ * @param sender what the RST's sender has sent @param receiver what the other end has
+ */
+export function isReset(segment: SegmentDecoder, sender: OrderedStream, receiver: OrderedStream): boolean {
+  const { flags, seq, ack } = segment
+  if (sender.isNext(seq)) return true
+  if (sender.begun) return false
+  if ((flags & ACK) === 0) return !sender.acknowledges
+  return !receiver.begun || receiver.isNext(ack)
 }

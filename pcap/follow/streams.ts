@@ -1,3 +1,4 @@
+import type { PcapError } from '../../errors.ts'
 import {
   checkBoolean,
   checkFunction,
@@ -8,7 +9,6 @@ import {
   checkString,
   checkThat,
 } from '../check.ts'
-import type { PcapError } from '../errors.ts'
 import { CaptureReader } from '../file/reader.ts'
 import type { StreamReport } from './report.ts'
 import type { WalkCounts } from './walk.ts'

@@ -1,6 +1,5 @@
 import { seqDiff } from '../../stack/wire/seq.ts'
 import type { SegmentDecoder } from '../decode/segment.ts'
-import type { PlayedConnection } from './connection.ts'
 import type { Refused } from './numbers.ts'
 
 /** Different answers to one SYN that are remembered. */
@@ -17,8 +16,14 @@ export interface Answer {
   readonly refused: Refused
 }
 
+/** A SYN: its sequence number, and the data that it had. */
+export interface Opening {
+  readonly iss: number
+  readonly synPayload: Uint8Array | null
+}
+
 /** Whether it answers this connection's SYN, with or without its data (RFC 7413). */
-export function isAnswerTo({ iss, synPayload }: PlayedConnection, { ack }: Answer): boolean {
+export function isAnswerTo({ iss, synPayload }: Opening, { ack }: Answer): boolean {
   const taken = seqDiff(ack, (iss + 1) | 0)
   return taken >= 0 && taken <= (synPayload?.length ?? 0)
 }

@@ -1,6 +1,15 @@
 import { ChunkStore } from '../../driver/memory/chunks.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, RX_MORE, type RxBurst } from '../../driver/nic.ts'
+import {
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  RX_MORE,
+  type RxBurst,
+} from '../../driver/nic.ts'
 import { NicError } from '../../errors.ts'
 import { sumWords } from '../../stack/wire/checksum.ts'
 
@@ -28,12 +37,12 @@ let nextIfIndex = 0x1000_0000
 export class FrameNic implements Nic {
   readonly info: NicInfo
   readonly gone: boolean = false
-  readonly sideMemory = null
+  /** Those of whoever plays: given before a stack asks. */
+  roles: NicRoles = NO_ROLES
   readonly txMemory: Uint8Array = new Uint8Array(TX_SLOTS * TX_SLOT_BYTES)
   readonly txSlotBytes = TX_SLOT_BYTES
   /** A frame of the stack's: `memory[at, at + length)`, valid during the call only. */
   onTransmit: (memory: Uint8Array, at: number, length: number) => void = () => {}
-  settled?: NonNullable<Nic['settled']>
   readonly #native = nativeOrNull()
   readonly #stats = new NicStats()
   readonly #chunks = new ChunkStore(0)
@@ -233,10 +242,6 @@ export class FrameNic implements Nic {
   }
 
   txFlush(): void {}
-  steer(_address: Uint8Array, _port: number): void {}
-  unsteer(_address: Uint8Array, _port: number): void {}
-  claim(_address: Uint8Array): void {}
-  unclaim(_address: Uint8Array): void {}
 
   wait(_timeoutMs = 0): boolean {
     return this.#pending > 0

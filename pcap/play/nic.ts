@@ -1,8 +1,8 @@
 import { basename } from 'node:path'
-import type { NicMemory, NicStats, RxBurst } from '../../driver/nic.ts'
+import type { FrameObserver, NicMemory, NicStats, RxBurst, Steering } from '../../driver/nic.ts'
+import type { PcapError } from '../../errors.ts'
 import { checkThat } from '../check.ts'
 import { SEGMENT, SegmentDecoder } from '../decode/segment.ts'
-import type { PcapError } from '../errors.ts'
 import { LINKTYPE_ETHERNET } from '../file/format.ts'
 import { CaptureReader } from '../file/reader.ts'
 import { SteeredAddresses } from './addresses.ts'
@@ -28,7 +28,7 @@ const NAP = new Int32Array(new SharedArrayBuffer(4))
  *
  * The file is read on the event loop; memory does not grow with it.
  */
-export class PcapNic extends FrameNic {
+export class PcapNic extends FrameNic implements Steering, FrameObserver {
   readonly #player = new Player(this)
   readonly notPlayed: NotPlayed = this.#player.notPlayed
   readonly #addresses = new SteeredAddresses()
@@ -53,9 +53,7 @@ export class PcapNic extends FrameNic {
   /** @param name of the interface that it is @param reader becomes the NIC's */
   constructor(name: string, reader: Promise<CaptureReader>) {
     super('pcap', name, true)
-    this.settled = (first, last, cause) => {
-      if (cause === 'noMemory') this.#keep(first, last)
-    }
+    this.roles = { ...this.roles, steering: this, observer: this }
     const observer = new Observer(this.#player)
     this.onTransmit = (memory, at, length) => observer.observe(memory, at, length)
     this.#intake = new Intake(this.#player, this.#addresses, reader, () => this.#rouse())
@@ -78,14 +76,21 @@ export class PcapNic extends FrameNic {
     this.#player.largest = Math.min(LONGEST, Math.max(this.chunkRoom, share))
   }
 
-  override steer(address: Uint8Array, _port: number): void {
+  settled(first: number, last: number, cause: string | null): void {
+    if (cause === 'noMemory') this.#keep(first, last)
+  }
+
+  steer(address: Uint8Array, _port: number): void {
     this.#addresses.add(address)
     this.#rouse()
   }
 
-  override unsteer(address: Uint8Array, _port: number): void {
+  unsteer(address: Uint8Array, _port: number): void {
     this.#addresses.remove(address)
   }
+
+  claim(_address: Uint8Array): void {}
+  unclaim(_address: Uint8Array): void {}
 
   override receive(burst: RxBurst): number {
     this.#capacity = burst.capacity

@@ -1,6 +1,6 @@
-import type { Nic, NicMemory, RxBurst } from '../../driver/nic.ts'
-import { ForwardingNic } from '../../driver/wrap/forward.ts'
-import type { PcapError } from '../errors.ts'
+import type { FrameObserver, FurtherAreas, Nic, NicMemory, RxBurst } from '../../driver/nic.ts'
+import { ForwardingNic, SeenLargeSends } from '../../driver/wrap/forward.ts'
+import type { PcapError } from '../../errors.ts'
 import { type CaptureNicOptions, CaptureWriter } from './writer.ts'
 
 export type { CaptureNicOptions } from './writer.ts'
@@ -12,7 +12,7 @@ export type { CaptureNicOptions } from './writer.ts'
  *
  * A capture that can't be written any more ends; the NIC goes on (`failed`).
  */
-export class CaptureNic extends ForwardingNic {
+export class CaptureNic extends ForwardingNic implements FrameObserver {
   readonly #capture: CaptureWriter
 
   /** Creates the file. `inner` stays the caller's when this throws. @throws ArgumentError, PcapError */
@@ -20,25 +20,15 @@ export class CaptureNic extends ForwardingNic {
     super(inner)
     const capture = new CaptureWriter(inner, options)
     this.#capture = capture
-    if (inner.addArea !== undefined) {
-      this.addArea = (memory, area, firstChunk) => {
-        capture.endBurst()
-        inner.addArea!(memory, area, firstChunk)
-        capture.setArea(area, memory)
-      }
-    }
-    if (inner.removeArea !== undefined) {
-      this.removeArea = (area, chunks) => {
-        capture.endBurst()
-        capture.setArea(area, null)
-        return inner.removeArea!(area, chunks)
-      }
-    }
-    if (inner.txCommitLarge !== undefined) {
-      this.txCommitLarge = (offset, length, ...cut) => {
-        capture.send(inner.txMemory, offset, length)
-        inner.txCommitLarge!(offset, length, ...cut)
-      }
+    const { areas, largeSends } = inner.roles
+    this.roles = {
+      ...inner.roles,
+      observer: this,
+      areas: areas === null ? null : new CapturedAreas(areas, capture),
+      largeSends:
+        largeSends === null
+          ? null
+          : new SeenLargeSends(largeSends, (offset, length) => capture.send(inner.txMemory, offset, length)),
     }
   }
 
@@ -80,9 +70,9 @@ export class CaptureNic extends ForwardingNic {
     return count
   }
 
-  override settled(first: number, last: number, cause: string | null): void {
+  settled(first: number, last: number, cause: string | null): void {
     this.#capture.settle(first, last, cause)
-    this.inner.settled?.(first, last, cause)
+    this.inner.roles.observer?.settled(first, last, cause)
   }
 
   override fill(chunks: Uint32Array, from: number, count: number): number {
@@ -116,5 +106,32 @@ export class CaptureNic extends ForwardingNic {
   override close(): void {
     this.#capture.close()
     this.inner.close()
+  }
+}
+
+/** Areas that come and go between two bursts of a capture. */
+class CapturedAreas implements FurtherAreas {
+  readonly #inner: FurtherAreas
+  readonly #capture: CaptureWriter
+
+  constructor(inner: FurtherAreas, capture: CaptureWriter) {
+    this.#inner = inner
+    this.#capture = capture
+  }
+
+  addArea(memory: NicMemory, area: number, firstChunk: number): void {
+    this.#capture.endBurst()
+    this.#inner.addArea(memory, area, firstChunk)
+    this.#capture.setArea(area, memory)
+  }
+
+  removeArea(area: number, chunks: Uint32Array): number {
+    this.#capture.endBurst()
+    this.#capture.setArea(area, null)
+    return this.#inner.removeArea(area, chunks)
+  }
+
+  chunksHeldIn(area: number): number {
+    return this.#inner.chunksHeldIn(area)
   }
 }

@@ -1,8 +1,7 @@
 import { closeSync, unlinkSync } from 'node:fs'
 import { parse } from 'node:path'
-import { ArgumentError } from '../../errors.ts'
+import { ArgumentError, PcapError } from '../../errors.ts'
 import { checkObject, checkSink } from '../check.ts'
-import { PcapError } from '../errors.ts'
 import { createFile, PRIVATE_MODE, UnsafeFileError } from '../file/create.ts'
 import {
   type CaptureInterface,

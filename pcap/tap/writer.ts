@@ -1,13 +1,11 @@
 import { type Nic, type NicMemory, RX_MORE, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import type { PcapError } from '../../errors.ts'
 import { checkBoolean, checkFunction, checkInteger, checkObject } from '../check.ts'
-import type { PcapError } from '../errors.ts'
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND, LINKTYPE_ETHERNET } from '../file/format.ts'
-import { atExit, notAtExit } from './at-exit.ts'
 import { CaptureClock, type CaptureClockOptions } from './clock.ts'
 import { ConnectionNames, HEADER_BYTES } from './connection.ts'
 import { type CaptureFileOptions, CaptureFiles } from './files.ts'
 import { NicDrops } from './nic-drops.ts'
-import { SentFrames } from './sent-frames.ts'
 
 export interface CaptureNicOptions extends CaptureFileOptions, CaptureClockOptions {
   /** Most bytes of a frame that are written, at least 1; default all. */
@@ -215,7 +213,10 @@ export class CaptureWriter {
     try {
       this.#nextFile(captured)
       const { seconds, nanoseconds } = this.#clock
-      this.#files.writer.packet(0, seconds, nanoseconds, bytes, at, captured, length, DIRECTION_OUTBOUND)
+      const { writer } = this.#files
+      writer.begin(0, seconds, nanoseconds, length, DIRECTION_OUTBOUND)
+      writer.append(bytes, at, captured)
+      writer.end()
       this.#follow()
       this.#bufferedSent++
       this.sent++
@@ -280,7 +281,7 @@ export class CaptureWriter {
 
   #bytesOf(i: number): Uint8Array {
     const burst = this.#burst!
-    if ((burst.flags[i]! & RX_SIDE) !== 0) return this.#nic.sideMemory!
+    if ((burst.flags[i]! & RX_SIDE) !== 0) return this.#nic.roles.sideMemory!
     return this.#areas[burst.area[i]!]!.bytes
   }
 
@@ -344,4 +345,55 @@ export class CaptureWriter {
       delivered: frames,
     }
   }
+}
+
+/** Copies of frames that were sent while a received one was being looked at; few, so that they can be written behind it. */
+class SentFrames {
+  bytes = new Uint8Array(4096)
+  count = 0
+  readonly #ends: number[] = []
+
+  keep(memory: Uint8Array, at: number, length: number): void {
+    const start = this.start(this.count)
+    if (start + length > this.bytes.length) {
+      const larger = new Uint8Array(2 * (start + length))
+      larger.set(this.bytes.subarray(0, start))
+      this.bytes = larger
+    }
+    this.bytes.set(memory.subarray(at, at + length), start)
+    this.#ends[this.count++] = start + length
+  }
+
+  start(index: number): number {
+    return index === 0 ? 0 : this.#ends[index - 1]!
+  }
+
+  length(index: number): number {
+    return this.#ends[index]! - this.start(index)
+  }
+
+  clear(): void {
+    this.count = 0
+  }
+}
+
+interface Closable {
+  close(): void
+}
+
+const open = new Set<Closable>()
+
+function closeAll(): void {
+  for (const capture of open) capture.close()
+}
+
+/** Closes `capture` when the process ends, also by an exception that nobody catches; not when it is killed. */
+function atExit(capture: Closable): void {
+  if (open.size === 0) process.on('exit', closeAll)
+  open.add(capture)
+}
+
+/** It is closed already. */
+function notAtExit(capture: Closable): void {
+  if (open.delete(capture) && open.size === 0) process.off('exit', closeAll)
 }

@@ -1,4 +1,4 @@
-import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import { type FrameObserver, type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import { type Counters, DropWatch, RX_FRAGMENTS, RX_FRAMES } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import { PayloadTaker } from '../tcp/payload.ts'
@@ -49,6 +49,7 @@ export class EthernetInput {
   readonly #ipv4: Ipv4Input
   readonly #ipv6: Ipv6Input
   /** Null unless the NIC wants to know what becomes of frames. */
+  readonly #observer: FrameObserver | null
   readonly #watch: DropWatch | null
 
   constructor(ip: IpContext) {
@@ -59,7 +60,8 @@ export class EthernetInput {
     this.#counters = counters
     this.#burst = burst
     this.#segment = ip.segment
-    this.#watch = nic.settled === undefined ? null : new DropWatch(counters)
+    this.#observer = nic.roles.observer
+    this.#watch = this.#observer === null ? null : new DropWatch(counters)
     this.#headers = new FrameHeaders(nic, burst, memory)
     this.#sums = new FragmentSums(nic, burst)
     const bytes = new PacketBytes(nic, burst, memory, fragments)
@@ -109,9 +111,9 @@ export class EthernetInput {
       if (!this.#plain.frame(first, last, now)) {
         this.#segment.taken = false
         this.#frame(first, last, now)
-        if (watch !== null) this.#nic.settled!(first, last, watch.cause(this.#segment.taken))
+        if (watch !== null) this.#observer!.settled(first, last, watch.cause(this.#segment.taken))
         if (!this.#segment.taken) this.recycle(first, last)
-      } else if (watch !== null) this.#nic.settled!(first, last, null)
+      } else if (watch !== null) this.#observer!.settled(first, last, null)
       first = last
     }
     if (placement === 'split') memory.dropBurst(burst)

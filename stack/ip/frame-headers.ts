@@ -22,7 +22,7 @@ export class FrameHeaders {
   /** Bytes of the frame. */
   frameBytes = 0
   readonly #words: Uint32Array
-  readonly #nic: Nic
+  readonly #side: Uint8Array | null
   readonly #burst: RxBurst
   readonly #memory: QueueMemory
   readonly #sideWords: Uint32Array
@@ -36,7 +36,7 @@ export class FrameHeaders {
     this.halves = new Uint16Array(buffer)
     this.view = new DataView(buffer)
     this.#words = new Uint32Array(buffer)
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#burst = burst
     this.#memory = memory
     this.#sideWords = sideWordsOf(nic)
@@ -85,13 +85,13 @@ export class FrameHeaders {
       for (let i = from >>> 2; i < end; i++) this.#words[i] = words[base + i]!
       return
     }
-    const bytes = side ? this.#nic.sideMemory! : this.#memory.pool.bytes
+    const bytes = side ? this.#side! : this.#memory.pool.bytes
     for (let i = from; i < to; i++) this.bytes[i] = bytes[offset + i]!
   }
 }
 
-/** The memory beside the area (`Nic.sideMemory`) by words of four bytes; empty where the NIC has none. */
-export function sideWordsOf({ sideMemory }: Nic): Uint32Array {
+/** The memory beside the area (`NicRoles.sideMemory`) by words of four bytes; empty where the NIC has none. */
+export function sideWordsOf({ roles: { sideMemory } }: Nic): Uint32Array {
   if (sideMemory === null) return new Uint32Array(0)
   return new Uint32Array(sideMemory.buffer, sideMemory.byteOffset, sideMemory.byteLength >>> 2)
 }

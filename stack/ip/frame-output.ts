@@ -1,6 +1,6 @@
 import type { IpAddress } from '../../address.ts'
 import { put16, put32 } from '../../bytes.ts'
-import type { Nic } from '../../driver/nic.ts'
+import type { LargeSends, Nic } from '../../driver/nic.ts'
 import { type Counters, TX_FRAMES } from '../counters.ts'
 import {
   ETHERNET_HEADER_BYTES,
@@ -23,6 +23,7 @@ export class FrameOutput {
   readonly vlan: readonly number[]
   /** Bytes of the Ethernet header with the tags we send. */
   readonly linkBytes: number
+  readonly #largeSends: LargeSends | null
   readonly #counters: Counters
 
   constructor(nic: Nic, counters: Counters, vlan: readonly number[]) {
@@ -30,6 +31,7 @@ export class FrameOutput {
     this.mac = nic.info.mac
     this.vlan = vlan
     this.linkBytes = ETHERNET_HEADER_BYTES + 4 * vlan.length
+    this.#largeSends = nic.roles.largeSends
     this.#counters = counters
   }
 
@@ -88,7 +90,7 @@ export class FrameOutput {
     else {
       const payload = transport + frame.headerBytes
       this.#counters.cells[TX_FRAMES]! += 1
-      this.nic.txCommitLarge!(at, transport + transportBytes, transport, payload, segmentBytes)
+      this.#largeSends!.txCommitLarge(at, transport + transportBytes, transport, payload, segmentBytes)
     }
   }
 

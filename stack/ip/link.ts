@@ -118,7 +118,7 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
    */
   add(address: IpAddress, own: boolean, now: number, tested?: DadResult): void {
     if (this.isLocal(address) || this.dad.tests(address)) return
-    if (own) this.nic.claim(address.bytes())
+    if (own) this.nic.roles.steering?.claim(address.bytes())
     if (!own || !this.#tests) {
       this.addresses.push({ address, own })
       if (own) this.onAddress({ address, what: 'usable', holder: null }, now)
@@ -127,7 +127,7 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
     const done: DadResult = (holder, at) => {
       if (holder === null) this.addresses.push({ address, own })
       else {
-        this.nic.unclaim(address.bytes())
+        this.nic.roles.steering?.unclaim(address.bytes())
         this.broadcasts.forget(address)
       }
       if (tested !== undefined) tested(holder, at)
@@ -143,7 +143,7 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
     const at = this.addresses.findIndex((entry) => entry.address.equals(address))
     if (at < 0) return
     const [entry] = this.addresses.splice(at, 1)
-    if (entry!.own) this.nic.unclaim(address.bytes())
+    if (entry!.own) this.nic.roles.steering?.unclaim(address.bytes())
     this.onAddress({ address, what: 'lost', holder }, now)
   }
 

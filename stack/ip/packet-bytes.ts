@@ -5,7 +5,7 @@ import { addSums, sumBytes, swapSum } from '../wire/checksum.ts'
 
 /** The bytes of one packet wherever they lie, in order: for what is neither fast nor TCP. One instance serves all. */
 export class PacketBytes {
-  readonly #nic: Nic
+  readonly #side: Uint8Array | null
   readonly #burst: RxBurst
   readonly #memory: QueueMemory
   readonly #fragments: Fragments
@@ -15,7 +15,7 @@ export class PacketBytes {
   #count = 0
 
   constructor(nic: Nic, burst: RxBurst, memory: QueueMemory, fragments: Fragments) {
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#burst = burst
     this.#memory = memory
     this.#fragments = fragments
@@ -27,7 +27,7 @@ export class PacketBytes {
     this.#count = 0
     for (let i = first; i < last; i++) {
       const side = (burst.flags[i]! & RX_SIDE) !== 0
-      const bytes = side ? this.#nic.sideMemory! : this.#memory.areas[burst.area[i]!]!.bytes
+      const bytes = side ? this.#side! : this.#memory.areas[burst.area[i]!]!.bytes
       this.#add(bytes, burst.offset[i]!, burst.length[i]!)
     }
   }

@@ -1,4 +1,4 @@
-import { type Nic, RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
+import { RX_CSUM_GOOD, RX_CSUM_PARTIAL, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import { CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, type Counters, RX_SEGMENTS } from '../counters.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
@@ -17,7 +17,7 @@ const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
 
 /** TCP behind either IP header: lengths, checksum, and the fields of a `Segment` whose addresses are already set. */
 export class SegmentInput {
-  readonly #nic: Nic
+  readonly #side: Uint8Array | null
   readonly #memory: QueueMemory
   readonly #counters: Counters
   readonly #burst: RxBurst
@@ -31,7 +31,7 @@ export class SegmentInput {
 
   constructor(context: InputContext) {
     const { nic } = context
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#memory = context.memory
     this.#counters = context.counters
     this.#burst = context.burst
@@ -134,7 +134,7 @@ export class SegmentInput {
       const length = Math.min(left, burst.length[i]! - skip)
       const side = (burst.flags[i]! & RX_SIDE) !== 0
       const pool = areas[burst.area[i]!]!
-      const bytes = side ? this.#nic.sideMemory! : pool.bytes
+      const bytes = side ? this.#side! : pool.bytes
       const part = sumWords(bytes, side ? this.#sideWords : pool.words, burst.offset[i]! + skip, length)
       sum = addSums(sum, odd !== 0 ? swapSum(part) : part)
       odd ^= length & 1

@@ -105,7 +105,7 @@ export class Slaac implements RouterAdvertTaker {
 
   /** Takes a link-local address and asks for routers. @throws NicError */
   begin(now: number): void {
-    this.#link.nic.claim(ALL_NODES.bytes())
+    this.#link.nic.roles.steering?.claim(ALL_NODES.bytes())
     this.#takeLinkLocal(0, now)
   }
 

@@ -56,7 +56,7 @@ export class TcpOutput {
     this.#config = config
     this.#window = window
     const { nic } = link
-    this.#largeBytes = nic.txCommitLarge === undefined ? 0 : (nic.info.txLargeBytes ?? 0)
+    this.#largeBytes = nic.roles.largeSends?.txLargeBytes ?? 0
   }
 
   /** MSS we announce (RFC 6691: MTU less fixed headers, options not deducted). */

@@ -14,7 +14,8 @@ export class PayloadTaker {
   readonly #memory: QueueMemory
   readonly #fragments: Fragments
   readonly #counters: Counters
-  readonly #nic: Nic
+  /** Memory beside the area, of a NIC that shows payload there. */
+  readonly #side: Uint8Array | null
   /** Last node of the list that `take` returned. */
   tail = -1
   /** Niovs that the last call took, and whether it packed. */
@@ -22,7 +23,7 @@ export class PayloadTaker {
   packed = false
 
   constructor(nic: Nic, burst: RxBurst, memory: QueueMemory, fragments: Fragments, counters: Counters) {
-    this.#nic = nic
+    this.#side = nic.roles.sideMemory
     this.#burst = burst
     this.#memory = memory
     this.#fragments = fragments
@@ -158,7 +159,7 @@ export class PayloadTaker {
       skip = Math.max(0, skip - burst.length[i]!)
       if (length <= 0) continue
       const side = (burst.flags[i]! & RX_SIDE) !== 0
-      const memory = side ? this.#nic.sideMemory! : areas[burst.area[i]!]!.bytes
+      const memory = side ? this.#side! : areas[burst.area[i]!]!.bytes
       into.set(memory.subarray(from, from + length), at)
       at += length
       left -= length
@@ -234,7 +235,7 @@ export class PayloadTaker {
           return -1
         }
         beside.hold(niov)
-        beside.bytes.set(this.#nic.sideMemory!.subarray(from, from + length), niov * beside.niovSize)
+        beside.bytes.set(this.#side!.subarray(from, from + length), niov * beside.niovSize)
         this.#counters.copiedBytes += length
         node = fragments.add(beside.id, niov * beside.niovSize, length)
       }
@@ -256,7 +257,7 @@ export class PayloadTaker {
     if (pool.freeCount < needed) return -1
     const burst = this.#burst
     const fragments = this.#fragments
-    const side = this.#nic.sideMemory!
+    const side = this.#side!
     let left = segment.length
     let skip = segment.headerBytes
     let head = -1

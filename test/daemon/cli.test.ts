@@ -6,7 +6,7 @@ import type { ReplayRequest } from '../../daemon/captures/replay.ts'
 import { UsageError } from '../../daemon/cli/parse.ts'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { describeFailure } from '../../daemon/cli/report.ts'
-import type { DemoOptions } from '../../daemon/demo/demo.ts'
+import type { DemoOptions } from '../../daemon/demo/options.ts'
 import type { DoctorRequest } from '../../daemon/doctor/command.ts'
 import type { RunOptions } from '../../daemon/run/run.ts'
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import type { DoctorReport } from '../../daemon/doctor/command.ts'
+import type { DoctorReport } from '../../daemon/doctor/print.ts'
 import { renderExamination } from '../../daemon/doctor/print.ts'
 import { type Candidate, judge, observe } from '../../host/examine/index.ts'
 import { type Changes, factsWith } from '../host/examine/facts.ts'

@@ -41,7 +41,7 @@ describe.skipIf(obstacle !== '')('a watched descriptor', () => {
     '%s: hears again after the interface was down, from the event loop',
     async (way) => {
       nic = open(way)
-      nic.steer(OURS, PORT)
+      nic.roles.steering!.steer(OURS, PORT)
       const burst = new RxBurst()
       let frames = 0
       let calls = 0

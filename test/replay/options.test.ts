@@ -273,8 +273,8 @@ describe('options of writers', () => {
     ['linkType', () => writer().addInterface({ linkType: 65_536 })],
     ['mac', () => writer().addInterface({ linkType: 1, mac: new Uint8Array(5) })],
     ['name', () => writer().addInterface({ linkType: 1, name: 5 as never })],
-    ['originalLength', () => writer().packet(0, 1, 0, new Uint8Array(5), 0, 5, -1)],
-    ['direction', () => writer().packet(0, 1, 0, new Uint8Array(5), 0, 5, 5, 7)],
+    ['originalLength', () => writer().packet(0, 1, 0, new Uint8Array(5), { originalLength: -1 })],
+    ['direction', () => writer().packet(0, 1, 0, new Uint8Array(5), { direction: 7 })],
     ['originalLength', () => new PcapWriter(sink(), { linkType: 1 }).begin(0, 0, Number.NaN)],
   ] as const)('are checked: %s', (name, write) => {
     expect(write).toThrow(naming(name))

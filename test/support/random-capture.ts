@@ -1,5 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import { seededRandom } from '../../driver/memory/random.ts'
+import { seededRandom } from '../../driver/impairments.ts'
 import {
   LINKTYPE_ETHERNET,
   LINKTYPE_LINUX_SLL,
@@ -76,7 +76,8 @@ function written(sent: readonly Sent[], linkType: number, snapLength: number, pc
   if (pcapng) {
     const writer = new PcapngWriter(sink)
     const device = writer.addInterface({ linkType })
-    for (const frame of frames) writer.packet(device, ...frame)
+    for (const [seconds, nanoseconds, bytes, , length, originalLength] of frames)
+      writer.packet(device, seconds, nanoseconds, bytes, { length, originalLength })
     writer.close()
   } else {
     const writer = new PcapWriter(sink, { linkType })

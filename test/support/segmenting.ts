@@ -1,4 +1,5 @@
 import type { MemoryNic } from '../../driver/memory/index.ts'
+import type { LargeSends } from '../../driver/nic.ts'
 
 const SLOT = 66_000
 
@@ -19,20 +20,21 @@ export function segmenting(nic: MemoryNic): Cuts {
     staged.set(frame, SLOT)
     commit(SLOT, frame.length)
   }
+  const largeSends: LargeSends = {
+    txLargeBytes: SLOT,
+    txCommitLarge: (_at, length, tcpAt, headerBytes, segmentBytes) => {
+      cuts.frames++
+      for (let at = headerBytes; at < length; at += segmentBytes) {
+        const end = Math.min(at + segmentBytes, length)
+        cuts.segments++
+        send(cut(staged, at, end, length, tcpAt, headerBytes))
+      }
+    },
+  }
   Object.defineProperties(nic, {
-    info: { value: { ...nic.info, txLargeBytes: SLOT } },
     txMemory: { value: staged },
     txReserve: { value: () => 0 },
-    txCommitLarge: {
-      value: (_at: number, length: number, tcpAt: number, headerBytes: number, segmentBytes: number) => {
-        cuts.frames++
-        for (let at = headerBytes; at < length; at += segmentBytes) {
-          const end = Math.min(at + segmentBytes, length)
-          cuts.segments++
-          send(cut(staged, at, end, length, tcpAt, headerBytes))
-        }
-      },
-    },
+    roles: { value: { ...nic.roles, largeSends } },
   })
   return cuts
 }

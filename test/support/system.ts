@@ -1,4 +1,4 @@
-import type { HostOptions } from '../../host/interface.ts'
+import type { HostOptions } from '../../host/options.ts'
 import * as client from '../../net/client.ts'
 import * as server from '../../net/server.ts'
 import type { System } from '../../net/system.ts'

@@ -1,10 +1,12 @@
 import { allocateArea } from '../../driver/area.ts'
 import type { NicError } from '../../errors.ts'
-import { type HostOptions, Interface, type InterfaceParts, ownMemory } from '../../host/interface.ts'
+import { Interface, type InterfaceParts, ownMemory } from '../../host/interface.ts'
+import type { HostOptions } from '../../host/options.ts'
 import type { RingHost } from '../ring/backend.ts'
 import { InlineBackend, InlineKernel, ProcessMemory } from './inline.ts'
 
-export type { AddressesChange, HostOptions } from '../../host/interface.ts'
+export type { AddressesChange } from '../../host/interface.ts'
+export type { HostOptions } from '../../host/options.ts'
 
 /**
  * One NIC with a stack of its own and the kernel side that rings are made on, all on this thread: what `Ring.queueInit` needs.

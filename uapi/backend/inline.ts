@@ -126,7 +126,7 @@ export class InlineBackend implements RingBackend, Diagnostics {
   }
 
   refusal(): ZcrxError | null {
-    return this.#kernel.nicError ?? this.#refusal
+    return this.#refusal ?? this.#kernel.nicError
   }
 
   #ifq(zcrxId: number): RingContext['ifqs'][number] {

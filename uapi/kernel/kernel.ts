@@ -168,7 +168,7 @@ export class Kernel implements KernelPort {
     // Without a device nothing but FLUSH_RQ reads the refill queue, as on Linux (docs/conformance.md, V16).
     const ifqs = this.deviceIfqs
     for (let i = 0; i < ifqs.length; i++) {
-      if (ifqs[i]!.stack?.nic.info.pulls !== true) ifqs[i]!.takeRefills()
+      if ((ifqs[i]!.stack?.nic.roles.pulling ?? null) === null) ifqs[i]!.takeRefills()
     }
     if (this.outside !== null && --this.#untilOutside === 0) {
       this.#untilOutside = OUTSIDE_EVERY
@@ -390,7 +390,7 @@ export class Kernel implements KernelPort {
     const guard = stack.link.isOwn(local) ? null : this.portGuard
     guard?.hold(bytes, port)
     try {
-      stack.nic.steer(bytes, port)
+      stack.nic.roles.steering?.steer(bytes, port)
     } catch (error) {
       guard?.release(bytes, port)
       throw error
@@ -399,7 +399,7 @@ export class Kernel implements KernelPort {
   }
 
   #unsteerAt({ stack, port }: Listening, local: IpAddress): void {
-    stack.nic.unsteer(local.bytes(), port)
+    stack.nic.roles.steering?.unsteer(local.bytes(), port)
     this.portGuard?.release(local.bytes(), port)
   }
 
@@ -412,7 +412,7 @@ export class Kernel implements KernelPort {
    * answer them with a reset. @throws NicError
    */
   steerConnection(stack: Stack, tcb: Tcb): void {
-    stack.nic.steer(tcb.local.bytes(), tcb.localPort)
+    stack.nic.roles.steering?.steer(tcb.local.bytes(), tcb.localPort)
     tcb.steered = true
   }
 
@@ -437,7 +437,7 @@ export class Kernel implements KernelPort {
   #unsteerConnection(stack: Stack, tcb: Tcb): void {
     if (!tcb.steered) return
     tcb.steered = false
-    stack.nic.unsteer(tcb.local.bytes(), tcb.localPort)
+    stack.nic.roles.steering?.unsteer(tcb.local.bytes(), tcb.localPort)
   }
 
   #dispatch(stack: Stack): void {

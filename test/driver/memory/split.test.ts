@@ -114,11 +114,11 @@ describe('a memory NIC with header/data split', () => {
     const places = (entries: Entry[]): number[] =>
       entries.filter(({ flags }) => (flags & RX_SIDE) === 0).map(({ offset }) => offset)
     expect(places(receive(tcpFrame(300), tcpFrame(300)))).toEqual([0, 320])
-    expect(nic.openChunk()).toBe(0)
+    expect(nic.roles.packing!.openChunk()).toBe(0)
     expect(places(receive(tcpFrame(1400), tcpFrame(1400), tcpFrame(1400)))).toEqual([640, 2048, 4096])
-    expect(nic.openChunk()).toBe(1)
+    expect(nic.roles.packing!.openChunk()).toBe(1)
     nic.place({ pack: false })
-    expect(nic.openChunk()).toBe(-1)
+    expect(nic.roles.packing!.openChunk()).toBe(-1)
     expect(places(receive(tcpFrame(10)))).toEqual([8192])
   })
 
@@ -142,7 +142,7 @@ describe('a memory NIC with header/data split', () => {
   it('asks for chunks only when it has none, and takes the last it got first', () => {
     const { receive, nic } = receiver({ cache: 4 })
     let asked = 0
-    nic.demand = (chunks) => {
+    nic.roles.pulling!.demand = (chunks) => {
       asked++
       if (asked > 2) return 0
       for (let i = 0; i < chunks.length; i++) chunks[i] = asked * 4 - 1 - i
@@ -157,17 +157,24 @@ describe('a memory NIC with header/data split', () => {
   it('writes to the area that a chunk lies in, also behind one that was taken away', () => {
     const { receive, fill, nic, burst, area } = receiver({ mtu: 9000, split: { pack: true } }, 2)
     const further = [plainMemory(3), plainMemory(2)]
-    nic.addArea!(further[0]!, 1, 2)
-    nic.addArea!(further[1]!, 2, 5)
+    nic.addArea(further[0]!, 1, 2)
+    nic.addArea(further[1]!, 2, 5)
     fill(4, 6, 1, 2, 5)
     receive(tcpFrame(100))
     expect([burst.area[1], burst.offset[1]]).toEqual([1, 2 * 4096])
     expect(new Uint8Array(further[0]!.buffer)[2 * 4096 + 99]).toBe(99)
     nic.sumFragments(burst)
     expect(burst.sum[1]).toBeGreaterThan(0)
-    expect([nic.chunksHeld(0), nic.chunksHeld(1), nic.chunksHeld(2), nic.openChunk!()]).toEqual([1, 1, 2, 4])
+    expect([
+      nic.chunksHeldIn(0),
+      nic.chunksHeldIn(1),
+      nic.chunksHeldIn(2),
+      nic.roles.packing!.openChunk(),
+    ]).toEqual([1, 1, 2, 4])
     const back = new Uint32Array(3)
-    expect([nic.removeArea!(1, back), back[0], nic.openChunk!(), nic.chunksHeld()]).toEqual([1, 2, -1, 3])
+    expect([nic.removeArea(1, back), back[0], nic.roles.packing!.openChunk(), nic.chunksHeld()]).toEqual([
+      1, 2, -1, 3,
+    ])
     const entries = receive(tcpFrame(4000), tcpFrame(4000), tcpFrame(4000), tcpFrame(4000))
     expect(entries.length).toBe(6)
     expect([1, 3, 5].map((i) => [burst.area[i], burst.offset[i]])).toEqual([
@@ -181,7 +188,7 @@ describe('a memory NIC with header/data split', () => {
 
   it('has further areas only where payload is placed apart', () => {
     const link = new MemoryLink({ ends: { a: { placement: 'area' }, b: { placement: 'side' } } })
-    expect([link.a.addArea, link.b.addArea]).toEqual([undefined, undefined])
+    expect([link.a.roles.areas, link.b.roles.areas]).toEqual([null, null])
   })
 
   it('sums the pieces of either memory', () => {

@@ -30,7 +30,10 @@ export function collectSide(nic: Nic, count: number): SideFrame[] {
     nic.receive(burst)
     for (let i = 0; i < burst.count; i++) {
       const from = burst.offset[i]!
-      frames.push({ bytes: nic.sideMemory!.slice(from, from + burst.length[i]!), flags: burst.flags[i]! })
+      frames.push({
+        bytes: nic.roles.sideMemory!.slice(from, from + burst.length[i]!),
+        flags: burst.flags[i]!,
+      })
     }
   }
   return frames

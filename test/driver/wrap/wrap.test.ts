@@ -7,6 +7,7 @@ import {
   type MemoryLinkOptions,
   type Nic,
   type NicMemory,
+  NO_ROLES,
   RateLimitNic,
   RX_SIDE,
   RxBurst,
@@ -14,6 +15,7 @@ import {
 } from '../../../driver/index.ts'
 import { connect } from '../../../net/client.ts'
 import { createServer } from '../../../net/server.ts'
+import { withRoles } from '../../support/roles.ts'
 import { chunkNumbers } from '../xdp/setup.ts'
 
 const CHUNKS = 64
@@ -49,7 +51,7 @@ class Wire {
     const count = this.nic.receive(this.burst)
     for (let i = 0; i < count; i++) {
       const side = (this.burst.flags[i]! & RX_SIDE) !== 0
-      const bytes = side ? this.nic.sideMemory! : new Uint8Array(this.memory.buffer)
+      const bytes = side ? this.nic.roles.sideMemory! : new Uint8Array(this.memory.buffer)
       seen.push(bytes[this.burst.offset[i]! + 14]!)
       if (!side) this.nic.fill(Uint32Array.of(this.burst.offset[i]! >>> 12), 0, 1)
     }
@@ -89,23 +91,49 @@ describe('a NIC that forwards', () => {
   it('can do what the inner one can, and no more', () => {
     const split = new MemoryLink({ placement: 'split', cache: 64 }).b
     const stacked = new StatisticsNic(new RateLimitNic(new ForwardingNic(split), {}))
-    for (const name of ['addArea', 'removeArea', 'openChunk'] as const) expect(name in stacked).toBe(true)
+    for (const role of ['areas', 'packing', 'pulling'] as const) expect(stacked.roles[role]).not.toBeNull()
     const give = (): number => 0
-    stacked.demand = give
-    expect(split.demand).toBe(give)
-    expect(stacked.demand).toBe(give)
-    const plain = new ForwardingNic(new MemoryLink().b)
-    for (const name of ['addArea', 'settled'] as const) expect(plain[name]).toBeUndefined()
+    stacked.roles.pulling!.demand = give
+    expect(split.roles.pulling!.demand).toBe(give)
+    expect(stacked.roles.pulling!.demand).toBe(give)
+    expect(new ForwardingNic(new MemoryLink().b).roles).toEqual(NO_ROLES)
     expect(stacked.info).toBe(split.info)
   })
 
   it('hands on what became of frames', () => {
     const told: unknown[] = []
-    const inner = Object.assign(new ForwardingNic(new MemoryLink().b), {
-      settled: (...args: unknown[]) => void told.push(args),
-    })
-    new StatisticsNic(inner).settled!(1, 2, 'malformed')
+    const settled = (...args: unknown[]): void => void told.push(args)
+    const inner = withRoles(new MemoryLink().b, { observer: { settled } })
+    new StatisticsNic(inner).roles.observer!.settled(1, 2, 'malformed')
     expect(told).toEqual([[1, 2, 'malformed']])
+  })
+})
+
+describe('frames that the device cuts', () => {
+  const cutting = () => {
+    const cut: number[][] = []
+    const largeSends = { txLargeBytes: 9000, txCommitLarge: (...frame: number[]) => void cut.push(frame) }
+    return { cut, inner: withRoles(new MemoryLink({ frameBytes: 9000 }).b, { largeSends }) }
+  }
+
+  it('go through a StatisticsNic, which counts each as one', () => {
+    const { cut, inner } = cutting()
+    const nic = new StatisticsNic(inner)
+    const { largeSends } = nic.roles
+    expect(largeSends!.txLargeBytes).toBe(9000)
+    largeSends!.txCommitLarge(nic.txReserve(), 5000, 34, 54, 1448)
+    nic.txFlush()
+    expect(cut).toEqual([[0, 5000, 34, 54, 1448]])
+    const { frames, bytes, bursts } = nic.statistics().sent
+    expect([frames, bytes, bursts]).toEqual([1, 5000, 1])
+  })
+
+  it('are none where each frame has a fate or waits for itself', () => {
+    const { inner } = cutting()
+    expect(new ImpairedNic(inner, { seed: 1 }).roles.largeSends).toBeNull()
+    const limit = { bitsPerSecond: 1e6 }
+    expect(new RateLimitNic(inner, { transmit: limit }).roles.largeSends).toBeNull()
+    expect(new RateLimitNic(inner, { receive: limit }).roles.largeSends).toBe(inner.roles.largeSends)
   })
 })
 
@@ -188,9 +216,8 @@ describe.each(['area', 'side'] as const)('ImpairedNic on a NIC that places frame
     const wire = new Wire({ placement })
     const told: (string | null)[] = []
     const nic = wire.wrap((inner, now) => {
-      const settling = Object.assign(new ForwardingNic(inner), {
-        settled: (_first: number, _last: number, cause: string | null) => void told.push(cause),
-      })
+      const settled = (_first: number, _last: number, cause: string | null): void => void told.push(cause)
+      const settling = withRoles(inner, { observer: { settled } })
       return new ImpairedNic(settling, { seed: 3, receive: { loss: 0.5 }, now })
     })
     wire.inject(...Array.from({ length: 40 }, (_, i) => i))

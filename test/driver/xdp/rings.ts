@@ -1,14 +1,14 @@
-import { ADDRESS_WORDS, DESCRIPTOR_WORDS, Ring } from '../../../driver/xdp/ring.ts'
+import { ADDRESS_WORDS, DESCRIPTOR_WORDS, DescriptorRing } from '../../../driver/xdp/descriptor-ring.ts'
 
 const LAYOUT = { producer: 0, consumer: 64, flags: 128, descriptors: 192 }
 
 /** A ring in ordinary memory, with the kernel's side of it for tests. `start` sets both indexes, to test wrapping. */
 export function fakeRing(entries: number, words: number, start = 0) {
-  const buffer = new ArrayBuffer(Ring.bytes(LAYOUT, entries, words))
+  const buffer = new ArrayBuffer(DescriptorRing.bytes(LAYOUT, entries, words))
   const control = new Int32Array(buffer)
   control[0] = start
   control[16] = start
-  const ring = new Ring(buffer, LAYOUT, entries)
+  const ring = new DescriptorRing(buffer, LAYOUT, entries)
   const at = (index: number): number => ring.first + (index & ring.mask) * words
   return {
     ring,

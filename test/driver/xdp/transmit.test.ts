@@ -24,7 +24,8 @@ function setup({ start = 0, zeroCopy = false, budget = 1000, stop = 0 } = {}) {
     }
     return kernel.stop
   }
-  const path = new TransmitPath(tx.ring, completion.ring, BASE, SLOTS, SLOT, zeroCopy, kick)
+  const rings = { tx: tx.ring, completion: completion.ring }
+  const path = new TransmitPath({ ...rings, base: BASE, slots: SLOTS, slotBytes: SLOT, zeroCopy, kick })
   const stats = (): NicStats => {
     const counted = new NicStats()
     path.addCounters(counted)

@@ -1,4 +1,4 @@
-import { PcapError } from '../../../pcap/errors.ts'
+import { PcapError } from '../../../errors.ts'
 import { CapturedPacket } from '../../../pcap/file/packet.ts'
 import { CaptureReader } from '../../../pcap/file/reader.ts'
 

@@ -1,4 +1,4 @@
-import { PcapError } from '../../../pcap/errors.ts'
+import { PcapError } from '../../../errors.ts'
 import { CaptureReader } from '../../../pcap/file/reader.ts'
 
 /** Reads a capture on standard input, of which the first argument's number of packets, and says how it ended. */

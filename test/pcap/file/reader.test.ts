@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { seededRandom } from '../../../driver/memory/random.ts'
+import { seededRandom } from '../../../driver/impairments.ts'
 import { CaptureReader } from '../../../pcap/file/reader.ts'
 import { Blocks, frameOf, join, type Outcome, pcapFile, pieces, readOutcome } from './blocks.ts'
 

@@ -34,7 +34,14 @@ describe('PcapngWriter, byte for byte', () => {
     const sink = new MemorySink()
     const writer = new PcapngWriter(sink, { os: 'os', ...options })
     writer.addInterface({ linkType: 1, snapLength: 128, name: 'eth0' })
-    writer.packet(0, 1, 5, Uint8Array.of(9, 1, 2, 3, 4, 5, 9), 1, 5, 60, 2, 'why', 3)
+    writer.packet(0, 1, 5, Uint8Array.of(9, 1, 2, 3, 4, 5, 9), {
+      at: 1,
+      length: 5,
+      originalLength: 60,
+      direction: 2,
+      comment: 'why',
+      dropCount: 3,
+    })
     writer.close()
     return hex(sink.bytes())
   }
@@ -237,7 +244,7 @@ describe('pieces and buffers', () => {
     const writer = new PcapngWriter(sink)
     writer.addInterface({ linkType: 1 })
     const at = writer.length
-    writer.packet(0, 0, 0, Uint8Array.of(1, 2, 3, 4), 0, 4, 4, 0, `x${'é'.repeat(40_000)}`)
+    writer.packet(0, 0, 0, Uint8Array.of(1, 2, 3, 4), { comment: `x${'é'.repeat(40_000)}` })
     writer.close()
     const view = new DataView(sink.bytes().buffer)
     expect(view.getUint16(at + 34, true)).toBe(65_535)
@@ -259,7 +266,7 @@ describe('pieces and buffers', () => {
       [0, -1],
     ] as const)
       expect(() => writer.packet(0, seconds, nanoseconds, one)).toThrow(ArgumentError)
-    expect(() => writer.packet(0, 0, 0, one, 1, 1)).toThrow(ArgumentError)
+    expect(() => writer.packet(0, 0, 0, one, { at: 1, length: 1 })).toThrow(ArgumentError)
     expect(() => writer.packet(0, 0, 0, new Uint8Array(262_145))).toThrow(/more than 262144/)
     expect(() => writer.end()).toThrow(/no packet is open/)
     expect(() => writer.simplePacket(one, 0, 1, 2)).toThrow(ArgumentError)
@@ -317,9 +324,14 @@ describe.skipIf(missing !== undefined)('read back by Wireshark', () => {
       snapLength: 100,
     })
     writer.addInterface({ linkType: 1, name: 'zc1' })
-    writer.packet(0, 1_700_000_000, 123_456_789, frame(60), 0, 60, 60, 1, 'one')
-    writer.packet(1, 1_700_000_000, 999_999_999, frame(1500), 0, 100, 1500, 2, ['two', 'zwei ü'])
-    writer.packet(0, 1_700_000_001, 0, frame(61), 0, 61, 61, 0, '', 5_000_000_000)
+    writer.packet(0, 1_700_000_000, 123_456_789, frame(60), { direction: 1, comment: 'one' })
+    writer.packet(1, 1_700_000_000, 999_999_999, frame(1500), {
+      length: 100,
+      originalLength: 1500,
+      direction: 2,
+      comment: ['two', 'zwei ü'],
+    })
+    writer.packet(0, 1_700_000_001, 0, frame(61), { dropCount: 5_000_000_000 })
     const time = { seconds: 1_700_000_002, nanoseconds: 1 }
     writer.statistics(0, {
       time,

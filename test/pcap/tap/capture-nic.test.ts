@@ -310,12 +310,11 @@ describe('order and time', () => {
   })
 })
 
-describe('optional members', () => {
-  const members = (nic: Nic) => ({
-    addArea: nic.addArea !== undefined,
-    removeArea: nic.removeArea !== undefined,
-    openChunk: nic.openChunk !== undefined,
-    demand: 'demand' in nic,
+describe('roles', () => {
+  const members = ({ roles }: Nic) => ({
+    areas: roles.areas !== null,
+    packing: roles.packing !== null,
+    pulling: roles.pulling !== null,
   })
   const wrapped = (inner: Nic) => new CaptureNic(inner, { file: new MemorySink() })
 
@@ -328,16 +327,8 @@ describe('optional members', () => {
 
   it('are none where the NIC has none', () => {
     const { a } = new MemoryLink()
-    const plain: Nic = new Proxy(a, {
-      has: (nic, name) => name !== 'demand' && name in nic,
-      get: (nic, name) => {
-        if (name === 'openChunk') return undefined
-        const value: unknown = Reflect.get(nic, name)
-        return typeof value === 'function' ? value.bind(nic) : value
-      },
-    })
-    const nic = wrapped(plain)
-    expect(members(nic)).toEqual({ addArea: false, removeArea: false, openChunk: false, demand: false })
+    const nic = wrapped(a)
+    expect(members(nic)).toEqual({ areas: false, packing: false, pulling: false })
     nic.close()
   })
 
@@ -345,10 +336,10 @@ describe('optional members', () => {
     const { a } = new MemoryLink({ placement: 'split', cache: 8 })
     const nic = wrapped(a)
     const demand = () => 0
-    nic.demand = demand
-    expect([a.demand, nic.demand]).toEqual([demand, demand])
-    a.demand = null
-    expect(nic.demand).toBeNull()
+    nic.roles.pulling!.demand = demand
+    expect([a.roles.pulling!.demand, nic.roles.pulling!.demand]).toEqual([demand, demand])
+    a.roles.pulling!.demand = null
+    expect(nic.roles.pulling!.demand).toBeNull()
     nic.close()
   })
 

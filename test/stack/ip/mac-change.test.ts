@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ForwardingNic } from '../../../driver/wrap/forward.ts'
+import { withRoles } from '../../support/roles.ts'
 import { drain, StackPair } from '../../support/stack-pair.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -13,8 +13,7 @@ class Pair extends StackPair {
     super({
       version,
       wrap: (inner) => {
-        const nic = new ForwardingNic(inner)
-        nic.onMacChange = null
+        const nic = withRoles(inner, { macChanges: { onMacChange: null } })
         const commit = nic.txCommit.bind(nic)
         nic.txCommit = (offset, length) => {
           sources.push(hex(nic.txMemory.subarray(offset + 6, offset + 12)))
@@ -29,7 +28,7 @@ class Pair extends StackPair {
   change(last: number): void {
     const { nic } = this.server
     nic.info.mac[5] = last
-    nic.onMacChange!()
+    nic.roles.macChanges!.onMacChange!()
   }
 
   /** The client's idea of the server's address, its last four bytes. */

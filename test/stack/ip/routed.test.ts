@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { IpAddress } from '../../../address.ts'
 import { MemoryLink } from '../../../driver/memory/index.ts'
-import type { Nic } from '../../../driver/nic.ts'
+import { type Nic, NO_ROLES } from '../../../driver/nic.ts'
 import { Counters } from '../../../stack/counters.ts'
 import { seededEntropy } from '../../../stack/entropy.ts'
 import { Link } from '../../../stack/ip/link.ts'
@@ -19,7 +19,13 @@ function linkOver(routed: boolean): { link: Link; counters: Counters; asked: () 
     asked++
     return -1
   }
-  const nic = { info: { ...info, routed }, txMemory, txSlotBytes, txReserve } as unknown as Nic
+  const nic = {
+    info: { ...info, routed },
+    roles: NO_ROLES,
+    txMemory,
+    txSlotBytes,
+    txReserve,
+  } as unknown as Nic
   const counters = new Counters()
   return {
     link: new Link(nic, counters, new TimerWheel(0), defaultIpConfig, seededEntropy(1)),

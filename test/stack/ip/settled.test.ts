@@ -6,15 +6,22 @@ import { Counters, DropWatch } from '../../../stack/counters.ts'
 import { seededEntropy } from '../../../stack/entropy.ts'
 import { Stack } from '../../../stack/stack.ts'
 import { ether, framed, ip4, tcpSegment } from '../../support/ip-frames.ts'
+import { withRoles } from '../../support/roles.ts'
 import { plainMemory, SERVER, StackPair } from '../../support/stack-pair.ts'
+
+/** A NIC that notes what became of what it received. */
+function observed(nic: Nic, told: [number, number, string | null][]): Nic {
+  return withRoles(nic, {
+    observer: { settled: (first, last, cause) => void told.push([first, last, cause]) },
+  })
+}
 
 /** A stack that tells what becomes of frames. */
 function told(): { stack: Stack; link: MemoryLink; settled: [number, number, string | null][] } {
   const clock = new VirtualClock(1_000_000)
   const link = new MemoryLink({ seed: 1, now: () => clock.now() })
   const settled: [number, number, string | null][] = []
-  const nic: Nic = link.b
-  nic.settled = (first, last, cause) => settled.push([first, last, cause])
+  const nic = observed(link.b, settled)
   const stack = new Stack({ nic, memory: plainMemory(256), clock, entropy: seededEntropy(1) })
   stack.addAddress(SERVER, true)
   link.a.attach(plainMemory(16))
@@ -24,7 +31,7 @@ function told(): { stack: Stack; link: MemoryLink; settled: [number, number, str
 const fragment = (from: number, identification: number): Uint8Array =>
   ether(0x800, ip4(new Uint8Array(8), { identification, fragment: 0x2000 | (from >> 3) }))
 
-describe('Nic.settled', () => {
+describe('FrameObserver.settled', () => {
   it('is told the cause of every drop, once a frame and in order', () => {
     const { stack, link, settled } = told()
     const damaged = framed(4, tcpSegment(4, { flags: 2 }))
@@ -58,8 +65,7 @@ describe('Nic.settled', () => {
   it('is told of every piece of a frame at once, and of what the fast path takes', () => {
     const pair = new StackPair({ mtu: 9000 })
     const settled: [number, number, string | null][] = []
-    const nic: Nic = pair.link.b
-    nic.settled = (first, last, cause) => settled.push([first, last, cause])
+    const nic = observed(pair.link.b, settled)
     const stack = new Stack({
       nic,
       memory: plainMemory(512),

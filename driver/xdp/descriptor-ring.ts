@@ -22,7 +22,7 @@ export const ADDRESS_WORDS = 2
 /** Descriptor option: the frame goes on in the next descriptor (`XDP_PKT_CONTD`). */
 export const PACKET_CONTINUES = 1
 
-export class Ring {
+export class DescriptorRing {
   /** The whole mapping as 32-bit words. Descriptor `i` begins at word `first + (i & mask) * words`. */
   readonly words: Uint32Array
   readonly first: number

@@ -1,0 +1,52 @@
+import { PacketNic } from '../../driver/packet/index.ts'
+import type { Candidate } from '../examine/index.ts'
+import type { DeviceKind } from './kind.ts'
+import { refuseLoopback } from './loopback.ts'
+import { settingsText } from './text.ts'
+
+/** A packet socket: `packet:eth0`, `packet:eth0?fanout=7`. */
+export interface PacketSpec {
+  readonly driver: 'packet'
+  readonly name: string
+  /** Group that frames are shared out in; absent: every frame comes here. */
+  readonly fanout?: number
+  /** What keeps the host's kernel from answering for an address of its own. */
+  readonly guard: 'auto' | 'socket' | 'nftables'
+  readonly netns?: string
+}
+
+export const packet: DeviceKind<PacketSpec> = {
+  scheme: 'packet',
+  form: 'packet:INTERFACE[?fanout=GROUP&guard=auto|socket|nftables&netns=NAME]',
+  parse(text) {
+    const { name } = text.interface(false)
+    const settings = text.settings('fanout', 'guard', 'netns')
+    const fanout = text.number(settings, 'fanout', 0, 65_535)
+    return {
+      driver: 'packet',
+      name,
+      ...(fanout === null ? {} : { fanout }),
+      guard: text.choice(settings, 'guard', ['auto', 'socket', 'nftables'] as const, 'auto'),
+      ...text.netns(settings),
+    }
+  },
+  open(spec) {
+    refuseLoopback(spec)
+    const { name, fanout, guard, netns } = spec
+    const options = {
+      device: name,
+      guard,
+      ...(fanout === undefined ? {} : { fanout: { group: fanout } }),
+      ...(netns === undefined ? {} : { netns }),
+    }
+    return [PacketNic.open(options)]
+  },
+  wanted: ({ name, netns }) => ({ name, netns }),
+  candidates: (spec) => [packetCandidate(spec)],
+}
+
+export function packetCandidate(spec: Pick<PacketSpec, 'name' | 'fanout' | 'netns'>): Candidate {
+  const more = spec.fanout === undefined ? [] : [`fanout=${spec.fanout}`]
+  const device = `packet:${spec.name}${settingsText(spec, more)}`
+  return { name: 'packet', driver: 'packet', mode: 'tpacket_v3 vnet_hdr copy', device }
+}
