@@ -106,6 +106,7 @@ export class Interface {
     const nic = typeof options.device === 'string' ? openDevice(options.device) : options.device
     const clock = options.clock ?? new SystemClock()
     let network: HostNetwork | null = null
+    checkNic(nic)
     try {
       const plan = planAddresses(options, nic.info.farEnd === true)
       network = plan.own ? null : HostNetwork.open(nic, clock)
@@ -310,6 +311,15 @@ export class Interface {
     const good = all.find(({ address, deprecated }) => !address.linkLocal && deprecated !== true)
     return (good ?? all.find(({ address }) => !address.linkLocal))?.address ?? null
   }
+}
+
+/** @throws ArgumentError for what was written to an earlier `Nic`, which had methods in the place of roles */
+function checkNic(nic: Nic): void {
+  if (typeof nic?.roles === 'object' && nic.roles !== null) return
+  throw new ArgumentError(
+    'the device is no Nic: it has no roles',
+    'spread NO_ROLES and add what it can do (docs/drivers.md)',
+  )
 }
 
 /** Memory for a queue that has no area. */

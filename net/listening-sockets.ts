@@ -31,6 +31,7 @@ export interface Listening {
 interface AcceptSlot {
   readonly listener: Listening
   readonly sockaddr: Uint8Array
+  readonly length: Uint8Array
 }
 
 /** What an accept brought. */
@@ -85,21 +86,25 @@ export class ListeningSockets implements Iterable<Listening> {
 
   /** Issues an accept. */
   accept(listener: Listening): void {
-    const sockaddr = this.#engine.ring.arena.take(SOCKADDR_BYTES)
+    const { arena } = this.#engine.ring
+    const sockaddr = arena.take(SOCKADDR_BYTES)
+    const length = arena.take(4)
+    length[0] = SOCKADDR_BYTES
     const id = this.#free.pop() ?? this.#accepts.length
-    this.#accepts[id] = { listener, sockaddr }
+    this.#accepts[id] = { listener, sockaddr, length }
     listener.accepts++
-    this.#engine.sqe().prepAccept(listener.fd, sockaddr).setData(dataOf(ACCEPT, id))
+    this.#engine.sqe().prepAccept(listener.fd, sockaddr, length).setData(dataOf(ACCEPT, id))
   }
 
   /** An accept has completed. @param res a descriptor, or minus errno */
   accepted(id: number, res: number): Accepted {
-    const { listener, sockaddr } = this.#accepts[id]!
+    const { listener, sockaddr, length } = this.#accepts[id]!
     this.#accepts[id] = null
     this.#free.push(id)
     listener.accepts--
     const remote = res < 0 ? null : endpointOf(sockaddr)
     this.#engine.ring.arena.give(sockaddr)
+    this.#engine.ring.arena.give(length)
     return { listener, remote }
   }
 

@@ -155,9 +155,14 @@ export class Sqe {
     return this.prepRw(abi.IORING_OP_CONNECT, fd, this.#address(sockaddr), 0, sockaddr.length)
   }
 
-  /** `io_uring_prep_accept(3)`. @param sockaddr 16 bytes for the peer's address, or none; written at completion */
-  prepAccept(fd: number, sockaddr: Uint8Array | null = null): this {
-    return this.prepRw(abi.IORING_OP_ACCEPT, fd, sockaddr === null ? 0 : this.#address(sockaddr), 0, 0)
+  /**
+   * `io_uring_prep_accept(3)`. @param sockaddr memory for the peer's address, or none; written at completion
+   * @param length four bytes: an `int` that says how long it may be, and gets how long it is. Linux wants it with `sockaddr`; null
+   *   here: there is room for all of it
+   */
+  prepAccept(fd: number, sockaddr: Uint8Array | null = null, length: Uint8Array | null = null): this {
+    const where = sockaddr === null ? 0 : this.#address(sockaddr)
+    return this.prepRw(abi.IORING_OP_ACCEPT, fd, where, 0, length === null ? 0 : this.#address(length))
   }
 
   /** `io_uring_prep_multishot_accept(3)`: one completion, with F_MORE, per connection. */

@@ -24,12 +24,14 @@ const SECOND_US = 1_000_000
 export function socketOption(space: AddressSpace, sqe: Sqe, socket: Socket): number {
   const { level, optname, optlen } = sqe
   if (optlen > 0x7fff_ffff) return -errno.EINVAL
-  const value = optlen === 0 ? new Uint8Array(0) : space.view(sqe.addr3, optlen)
+  const gets = sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT
+  const there = gets ? space.writable(sqe.addr3, optlen) : space.view(sqe.addr3, optlen)
+  const value = optlen === 0 ? new Uint8Array(0) : there
   if (value === null) return -errno.EFAULT
   if (level === abi.IPPROTO_IP || level === abi.IPPROTO_IPV6)
     return ipLevel(socket, sqe.cmdOp, level, optname, value)
   if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
-  if (sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT) return get(socket, level, optname, value)
+  if (gets) return get(socket, level, optname, value)
   return set(socket, level, optname, value)
 }
 

@@ -17,6 +17,9 @@ import { Op } from './op.ts'
 import { socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
 
+/** Bytes of a `socklen_t`. */
+const LENGTH_BYTES = 4
+
 export const accept: Op = new Op({ code: abi.IORING_OP_ACCEPT, ioprio: true, prepare, start })
 
 function prepare(_context: RingPort, sqe: Sqe): number {
@@ -39,27 +42,59 @@ function start(context: RingPort, sqe: Sqe): void {
     return
   }
   const multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
-  let sockaddr: Uint8Array | null = null
+  let sockaddr: SockaddrPlace | null = null
   if (sqe.addr !== 0) {
     // A multishot accept has nowhere to keep more than one address.
-    sockaddr = multishot ? null : context.kernel.space.view(sqe.addr, sockaddrBytes(socket.family))
-    if (sockaddr === null) {
-      reply(context, sqe, multishot ? -EINVAL : -EFAULT)
+    const place = multishot ? -EINVAL : sockaddrPlace(context, sqe, socket.family)
+    if (typeof place === 'number') {
+      reply(context, sqe, place)
       return
     }
+    sockaddr = place
   }
   const dontWait = socket.nonBlocking || (sqe.ioprio & abi.IORING_ACCEPT_DONTWAIT) !== 0
   begin(new AcceptRequest(context, sqe, socket, sockaddr), !dontWait)
+}
+
+/** Where a peer's sockaddr goes, and the `int` that says how much there is room for, and gets how long it is. */
+interface SockaddrPlace {
+  readonly bytes: Uint8Array
+  /** Null where `addr2` is NULL: there is room for all of it, and nobody is told. */
+  readonly length: DataView | null
+}
+
+/** Minus errno when there is no such place. */
+function sockaddrPlace({ kernel }: RingPort, sqe: Sqe, family: number): SockaddrPlace | number {
+  const whole = sockaddrBytes(family)
+  if (sqe.off === 0) {
+    const bytes = kernel.space.writable(sqe.addr, whole)
+    return bytes === null ? -EFAULT : { bytes, length: null }
+  }
+  const there = kernel.space.writable(sqe.off, LENGTH_BYTES)
+  if (there === null) return -EFAULT
+  const length = new DataView(there.buffer, there.byteOffset, LENGTH_BYTES)
+  const room = length.getInt32(0, true)
+  if (room < 0) return -EINVAL
+  const bytes = kernel.space.writable(sqe.addr, Math.min(room, whole))
+  return bytes === null ? -EFAULT : { bytes, length }
+}
+
+/** Writes a peer's sockaddr, cut to the room that there is (accept(2)). */
+function tell({ bytes, length }: SockaddrPlace, { family, tcb }: Socket): void {
+  const whole = new Uint8Array(sockaddrBytes(family))
+  writeSockaddr(whole, family, tcb!.remote, tcb!.remotePort)
+  bytes.set(whole.subarray(0, bytes.length))
+  length?.setInt32(0, whole.length, true)
 }
 
 /** Single or multishot. */
 class AcceptRequest extends SocketRequest {
   readonly #multishot: boolean
   readonly #nonBlocking: boolean
-  readonly #sockaddr: Uint8Array | null
+  readonly #sockaddr: SockaddrPlace | null
   readonly #fileIndex: number
 
-  constructor(context: RequestPort, sqe: Sqe, socket: Socket, sockaddr: Uint8Array | null) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, sockaddr: SockaddrPlace | null) {
     super(context, sqe, socket)
     this.#fileIndex = sqe.fileIndex
     this.#multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
@@ -96,7 +131,7 @@ class AcceptRequest extends SocketRequest {
         this.finish(fd)
         return
       }
-      if (this.#sockaddr !== null) writeSockaddr(this.#sockaddr, socket.family, tcb.remote, tcb.remotePort)
+      if (this.#sockaddr !== null) tell(this.#sockaddr, socket)
       const flags = listener.ready.length > 0 ? IORING_CQE_F_SOCK_NONEMPTY : 0
       if (!this.#multishot || !this.context.postMore(this, fd, flags)) {
         this.finish(fd, flags)

@@ -22,7 +22,8 @@ export const uringCmd: Op = new Op({
 })
 
 function prepare(_context: RingPort, sqe: Sqe): number {
-  return (sqe.flags & IOSQE_BUFFER_SELECT) !== 0 ? -EINVAL : 0
+  // The word behind the command's number (`__pad1`) belongs to nobody.
+  return (sqe.flags & IOSQE_BUFFER_SELECT) !== 0 || sqe.offHigh !== 0 ? -EINVAL : 0
 }
 
 function start(context: RingPort, sqe: Sqe): void {
