@@ -318,7 +318,7 @@ function checkNic(nic: Nic): void {
   if (typeof nic?.roles === 'object' && nic.roles !== null) return
   throw new ArgumentError(
     'the device is no Nic: it has no roles',
-    'spread NO_ROLES and add what it can do (docs/drivers.md)',
+    'spread NO_ROLES and add what it can do (docs/api/xdp-nic.md)',
   )
 }
 
