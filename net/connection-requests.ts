@@ -1,5 +1,5 @@
-import { IORING_ASYNC_CANCEL_ALL, SHUT_WR } from '../uapi/abi/constants.ts'
-import { SO_LINGER, SOCKET_URING_OP_SETSOCKOPT, SOL_SOCKET } from '../uapi/abi/socket.ts'
+import { IORING_ASYNC_CANCEL_ALL, SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
+import { SHUT_WR, SO_LINGER, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import type { ConnectionHost } from './connection.ts'
 import type { Engine } from './engine.ts'
 

@@ -3,13 +3,13 @@ import { ZcrxError } from '../errors.ts'
 import { openDevice } from '../host/devices/index.ts'
 import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
+import { errnoName } from '../uapi/abi/errno.ts'
 import {
   IORING_SETUP_CQE32,
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
   IORING_SETUP_TASKRUN_FLAG,
-} from '../uapi/abi/constants.ts'
-import { errnoName } from '../uapi/abi/errno.ts'
+} from '../uapi/abi/io-uring.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'

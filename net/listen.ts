@@ -1,14 +1,8 @@
 import { IpAddress } from '../address.ts'
 import { AddressError, ArgumentError } from '../errors.ts'
-import {
-  IPPROTO_TCP,
-  SO_KEEPALIVE,
-  SOL_SOCKET,
-  TCP_FASTOPEN,
-  TCP_KEEPIDLE,
-  TCP_NODELAY,
-  TCP_USER_TIMEOUT,
-} from '../uapi/abi/socket.ts'
+import { IPPROTO_TCP } from '../uapi/abi/in.ts'
+import { SO_KEEPALIVE, SOL_SOCKET } from '../uapi/abi/socket.ts'
+import { TCP_FASTOPEN, TCP_KEEPIDLE, TCP_NODELAY, TCP_USER_TIMEOUT } from '../uapi/abi/tcp.ts'
 import type { System } from './system.ts'
 
 /** Connections that may wait to be accepted: as of Node's servers. */

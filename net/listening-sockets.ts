@@ -1,15 +1,10 @@
 import type { IpAddress } from '../address.ts'
 import { ZcrxError } from '../errors.ts'
-import { AF_INET, AF_INET6, SOCK_STREAM } from '../uapi/abi/constants.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
+import { IPPROTO_IPV6, IPV6_V6ONLY } from '../uapi/abi/in.ts'
+import { SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
-import {
-  IPPROTO_IPV6,
-  IPV6_V6ONLY,
-  SO_REUSEADDR,
-  SOCKET_URING_OP_SETSOCKOPT,
-  SOL_SOCKET,
-} from '../uapi/abi/socket.ts'
+import { AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import { ACCEPT, CANCEL, dataOf, SETUP } from './connection-requests.ts'
 import type { Engine } from './engine.ts'

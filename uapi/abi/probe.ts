@@ -1,4 +1,4 @@
-import { IO_URING_OP_SUPPORTED } from './ring.ts'
+import { IO_URING_OP_SUPPORTED } from './io-uring.ts'
 import { getU64, putU64, Struct } from './struct.ts'
 
 /** `struct io_uring_probe`: 16 bytes, then 8 for each opcode. */

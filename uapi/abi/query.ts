@@ -1,5 +1,11 @@
 import { allZero, getU64, putU64, Struct } from './struct.ts'
 
+// What is asked, in `query_op`.
+export const IO_URING_QUERY_OPCODES = 0
+export const IO_URING_QUERY_ZCRX = 1
+export const IO_URING_QUERY_SCQ = 2
+export const IO_URING_QUERY_ZCRX_EVENT = 3
+
 /** `struct io_uring_query_hdr`, 40 bytes: one question, and where the next one lies. */
 export class QueryHdr extends Struct {
   static readonly SIZE = 40

@@ -1,5 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import { AF_INET, AF_INET6 } from './constants.ts'
+import { AF_INET, AF_INET6 } from './socket.ts'
 import { Struct } from './struct.ts'
 
 /** `struct sockaddr_in`, 16 bytes: family little-endian, port and address in network order. */

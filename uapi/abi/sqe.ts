@@ -1,6 +1,4 @@
-import * as abi from './constants.ts'
-import * as num from './ring.ts'
-import * as sock from './socket.ts'
+import * as abi from './io-uring.ts'
 import { getU64, putU64 } from './struct.ts'
 
 /** Turns bytes into an address that can stand in an SQE; see `AddressSpace`. */
@@ -179,7 +177,7 @@ export class Sqe {
 
   /** `io_uring_prep_multishot_accept_direct(3)`: each into any free slot of the fixed files. */
   prepMultishotAcceptDirect(fd: number): this {
-    return this.prepMultishotAccept(fd).setTargetFixedFile(num.IORING_FILE_INDEX_ALLOC)
+    return this.prepMultishotAccept(fd).setTargetFixedFile(abi.IORING_FILE_INDEX_ALLOC)
   }
 
   /**
@@ -206,7 +204,7 @@ export class Sqe {
    * @param zcFlags IORING_SEND_ZC_REPORT_USAGE: its `res` says whether they were copied
    */
   prepSendZc(fd: number, bytes: Uint8Array, flags = 0, zcFlags = 0): this {
-    this.prepRw(num.IORING_OP_SEND_ZC, fd, this.#address(bytes), bytes.length, 0)
+    this.prepRw(abi.IORING_OP_SEND_ZC, fd, this.#address(bytes), bytes.length, 0)
     return this.setOpFlags(flags).setIoprio(zcFlags)
   }
 
@@ -236,13 +234,13 @@ export class Sqe {
    * @param bid id of the first
    */
   prepProvideBuffers(bytes: Uint8Array, length: number, count: number, bgid: number, bid: number): this {
-    this.prepRw(num.IORING_OP_PROVIDE_BUFFERS, count, this.#address(bytes), length, bid)
+    this.prepRw(abi.IORING_OP_PROVIDE_BUFFERS, count, this.#address(bytes), length, bid)
     return this.setBufGroup(bgid)
   }
 
   /** `io_uring_prep_remove_buffers(3)` */
   prepRemoveBuffers(count: number, bgid: number): this {
-    return this.prepRw(num.IORING_OP_REMOVE_BUFFERS, count, 0, 0, 0).setBufGroup(bgid)
+    return this.prepRw(abi.IORING_OP_REMOVE_BUFFERS, count, 0, 0, 0).setBufGroup(bgid)
   }
 
   /**
@@ -267,7 +265,7 @@ export class Sqe {
    */
   prepCmdGetsockname(fd: number, sockaddr: Uint8Array, length: Uint8Array, peer: 0 | 1 = 0): this {
     const where = this.#address(sockaddr)
-    this.prepRw(abi.IORING_OP_URING_CMD, fd, where, 0, sock.SOCKET_URING_OP_GETSOCKNAME)
+    this.prepRw(abi.IORING_OP_URING_CMD, fd, where, 0, abi.SOCKET_URING_OP_GETSOCKNAME)
     this.#view.setUint32(44, peer, true)
     putU64(this.#view, 48, this.#address(length))
     return this
@@ -352,13 +350,13 @@ export class Sqe {
    * @param userData its `user_data`
    */
   prepMsgRing(fd: number, len: number, userData: number, flags = 0): this {
-    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_DATA, len, userData)
+    this.prepRw(abi.IORING_OP_MSG_RING, fd, abi.IORING_MSG_DATA, len, userData)
     return this.setOpFlags(flags)
   }
 
   /** `io_uring_prep_msg_ring_cqe_flags(3)`. @param cqeFlags the `flags` of the completion */
   prepMsgRingCqeFlags(fd: number, len: number, userData: number, flags: number, cqeFlags: number): this {
-    this.prepMsgRing(fd, len, userData, flags | num.IORING_MSG_RING_FLAGS_PASS)
+    this.prepMsgRing(fd, len, userData, flags | abi.IORING_MSG_RING_FLAGS_PASS)
     this.#view.setUint32(44, cqeFlags, true)
     return this
   }
@@ -369,7 +367,7 @@ export class Sqe {
    * @param userData of the completion that tells the other ring, unless `flags` has IORING_MSG_RING_CQE_SKIP
    */
   prepMsgRingFd(fd: number, source: number, target: number, userData: number, flags = 0): this {
-    this.prepRw(num.IORING_OP_MSG_RING, fd, num.IORING_MSG_SEND_FD, 0, userData)
+    this.prepRw(abi.IORING_OP_MSG_RING, fd, abi.IORING_MSG_SEND_FD, 0, userData)
     putU64(this.#view, 48, source)
     return this.setTargetFixedFile(target).setOpFlags(flags)
   }
@@ -400,7 +398,7 @@ export class Sqe {
 
   /** `file_index`: a slot of the fixed files, or IORING_FILE_INDEX_ALLOC for any free one. */
   setTargetFixedFile(slot: number): this {
-    this.#view.setUint32(44, slot === num.IORING_FILE_INDEX_ALLOC ? slot : slot + 1, true)
+    this.#view.setUint32(44, slot === abi.IORING_FILE_INDEX_ALLOC ? slot : slot + 1, true)
     return this
   }
 

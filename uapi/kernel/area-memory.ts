@@ -1,8 +1,8 @@
 import type { NicMemory } from '../../driver/nic.ts'
 import { AREA_TAIL_BYTES, MAX_AREA, PAGE } from '../../pages.ts'
-import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import type { ZcrxAreaReg } from '../abi/structs.ts'
+import { IORING_ZCRX_AREA_DMABUF } from '../abi/zcrx.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { FileTable } from './files.ts'
 
@@ -36,14 +36,14 @@ export interface AreaUse {
 
 /** Looks an area's memory up, with Linux's errors (docs/conformance.md, A1 to A10). Its token was checked before. */
 export function mapArea(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
-  if ((area.flags & ~abi.IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
+  if ((area.flags & ~IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
   const memory =
-    (area.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+    (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
       ? descriptorMemory(kernel, area, use)
       : userMemory(kernel, area, use)
   if (typeof memory === 'number') return memory
   if (memory.areaLength % use.chunkSize !== 0) return -errno.ERANGE
-  const dmabuf = (area.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+  const dmabuf = (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
   const lockedBytes = dmabuf ? 0 : memory.areaLength
   if (kernel.lockedBytes + lockedBytes > kernel.memlockLimit) return -errno.ENOMEM
   return { memory, dmabuf, lockedBytes }

@@ -1,12 +1,12 @@
 import { PAGE } from '../../pages.ts'
 import { BUF_RING_TAIL_OFFSET, BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import { EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from '../abi/errno.ts'
-import * as num from '../abi/ring.ts'
+import * as abi from '../abi/io-uring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { getU64, putU64 } from '../abi/struct.ts'
 import type { AddressSpace } from './address-space.ts'
 
-const SERVED_FLAGS = num.IOU_PBUF_RING_MMAP | num.IOU_PBUF_RING_INC
+const SERVED_FLAGS = abi.IOU_PBUF_RING_MMAP | abi.IOU_PBUF_RING_INC
 const MAX_RING_ENTRIES = 65_536
 /** Most buffers of a legacy group. */
 const MAX_LEGACY = 65_535
@@ -42,12 +42,12 @@ class BufferRing implements BufferGroup {
   #head = 0
 
   constructor(space: AddressSpace, region: Uint8Array, entries: number, flags: number) {
-    this.provided = (flags & num.IOU_PBUF_RING_MMAP) !== 0 ? region : null
+    this.provided = (flags & abi.IOU_PBUF_RING_MMAP) !== 0 ? region : null
     this.#space = space
     this.#view = new DataView(region.buffer, region.byteOffset, entries * BUF_SIZE)
     this.#tail = new Uint16Array(region.buffer, region.byteOffset + BUF_RING_TAIL_OFFSET, 1)
     this.#mask = entries - 1
-    this.#incremental = (flags & num.IOU_PBUF_RING_INC) !== 0
+    this.#incremental = (flags & abi.IOU_PBUF_RING_INC) !== 0
   }
 
   get head(): number {
@@ -150,7 +150,7 @@ export class BufferGroups {
 
   #regionOf(reg: BufReg): Uint8Array | number {
     const bytes = reg.ringEntries * BUF_SIZE
-    if ((reg.flags & num.IOU_PBUF_RING_MMAP) !== 0) {
+    if ((reg.flags & abi.IOU_PBUF_RING_MMAP) !== 0) {
       return new Uint8Array(new SharedArrayBuffer(Math.ceil(bytes / PAGE) * PAGE))
     }
     if (reg.ringAddr === 0) return -EFAULT

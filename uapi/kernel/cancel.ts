@@ -1,6 +1,6 @@
-import * as abi from '../abi/constants.ts'
 import { EBADF, EINVAL, ENOENT } from '../abi/errno.ts'
-import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/ring.ts'
+import * as abi from '../abi/io-uring.ts'
+import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/io-uring.ts'
 import type { RingPort } from './port.ts'
 import type { Request } from './request.ts'
 

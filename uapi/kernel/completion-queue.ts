@@ -1,5 +1,5 @@
-import * as abi from '../abi/constants.ts'
-import { IORING_CQE_F_32, IORING_CQE_F_SKIP } from '../abi/ring.ts'
+import * as abi from '../abi/io-uring.ts'
+import { IORING_CQE_F_32, IORING_CQE_F_SKIP } from '../abi/io-uring.ts'
 import type { Waiter } from './files.ts'
 import { Rings } from './rings.ts'
 

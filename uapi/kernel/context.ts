@@ -1,9 +1,8 @@
 import type { Census, HeldReport, IfqStats } from '../../diagnostics.ts'
 import { ArgumentError } from '../../errors.ts'
-import * as abi from '../abi/constants.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
-import * as num from '../abi/ring.ts'
-import { POLLIN, POLLOUT } from '../abi/socket.ts'
+import * as abi from '../abi/io-uring.ts'
+import { POLLIN, POLLOUT } from '../abi/poll.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
@@ -72,10 +71,10 @@ export class RingContext implements RingPort, RingFile {
     this.buffers = new BufferGroups(kernel.space)
     this.memory = memory
     this.flags = flags
-    this.disabled = (flags & num.IORING_SETUP_R_DISABLED) !== 0
+    this.disabled = (flags & abi.IORING_SETUP_R_DISABLED) !== 0
     this.cq = new CompletionQueue(memory, flags)
     this.#slots = memory.slots()
-    if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, num.IORING_SQ_NEED_WAKEUP)
+    if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_NEED_WAKEUP)
   }
 
   get sqPoll(): boolean {
@@ -109,7 +108,7 @@ export class RingContext implements RingPort, RingFile {
     this.#entered = true
     try {
       this.cq.flushOverflow()
-      if (this.sqPoll && (flags & num.IORING_ENTER_SQ_WAKEUP) !== 0) this.pollSubmissions()
+      if (this.sqPoll && (flags & abi.IORING_ENTER_SQ_WAKEUP) !== 0) this.pollSubmissions()
       const consumed = this.sqPoll ? toSubmit : this.#submit(toSubmit)
       if ((flags & abi.IORING_ENTER_GETEVENTS) === 0) {
         this.kernel.flush()
@@ -183,7 +182,7 @@ export class RingContext implements RingPort, RingFile {
 
   /** What an entry works on: its `fd` is a descriptor, or a slot with IOSQE_FIXED_FILE. Null when that names nothing. */
   fileOf(sqe: Sqe): OpenFile | null {
-    if ((sqe.flags & num.IOSQE_FIXED_FILE) === 0) return this.kernel.files.get(sqe.fd)
+    if ((sqe.flags & abi.IOSQE_FIXED_FILE) === 0) return this.kernel.files.get(sqe.fd)
     return this.files.get(sqe.fd)?.file ?? null
   }
 

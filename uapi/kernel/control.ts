@@ -1,6 +1,13 @@
-import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZcrxAreaReg, ZcrxCtrl } from '../abi/structs.ts'
+import {
+  IORING_ZCRX_AREA_DMABUF,
+  ZCRX_CTRL_ADD_AREA,
+  ZCRX_CTRL_ARM_EVENT,
+  ZCRX_CTRL_EXPORT,
+  ZCRX_CTRL_FLUSH_RQ,
+  ZCRX_CTRL_REMOVE_AREA,
+} from '../abi/zcrx.ts'
 import { mapArea } from './area-memory.ts'
 import type { RingPort } from './port.ts'
 import { MAX_AREAS, ZcrxFile, type ZcrxIfq } from './zcrx.ts'
@@ -14,16 +21,16 @@ export function control(context: RingPort, arg: Uint8Array | null, nrArgs: numbe
   const ifq = context.ifqs[ctrl.zcrxId]
   if (ifq === undefined) return -errno.ENXIO
   switch (ctrl.op) {
-    case abi.ZCRX_CTRL_FLUSH_RQ:
+    case ZCRX_CTRL_FLUSH_RQ:
       return flush(ifq, ctrl)
-    case abi.ZCRX_CTRL_EXPORT:
+    case ZCRX_CTRL_EXPORT:
       return exportIfq(context, ifq, ctrl)
-    case abi.ZCRX_CTRL_ARM_EVENT:
+    case ZCRX_CTRL_ARM_EVENT:
       if (!ctrl.armReservedZero || ifq.events === null) return -errno.EINVAL
       return ifq.events.arm(ctrl.eventType)
-    case abi.ZCRX_CTRL_ADD_AREA:
+    case ZCRX_CTRL_ADD_AREA:
       return addArea(context, ifq, ctrl)
-    case abi.ZCRX_CTRL_REMOVE_AREA:
+    case ZCRX_CTRL_REMOVE_AREA:
       return ctrl.armReservedZero ? ifq.removeArea(ctrl.areaId) : -errno.EINVAL
     default:
       return -errno.EOPNOTSUPP
@@ -62,7 +69,7 @@ function addArea({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   if (id >= MAX_AREAS) return -errno.EINVAL
   reg.setRqAreaId(id)
   // Areas of one instance are of one kind.
-  const dmabuf = (reg.flags & abi.IORING_ZCRX_AREA_DMABUF) !== 0
+  const dmabuf = (reg.flags & IORING_ZCRX_AREA_DMABUF) !== 0
   if (dmabuf !== ifq.dmabuf) return -errno.EINVAL
   const area = mapArea(kernel, reg, {
     nodev: ifq.stack === null,

@@ -1,7 +1,7 @@
 import type { Stack } from '../../stack/stack.ts'
 import { CLOSED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
-import { IORING_CQE_F_SOCK_NONEMPTY } from '../abi/ring.ts'
+import { IORING_CQE_F_SOCK_NONEMPTY } from '../abi/io-uring.ts'
 import { MSG_PEEK, MSG_TRUNC } from '../abi/socket.ts'
 import type { Socket } from './socket.ts'
 

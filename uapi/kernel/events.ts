@@ -1,6 +1,6 @@
-import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/constants.ts'
 import { EINVAL } from '../abi/errno.ts'
 import type { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import { ZCRX_EVENT_ALLOC_FAIL, ZCRX_EVENT_COPY } from '../abi/zcrx.ts'
 
 /** Bit n: events of type n are served. */
 export const EVENT_TYPES = (1 << ZCRX_EVENT_ALLOC_FAIL) | (1 << ZCRX_EVENT_COPY)

@@ -1,5 +1,5 @@
 import { EBADF, EINVAL, EMFILE, ENFILE, ENXIO } from '../abi/errno.ts'
-import { IORING_FILE_INDEX_ALLOC } from '../abi/ring.ts'
+import { IORING_FILE_INDEX_ALLOC } from '../abi/io-uring.ts'
 import type { FileTable, OpenFile } from './files.ts'
 
 /** A `user_data`, in halves. */

@@ -1,6 +1,14 @@
-import { AF_INET6 } from '../abi/constants.ts'
 import { EINVAL, ENOPROTOOPT } from '../abi/errno.ts'
-import * as abi from '../abi/socket.ts'
+import {
+  IP_TOS,
+  IP_TTL,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_TCLASS,
+  IPV6_UNICAST_HOPS,
+  IPV6_V6ONLY,
+} from '../abi/in.ts'
+import { AF_INET6 } from '../abi/socket.ts'
 import type { Socket } from './socket.ts'
 
 /** Of the traffic class, the two bits of ECN are TCP's own (RFC 3168 section 5). */
@@ -13,14 +21,14 @@ function optionOf(
   level: number,
   optname: number,
 ): 'v6Only' | 'trafficClass' | 'hopLimit' | null {
-  if (level === abi.IPPROTO_IP) {
-    if (optname === abi.IP_TOS) return 'trafficClass'
-    return optname === abi.IP_TTL ? 'hopLimit' : null
+  if (level === IPPROTO_IP) {
+    if (optname === IP_TOS) return 'trafficClass'
+    return optname === IP_TTL ? 'hopLimit' : null
   }
   if (socket.family !== AF_INET6) return null
-  if (optname === abi.IPV6_V6ONLY) return 'v6Only'
-  if (optname === abi.IPV6_TCLASS) return 'trafficClass'
-  return optname === abi.IPV6_UNICAST_HOPS ? 'hopLimit' : null
+  if (optname === IPV6_V6ONLY) return 'v6Only'
+  if (optname === IPV6_TCLASS) return 'trafficClass'
+  return optname === IPV6_UNICAST_HOPS ? 'hopLimit' : null
 }
 
 /** The value of an IPPROTO_IP or IPPROTO_IPV6 option; null when there is no such option. */
@@ -46,7 +54,7 @@ export function setIpOption(socket: Socket, level: number, optname: number, numb
       if (socket.bound !== null || socket.tcb !== null) return -EINVAL
       return socket.setOptions({ v6Only: number !== 0 })
     case 'trafficClass':
-      if (level === abi.IPPROTO_IPV6 && (number < -1 || number > 255)) return -EINVAL
+      if (level === IPPROTO_IPV6 && (number < -1 || number > 255)) return -EINVAL
       return socket.setOptions({ trafficClass: number === -1 ? 0 : number & 0xff & ~ECN_BITS })
     case 'hopLimit':
       if (number === -1) return socket.setOptions({ hopLimit: 0 })

@@ -1,6 +1,6 @@
 import { PAGE } from '../../pages.ts'
 import { EFAULT, EINVAL } from '../abi/errno.ts'
-import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/ring.ts'
+import { IORING_OFF_PBUF_RING, IORING_OFF_PBUF_SHIFT } from '../abi/io-uring.ts'
 import type { RingPort } from './port.ts'
 
 /** Refill regions, by zcrx id, 64 KiB apart, where Linux has them (docs/conformance.md, R9). */

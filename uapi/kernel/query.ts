@@ -1,9 +1,25 @@
-import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZCRX_STATS_ALIGNMENT, ZCRX_STATS_SIZE } from '../abi/events.ts'
+import * as abi from '../abi/io-uring.ts'
 import { QueryOpcode, QueryScq } from '../abi/probe.ts'
-import { QueryHdr, QueryZcrx, QueryZcrxEvent } from '../abi/query.ts'
+import {
+  IO_URING_QUERY_OPCODES,
+  IO_URING_QUERY_SCQ,
+  IO_URING_QUERY_ZCRX,
+  IO_URING_QUERY_ZCRX_EVENT,
+  QueryHdr,
+  QueryZcrx,
+  QueryZcrxEvent,
+} from '../abi/query.ts'
 import { RQ_HEADER_ALIGNMENT, RQ_RQES_OFFSET } from '../abi/structs.ts'
+import {
+  IORING_ZCRX_AREA_DMABUF,
+  ZCRX_CTRL_ADD_AREA,
+  ZCRX_FEATURE_EVENT,
+  ZCRX_FEATURE_RX_PAGE_SIZE,
+  ZCRX_REG_IMPORT,
+  ZCRX_REG_NODEV,
+} from '../abi/zcrx.ts'
 import type { AddressSpace } from './address-space.ts'
 import { EVENT_TYPES } from './events.ts'
 import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './ops/dispatch.ts'
@@ -15,10 +31,10 @@ const MAX_CHAIN = 1024
 
 /** The answers, made once: they do not depend on who asks. They name what is served here, not what Linux would serve. */
 const ANSWERS: ReadonlyMap<number, Uint8Array> = new Map([
-  [abi.IO_URING_QUERY_OPCODES, opcodes()],
-  [abi.IO_URING_QUERY_ZCRX, zcrx()],
-  [abi.IO_URING_QUERY_SCQ, scq()],
-  [abi.IO_URING_QUERY_ZCRX_EVENT, zcrxEvent()],
+  [IO_URING_QUERY_OPCODES, opcodes()],
+  [IO_URING_QUERY_ZCRX, zcrx()],
+  [IO_URING_QUERY_SCQ, scq()],
+  [IO_URING_QUERY_ZCRX_EVENT, zcrxEvent()],
 ])
 
 /** IORING_REGISTER_QUERY, which needs no ring (docs/conformance.md, C8). 0 or minus errno. */
@@ -61,7 +77,7 @@ function opcodes(): Uint8Array {
   answer.ringSetupFlags = SERVED_SETUP_FLAGS
   answer.enterFlags = SERVED_ENTER_FLAGS
   answer.sqeFlags = SERVED_SQE_FLAGS
-  answer.nrQueryOpcodes = abi.IO_URING_QUERY_ZCRX_EVENT + 1
+  answer.nrQueryOpcodes = IO_URING_QUERY_ZCRX_EVENT + 1
   return answer.bytes
 }
 
@@ -74,10 +90,10 @@ function scq(): Uint8Array {
 
 function zcrx(): Uint8Array {
   const answer = new QueryZcrx(new Uint8Array(QueryZcrx.SIZE))
-  answer.registerFlags = abi.ZCRX_REG_IMPORT | abi.ZCRX_REG_NODEV
-  answer.areaFlags = abi.IORING_ZCRX_AREA_DMABUF
-  answer.nrCtrlOpcodes = abi.ZCRX_CTRL_ADD_AREA + 1
-  answer.features = abi.ZCRX_FEATURE_RX_PAGE_SIZE | abi.ZCRX_FEATURE_EVENT
+  answer.registerFlags = ZCRX_REG_IMPORT | ZCRX_REG_NODEV
+  answer.areaFlags = IORING_ZCRX_AREA_DMABUF
+  answer.nrCtrlOpcodes = ZCRX_CTRL_ADD_AREA + 1
+  answer.features = ZCRX_FEATURE_RX_PAGE_SIZE | ZCRX_FEATURE_EVENT
   answer.rqHdrSize = RQ_RQES_OFFSET
   answer.rqHdrAlignment = RQ_HEADER_ALIGNMENT
   return answer.bytes

@@ -4,7 +4,7 @@ import {
   IORING_MAX_FIXED_FILES,
   IORING_REGISTER_FILES_SKIP,
   IORING_RSRC_REGISTER_SPARSE,
-} from '../abi/ring.ts'
+} from '../abi/io-uring.ts'
 import { FixedFile, NO_TAG, type UserData } from './fixed-files.ts'
 import type { RingPort } from './port.ts'
 

@@ -1,9 +1,9 @@
 import { NicError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
 import type { Stack } from '../../stack/stack.ts'
-import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import * as abi from '../abi/io-uring.ts'
 import {
   RegionDesc,
   RQ_HEAD_OFFSET,
@@ -13,6 +13,12 @@ import {
   ZcrxAreaReg,
   ZcrxIfqReg,
 } from '../abi/structs.ts'
+import {
+  IO_RQ_MAX_ENTRIES,
+  ZCRX_EVENT_DESC_FLAG_STATS,
+  ZCRX_REG_IMPORT,
+  ZCRX_REG_NODEV,
+} from '../abi/zcrx.ts'
 import { mapArea } from './area-memory.ts'
 import { EVENT_TYPES, ZcrxEvents } from './events.ts'
 import { zcrxRegionOffset } from './memmap.ts'
@@ -30,9 +36,9 @@ export function registerIfq(context: RingPort, arg: Uint8Array | null, nrArgs: n
   if (!ringServes(context)) return -errno.EINVAL
   if (arg.length < ZcrxIfqReg.SIZE) return -errno.EFAULT
   const reg = new ZcrxIfqReg(arg)
-  if ((reg.flags & ~(abi.ZCRX_REG_IMPORT | abi.ZCRX_REG_NODEV)) !== 0) return -errno.EINVAL
+  if ((reg.flags & ~(ZCRX_REG_IMPORT | ZCRX_REG_NODEV)) !== 0) return -errno.EINVAL
   if (!reg.reservedZero || reg.zcrxId !== 0) return -errno.EINVAL
-  return (reg.flags & abi.ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg) : createIfq(context, reg)
+  return (reg.flags & ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg) : createIfq(context, reg)
 }
 
 /** Completions of 32 bytes, and work deferred to the task that enters. */
@@ -43,7 +49,7 @@ function ringServes(context: RingPort): boolean {
 
 function importIfq(context: RingPort, reg: ZcrxIfqReg): number {
   const { kernel } = context
-  if (reg.flags !== abi.ZCRX_REG_IMPORT) return -errno.EINVAL
+  if (reg.flags !== ZCRX_REG_IMPORT) return -errno.EINVAL
   const empty = reg.ifRxq === 0 && reg.rqEntries === 0 && reg.areaPtr === 0
   if (!empty || reg.regionPtr !== 0 || reg.eventDesc !== 0) return -errno.EINVAL
   const file = kernel.files.get(reg.ifIdx)
@@ -57,7 +63,7 @@ function importIfq(context: RingPort, reg: ZcrxIfqReg): number {
 
 function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
   const { kernel } = context
-  const nodev = (reg.flags & abi.ZCRX_REG_NODEV) !== 0
+  const nodev = (reg.flags & ZCRX_REG_NODEV) !== 0
   if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
   if (reg.ifRxq === 0xffff_ffff || reg.rqEntries === 0) return -errno.EINVAL
   const entries = roundEntries(context, reg.rqEntries)
@@ -121,8 +127,8 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
 
 /** The next power of two, or minus errno. */
 function roundEntries(context: RingPort, asked: number): number {
-  if (asked > abi.IO_RQ_MAX_ENTRIES) {
-    return (context.flags & abi.IORING_SETUP_CLAMP) === 0 ? -errno.EINVAL : abi.IO_RQ_MAX_ENTRIES
+  if (asked > IO_RQ_MAX_ENTRIES) {
+    return (context.flags & abi.IORING_SETUP_CLAMP) === 0 ? -errno.EINVAL : IO_RQ_MAX_ENTRIES
   }
   return 2 ** Math.ceil(Math.log2(asked))
 }
@@ -160,11 +166,11 @@ function checkEvents(
   const bytes = context.kernel.space.view(pointer, ZcrxEventDesc.SIZE)
   if (bytes === null) return -errno.EFAULT
   const desc = new ZcrxEventDesc(bytes)
-  if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~abi.ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
+  if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
     return -errno.EINVAL
   if (!desc.reservedZero || !desc.statsAligned) return -errno.EINVAL
   const at = desc.statsOffset
-  if ((desc.flags & abi.ZCRX_EVENT_DESC_FLAG_STATS) === 0) {
+  if ((desc.flags & ZCRX_EVENT_DESC_FLAG_STATS) === 0) {
     return at === 0 ? { events: new ZcrxEvents(context, desc, null), stats: null } : -errno.EINVAL
   }
   if (at < queueBytes || at + ZcrxStats.SIZE > region.length) return -errno.ERANGE

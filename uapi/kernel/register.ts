@@ -1,8 +1,7 @@
-import * as abi from '../abi/constants.ts'
 import * as errno from '../abi/errno.ts'
+import * as abi from '../abi/io-uring.ts'
 import { Probe } from '../abi/probe.ts'
 import { SyncCancelReg } from '../abi/requests.ts'
-import * as num from '../abi/ring.ts'
 import { cancelMatching } from './cancel.ts'
 import { control } from './control.ts'
 import { isServed, OPCODE_COUNT } from './ops/dispatch.ts'
@@ -25,31 +24,31 @@ const MAX_OPS = 256
 /** `io_uring_register(2)`: 0 or minus errno. */
 export function register(context: RingPort, opcode: number, arg: Uint8Array | null, nrArgs: number): number {
   switch (opcode) {
-    case num.IORING_REGISTER_FILES:
+    case abi.IORING_REGISTER_FILES:
       return registerFiles(context, arg, nrArgs)
-    case num.IORING_UNREGISTER_FILES:
+    case abi.IORING_UNREGISTER_FILES:
       return unregisterFiles(context, arg, nrArgs)
-    case num.IORING_REGISTER_FILES_UPDATE:
+    case abi.IORING_REGISTER_FILES_UPDATE:
       return updateFiles(context, arg, nrArgs)
-    case num.IORING_REGISTER_FILES2:
+    case abi.IORING_REGISTER_FILES2:
       return registerFiles2(context, arg, nrArgs)
-    case num.IORING_REGISTER_FILES_UPDATE2:
+    case abi.IORING_REGISTER_FILES_UPDATE2:
       return updateFiles2(context, arg, nrArgs)
-    case num.IORING_REGISTER_FILE_ALLOC_RANGE:
+    case abi.IORING_REGISTER_FILE_ALLOC_RANGE:
       return fileAllocRange(context, arg, nrArgs)
-    case num.IORING_REGISTER_PBUF_RING:
+    case abi.IORING_REGISTER_PBUF_RING:
       return context.buffers.register(arg, nrArgs)
-    case num.IORING_UNREGISTER_PBUF_RING:
+    case abi.IORING_UNREGISTER_PBUF_RING:
       return context.buffers.unregister(arg, nrArgs)
-    case num.IORING_REGISTER_PBUF_STATUS:
+    case abi.IORING_REGISTER_PBUF_STATUS:
       return context.buffers.status(arg, nrArgs)
-    case num.IORING_REGISTER_PROBE:
+    case abi.IORING_REGISTER_PROBE:
       return probe(arg, nrArgs)
-    case num.IORING_REGISTER_PERSONALITY:
+    case abi.IORING_REGISTER_PERSONALITY:
       return registerPersonality(context.personalities, arg, nrArgs)
-    case num.IORING_UNREGISTER_PERSONALITY:
+    case abi.IORING_UNREGISTER_PERSONALITY:
       return unregisterPersonality(context.personalities, arg, nrArgs)
-    case num.IORING_REGISTER_ENABLE_RINGS:
+    case abi.IORING_REGISTER_ENABLE_RINGS:
       return enableRings(context, arg, nrArgs)
     case abi.IORING_REGISTER_ZCRX_IFQ:
       return registerIfq(context, arg, nrArgs)
@@ -96,6 +95,6 @@ function probe(arg: Uint8Array | null, nrArgs: number): number {
   const answer = new Probe(bytes)
   answer.lastOp = OPCODE_COUNT - 1
   answer.opsLen = count
-  for (let op = 0; op < count; op++) answer.setOp(op, isServed(op) ? num.IO_URING_OP_SUPPORTED : 0)
+  for (let op = 0; op < count; op++) answer.setOp(op, isServed(op) ? abi.IO_URING_OP_SUPPORTED : 0)
   return 0
 }

@@ -1,5 +1,5 @@
-import * as abi from '../abi/constants.ts'
-import { IOSQE_FIXED_FILE } from '../abi/ring.ts'
+import * as abi from '../abi/io-uring.ts'
+import { IOSQE_FIXED_FILE } from '../abi/io-uring.ts'
 import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'

@@ -1,7 +1,6 @@
-import * as abi from '../abi/constants.ts'
 import { EINVAL, EOVERFLOW } from '../abi/errno.ts'
+import * as abi from '../abi/io-uring.ts'
 import type { UringParams } from '../abi/params.ts'
-import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 import type { RingSizes } from './rings.ts'
 
@@ -11,29 +10,29 @@ export const SERVED_SETUP_FLAGS: number =
   abi.IORING_SETUP_SQPOLL |
   abi.IORING_SETUP_CQSIZE |
   abi.IORING_SETUP_CLAMP |
-  num.IORING_SETUP_R_DISABLED |
+  abi.IORING_SETUP_R_DISABLED |
   abi.IORING_SETUP_SUBMIT_ALL |
   abi.IORING_SETUP_COOP_TASKRUN |
   abi.IORING_SETUP_TASKRUN_FLAG |
-  num.IORING_SETUP_SQE128 |
+  abi.IORING_SETUP_SQE128 |
   abi.IORING_SETUP_CQE32 |
   abi.IORING_SETUP_SINGLE_ISSUER |
   abi.IORING_SETUP_DEFER_TASKRUN |
-  num.IORING_SETUP_NO_SQARRAY |
+  abi.IORING_SETUP_NO_SQARRAY |
   abi.IORING_SETUP_CQE_MIXED
 
 /** What io_uring_setup(2) says of every ring. */
 export const FEATURES: number =
-  num.IORING_FEAT_NODROP |
-  num.IORING_FEAT_FAST_POLL |
-  num.IORING_FEAT_POLL_32BITS |
-  num.IORING_FEAT_RSRC_TAGS |
-  num.IORING_FEAT_CQE_SKIP |
-  num.IORING_FEAT_LINKED_FILE
+  abi.IORING_FEAT_NODROP |
+  abi.IORING_FEAT_FAST_POLL |
+  abi.IORING_FEAT_POLL_32BITS |
+  abi.IORING_FEAT_RSRC_TAGS |
+  abi.IORING_FEAT_CQE_SKIP |
+  abi.IORING_FEAT_LINKED_FILE
 
 /** IORING_ENTER_* that are served. A timeout is a parameter here, which EXT_ARG is for on Linux. */
 export const SERVED_ENTER_FLAGS: number =
-  abi.IORING_ENTER_GETEVENTS | num.IORING_ENTER_SQ_WAKEUP | num.IORING_ENTER_SQ_WAIT
+  abi.IORING_ENTER_GETEVENTS | abi.IORING_ENTER_SQ_WAKEUP | abi.IORING_ENTER_SQ_WAIT
 
 /** Why a ring can't be had. */
 export interface Refusal {
@@ -60,7 +59,7 @@ export function sizesOf(entries: number, params: UringParams): RingSizes | Refus
     return { errno: EOVERFLOW, why: 'completions of mixed sizes need two slots at least' }
   }
   const cqeWords = (flags & abi.IORING_SETUP_CQE32) !== 0 ? 8 : 4
-  const sqeBytes = (flags & num.IORING_SETUP_SQE128) !== 0 ? 2 * Sqe.SIZE : Sqe.SIZE
+  const sqeBytes = (flags & abi.IORING_SETUP_SQE128) !== 0 ? 2 * Sqe.SIZE : Sqe.SIZE
   return { sqEntries, cqEntries, cqeWords, sqeBytes }
 }
 

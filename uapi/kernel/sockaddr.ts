@@ -1,7 +1,7 @@
 import { IpAddress } from '../../address.ts'
-import { AF_INET6 } from '../abi/constants.ts'
 import { EAFNOSUPPORT, EFAULT, EINVAL } from '../abi/errno.ts'
 import { SockaddrIn, SockaddrIn6 } from '../abi/sockaddr.ts'
+import { AF_INET6 } from '../abi/socket.ts'
 import type { AddressSpace } from './address-space.ts'
 
 /** An address and port as BIND and CONNECT give them. */

@@ -1,7 +1,7 @@
 import { IpAddress } from '../../address.ts'
 import { CLOSED, SYN_SENT, TIME_WAIT } from '../../stack/tcp/state.ts'
-import { AF_INET6 } from '../abi/constants.ts'
 import { EFAULT, EINVAL, ENOTCONN } from '../abi/errno.ts'
+import { AF_INET6 } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
 import { type Endpoint, sockaddrBytes, writeSockaddr } from './sockaddr.ts'

@@ -1,8 +1,38 @@
 import { defaultTcpConfig, type TcpConfig } from '../../stack/tcp/options.ts'
 import { ESTABLISHED } from '../../stack/tcp/state.ts'
 import * as errno from '../abi/errno.ts'
-import * as abi from '../abi/socket.ts'
+import { IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP } from '../abi/in.ts'
+import * as abi from '../abi/io-uring.ts'
+import {
+  SO_ACCEPTCONN,
+  SO_DOMAIN,
+  SO_ERROR,
+  SO_KEEPALIVE,
+  SO_LINGER,
+  SO_OOBINLINE,
+  SO_PROTOCOL,
+  SO_RCVBUF,
+  SO_RCVLOWAT,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SO_SNDBUF,
+  SO_TYPE,
+  SOL_SOCKET,
+} from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
+import {
+  TCP_CONGESTION,
+  TCP_CORK,
+  TCP_FASTOPEN,
+  TCP_INFO,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_MAXSEG,
+  TCP_NODELAY,
+  TCP_QUICKACK,
+  TCP_USER_TIMEOUT,
+} from '../abi/tcp.ts'
 import type { AddressSpace } from './address-space.ts'
 import { getIpOption, setIpOption } from './ip-options.ts'
 import type { Socket } from './socket.ts'
@@ -28,25 +58,24 @@ export function socketOption(space: AddressSpace, sqe: Sqe, socket: Socket): num
   const there = gets ? space.writable(sqe.addr3, optlen) : space.view(sqe.addr3, optlen)
   const value = optlen === 0 ? new Uint8Array(0) : there
   if (value === null) return -errno.EFAULT
-  if (level === abi.IPPROTO_IP || level === abi.IPPROTO_IPV6)
-    return ipLevel(socket, sqe.cmdOp, level, optname, value)
-  if (level !== abi.SOL_SOCKET && level !== abi.IPPROTO_TCP) return -errno.ENOPROTOOPT
+  if (level === IPPROTO_IP || level === IPPROTO_IPV6) return ipLevel(socket, sqe.cmdOp, level, optname, value)
+  if (level !== SOL_SOCKET && level !== IPPROTO_TCP) return -errno.ENOPROTOOPT
   if (gets) return get(socket, level, optname, value)
   return set(socket, level, optname, value)
 }
 
 function get(socket: Socket, level: number, optname: number, value: Uint8Array): number {
-  if (level === abi.IPPROTO_TCP && optname === abi.TCP_INFO) return put(value, tcpInfo(socket).bytes)
-  if (level === abi.IPPROTO_TCP && optname === abi.TCP_CONGESTION) {
+  if (level === IPPROTO_TCP && optname === TCP_INFO) return put(value, tcpInfo(socket).bytes)
+  if (level === IPPROTO_TCP && optname === TCP_CONGESTION) {
     const name = new Uint8Array(CONGESTION_NAME_BYTES)
     name.set(new TextEncoder().encode(socket.options.congestion || configOf(socket).congestion))
     return put(value, name)
   }
-  if (level === abi.SOL_SOCKET && optname === abi.SO_LINGER) {
+  if (level === SOL_SOCKET && optname === SO_LINGER) {
     const { lingerUs } = socket.options
     return put(value, ints(lingerUs < 0 ? 0 : 1, Math.max(0, Math.floor(lingerUs / SECOND_US))))
   }
-  const number = level === abi.SOL_SOCKET ? getSocketLevel(socket, optname) : getTcpLevel(socket, optname)
+  const number = level === SOL_SOCKET ? getSocketLevel(socket, optname) : getTcpLevel(socket, optname)
   return number === null ? -errno.ENOPROTOOPT : put(value, ints(number))
 }
 
@@ -59,30 +88,30 @@ function getSocketLevel(socket: Socket, optname: number): number | null {
   const { options } = socket
   const defaults = configOf(socket)
   switch (optname) {
-    case abi.SO_ERROR:
+    case SO_ERROR:
       return socket.takeError()
-    case abi.SO_TYPE:
+    case SO_TYPE:
       return 1
-    case abi.SO_PROTOCOL:
-      return abi.IPPROTO_TCP
-    case abi.SO_DOMAIN:
+    case SO_PROTOCOL:
+      return IPPROTO_TCP
+    case SO_DOMAIN:
       return socket.family
-    case abi.SO_ACCEPTCONN:
+    case SO_ACCEPTCONN:
       return socket.listener === null ? 0 : 1
-    case abi.SO_REUSEADDR:
+    case SO_REUSEADDR:
       return Number(options.reuseAddress)
-    case abi.SO_REUSEPORT:
+    case SO_REUSEPORT:
       return Number(options.reusePort)
-    case abi.SO_OOBINLINE:
+    case SO_OOBINLINE:
       return Number(options.oobInline)
-    case abi.SO_KEEPALIVE:
+    case SO_KEEPALIVE:
       return options.keepAlive ? 1 : 0
     // Linux answers double what was set: half of its buffers is for bookkeeping.
-    case abi.SO_RCVBUF:
+    case SO_RCVBUF:
       return 2 * (options.receiveBuffer || defaults.maxWindow)
-    case abi.SO_RCVLOWAT:
+    case SO_RCVLOWAT:
       return options.receiveLowWater
-    case abi.SO_SNDBUF:
+    case SO_SNDBUF:
       return 2 * (options.sendBuffer || defaults.sendBuffer)
     default:
       return null
@@ -93,24 +122,24 @@ function getTcpLevel(socket: Socket, optname: number): number | null {
   const { options, tcb } = socket
   const defaults = configOf(socket)
   switch (optname) {
-    case abi.TCP_NODELAY:
+    case TCP_NODELAY:
       return options.noDelay ? 1 : 0
-    case abi.TCP_CORK:
+    case TCP_CORK:
       return options.cork ? 1 : 0
-    case abi.TCP_MAXSEG:
+    case TCP_MAXSEG:
       if (tcb !== null && tcb.state >= ESTABLISHED) return tcb.snd.mss
       return options.maxSeg || DEFAULT_MSS
-    case abi.TCP_KEEPIDLE:
+    case TCP_KEEPIDLE:
       return Math.floor((options.keepIdleUs || defaults.keepIdleUs) / SECOND_US)
-    case abi.TCP_KEEPINTVL:
+    case TCP_KEEPINTVL:
       return Math.floor((options.keepIntervalUs || defaults.keepIntervalUs) / SECOND_US)
-    case abi.TCP_KEEPCNT:
+    case TCP_KEEPCNT:
       return options.keepCount || defaults.keepCount
-    case abi.TCP_USER_TIMEOUT:
+    case TCP_USER_TIMEOUT:
       return Math.floor(options.userTimeoutUs / 1000)
-    case abi.TCP_FASTOPEN:
+    case TCP_FASTOPEN:
       return options.fastOpen
-    case abi.TCP_QUICKACK:
+    case TCP_QUICKACK:
       return 1
     default:
       return null
@@ -118,28 +147,28 @@ function getTcpLevel(socket: Socket, optname: number): number | null {
 }
 
 function set(socket: Socket, level: number, optname: number, value: Uint8Array): number {
-  if (level === abi.IPPROTO_TCP && optname === abi.TCP_CONGESTION) return setCongestion(socket, value)
+  if (level === IPPROTO_TCP && optname === TCP_CONGESTION) return setCongestion(socket, value)
   if (value.length < 4) return -errno.EINVAL
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
   const number = view.getInt32(0, true)
-  if (level === abi.IPPROTO_TCP) return setTcpLevel(socket, optname, number)
+  if (level === IPPROTO_TCP) return setTcpLevel(socket, optname, number)
   switch (optname) {
-    case abi.SO_REUSEADDR:
+    case SO_REUSEADDR:
       return socket.setOptions({ reuseAddress: number !== 0 })
-    case abi.SO_REUSEPORT:
+    case SO_REUSEPORT:
       return socket.setOptions({ reusePort: number !== 0 })
-    case abi.SO_OOBINLINE:
+    case SO_OOBINLINE:
       return socket.setOptions({ oobInline: number !== 0 })
-    case abi.SO_KEEPALIVE:
+    case SO_KEEPALIVE:
       return socket.setOptions({ keepAlive: number !== 0 })
     // A negative size is a large unsigned one to Linux, which cuts it to the limit.
-    case abi.SO_RCVBUF:
+    case SO_RCVBUF:
       return socket.setOptions({ receiveBuffer: clampBuffer(number) })
-    case abi.SO_RCVLOWAT:
+    case SO_RCVLOWAT:
       return socket.setOptions({ receiveLowWater: number < 0 ? MAX_LOW_WATER : Math.max(1, number) })
-    case abi.SO_SNDBUF:
+    case SO_SNDBUF:
       return socket.setOptions({ sendBuffer: clampBuffer(number) })
-    case abi.SO_LINGER: {
+    case SO_LINGER: {
       if (value.length < 8) return -errno.EINVAL
       const seconds = view.getInt32(4, true)
       return socket.setOptions({ lingerUs: number === 0 ? -1 : Math.max(0, seconds) * SECOND_US })
@@ -170,29 +199,29 @@ function clampBuffer(bytes: number): number {
 
 function setTcpLevel(socket: Socket, optname: number, number: number): number {
   switch (optname) {
-    case abi.TCP_NODELAY:
+    case TCP_NODELAY:
       return socket.setOptions({ noDelay: number !== 0 })
-    case abi.TCP_CORK:
+    case TCP_CORK:
       return socket.setOptions({ cork: number !== 0 })
-    case abi.TCP_MAXSEG:
+    case TCP_MAXSEG:
       if (number !== 0 && (number < MIN_MAXSEG || number > MAX_MAXSEG)) return -errno.EINVAL
       return socket.setOptions({ maxSeg: number })
-    case abi.TCP_KEEPIDLE:
+    case TCP_KEEPIDLE:
       if (number < 1 || number > MAX_KEEP_SECONDS) return -errno.EINVAL
       return socket.setOptions({ keepIdleUs: number * SECOND_US })
-    case abi.TCP_KEEPINTVL:
+    case TCP_KEEPINTVL:
       if (number < 1 || number > MAX_KEEP_SECONDS) return -errno.EINVAL
       return socket.setOptions({ keepIntervalUs: number * SECOND_US })
-    case abi.TCP_KEEPCNT:
+    case TCP_KEEPCNT:
       if (number < 1 || number > MAX_KEEP_COUNT) return -errno.EINVAL
       return socket.setOptions({ keepCount: number })
-    case abi.TCP_USER_TIMEOUT:
+    case TCP_USER_TIMEOUT:
       if (number < 0) return -errno.EINVAL
       return socket.setOptions({ userTimeoutUs: number * 1000 })
-    case abi.TCP_FASTOPEN:
+    case TCP_FASTOPEN:
       if (number < 0) return -errno.EINVAL
       return socket.setOptions({ fastOpen: number })
-    case abi.TCP_QUICKACK:
+    case TCP_QUICKACK:
       return 0
     default:
       return -errno.ENOPROTOOPT

@@ -1,5 +1,5 @@
-import * as abi from '../abi/constants.ts'
 import { EINVAL, EOPNOTSUPP } from '../abi/errno.ts'
+import * as abi from '../abi/io-uring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { LINKS, prepare } from './ops/dispatch.ts'
 import type { RingPort } from './port.ts'

@@ -1,5 +1,5 @@
-import * as abi from '../abi/constants.ts'
 import { EFAULT, EINVAL } from '../abi/errno.ts'
+import * as abi from '../abi/io-uring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
 

@@ -1,4 +1,4 @@
-import { IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_32 } from '../abi/ring.ts'
+import { IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_32 } from '../abi/io-uring.ts'
 import type { RingMemory } from './memory.ts'
 
 const HIGH = 4_294_967_296

@@ -1,9 +1,10 @@
 import type { Census, Diagnostics, HeldReport, IfqStats } from '../../diagnostics.ts'
 import { ArgumentError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
-import * as abi from '../abi/constants.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
+import * as abi from '../abi/io-uring.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
+import { IORING_ZCRX_AREA_DMABUF, ZCRX_EVENT_DESC_FLAG_STATS, ZCRX_REG_IMPORT } from '../abi/zcrx.ts'
 import { type Arena, Scratch } from './arena.ts'
 import { RefillQueue } from './refill-queue.ts'
 import type { Registrar } from './registrations.ts'
@@ -111,7 +112,7 @@ export function areaReg(arena: Arena, source: AreaSource, bytes: Uint8Array): Zc
     reg.addr = arena.addressOf(source)
     reg.len = source.byteLength
   } else {
-    reg.flags = abi.IORING_ZCRX_AREA_DMABUF
+    reg.flags = IORING_ZCRX_AREA_DMABUF
     reg.dmabufFd = source.fd
     reg.len = source.bytes
   }
@@ -152,7 +153,7 @@ export function registerIfq(
       const events = new ZcrxEventDesc(scratch.take(ZcrxEventDesc.SIZE))
       events.userData = request.events.userData
       events.typeMask = request.events.typeMask
-      events.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
+      events.flags = ZCRX_EVENT_DESC_FLAG_STATS
       events.statsOffset = queueBytes
       reg.eventDesc = arena.addressOf(events.bytes)
     }
@@ -183,7 +184,7 @@ export function importIfq(
   const bytes = registrar.arena.take(ZcrxIfqReg.SIZE)
   const reg = new ZcrxIfqReg(bytes)
   reg.ifIdx = fd
-  reg.flags = abi.ZCRX_REG_IMPORT
+  reg.flags = ZCRX_REG_IMPORT
   const result = registrar.register(abi.IORING_REGISTER_ZCRX_IFQ, bytes, 1)
   const id = reg.zcrxId
   registrar.arena.give(bytes)

@@ -1,6 +1,5 @@
-import { IORING_SETUP_CQE32 } from '../abi/constants.ts'
+import { IORING_SETUP_CQE32, IORING_SETUP_SQE128 } from '../abi/io-uring.ts'
 import type { UringParams } from '../abi/params.ts'
-import { IORING_SETUP_SQE128 } from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 
 /** What a ring was given to share with the kernel. */

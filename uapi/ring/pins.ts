@@ -1,5 +1,4 @@
-import { IORING_CQE_F_MORE } from '../abi/constants.ts'
-import { IORING_CQE_F_32 } from '../abi/ring.ts'
+import { IORING_CQE_F_32, IORING_CQE_F_MORE } from '../abi/io-uring.ts'
 import type { RingMemory } from './memory.ts'
 
 const HIGH = 4_294_967_296

@@ -1,10 +1,9 @@
 import { BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
-import * as abi from '../abi/constants.ts'
 import { FileIndexRange, RsrcRegister, RsrcUpdate2 } from '../abi/files.ts'
+import * as abi from '../abi/io-uring.ts'
 import { Probe } from '../abi/probe.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
-import * as num from '../abi/ring.ts'
 import { type Arena, Scratch } from './arena.ts'
 import type { RingBackend } from './backend.ts'
 import { BufRing } from './buf-ring.ts'
@@ -47,7 +46,7 @@ export function probe(registrar: Registrar): Probe {
   const answer = new Probe(new Uint8Array(Probe.HEADER_SIZE + 256 * Probe.OP_SIZE))
   call(registrar, (scratch) => {
     const bytes = scratch.take(answer.bytes.length)
-    registrar.register(num.IORING_REGISTER_PROBE, bytes, 256)
+    registrar.register(abi.IORING_REGISTER_PROBE, bytes, 256)
     answer.bytes.set(bytes)
   })
   return answer
@@ -63,12 +62,12 @@ export function files(registrar: Registrar, fds: readonly number[], tags: readon
   const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
   return call(registrar, (scratch) => {
     if (tags.length === 0)
-      return registrar.register(num.IORING_REGISTER_FILES, scratch.lend(fdWords), fds.length)
+      return registrar.register(abi.IORING_REGISTER_FILES, scratch.lend(fdWords), fds.length)
     const reg = new RsrcRegister(scratch.take(RsrcRegister.SIZE))
     reg.nr = fds.length
     reg.data = scratch.address(fdWords)
     reg.tags = scratch.address(tagBytes(tags))
-    return registrar.register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+    return registrar.register(abi.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
   })
 }
 
@@ -77,8 +76,8 @@ export function filesSparse(registrar: Registrar, count: number): number {
   return call(registrar, (scratch) => {
     const reg = new RsrcRegister(scratch.take(RsrcRegister.SIZE))
     reg.nr = count
-    reg.flags = num.IORING_RSRC_REGISTER_SPARSE
-    return registrar.register(num.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
+    reg.flags = abi.IORING_RSRC_REGISTER_SPARSE
+    return registrar.register(abi.IORING_REGISTER_FILES2, reg.bytes, RsrcRegister.SIZE)
   })
 }
 
@@ -95,7 +94,7 @@ export function filesUpdate(
     update.nr = fds.length
     update.data = scratch.address(new Uint8Array(Int32Array.from(fds).buffer))
     update.tags = tags.length === 0 ? 0 : scratch.address(tagBytes(tags))
-    return registrar.register(num.IORING_REGISTER_FILES_UPDATE2, update.bytes, RsrcUpdate2.SIZE)
+    return registrar.register(abi.IORING_REGISTER_FILES_UPDATE2, update.bytes, RsrcUpdate2.SIZE)
   })
 }
 
@@ -105,7 +104,7 @@ export function fileAllocRange(registrar: Registrar, offset: number, length: num
     const range = new FileIndexRange(scratch.take(FileIndexRange.SIZE))
     range.off = offset
     range.len = length
-    return registrar.register(num.IORING_REGISTER_FILE_ALLOC_RANGE, range.bytes, 0)
+    return registrar.register(abi.IORING_REGISTER_FILE_ALLOC_RANGE, range.bytes, 0)
   })
 }
 
@@ -117,7 +116,7 @@ export function bufRing(
   flags: number,
 ): BufRing | number {
   const bytes = Math.max(1, Math.min(entries, 65_536)) * BUF_SIZE
-  const maps = (flags & num.IOU_PBUF_RING_MMAP) !== 0
+  const maps = (flags & abi.IOU_PBUF_RING_MMAP) !== 0
   let memory: Uint8Array | number = maps ? 0 : registrar.arena.pages(bytes)
   const result = call(registrar, (scratch) => {
     const reg = new BufReg(scratch.take(BufReg.SIZE))
@@ -125,10 +124,10 @@ export function bufRing(
     reg.bgid = bgid
     reg.flags = flags
     if (typeof memory !== 'number') reg.ringAddr = registrar.arena.addressOf(memory)
-    return registrar.register(num.IORING_REGISTER_PBUF_RING, reg.bytes, 1)
+    return registrar.register(abi.IORING_REGISTER_PBUF_RING, reg.bytes, 1)
   })
   if (result < 0) return result
-  const offset = num.IORING_OFF_PBUF_RING + bgid * 2 ** num.IORING_OFF_PBUF_SHIFT
+  const offset = abi.IORING_OFF_PBUF_RING + bgid * 2 ** abi.IORING_OFF_PBUF_SHIFT
   if (maps) memory = registrar.mmap(offset, bytes)
   if (typeof memory !== 'number') return new BufRing(registrar.arena, memory, entries, bgid)
   // Groups above 2047 can't be mapped: their bits are those of the kind of memory.
@@ -141,7 +140,7 @@ export function freeBufRing(registrar: Registrar, bgid: number): number {
   return call(registrar, (scratch) => {
     const reg = new BufReg(scratch.take(BufReg.SIZE))
     reg.bgid = bgid
-    return registrar.register(num.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)
+    return registrar.register(abi.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)
   })
 }
 
@@ -150,7 +149,7 @@ export function bufRingHead(registrar: Registrar, bgid: number): number {
   return call(registrar, (scratch) => {
     const status = new BufStatus(scratch.take(BufStatus.SIZE))
     status.bufGroup = bgid
-    const result = registrar.register(num.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)
+    const result = registrar.register(abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)
     return result < 0 ? result : status.head
   })
 }

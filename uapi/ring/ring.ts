@@ -1,13 +1,20 @@
 import type { Diagnostics } from '../../diagnostics.ts'
 import { ArgumentError } from '../../errors.ts'
-import * as abi from '../abi/constants.ts'
 import { EAGAIN, EBUSY, EINTR, errnoName } from '../abi/errno.ts'
+import * as abi from '../abi/io-uring.ts'
 import { UringParams } from '../abi/params.ts'
 import type { Probe } from '../abi/probe.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
-import * as num from '../abi/ring.ts'
 import { Sqe } from '../abi/sqe.ts'
 import { ZcrxAreaReg, ZcrxCtrl } from '../abi/structs.ts'
+import {
+  IORING_ZCRX_AREA_SHIFT,
+  ZCRX_CTRL_ADD_AREA,
+  ZCRX_CTRL_ARM_EVENT,
+  ZCRX_CTRL_EXPORT,
+  ZCRX_CTRL_FLUSH_RQ,
+  ZCRX_CTRL_REMOVE_AREA,
+} from '../abi/zcrx.ts'
 import { Arena } from './arena.ts'
 import type { RingBackend, RingHost } from './backend.ts'
 import type { BufRing } from './buf-ring.ts'
@@ -148,7 +155,7 @@ export class Ring {
       const head = control[cqHeadAt]!
       if (head !== Atomics.load(control, cqTailAt)) {
         const cqe = this.#cqe.moveTo(head)
-        if (!this.#mixed || (cqe.flags & num.IORING_CQE_F_SKIP) === 0) return cqe
+        if (!this.#mixed || (cqe.flags & abi.IORING_CQE_F_SKIP) === 0) return cqe
         this.cqAdvance(1)
         continue
       }
@@ -235,7 +242,7 @@ export class Ring {
       for (let head = first; head !== tail; ) {
         const cqe = this.#cqe.moveTo(head)
         head = (head + cqe.nr) | 0
-        if ((cqe.flags & num.IORING_CQE_F_SKIP) === 0) visit(cqe)
+        if ((cqe.flags & abi.IORING_CQE_F_SKIP) === 0) visit(cqe)
       }
     } else for (let head = first; head !== tail; head = (head + 1) | 0) visit(this.#cqe.moveTo(head))
     return (tail - first) | 0
@@ -256,7 +263,7 @@ export class Ring {
 
   /** `io_uring_enable_rings(3)`, of a ring set up with IORING_SETUP_R_DISABLED. 0 or minus errno. */
   enableRings(): number {
-    return this.#register(num.IORING_REGISTER_ENABLE_RINGS, null, 0)
+    return this.#register(abi.IORING_REGISTER_ENABLE_RINGS, null, 0)
   }
 
   /**
@@ -270,7 +277,7 @@ export class Ring {
 
   /** `ZCRX_CTRL_EXPORT`: a descriptor that stands for the instance and keeps it alive until it is closed; or minus errno. */
   exportIfq(zcrxId: number): number {
-    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_EXPORT)
+    const ctrl = this.#control(zcrxId, ZCRX_CTRL_EXPORT)
     const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     return result < 0 ? result : ctrl.zcrxFd
   }
@@ -292,10 +299,10 @@ export class Ring {
   addArea(ifq: Ifq, area: AreaSource): number {
     const bytes = this.arena.take(ZcrxAreaReg.SIZE)
     const reg = areaReg(this.arena, area, bytes)
-    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_ADD_AREA)
+    const ctrl = this.#control(ifq.zcrxId, ZCRX_CTRL_ADD_AREA)
     ctrl.areaPtr = this.arena.addressOf(bytes)
     const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
-    const id = reg.rqAreaToken / 2 ** abi.IORING_ZCRX_AREA_SHIFT
+    const id = reg.rqAreaToken / 2 ** IORING_ZCRX_AREA_SHIFT
     this.arena.give(bytes)
     if (result < 0) return result
     ifq.areas[id] = area instanceof Uint8Array ? area : null
@@ -307,7 +314,7 @@ export class Ring {
    * come back; EAGAIN while some are out, and the call is to be repeated; EBUSY for the area a NIC writes to; EINVAL for none.
    */
   removeArea(ifq: Ifq, areaId: number): number {
-    const ctrl = this.#control(ifq.zcrxId, abi.ZCRX_CTRL_REMOVE_AREA)
+    const ctrl = this.#control(ifq.zcrxId, ZCRX_CTRL_REMOVE_AREA)
     ctrl.areaId = areaId
     const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
     if (result === 0) ifq.areas[areaId] = null
@@ -316,13 +323,13 @@ export class Ring {
 
   /** `ZCRX_CTRL_FLUSH_RQ`: moves what is in the refill queue to the free buffers now. 0 or minus errno. */
   flushRq(zcrxId: number): number {
-    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_FLUSH_RQ)
+    const ctrl = this.#control(zcrxId, ZCRX_CTRL_FLUSH_RQ)
     return this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
 
   /** `ZCRX_CTRL_ARM_EVENT`: ZCRX_EVENT_* `type`, which was told, is to be told again. 0 or minus errno. */
   armEvent(zcrxId: number, type: number): number {
-    const ctrl = this.#control(zcrxId, abi.ZCRX_CTRL_ARM_EVENT)
+    const ctrl = this.#control(zcrxId, ZCRX_CTRL_ARM_EVENT)
     ctrl.eventType = type
     return this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
   }
@@ -350,12 +357,12 @@ export class Ring {
 
   /** `io_uring_register_personality(3)`: a number for the process's credentials, or minus errno. */
   registerPersonality(): number {
-    return this.#register(num.IORING_REGISTER_PERSONALITY, null, 0)
+    return this.#register(abi.IORING_REGISTER_PERSONALITY, null, 0)
   }
 
   /** `io_uring_unregister_personality(3)`: 0 or minus errno. */
   unregisterPersonality(id: number): number {
-    return this.#register(num.IORING_UNREGISTER_PERSONALITY, null, id)
+    return this.#register(abi.IORING_UNREGISTER_PERSONALITY, null, id)
   }
 
   /**
@@ -373,7 +380,7 @@ export class Ring {
 
   /** `io_uring_unregister_files(3)`: 0 or minus errno. */
   unregisterFiles(): number {
-    return this.#register(num.IORING_UNREGISTER_FILES, null, 0)
+    return this.#register(abi.IORING_UNREGISTER_FILES, null, 0)
   }
 
   /**
@@ -440,8 +447,8 @@ export class Ring {
     Atomics.store(this.#memory.control, this.#memory.sqTailAt, this.#sqTail)
     const ready = this.sqReady()
     if (!this.#sqPoll) return this.#enter(ready, waitNr, flags, timeoutMs)
-    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & num.IORING_SQ_NEED_WAKEUP
-    if (asleep !== 0) flags |= num.IORING_ENTER_SQ_WAKEUP
+    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & abi.IORING_SQ_NEED_WAKEUP
+    if (asleep !== 0) flags |= abi.IORING_ENTER_SQ_WAKEUP
     return flags === 0 ? ready : this.#enter(ready, waitNr, flags, timeoutMs)
   }
 

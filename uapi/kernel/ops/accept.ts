@@ -1,10 +1,10 @@
-import * as abi from '../../abi/constants.ts'
 import { EFAULT, EINVAL } from '../../abi/errno.ts'
+import * as abi from '../../abi/io-uring.ts'
 import {
   IORING_ACCEPT_POLL_FIRST,
   IORING_CQE_F_SOCK_NONEMPTY,
   IORING_FILE_INDEX_ALLOC,
-} from '../../abi/ring.ts'
+} from '../../abi/io-uring.ts'
 import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { Waiter } from '../files.ts'

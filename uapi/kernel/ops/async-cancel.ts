@@ -1,6 +1,5 @@
-import { IORING_OP_ASYNC_CANCEL } from '../../abi/constants.ts'
 import { EINVAL } from '../../abi/errno.ts'
-import { IORING_ASYNC_CANCEL_FD_FIXED, IOSQE_FIXED_FILE } from '../../abi/ring.ts'
+import { IORING_ASYNC_CANCEL_FD_FIXED, IORING_OP_ASYNC_CANCEL, IOSQE_FIXED_FILE } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import { cancelMatching } from '../cancel.ts'
 import type { RingPort } from '../port.ts'

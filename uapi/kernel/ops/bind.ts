@@ -1,5 +1,5 @@
-import { IORING_OP_BIND } from '../../abi/constants.ts'
 import { EINVAL } from '../../abi/errno.ts'
+import { IORING_OP_BIND } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import { readSockaddr } from '../sockaddr.ts'

@@ -1,5 +1,5 @@
 import { E2BIG, EFAULT, EINVAL, EOVERFLOW } from '../../abi/errno.ts'
-import { IORING_OP_PROVIDE_BUFFERS, IORING_OP_REMOVE_BUFFERS } from '../../abi/ring.ts'
+import { IORING_OP_PROVIDE_BUFFERS, IORING_OP_REMOVE_BUFFERS } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import { Op } from './op.ts'

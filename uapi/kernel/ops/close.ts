@@ -1,6 +1,5 @@
-import { IORING_OP_CLOSE } from '../../abi/constants.ts'
 import { EBADF, EINVAL } from '../../abi/errno.ts'
-import { IOSQE_FIXED_FILE } from '../../abi/ring.ts'
+import { IORING_OP_CLOSE, IOSQE_FIXED_FILE } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import { Op } from './op.ts'

@@ -1,7 +1,7 @@
 import { IpAddress } from '../../../address.ts'
 import { CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
-import { IORING_OP_CONNECT } from '../../abi/constants.ts'
 import * as errno from '../../abi/errno.ts'
+import { IORING_OP_CONNECT } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { Waiter } from '../files.ts'
 import { nicErrno } from '../nic-errno.ts'

@@ -1,6 +1,6 @@
-import * as abi from '../../abi/constants.ts'
 import { EINVAL, EOPNOTSUPP } from '../../abi/errno.ts'
-import { IOSQE_FIXED_FILE } from '../../abi/ring.ts'
+import * as abi from '../../abi/io-uring.ts'
+import { IOSQE_FIXED_FILE } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import * as ops from './index.ts'

@@ -1,6 +1,5 @@
-import * as abi from '../../abi/constants.ts'
 import { EBADF, EBADFD, EINVAL } from '../../abi/errno.ts'
-import * as num from '../../abi/ring.ts'
+import * as abi from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { OpenFile } from '../files.ts'
 import type { UserData } from '../fixed-files.ts'
@@ -9,10 +8,10 @@ import { Op } from './op.ts'
 import { fileOf } from './operands.ts'
 import { reply } from './reply.ts'
 
-export const msgRing: Op = new Op({ code: num.IORING_OP_MSG_RING, iopoll: true, prepare, start })
+export const msgRing: Op = new Op({ code: abi.IORING_OP_MSG_RING, iopoll: true, prepare, start })
 
 function prepare(_context: RingPort, sqe: Sqe): number {
-  const known = num.IORING_MSG_RING_CQE_SKIP | num.IORING_MSG_RING_FLAGS_PASS
+  const known = abi.IORING_MSG_RING_CQE_SKIP | abi.IORING_MSG_RING_FLAGS_PASS
   return sqe.bufGroup !== 0 || sqe.personality !== 0 || (sqe.opFlags & ~known) !== 0 ? -EINVAL : 0
 }
 
@@ -25,9 +24,9 @@ function start(context: RingPort, sqe: Sqe): void {
 function message(context: RingPort, sqe: Sqe, file: OpenFile): number {
   if (!isRing(file)) return -EBADFD
   switch (sqe.addr) {
-    case num.IORING_MSG_DATA:
+    case abi.IORING_MSG_DATA:
       return sendData(file, sqe)
-    case num.IORING_MSG_SEND_FD:
+    case abi.IORING_MSG_SEND_FD:
       return sendFile(context, file, sqe)
     default:
       return -EINVAL
@@ -35,14 +34,14 @@ function message(context: RingPort, sqe: Sqe, file: OpenFile): number {
 }
 
 function sendData(target: RingFile, sqe: Sqe): number {
-  const passes = (sqe.opFlags & num.IORING_MSG_RING_FLAGS_PASS) !== 0
+  const passes = (sqe.opFlags & abi.IORING_MSG_RING_FLAGS_PASS) !== 0
   // A message that leaves no completion would be none.
-  if (sqe.addr3 !== 0 || (sqe.opFlags & num.IORING_MSG_RING_CQE_SKIP) !== 0) return -EINVAL
+  if (sqe.addr3 !== 0 || (sqe.opFlags & abi.IORING_MSG_RING_CQE_SKIP) !== 0) return -EINVAL
   if (!passes && sqe.fileIndex !== 0) return -EINVAL
   if (target.disabled) return -EBADFD
   const flags = passes ? sqe.fileIndex | 0 : 0
   // The size of a completion is the queue's to tell: the user would take what follows for the rest of this one.
-  const sizes = num.IORING_CQE_F_32 | num.IORING_CQE_F_SKIP
+  const sizes = abi.IORING_CQE_F_32 | abi.IORING_CQE_F_SKIP
   if ((target.flags & abi.IORING_SETUP_CQE_MIXED) !== 0 && (flags & sizes) !== 0) return -EINVAL
   target.postAux(messageOf(sqe), sqe.len | 0, flags)
   return 0
@@ -59,7 +58,7 @@ function sendFile(context: RingPort, target: RingFile, sqe: Sqe): number {
   file.dup()
   const slot = target.files.install(file, sqe.fileIndex)
   if (slot < 0) file.release()
-  else if ((sqe.opFlags & num.IORING_MSG_RING_CQE_SKIP) === 0) target.postAux(messageOf(sqe), slot, 0)
+  else if ((sqe.opFlags & abi.IORING_MSG_RING_CQE_SKIP) === 0) target.postAux(messageOf(sqe), slot, 0)
   return slot
 }
 

@@ -1,6 +1,6 @@
-import * as abi from '../../abi/constants.ts'
 import { EINVAL } from '../../abi/errno.ts'
-import { IORING_NOP_CQE32, IORING_NOP_INJECT_RESULT } from '../../abi/ring.ts'
+import * as abi from '../../abi/io-uring.ts'
+import { IORING_NOP_CQE32, IORING_NOP_INJECT_RESULT } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import { Op } from './op.ts'

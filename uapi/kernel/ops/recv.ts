@@ -1,14 +1,14 @@
 import type { Stack } from '../../../stack/stack.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
-import * as abi from '../../abi/constants.ts'
 import { EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOTCONN, EOPNOTSUPP } from '../../abi/errno.ts'
+import * as abi from '../../abi/io-uring.ts'
 import {
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUF_MORE,
   IORING_CQE_F_BUFFER,
   IORING_CQE_F_SOCK_NONEMPTY,
   IORING_RECVSEND_BUNDLE,
-} from '../../abi/ring.ts'
+} from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { BufferGroup, Selection } from '../buffers.ts'

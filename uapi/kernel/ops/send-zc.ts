@@ -1,6 +1,5 @@
-import * as abi from '../../abi/constants.ts'
 import { EBADF, EFAULT, EINVAL, ENOTSOCK } from '../../abi/errno.ts'
-import * as num from '../../abi/ring.ts'
+import * as abi from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
@@ -11,12 +10,12 @@ import { bytesOf } from './operands.ts'
 import { begin, ImmediateRequest } from './reply.ts'
 import { SendRequest } from './send.ts'
 
-export const sendZc: Op = new Op({ code: num.IORING_OP_SEND_ZC, ioprio: true, prepare, start })
+export const sendZc: Op = new Op({ code: abi.IORING_OP_SEND_ZC, ioprio: true, prepare, start })
 
 function prepare(_context: RingPort, sqe: Sqe): number {
   if (sqe.pad2 !== 0 || sqe.addr3 !== 0 || (sqe.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0) return -EINVAL
   const known =
-    abi.IORING_RECVSEND_POLL_FIRST | num.IORING_RECVSEND_FIXED_BUF | num.IORING_SEND_ZC_REPORT_USAGE
+    abi.IORING_RECVSEND_POLL_FIRST | abi.IORING_RECVSEND_FIXED_BUF | abi.IORING_SEND_ZC_REPORT_USAGE
   return (sqe.ioprio & ~known) !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
 }
 
@@ -24,7 +23,7 @@ function prepare(_context: RingPort, sqe: Sqe): number {
 function start(context: RingPort, sqe: Sqe): void {
   const file = context.fileOf(sqe)
   // There are no registered buffers.
-  const fixed = (sqe.ioprio & num.IORING_RECVSEND_FIXED_BUF) !== 0
+  const fixed = (sqe.ioprio & abi.IORING_RECVSEND_FIXED_BUF) !== 0
   const bytes = fixed ? null : bytesOf(context, sqe)
   if (file instanceof Socket && bytes !== null) {
     const mayWait = !file.nonBlocking && (sqe.opFlags & MSG_DONTWAIT) === 0
@@ -35,7 +34,7 @@ function start(context: RingPort, sqe: Sqe): void {
   if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
   const request = new ImmediateRequest(context, sqe)
   context.complete(request, -error, abi.IORING_CQE_F_MORE)
-  context.postLater(request, noticeOf(sqe), num.IORING_CQE_F_NOTIF)
+  context.postLater(request, noticeOf(sqe), abi.IORING_CQE_F_NOTIF)
 }
 
 /** A SEND, and a notification when its bytes are not needed any more. They were copied: that is at once. */
@@ -50,11 +49,11 @@ class SendZcRequest extends SendRequest {
   override finish(res: number): void {
     if (this.finished) return
     super.finish(res, abi.IORING_CQE_F_MORE)
-    this.context.postLater(this, this.#notice, num.IORING_CQE_F_NOTIF)
+    this.context.postLater(this, this.#notice, abi.IORING_CQE_F_NOTIF)
   }
 }
 
 /** `res` of a SEND_ZC's notification. */
 function noticeOf(sqe: Sqe): number {
-  return (sqe.ioprio & num.IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : num.IORING_NOTIF_USAGE_ZC_COPIED
+  return (sqe.ioprio & abi.IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : abi.IORING_NOTIF_USAGE_ZC_COPIED
 }

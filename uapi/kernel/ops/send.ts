@@ -1,9 +1,15 @@
 import type { Stack } from '../../../stack/stack.ts'
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
-import { IORING_OP_SEND, IORING_RECVSEND_POLL_FIRST, IOSQE_BUFFER_SELECT } from '../../abi/constants.ts'
 import { EFAULT, EINVAL, ENOBUFS, ENOTCONN, EPIPE } from '../../abi/errno.ts'
-import { IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER } from '../../abi/ring.ts'
+import {
+  IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUF_MORE,
+  IORING_CQE_F_BUFFER,
+  IORING_OP_SEND,
+  IORING_RECVSEND_POLL_FIRST,
+  IOSQE_BUFFER_SELECT,
+} from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT, MSG_OOB, MSG_WAITALL } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { Waiter } from '../files.ts'

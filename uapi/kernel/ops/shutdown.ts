@@ -1,6 +1,7 @@
 import { SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
-import { IORING_OP_SHUTDOWN, SHUT_RD, SHUT_RDWR, SHUT_WR } from '../../abi/constants.ts'
 import { EINVAL, ENOTCONN } from '../../abi/errno.ts'
+import { IORING_OP_SHUTDOWN } from '../../abi/io-uring.ts'
+import { SHUT_RD, SHUT_RDWR, SHUT_WR } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import type { Socket } from '../socket.ts'

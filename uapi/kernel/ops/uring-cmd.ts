@@ -1,8 +1,8 @@
 import { CLOSED, SYN_RECEIVED } from '../../../stack/tcp/state.ts'
 import { seqDiff } from '../../../stack/wire/seq.ts'
-import { IORING_OP_URING_CMD, IORING_SETUP_IOPOLL, IOSQE_BUFFER_SELECT } from '../../abi/constants.ts'
 import { EINVAL, EOPNOTSUPP } from '../../abi/errno.ts'
-import * as sock from '../../abi/socket.ts'
+import * as abi from '../../abi/io-uring.ts'
+import { IORING_OP_URING_CMD, IORING_SETUP_IOPOLL, IOSQE_BUFFER_SELECT } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { OpenFile } from '../files.ts'
 import type { RingPort } from '../port.ts'
@@ -39,15 +39,15 @@ function command(context: RingPort, sqe: Sqe, file: OpenFile): number {
 
 function socketCommand({ kernel }: RingPort, sqe: Sqe, socket: Socket): number {
   switch (sqe.cmdOp) {
-    case sock.SOCKET_URING_OP_SIOCINQ:
+    case abi.SOCKET_URING_OP_SIOCINQ:
       if (socket.listener !== null) return -EINVAL
       return Math.min(socket.tcb?.rcv.queuedBytes ?? 0, socket.untilUrgent())
-    case sock.SOCKET_URING_OP_SIOCOUTQ:
+    case abi.SOCKET_URING_OP_SIOCOUTQ:
       return socket.listener === null ? unacknowledged(socket) : -EINVAL
-    case sock.SOCKET_URING_OP_GETSOCKOPT:
-    case sock.SOCKET_URING_OP_SETSOCKOPT:
+    case abi.SOCKET_URING_OP_GETSOCKOPT:
+    case abi.SOCKET_URING_OP_SETSOCKOPT:
       return socketOption(kernel.space, sqe, socket)
-    case sock.SOCKET_URING_OP_GETSOCKNAME:
+    case abi.SOCKET_URING_OP_GETSOCKNAME:
       return socketName(kernel.space, sqe, socket)
     default:
       return -EOPNOTSUPP
