@@ -80,3 +80,26 @@ describe('a socket command', () => {
     expect(pair.call(get)).toBe(-abi.EFAULT)
   })
 })
+
+it('accepts that wait are all served at the entry that finds as many connections', () => {
+  const { pair, listener } = listening(4)
+  const accepts = [1, 2, 3, 4]
+  for (const id of accepts) pair.submit((sqe) => sqe.prepAccept(listener), id)
+  const clients = accepts.map(() => pair.call((sqe) => sqe.prepSocket(pair.family, abi.SOCK_STREAM, 0)))
+  const local = abi.sockaddrOf(pair.clientAddress, 0)
+  for (const client of clients) expect(pair.call((sqe) => sqe.prepBind(client, local))).toBe(0)
+  const remote = abi.sockaddrOf(pair.serverAddress, 9000)
+  for (const client of clients)
+    pair.ring
+      .getSqe()!
+      .prepConnect(client, remote)
+      .setData(100 + client)
+  const batches: number[] = []
+  pair.ring.submit()
+  for (let i = 0; i < 20; i++) {
+    pair.ring.getEvents()
+    const accepted = pair.reap().filter(({ userData }) => accepts.includes(userData))
+    if (accepted.length > 0) batches.push(accepted.length)
+  }
+  expect(batches).toEqual([4])
+})

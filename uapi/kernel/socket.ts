@@ -159,10 +159,11 @@ export class Socket implements OpenFile {
     return tcb.rcv.queuedBytes >= this.options.receiveLowWater || tcb.rcv.window() <= tcb.snd.mss
   }
 
-  /** A connection waits to be accepted: the request submitted first gets it. */
+  /** Connections wait to be accepted: the requests submitted first get them. */
   onAcceptable(): void {
     wakeAll(this.pollers)
-    this.acceptors[0]?.wake()
+    const waiting = this.listener?.ready.length ?? 0
+    for (let i = 0; i < Math.min(waiting, this.acceptors.length); i++) this.acceptors[i]!.wake()
   }
 }
 

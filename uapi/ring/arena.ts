@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
 import type { Addresser } from '../abi/sqe.ts'
 import type { RingBackend } from './backend.ts'
@@ -15,6 +16,8 @@ const MOST_SHIFT = 14
  */
 export class Arena implements Addresser {
   readonly #backend: Pick<RingBackend, 'allocate' | 'addressOf' | 'reaches'>
+  /** What was given out and did not come back: what else is given back is nobody's. */
+  readonly #out = new WeakSet<Uint8Array>()
   /** Pieces that came back, by the binary logarithm of their size. */
   readonly #free: Uint8Array[][] = []
   #slab: Uint8Array = new Uint8Array(0)
@@ -28,24 +31,31 @@ export class Arena implements Addresser {
   /** Zeroed bytes on a boundary of 64, the caller's until `give`. */
   take(bytes: number): Uint8Array {
     const shift = shiftOf(bytes)
-    const back = this.#free[shift]?.pop()
-    if (back !== undefined) {
-      back.fill(0)
-      return back.subarray(0, bytes)
-    }
-    if (shift > MOST_SHIFT) return this.#backend.allocate(2 ** shift).subarray(0, bytes)
+    const piece = (this.#free[shift]?.pop()?.fill(0) ?? this.#cut(shift)).subarray(0, bytes)
+    this.#out.add(piece)
+    return piece
+  }
+
+  #cut(shift: number): Uint8Array {
     const size = 2 ** shift
+    if (shift > MOST_SHIFT) return this.#backend.allocate(size)
     if (this.#used + size > this.#slab.length) {
       this.#slab = this.#backend.allocate(SLAB_BYTES)
       this.#used = 0
     }
-    const piece = this.#slab.subarray(this.#used, this.#used + bytes)
+    const piece = this.#slab.subarray(this.#used, this.#used + size)
     this.#used += size
     return piece
   }
 
-  /** Takes back what `take` gave; nobody may use it any more, on either side. */
+  /**
+   * Takes back what `take` gave; nobody may use it any more, on either side.
+   * @throws ArgumentError for anything else, a part of it or what was given back already
+   */
   give(bytes: Uint8Array): void {
+    if (!this.#out.delete(bytes)) {
+      throw new ArgumentError('these bytes are not out of the arena', 'give back what take returned, once')
+    }
     const shift = shiftOf(bytes.length)
     this.#free[shift] ??= []
     this.#free[shift]!.push(new Uint8Array(bytes.buffer, bytes.byteOffset, 2 ** shift))

@@ -41,7 +41,8 @@ export class Pins {
   /** `slots` slots of completions from `head` on were read. */
   seen(head: number, slots: number): void {
     const { cqes, cqEntries, cqeWords } = this.#memory
-    for (let i = 0; i < slots && this.#flights.size > 0; ) {
+    const there = Math.min(slots, cqEntries)
+    for (let i = 0; i < there && this.#flights.size > 0; ) {
       const at = ((head + i) & (cqEntries - 1)) * cqeWords
       const flags = cqes[at + 3]!
       i += cqeWords === 4 && (flags & IORING_CQE_F_32) !== 0 ? 2 : 1

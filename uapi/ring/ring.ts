@@ -27,6 +27,8 @@ import * as registrations from './registrations.ts'
 /** Of the flags: entering brings completions. */
 const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
 
+const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
+
 /** `struct io_uring_params`, the part a caller sets. */
 export interface RingParams {
   /** IORING_SETUP_*; zero-copy receive needs DEFER_TASKRUN, SINGLE_ISSUER, and CQE32 or CQE_MIXED. */
@@ -55,6 +57,8 @@ export class Ring {
   #sqTail = 0
   /** Entries in front of it were shown to the kernel. */
   #sqShown = 0
+  /** The chain that is being shown has an entry whose success is not told. */
+  #chainUntold = false
   #open = true
 
   private constructor(backend: RingBackend, memory: RingMemory, flags: number) {
@@ -434,9 +438,13 @@ export class Ring {
   #pin(): void {
     for (; this.#sqShown !== this.#sqTail; this.#sqShown = (this.#sqShown + 1) | 0) {
       const sqe = this.#sqes[this.#sqShown & (this.#memory.sqEntries - 1)]!
-      if (sqe.named === null && this.#pins.size === 0) continue
-      // Where success is not told nobody would hear of the end: that memory is the caller's to keep.
-      if ((sqe.flags & abi.IOSQE_CQE_SKIP_SUCCESS) === 0) this.#pins.submitted(sqe.userData, sqe.named)
+      const { flags } = sqe
+      // Where success is not told, nobody would hear of the end, nor of that of what a chain has behind it: that memory is the
+      // caller's to keep.
+      const untold = this.#chainUntold || (flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
+      this.#chainUntold = untold && (flags & LINKS) !== 0
+      if (!untold && (sqe.named !== null || this.#pins.size > 0))
+        this.#pins.submitted(sqe.userData, sqe.named)
       sqe.named = null
     }
   }
