@@ -1,34 +1,18 @@
 /** `zcrxd replay` and `zcrxd follow` in front of people, who interrupt them. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { FileSink, LINKTYPE_ETHERNET, PcapWriter, packets } from '../../pcap/index.ts'
-import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
-import { COMMANDS, zcrxd } from '../support/captures.ts'
+import { capinfos } from '../support/capture-tools.ts'
+import { COMMANDS, missingTools, placeForFiles, sample, writeTo, zcrxd } from '../support/captures.ts'
 import { BIN, built } from '../support/daemon.ts'
 
-const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
-const missing = noCaptureTools()
-if (!built) console.warn('tests of zcrxd replay and follow are skipped: dist/ is not built (npm run setup)')
-if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
-
+const missing = missingTools()
 const ENDS = { client: '192.0.2.1:40000', server: '192.0.2.2:80' }
-const directory = mkdtempSync(join(tmpdir(), 'zcrx-captures-people-'))
-afterAll(() => rmSync(directory, { recursive: true, force: true }))
-
-function sample(file: string): string {
-  return join(SAMPLES, file)
-}
-
-function write(name: string, bytes: Uint8Array): string {
-  const path = join(directory, name)
-  writeFileSync(path, bytes)
-  return path
-}
+const directory = placeForFiles()
+const write = (name: string, bytes: Uint8Array): string => writeTo(directory, name, bytes)
 
 /** Many packets of one conversation, without a FIN. */
 function large(path: string, megabytes: number): string {

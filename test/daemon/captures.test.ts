@@ -1,37 +1,31 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { LINKTYPE_ETHERNET, MemorySink, PcapngWriter, packets } from '../../pcap/index.ts'
 import { samples } from '../../pcap/samples/samples.ts'
 import { codeSpans, read, section, tableRows } from '../docs/markdown.ts'
-import { capinfos, noCaptureTools } from '../support/capture-tools.ts'
-import { COMMANDS, type Command, inProcess, json, zcrxd } from '../support/captures.ts'
+import { capinfos } from '../support/capture-tools.ts'
+import {
+  COMMANDS,
+  type Command,
+  inProcess,
+  json,
+  missingTools,
+  placeForFiles,
+  sample,
+  writeTo,
+  zcrxd,
+} from '../support/captures.ts'
 import { built } from '../support/daemon.ts'
 import { withCapture } from '../support/sharkd.ts'
 import { tshark, verdict } from '../support/tshark.ts'
 
-const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
-const missing = noCaptureTools()
-if (!built) console.warn('tests of zcrxd replay and follow are skipped: dist/ is not built (npm run setup)')
-if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
-
+const missing = missingTools()
 const ENDS = { client: '192.0.2.1:40000', server: '192.0.2.2:80' }
-const directory = mkdtempSync(join(tmpdir(), 'zcrx-captures-'))
-afterAll(() => rmSync(directory, { recursive: true, force: true }))
-
-function sample(file: string): string {
-  return join(SAMPLES, file)
-}
-
-function write(name: string, bytes: Uint8Array): string {
-  const path = join(directory, name)
-  writeFileSync(path, bytes)
-  return path
-}
+const directory = placeForFiles()
+const write = (name: string, bytes: Uint8Array): string => writeTo(directory, name, bytes)
 
 /** What the manual says of the fields: name and type, by the heading of their table. */
 function documented(heading: string, command: Command): Map<string, string> {

@@ -81,10 +81,12 @@ describe('a server', () => {
 
   it('keeps buffers that onData kept until they are released; the sender stalls meanwhile and nothing is lost', async () => {
     const kept: number[] = []
+    const copies: [offset: number, bytes: Uint8Array][] = []
     let connection: Connection | undefined
     let holding = true
-    const got = collector(1, (offset) => {
+    const got = collector(1, (offset, length) => {
       if (holding) kept.push(offset)
+      if (holding) copies.push([offset, server.area.slice(offset, offset + length)])
       return holding
     })
     const { server, open, close } = await both({
@@ -98,13 +100,18 @@ describe('a server', () => {
     await until(() => kept.length >= 20)
     for (let i = 0; i < 200; i++) await turn()
     expect(server.census()).toMatchObject({ lost: 0 })
-    expect(server.census().user).toBe(new Set(kept.map((offset) => offset >>> 12)).size)
+    const { user, queued } = server.census()
+    const buffers = new Set(kept.map((offset) => offset >>> 12)).size
+    // Small payloads share a buffer: the last may hold one that is still queued, and counts there.
+    expect([0, Math.min(1, queued)]).toContain(buffers - user)
     expect(server.stats().drops).toEqual({})
     const held = await new Promise<HeldBuffers>((resolve) => server.onHeld(20, resolve))
     expect(held.holders.map((holder) => holder.connection)).toEqual([connection])
     expect(held.buffers).toBeGreaterThan(10)
     server.onHeld(0, null)
     holding = false
+    for (const [offset, bytes] of copies)
+      expect(Buffer.compare(bytes, server.area.subarray(offset, offset + bytes.length))).toBe(0)
     for (const offset of kept) connection!.release(offset)
     await sending
     await got.done

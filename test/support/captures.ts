@@ -1,13 +1,46 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 import { followCommand } from '../../daemon/captures/follow.ts'
 import { replayCommand } from '../../daemon/captures/replay.ts'
 import type { StreamReport } from '../../pcap/follow/report.ts'
 import type { ReplaySummary } from '../../replay/index.ts'
-import { BIN } from './daemon.ts'
+import { noCaptureTools } from './capture-tools.ts'
+import { BIN, built } from './daemon.ts'
 
 export type Command = 'replay' | 'follow'
 export const COMMANDS: readonly Command[] = ['replay', 'follow']
+
+const SAMPLES = fileURLToPath(new URL('../../pcap/samples', import.meta.url))
+
+export function sample(file: string): string {
+  return join(SAMPLES, file)
+}
+
+/** Which of the tools that judge captures are missing; undefined: none. Says what is skipped for want of what. */
+export function missingTools(): string | undefined {
+  const missing = noCaptureTools()
+  if (!built) console.warn('tests of zcrxd replay and follow are skipped: dist/ is not built (npm run setup)')
+  if (missing !== undefined) console.warn(`tests of captures are skipped: ${missing}`)
+  return missing
+}
+
+/** A directory that goes when the file's tests are done. */
+export function placeForFiles(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'zcrx-captures-'))
+  afterAll(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Returns the path. */
+export function writeTo(directory: string, name: string, bytes: Uint8Array): string {
+  const path = join(directory, name)
+  writeFileSync(path, bytes)
+  return path
+}
 
 export interface Run {
   status: number | null

@@ -81,7 +81,7 @@ export async function both(
 }
 
 /** A handler that collects bytes per connection and tells when `ends` streams are over. */
-export function collector(ends: number, keep: (offset: number) => boolean = () => false) {
+export function collector(ends: number, keep: (offset: number, length: number) => boolean = () => false) {
   const bytes = new Map<number, Uint8Array[]>()
   const errnos: number[] = []
   let server: Server
@@ -94,7 +94,7 @@ export function collector(ends: number, keep: (offset: number) => boolean = () =
       const parts = bytes.get(connection.id) ?? []
       parts.push(server.area.slice(offset, offset + length))
       bytes.set(connection.id, parts)
-      return !keep(offset)
+      return !keep(offset, length)
     },
     onEnd: (connection, errno) => {
       errnos.push(errno)
