@@ -114,7 +114,13 @@ export class Connection implements AsyncIterable<Chunk> {
       throw new ArgumentError('only bytes can be sent', 'pass a Uint8Array: new TextEncoder().encode(text)')
     if (this.#closeAsked || this.#endAsked || bytes.length === 0) return
     this.#sendQueue.push(bytes)
-    this.#sendMore()
+    try {
+      this.#sendMore()
+    } catch (error) {
+      // Nothing was asked for: the connection goes on without these bytes.
+      this.#sendQueue.pop()
+      throw error
+    }
   }
 
   /**
@@ -236,7 +242,7 @@ export class Connection implements AsyncIterable<Chunk> {
       if (res < 0) this.#sendQueue.length = 0
       else if (res < first.length) this.#sendQueue[0] = first.subarray(res)
       else this.#sendQueue.shift()
-      if (this.#sendQueue.length > 0) this.#sendMore()
+      if (this.#sendQueue.length > 0) this.#sendRest()
       else if (this.#closeAsked) this.#shut()
       else if (this.#endAsked) this.#host.end()
     }
@@ -326,8 +332,18 @@ export class Connection implements AsyncIterable<Chunk> {
 
   #sendMore(): void {
     if (this.#sending) return
-    this.#sending = true
     this.#host.send(this.#sendQueue[0]!)
+    this.#sending = true
+  }
+
+  /** From a completion there is nobody to throw to: what can't be sent any further ends the connection. */
+  #sendRest(): void {
+    try {
+      this.#sendMore()
+    } catch (error) {
+      this.#sendQueue.length = 0
+      this.#host.threw(error)
+    }
   }
 
   #giveBack(): void {

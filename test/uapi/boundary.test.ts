@@ -148,6 +148,32 @@ describe('a ring', () => {
     expect(() => ring.getSqe()!.prepSend(3, reached)).not.toThrow()
   })
 
+  it('does nothing, and nothing that was there before, with an entry that could not be filled', () => {
+    const { ring, backend } = recorded()
+    const results = (): number[][] => {
+      const seen: number[][] = []
+      ring.cqAdvance(ring.forEachCqe(({ userData, res }) => seen.push([userData, res])))
+      return seen
+    }
+    // Every slot has a CLOSE of what is descriptor 3 by now.
+    for (let i = 0; i < 8; i++)
+      ring
+        .getSqe()!
+        .prepClose(3)
+        .setData(50 + i)
+    ring.submit()
+    results()
+    ring.getSqe()!.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0).setData(1)
+    ring.submit()
+    expect(results()).toEqual([[1, 3]])
+    expect(() => ring.getSqe()!.prepSend(3, new Uint8Array(8))).toThrow(/Ring\.arena/)
+    ring.submit()
+    expect([results(), ring.pinned, backend.reaches(new Uint8Array(1))]).toEqual([[[0, 0]], 0, false])
+    ring.getSqe()!.prepClose(3).setData(2)
+    ring.submit()
+    expect(results()).toEqual([[2, 0]])
+  })
+
   it('registers, asks and provides buffers with nothing but what the other side reaches', () => {
     const { ring } = recorded(abi.IORING_SETUP_SUBMIT_ALL)
     const opcodes = new abi.QueryOpcode(new Uint8Array(abi.QueryOpcode.SIZE))
@@ -295,6 +321,12 @@ describe('the arena', () => {
       expect(() => some.give(other)).toThrow(wrong)
     some.give(bytes)
     expect(() => some.give(bytes)).toThrow(wrong)
+  })
+
+  it.each([Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY])('refuses %d bytes', (bytes) => {
+    const some = arena()
+    expect(() => some.take(bytes)).toThrow(expect.objectContaining({ code: 'ZCRX_ARGUMENT' }))
+    expect(some.take(100).length).toBe(100)
   })
 
   it('has pages for what is large, and for what asks for them', () => {

@@ -23,9 +23,17 @@ export class Sqe {
   }
 
   #address(bytes: Uint8Array): number {
+    let address: number
+    try {
+      address = this.#addresser.addressOf(bytes)
+    } catch (error) {
+      // The slot is taken: what was in it before must not be done again.
+      this.prepNop().setData(0)
+      throw error
+    }
     if (this.named === null) this.named = [bytes]
     else this.named.push(bytes)
-    return this.#addresser.addressOf(bytes)
+    return address
   }
 
   get opcode(): number {

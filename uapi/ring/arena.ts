@@ -28,8 +28,11 @@ export class Arena implements Addresser {
     this.#backend = backend
   }
 
-  /** Zeroed bytes on a boundary of 64, the caller's until `give`. */
+  /** Zeroed bytes on a boundary of 64, the caller's until `give`. @throws ArgumentError for what is no number of bytes */
   take(bytes: number): Uint8Array {
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new ArgumentError(`${bytes} is no number of bytes`, 'ask for 0 or more')
+    }
     const shift = shiftOf(bytes)
     const piece = (this.#free[shift]?.pop()?.fill(0) ?? this.#cut(shift)).subarray(0, bytes)
     this.#out.add(piece)
