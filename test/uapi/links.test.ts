@@ -267,3 +267,22 @@ describe('IOSQE_CQE_SKIP_SUCCESS', () => {
     expect(results(pair)).toEqual([[1, -abi.EOPNOTSUPP]])
   })
 })
+
+describe('the flags of a ring', () => {
+  it('say nothing of work any more when a chain has run to its end', () => {
+    const kernel = new InlineKernel({ memoryFor: () => plainMemory(1) })
+    const { IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_TASKRUN_FLAG } = abi
+    const flags = IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_TASKRUN_FLAG
+    const ring = Ring.queueInit(8, kernel, { flags })
+    for (const last of [false, false, true])
+      ring
+        .getSqe()!
+        .prepNop()
+        .setFlags(last ? 0 : LINK)
+    ring.submit()
+    expect(ring.hasWork()).toBe(true)
+    ring.getEvents()
+    expect([ring.cqReady(), ring.hasWork()]).toEqual([3, false])
+    ring.queueExit()
+  })
+})

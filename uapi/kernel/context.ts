@@ -404,7 +404,10 @@ export class RingContext implements RingPort, RingFile {
       }
       this.start(this.#ready[at++]!)
     }
+    if (this.#ready.length === 0) return
     this.#ready.length = 0
+    // Each of the chain has shown work that is done now.
+    if (this.#work.length === 0 && this.#events.length === 0) this.#hideWork()
   }
 
   #countTimeouts(): void {
