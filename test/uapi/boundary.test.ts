@@ -266,6 +266,17 @@ describe('memory of requests in flight', () => {
     expect(pins.size).toBe(1)
   })
 
+  it('is not let go by what fills the end of a queue of mixed sizes', () => {
+    const pins = new Pins(memory)
+    pins.submitted(0, [new Uint8Array(8)])
+    complete(15, 0, abi.IORING_CQE_F_SKIP)
+    pins.seen(15, 1)
+    expect(pins.size).toBe(1)
+    complete(0, 0, 0)
+    pins.seen(16, 1)
+    expect(pins.size).toBe(0)
+  })
+
   it('of a ring is let go with its completions, and kept by nobody who asks for no completion', () => {
     const { ring } = recorded()
     for (let i = 0; i < 100; i++) {

@@ -1,4 +1,4 @@
-import { IORING_CQE_F_32, IORING_CQE_F_MORE } from '../abi/io-uring.ts'
+import { IORING_CQE_F_32, IORING_CQE_F_MORE, IORING_CQE_F_SKIP } from '../abi/io-uring.ts'
 import type { RingMemory } from './memory.ts'
 
 const HIGH = 4_294_967_296
@@ -46,7 +46,8 @@ export class Pins {
       const at = ((head + i) & (cqEntries - 1)) * cqeWords
       const flags = cqes[at + 3]!
       i += cqeWords === 4 && (flags & IORING_CQE_F_32) !== 0 ? 2 : 1
-      if ((flags & IORING_CQE_F_MORE) !== 0) continue
+      // What fills the end of the queue, where sizes are mixed, is of no request, whatever its `user_data`.
+      if ((flags & (IORING_CQE_F_MORE | IORING_CQE_F_SKIP)) !== 0) continue
       const userData = (cqes[at + 1]! >>> 0) * HIGH + (cqes[at]! >>> 0)
       const flight = this.#flights.get(userData)
       if (flight !== undefined && --flight.requests <= 0) this.#flights.delete(userData)
