@@ -352,7 +352,11 @@ export class Server implements AsyncIterable<Connection> {
     const host = this.#hostOf(id, res)
     const connection = new Connection(host, ++this.#accepted, remote.address.toString(), remote.port)
     this.#connections[id] = connection
-    if (this.#closing !== null) return
+    if (this.#closing !== null) {
+      // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
+      if (this.#unheard) connection.abandon()
+      return
+    }
     if (this.#handler !== null) {
       try {
         this.#handler.onConnection?.(connection)

@@ -1,8 +1,12 @@
 /** Several listeners of a server, over memory. */
 import { describe, expect, it, vi } from 'vitest'
+import { parseIpv4 } from '../../address.ts'
 import { MemoryLink } from '../../driver/memory/index.ts'
-import type { ServerOptions } from '../../net/server.ts'
-import { SO_REUSEADDR, Sqe } from '../../uapi/abi/index.ts'
+import type { Server, ServerOptions } from '../../net/server.ts'
+import { FIN, RST } from '../../stack/wire/tcp.ts'
+import { AF_INET, SO_REUSEADDR, SOCK_STREAM, SockaddrIn, Sqe } from '../../uapi/abi/index.ts'
+import { Host } from '../../uapi/backend/host.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 import { both as pairOf, turn } from '../support/server-pair.ts'
 import { connect, createServer } from '../support/system.ts'
 
@@ -20,6 +24,44 @@ describe('a listener', () => {
     await server.close()
     expect(farewells.size).toBe(3)
     await close()
+  })
+})
+
+describe('a server', () => {
+  it('that ends in the callback of the first of many tells each of them, those too that it accepts meanwhile', async () => {
+    const peers = 40
+    const link = new MemoryLink({ seed: 1 })
+    const told = new Set<number>()
+    const deliver = link.bToA.send.bind(link.bToA)
+    link.bToA.send = (memory, offset, length) => {
+      // A FIN or a RST: the port it goes to.
+      if ((memory[offset + 47]! & (FIN | RST)) !== 0 && memory[offset + 23] === 6)
+        told.add((memory[offset + 36]! << 8) | memory[offset + 37]!)
+      deliver(memory, offset, length)
+    }
+    let server: Server | null = null
+    server = await createServer({
+      ...{ device: link.b, address: '192.0.2.1', ownAddress: true, areaBytes: 2 << 20, port: 9000 },
+      handler: { ...handler, onConnection: () => void server?.close() },
+    })
+    // All at once, so that more wait than there are accepts.
+    const host = Host.open({ device: link.a, address: '192.0.2.2', ownAddress: true })
+    const ring = Ring.queueInit(64, host)
+    for (let i = 0; i < peers; i++) ring.getSqe()!.prepSocket(AF_INET, SOCK_STREAM, 0)
+    ring.submit()
+    const sockaddr = SockaddrIn.of(parseIpv4('192.0.2.1')!, 9000)
+    const fds: number[] = []
+    ring.cqAdvance(ring.forEachCqe(({ res }) => fds.push(res)))
+    for (const fd of fds) ring.getSqe()!.prepConnect(fd, sockaddr)
+    ring.submit()
+    for (let i = 0; i < 100 && told.size < peers; i++) {
+      ring.getEvents()
+      await turn()
+    }
+    expect(server.connectionCensus().closed).toBeGreaterThan(16)
+    expect(told.size).toBe(peers)
+    ring.queueExit()
+    host.close()
   })
 })
 
