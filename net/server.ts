@@ -240,19 +240,25 @@ export class Server implements AsyncIterable<Connection> {
    * as that has returned.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.reaping
-      ? new Promise((resolve, reject) => {
-          this.#afterClosing = () => {
-            try {
-              this.#closeNow()
-              resolve()
-            } catch (error) {
-              reject(error)
-            }
-          }
-        })
-      : // Begun at once, not in a microtask: whoever does not wait for it finds it done.
-        new Promise((resolve) => resolve(this.#closeNow()))
+    if (this.#closing !== null) return this.#closing
+    let resolve!: () => void
+    let reject!: (error: unknown) => void
+    // In place before anything is closed: what is called back meanwhile may close as well.
+    this.#closing = new Promise((resolved, rejected) => {
+      resolve = resolved
+      reject = rejected
+    })
+    const close = (): void => {
+      try {
+        this.#closeNow()
+        resolve()
+      } catch (error) {
+        reject(error)
+      }
+    }
+    // Begun at once, not in a microtask: whoever does not wait for it finds it done.
+    if (this.#engine.reaping) this.#afterClosing = close
+    else close()
     return this.#closing
   }
   #afterClosing: (() => void) | null = null
@@ -348,6 +354,8 @@ export class Server implements AsyncIterable<Connection> {
     }
     if (this.#handler !== null && !this.#unheard && this.#deaf === null) this.#listeners.accept(listener)
     const waiter = this.#acceptors.shift()
+    // Of several listeners each has one accept: others that wait need the next.
+    if (this.#acceptors.length > 0 && !this.#unheard && this.#deaf === null) this.#accept()
     const id = this.#freeIds.pop() ?? this.#connections.length
     const host = this.#hostOf(id, res)
     const connection = new Connection(host, ++this.#accepted, remote.address.toString(), remote.port)

@@ -7,7 +7,7 @@ import { FIN, RST } from '../../stack/wire/tcp.ts'
 import { AF_INET, SO_REUSEADDR, SOCK_STREAM, SockaddrIn, Sqe } from '../../uapi/abi/index.ts'
 import { Host } from '../../uapi/backend/host.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
-import { both as pairOf, turn } from '../support/server-pair.ts'
+import { both, both as pairOf, turn } from '../support/server-pair.ts'
 import { connect, createServer } from '../support/system.ts'
 
 const handler = { onData: () => true, onEnd: (connection: { close(): void }) => connection.close() }
@@ -180,5 +180,17 @@ describe('several listeners', () => {
       code: 'ZCRX_ADDRESS_NOT_AVAILABLE',
       errno: 99,
     })
+  })
+})
+
+describe('a server that is iterated', () => {
+  it('serves all who wait at once, though their connections come to one of several listeners', async () => {
+    const { server, open, close } = await both({ listen: [{ port: 9000 }, { port: 9001 }] })
+    const iterator = server[Symbol.asyncIterator]()
+    const waiting = [iterator.next(), iterator.next(), iterator.next()]
+    await open(3)
+    const found = await Promise.all(waiting)
+    expect(found.map(({ done }) => done)).toEqual([false, false, false])
+    await close()
   })
 })

