@@ -1,5 +1,3 @@
-import type { Census, HeldReport, IfqStats } from '../../diagnostics.ts'
-import { ArgumentError } from '../../errors.ts'
 import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
 import { POLLIN, POLLOUT } from '../abi/poll.ts'
@@ -26,7 +24,6 @@ interface RingKernel extends KernelPort {
   flush(): void
   sleep(timeoutMs: number): boolean
   forgetContext(context: RingContext): void
-  watchHeld(ifq: ZcrxIfq, afterMs: number, report: ((report: HeldReport) => void) | null): void
 }
 
 /** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
@@ -145,24 +142,6 @@ export class RingContext implements RingPort, RingFile {
   /** An instance that this ring holds from now on. Returns its id here. */
   addIfq(ifq: ZcrxIfq): number {
     return this.ifqs.push(ifq) - 1
-  }
-
-  census(zcrxId: number): Census {
-    return this.#ifq(zcrxId).census()
-  }
-
-  ifqStats(zcrxId: number): IfqStats {
-    return this.#ifq(zcrxId).stats
-  }
-
-  watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void {
-    this.kernel.watchHeld(this.#ifq(zcrxId), afterMs, report)
-  }
-
-  #ifq(zcrxId: number): ZcrxIfq {
-    const ifq = this.ifqs[zcrxId]
-    if (ifq === undefined) throw new ArgumentError(`zcrx id ${zcrxId} is none of this ring's`)
-    return ifq
   }
 
   mmap(offset: number, length: number): Uint8Array | number {
