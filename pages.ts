@@ -1,4 +1,4 @@
-/** Sizes of memory that every room agrees on. */
+/** Pages, and sizes of memory that every room agrees on. */
 
 /** Bytes of a page. */
 export const PAGE = 4096
@@ -12,3 +12,8 @@ export const OWN_AREA_BYTES = 2 << 20
 export const MAX_AREA = 2 ** 32 - PAGE
 /** Behind every area, for the frames a driver sends: what AF_XDP asks for. */
 export const AREA_TAIL_BYTES = 1 << 20
+
+/** Zeroed memory that threads can share, from a page's boundary on: `bytes` of whole pages. */
+export function sharedPages(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(Math.ceil(bytes / PAGE) * PAGE), 0, bytes)
+}

@@ -1,11 +1,12 @@
 import { IpAddress } from '../address.ts'
 import { ZcrxError } from '../errors.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
-import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
+import { endpointOf, sockaddrOf } from '../uapi/abi/sockaddr.ts'
 import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
-import type { Arena } from '../uapi/ring/arena.ts'
+import { Scratch } from '../uapi/ring/arena.ts'
 import { Engine, type EngineOptions } from './engine.ts'
+import { placeForSockaddr } from './listening-sockets.ts'
 
 export interface ConnectOptions extends EngineOptions {
   /** IPv4 or IPv6 address of the peer, as text, and its port. */
@@ -39,23 +40,19 @@ export class Client {
     const family = remote.version === 4 ? AF_INET : AF_INET6
     for (let flow = 0; flow < flows; flow++) {
       const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
-      const sockaddr = this.#arena.take(SOCKADDR_BYTES)
-      const bytes = sockaddrOf(remote, port)
-      sockaddr.set(bytes)
-      const result = await this.#call((sqe) => sqe.prepConnect(fd, sockaddr.subarray(0, bytes.length)))
-      if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
-      this.#fds.push(fd)
-      const length = this.#arena.take(4)
-      length[0] = SOCKADDR_BYTES
-      await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
-      this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
-      this.#arena.give(sockaddr)
-      this.#arena.give(length)
+      const scratch = new Scratch(this.#engine.ring.arena)
+      try {
+        const peer = scratch.lend(sockaddrOf(remote, port))
+        const result = await this.#call((sqe) => sqe.prepConnect(fd, peer))
+        if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
+        this.#fds.push(fd)
+        const { sockaddr, length } = placeForSockaddr(scratch)
+        await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
+        this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
+      } finally {
+        scratch.end()
+      }
     }
-  }
-
-  get #arena(): Arena {
-    return this.#engine.ring.arena
   }
 
   /** The port a flow is sent from. */

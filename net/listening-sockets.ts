@@ -6,6 +6,7 @@ import { SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
 import { AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
+import { type Arena, borrow } from '../uapi/ring/arena.ts'
 import { ACCEPT, CANCEL, dataOf, SETUP } from './connection-requests.ts'
 import type { Engine } from './engine.ts'
 import { DEFAULT_BACKLOG, type ListenOptions, listenAddress, socketOptions } from './listen.ts'
@@ -22,18 +23,19 @@ export interface Listening {
   accepts: number
 }
 
+/** Memory for a sockaddr that the kernel writes, and for the `int` with its length. */
+export function placeForSockaddr(memory: Pick<Arena, 'take'>): { sockaddr: Uint8Array; length: Uint8Array } {
+  const sockaddr = memory.take(SOCKADDR_BYTES)
+  const length = memory.take(4)
+  length[0] = SOCKADDR_BYTES
+  return { sockaddr, length }
+}
+
 /** An accept: whose it is, and the memory that the peer's address comes to. */
 interface AcceptSlot {
   readonly listener: Listening
   readonly sockaddr: Uint8Array
   readonly length: Uint8Array
-}
-
-/** What an accept brought. */
-export interface Accepted {
-  readonly listener: Listening
-  /** Null when it failed. */
-  readonly remote: { readonly address: IpAddress; readonly port: number } | null
 }
 
 /** The sockets that a server listens with, and the accepts that are under way on them. */
@@ -67,9 +69,10 @@ export class ListeningSockets implements Iterable<Listening> {
     // As Node's: connections that an earlier server left behind do not keep the port.
     this.#set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if (only) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
-    this.#with(sockaddrOf(address, where.port), (sockaddr) =>
-      this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr)),
-    )
+    borrow(this.#engine.ring.arena, (scratch) => {
+      const sockaddr = scratch.lend(sockaddrOf(address, where.port))
+      return this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
+    })
     this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? DEFAULT_BACKLOG))
     this.#all.push({ fd, address, only, port: this.#portOf(fd), accepts: 0 })
   }
@@ -82,17 +85,15 @@ export class ListeningSockets implements Iterable<Listening> {
   /** Issues an accept. */
   accept(listener: Listening): void {
     const { arena } = this.#engine.ring
-    const sockaddr = arena.take(SOCKADDR_BYTES)
-    const length = arena.take(4)
-    length[0] = SOCKADDR_BYTES
+    const { sockaddr, length } = placeForSockaddr(arena)
     const id = this.#free.pop() ?? this.#accepts.length
     this.#accepts[id] = { listener, sockaddr, length }
     listener.accepts++
     this.#engine.sqe().prepAccept(listener.fd, sockaddr, length).setData(dataOf(ACCEPT, id))
   }
 
-  /** An accept has completed. @param res a descriptor, or minus errno */
-  accepted(id: number, res: number): Accepted {
+  /** An accept has completed. Returns who came, null when it failed. @param res a descriptor, or minus errno */
+  accepted(id: number, res: number): ReturnType<typeof endpointOf> {
     const { listener, sockaddr, length } = this.#accepts[id]!
     this.#accepts[id] = null
     this.#free.push(id)
@@ -100,7 +101,7 @@ export class ListeningSockets implements Iterable<Listening> {
     const remote = res < 0 ? null : endpointOf(sockaddr)
     this.#engine.ring.arena.give(sockaddr)
     this.#engine.ring.arena.give(length)
-    return { listener, remote }
+    return remote
   }
 
   /** Nobody is heard any more: whoever waits to be accepted is reset. */
@@ -110,33 +111,21 @@ export class ListeningSockets implements Iterable<Listening> {
 
   /** One socket option; what is accepted inherits it. */
   #set(fd: number, level: number, name: number, value: number): void {
-    this.#with(new Uint8Array(Int32Array.of(value).buffer), (bytes) =>
-      this.#now(`setsockopt ${name}`, (sqe) =>
+    borrow(this.#engine.ring.arena, (scratch) => {
+      const bytes = scratch.lend(new Uint8Array(Int32Array.of(value).buffer))
+      return this.#now(`setsockopt ${name}`, (sqe) =>
         sqe.prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, level, name, bytes),
-      ),
-    )
+      )
+    })
   }
 
   /** The port that a socket is bound to. */
   #portOf(fd: number): number {
-    return this.#with(new Uint8Array(SOCKADDR_BYTES), (sockaddr) =>
-      this.#with(new Uint8Array(Int32Array.of(SOCKADDR_BYTES).buffer), (length) => {
-        this.#now('getsockname', (sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
-        return endpointOf(sockaddr)?.port ?? 0
-      }),
-    )
-  }
-
-  /** Bytes that the other side reaches, for as long as `use` takes. */
-  #with<T>(bytes: Uint8Array, use: (reached: Uint8Array) => T): T {
-    const { arena } = this.#engine.ring
-    const reached = arena.take(bytes.length)
-    reached.set(bytes)
-    try {
-      return use(reached)
-    } finally {
-      arena.give(reached)
-    }
+    return borrow(this.#engine.ring.arena, (scratch) => {
+      const { sockaddr, length } = placeForSockaddr(scratch)
+      this.#now('getsockname', (sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
+      return endpointOf(sockaddr)?.port ?? 0
+    })
   }
 
   /** A request of the set-up, complete when this returns. */

@@ -346,16 +346,14 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   #acceptedOne(accept: number, res: number): void {
-    const { listener, remote } = this.#listeners.accepted(accept, res)
+    const remote = this.#listeners.accepted(accept, res)
     if (this.#unheard && res < 0) return
     if (remote === null) {
       if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
-    if (this.#handler !== null && !this.#unheard && this.#deaf === null) this.#listeners.accept(listener)
     const waiter = this.#acceptors.shift()
-    // Of several listeners each has one accept: others that wait need the next.
-    if (this.#acceptors.length > 0 && !this.#unheard && this.#deaf === null) this.#accept()
+    if (!this.#unheard && this.#deaf === null) this.#accept()
     const id = this.#freeIds.pop() ?? this.#connections.length
     const host = this.#hostOf(id, res)
     const connection = new Connection(host, ++this.#accepted, remote.address.toString(), remote.port)

@@ -1,6 +1,6 @@
 import type { Census, Diagnostics, HeldReport, IfqStats } from '../../diagnostics.ts'
 import { ArgumentError, type ZcrxError } from '../../errors.ts'
-import { PAGE } from '../../pages.ts'
+import { sharedPages } from '../../pages.ts'
 import { errnoName } from '../abi/errno.ts'
 import type { UringParams } from '../abi/params.ts'
 import type { RingContext } from '../kernel/context.ts'
@@ -25,16 +25,12 @@ export class ProcessMemory implements BackendMemory {
   }
 
   allocate(bytes: number, { area = false }: AllocateOptions = {}): Uint8Array {
-    return area ? this.#area(bytes) : pages(bytes)
+    return area ? this.#area(bytes) : sharedPages(bytes)
   }
 
   reaches(): boolean {
     return true
   }
-}
-
-function pages(bytes: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(Math.ceil(bytes / PAGE) * PAGE), 0, bytes)
 }
 
 /** This package's stack as the kernel, on the thread of the application: system calls are calls. */
@@ -44,7 +40,7 @@ export class InlineBackend implements RingBackend, Diagnostics {
   #context: RingContext | null = null
   #refusal: ZcrxError | null = null
 
-  constructor(kernel: Kernel, memory: BackendMemory = new ProcessMemory(pages)) {
+  constructor(kernel: Kernel, memory: BackendMemory = new ProcessMemory(sharedPages)) {
     this.#kernel = kernel
     this.#memory = memory
   }

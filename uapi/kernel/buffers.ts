@@ -1,4 +1,4 @@
-import { PAGE } from '../../pages.ts'
+import { PAGE, sharedPages } from '../../pages.ts'
 import { BUF_RING_TAIL_OFFSET, BUF_SIZE, BufReg, BufStatus } from '../abi/buffers.ts'
 import { EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
@@ -151,7 +151,7 @@ export class BufferGroups {
   #regionOf(reg: BufReg): Uint8Array | number {
     const bytes = reg.ringEntries * BUF_SIZE
     if ((reg.flags & abi.IOU_PBUF_RING_MMAP) !== 0) {
-      return new Uint8Array(new SharedArrayBuffer(Math.ceil(bytes / PAGE) * PAGE))
+      return sharedPages(Math.ceil(bytes / PAGE) * PAGE)
     }
     if (reg.ringAddr === 0) return -EFAULT
     if (reg.ringAddr % PAGE !== 0) return -EINVAL

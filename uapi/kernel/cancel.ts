@@ -1,6 +1,5 @@
 import { EBADF, EINVAL, ENOENT } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
-import { IORING_ASYNC_CANCEL_FD_FIXED } from '../abi/io-uring.ts'
 import type { RingPort } from './port.ts'
 import type { Request } from './request.ts'
 
@@ -18,7 +17,7 @@ const KNOWN =
   abi.IORING_ASYNC_CANCEL_ALL |
   abi.IORING_ASYNC_CANCEL_FD |
   abi.IORING_ASYNC_CANCEL_ANY |
-  IORING_ASYNC_CANCEL_FD_FIXED |
+  abi.IORING_ASYNC_CANCEL_FD_FIXED |
   abi.IORING_ASYNC_CANCEL_USERDATA |
   abi.IORING_ASYNC_CANCEL_OP
 
@@ -35,7 +34,7 @@ export function cancelMatching(context: RingPort, key: CancelKey, answer: (res: 
     answer(-EINVAL)
     return
   }
-  const fixed = (flags & IORING_ASYNC_CANCEL_FD_FIXED) !== 0
+  const fixed = (flags & abi.IORING_ASYNC_CANCEL_FD_FIXED) !== 0
   const named = fixed ? context.files.get(key.fd)?.file : context.kernel.files.get(key.fd)
   const file = byFd ? (named ?? null) : null
   if (byFd && file === null) {

@@ -1,5 +1,4 @@
 import * as abi from '../abi/io-uring.ts'
-import { IORING_CQE_F_32, IORING_CQE_F_SKIP } from '../abi/io-uring.ts'
 import type { Waiter } from './files.ts'
 import { Rings } from './rings.ts'
 
@@ -29,7 +28,7 @@ export class CompletionQueue {
     this.#memory = memory
     this.#mixed = (flags & abi.IORING_SETUP_CQE_MIXED) !== 0
     this.#dataSlots = this.#mixed ? 2 : 1
-    this.#dataFlags = abi.IORING_CQE_F_MORE | (this.#mixed ? IORING_CQE_F_32 : 0)
+    this.#dataFlags = abi.IORING_CQE_F_MORE | (this.#mixed ? abi.IORING_CQE_F_32 : 0)
   }
 
   /** Slots that were written so far, modulo 2^32. */
@@ -143,7 +142,7 @@ export class CompletionQueue {
     cqes[at] = completion.userDataLow
     cqes[at + 1] = completion.userDataHigh
     cqes[at + 2] = completion.res
-    cqes[at + 3] = completion.flags | (wide ? IORING_CQE_F_32 : 0)
+    cqes[at + 3] = completion.flags | (wide ? abi.IORING_CQE_F_32 : 0)
     if (wide || cqeWords === 8) for (let i = 0; i < 4; i++) cqes[at + 4 + i] = extra === null ? 0 : extra[i]!
     this.#tail = (this.#tail + (wide ? 2 : 1)) | 0
   }
@@ -153,7 +152,7 @@ export class CompletionQueue {
     const { cqes, cqEntries } = this.#memory
     const at = (this.#tail & (cqEntries - 1)) * 4
     cqes.fill(0, at, at + 3)
-    cqes[at + 3] = IORING_CQE_F_SKIP
+    cqes[at + 3] = abi.IORING_CQE_F_SKIP
     this.#tail = (this.#tail + 1) | 0
   }
 }

@@ -2,6 +2,7 @@ import type { IpAddress } from '../../address.ts'
 import type { HeldReport } from '../../diagnostics.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { interfaceGone, type NicError } from '../../errors.ts'
+import { sharedPages } from '../../pages.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { EVENT_ACCEPT } from '../../stack/tcp/state.ts'
 import { Listener, type Tcb } from '../../stack/tcp/tcb.ts'
@@ -454,10 +455,6 @@ export class Kernel implements KernelPort {
     }
     ready.length = 0
   }
-}
-
-function sharedPages(bytes: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(bytes))
 }
 
 /** A port that is listened on. */

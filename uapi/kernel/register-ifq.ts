@@ -1,5 +1,5 @@
 import { NicError } from '../../errors.ts'
-import { PAGE } from '../../pages.ts'
+import { PAGE, sharedPages } from '../../pages.ts'
 import type { Stack } from '../../stack/stack.ts'
 import * as errno from '../abi/errno.ts'
 import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
@@ -147,7 +147,7 @@ function regionMemory(context: RingPort, desc: RegionDesc, needed: number): Uint
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     if (desc.userAddr !== 0) return -errno.EFAULT
     if (desc.size > MAX_REGION) return -errno.ENOMEM
-    return desc.size < needed ? -errno.EINVAL : new Uint8Array(new SharedArrayBuffer(desc.size))
+    return desc.size < needed ? -errno.EINVAL : sharedPages(desc.size)
   }
   if (desc.userAddr === 0) return -errno.EFAULT
   if (desc.userAddr % PAGE !== 0) return -errno.EINVAL

@@ -1,5 +1,4 @@
 import * as abi from '../abi/io-uring.ts'
-import { IOSQE_FIXED_FILE } from '../abi/io-uring.ts'
 import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
@@ -91,7 +90,7 @@ export abstract class Request implements Waiter {
     this.userDataLow = sqe.userDataLow
     this.userDataHigh = sqe.userDataHigh
     this.flags = sqe.flags
-    this.fixed = (sqe.flags & IOSQE_FIXED_FILE) === 0 ? null : (context.files.get(sqe.fd)?.hold() ?? null)
+    this.fixed = (sqe.flags & abi.IOSQE_FIXED_FILE) === 0 ? null : (context.files.get(sqe.fd)?.hold() ?? null)
     // A LINK_TIMEOUT belongs to the request before it, and so does what follows both.
     let next = sqe instanceof Entry && sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT ? sqe.next : null
     if (next !== null && next.opcode === abi.IORING_OP_LINK_TIMEOUT) {

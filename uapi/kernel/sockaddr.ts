@@ -4,6 +4,9 @@ import { SockaddrIn, SockaddrIn6 } from '../abi/sockaddr.ts'
 import { AF_INET6 } from '../abi/socket.ts'
 import type { AddressSpace } from './address-space.ts'
 
+/** Bytes of the `int` that says how long a sockaddr may be, and gets how long it is. */
+export const SOCKLEN_BYTES = 4
+
 /** An address and port as BIND and CONNECT give them. */
 export interface Endpoint {
   readonly address: IpAddress
@@ -33,8 +36,7 @@ export function readSockaddr(
   return { address: typeof where === 'number' ? IpAddress.v4(where) : where, port: sockaddr.port }
 }
 
-/** Writes a peer's sockaddr; an IPv4 one is v4-mapped for AF_INET6. */
-export function writeSockaddr(bytes: Uint8Array, family: number, address: IpAddress, port: number): void {
-  if (family === AF_INET6) new SockaddrIn6(bytes).set(address, port)
-  else new SockaddrIn(bytes).set(address.w3, port)
+/** The sockaddr that a socket of this family tells of an address; an IPv4 one is v4-mapped for AF_INET6. */
+export function sockaddrFor(family: number, { address, port }: Endpoint): Uint8Array {
+  return family === AF_INET6 ? SockaddrIn6.of(address, port) : SockaddrIn.of(address, port)
 }

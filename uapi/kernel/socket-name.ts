@@ -4,11 +4,8 @@ import { EFAULT, EINVAL, ENOTCONN } from '../abi/errno.ts'
 import { AF_INET6 } from '../abi/socket.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
-import { type Endpoint, sockaddrBytes, writeSockaddr } from './sockaddr.ts'
+import { type Endpoint, SOCKLEN_BYTES, sockaddrFor } from './sockaddr.ts'
 import type { Socket } from './socket.ts'
-
-/** Bytes of the `int` that says how long the sockaddr may be, and how long it is. */
-const LENGTH_BYTES = 4
 
 /**
  * SOCKET_URING_OP_GETSOCKNAME: getsockname(2), or with `optlen` 1 getpeername(2). `addr` is where the sockaddr goes, cut to
@@ -20,19 +17,18 @@ export function socketName(space: AddressSpace, sqe: Sqe, socket: Socket): numbe
   if (sqe.optlen > 1) return -EINVAL
   const name = sqe.optlen === 1 ? peerOf(socket) : localOf(socket)
   if (name === null) return -ENOTCONN
-  const there = space.view(sqe.addr3, LENGTH_BYTES)
+  const there = space.view(sqe.addr3, SOCKLEN_BYTES)
   if (there === null) return -EFAULT
-  const length = new DataView(there.buffer, there.byteOffset, LENGTH_BYTES)
+  const length = new DataView(there.buffer, there.byteOffset, SOCKLEN_BYTES)
   const room = length.getInt32(0, true)
   if (room < 0) return -EINVAL
   if (!space.isWritable(there)) return -EFAULT
-  const whole = new Uint8Array(sockaddrBytes(socket.family))
+  const whole = sockaddrFor(socket.family, name)
   length.setInt32(0, whole.length, true)
   const most = Math.min(room, whole.length)
   if (most === 0) return 0
   const into = space.writable(sqe.addr, most)
   if (into === null) return -EFAULT
-  writeSockaddr(whole, socket.family, name.address, name.port)
   into.set(whole.subarray(0, most))
   return 0
 }

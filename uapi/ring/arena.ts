@@ -83,6 +83,16 @@ function shiftOf(bytes: number): number {
   return Math.max(LEAST_SHIFT, Math.ceil(Math.log2(Math.max(1, bytes))))
 }
 
+/** Lends `use` structures for as long as it takes. */
+export function borrow<T>(arena: Arena, use: (scratch: Scratch) => T): T {
+  const scratch = new Scratch(arena)
+  try {
+    return use(scratch)
+  } finally {
+    scratch.end()
+  }
+}
+
 /** The structures of one call, given back together. */
 export class Scratch {
   readonly #arena: Arena

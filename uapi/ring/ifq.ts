@@ -5,7 +5,7 @@ import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import * as abi from '../abi/io-uring.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
 import { IORING_ZCRX_AREA_DMABUF, ZCRX_EVENT_DESC_FLAG_STATS, ZCRX_REG_IMPORT } from '../abi/zcrx.ts'
-import { type Arena, Scratch } from './arena.ts'
+import { type Arena, borrow } from './arena.ts'
 import { RefillQueue } from './refill-queue.ts'
 import type { Registrar } from './registrations.ts'
 
@@ -126,8 +126,7 @@ export function registerIfq(
   request: IfqRequest,
 ): Ifq | number {
   const { arena } = registrar
-  const scratch = new Scratch(arena)
-  try {
+  return borrow(arena, (scratch) => {
     const rounded = 2 ** Math.ceil(Math.log2(Math.max(1, request.rqEntries)))
     const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * Math.min(rounded, 65_536)
     const statsBytes = request.events === undefined ? 0 : ZcrxStats.SIZE
@@ -169,9 +168,7 @@ export function registerIfq(
       rxBufLen: reg.rxBufLen,
       copyStats,
     })
-  } finally {
-    scratch.end()
-  }
+  })
 }
 
 /** ZCRX_REG_IMPORT: what another ring exported. Areas and refill queue are shared with `of`. Minus errno when refused. */
@@ -181,12 +178,11 @@ export function importIfq(
   fd: number,
   of: Ifq,
 ): Ifq | number {
-  const bytes = registrar.arena.take(ZcrxIfqReg.SIZE)
-  const reg = new ZcrxIfqReg(bytes)
-  reg.ifIdx = fd
-  reg.flags = ZCRX_REG_IMPORT
-  const result = registrar.register(abi.IORING_REGISTER_ZCRX_IFQ, bytes, 1)
-  const id = reg.zcrxId
-  registrar.arena.give(bytes)
-  return result < 0 ? result : new Ifq(diagnostics, id, of)
+  return borrow(registrar.arena, (scratch) => {
+    const reg = new ZcrxIfqReg(scratch.take(ZcrxIfqReg.SIZE))
+    reg.ifIdx = fd
+    reg.flags = ZCRX_REG_IMPORT
+    const result = registrar.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)
+    return result < 0 ? result : new Ifq(diagnostics, reg.zcrxId, of)
+  })
 }

@@ -4,7 +4,7 @@ import * as abi from '../abi/io-uring.ts'
 import { Probe } from '../abi/probe.ts'
 import { QueryHdr } from '../abi/query.ts'
 import type { SyncCancelReg } from '../abi/requests.ts'
-import { type Arena, Scratch } from './arena.ts'
+import { type Arena, borrow } from './arena.ts'
 import type { RingBackend } from './backend.ts'
 import { BufRing } from './buf-ring.ts'
 
@@ -13,19 +13,9 @@ export interface Registrar extends Pick<RingBackend, 'register' | 'mmap'> {
   readonly arena: Arena
 }
 
-/** Passes structures that live as long as the call. */
-function call<T>(registrar: Registrar, make: (scratch: Scratch) => T): T {
-  const scratch = new Scratch(registrar.arena)
-  try {
-    return make(scratch)
-  } finally {
-    scratch.end()
-  }
-}
-
 /** IORING_REGISTER_QUERY: the bytes of `data` that were known, or minus errno. */
 export function query(registrar: Registrar, queryOp: number, data: Uint8Array): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const header = new QueryHdr(scratch.take(QueryHdr.SIZE))
     header.queryOp = queryOp
     header.queryData = scratch.address(data)
@@ -37,14 +27,14 @@ export function query(registrar: Registrar, queryOp: number, data: Uint8Array): 
 }
 
 export function syncCancel(registrar: Registrar, reg: SyncCancelReg): number {
-  return call(registrar, (scratch) =>
+  return borrow(registrar.arena, (scratch) =>
     registrar.register(abi.IORING_REGISTER_SYNC_CANCEL, scratch.lend(reg.bytes), 1),
   )
 }
 
 export function probe(registrar: Registrar): Probe {
   const answer = new Probe(new Uint8Array(Probe.HEADER_SIZE + 256 * Probe.OP_SIZE))
-  call(registrar, (scratch) => {
+  borrow(registrar.arena, (scratch) => {
     const bytes = scratch.take(answer.bytes.length)
     registrar.register(abi.IORING_REGISTER_PROBE, bytes, 256)
     answer.bytes.set(bytes)
@@ -60,7 +50,7 @@ function tagBytes(tags: readonly number[]): Uint8Array {
 /** IORING_REGISTER_FILES, or FILES2 with tags. 0 or minus errno. */
 export function files(registrar: Registrar, fds: readonly number[], tags: readonly number[]): number {
   const fdWords = new Uint8Array(Int32Array.from(fds).buffer)
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     if (tags.length === 0)
       return registrar.register(abi.IORING_REGISTER_FILES, scratch.lend(fdWords), fds.length)
     const reg = new RsrcRegister(scratch.take(RsrcRegister.SIZE))
@@ -73,7 +63,7 @@ export function files(registrar: Registrar, fds: readonly number[], tags: readon
 
 /** FILES2 with IORING_RSRC_REGISTER_SPARSE. 0 or minus errno. */
 export function filesSparse(registrar: Registrar, count: number): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const reg = new RsrcRegister(scratch.take(RsrcRegister.SIZE))
     reg.nr = count
     reg.flags = abi.IORING_RSRC_REGISTER_SPARSE
@@ -88,7 +78,7 @@ export function filesUpdate(
   fds: readonly number[],
   tags: readonly number[],
 ): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const update = new RsrcUpdate2(scratch.take(RsrcUpdate2.SIZE))
     update.offset = offset
     update.nr = fds.length
@@ -100,7 +90,7 @@ export function filesUpdate(
 
 /** IORING_REGISTER_FILE_ALLOC_RANGE. 0 or minus errno. */
 export function fileAllocRange(registrar: Registrar, offset: number, length: number): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const range = new FileIndexRange(scratch.take(FileIndexRange.SIZE))
     range.off = offset
     range.len = length
@@ -118,7 +108,7 @@ export function bufRing(
   const bytes = Math.max(1, Math.min(entries, 65_536)) * BUF_SIZE
   const maps = (flags & abi.IOU_PBUF_RING_MMAP) !== 0
   let memory: Uint8Array | number = maps ? 0 : registrar.arena.pages(bytes)
-  const result = call(registrar, (scratch) => {
+  const result = borrow(registrar.arena, (scratch) => {
     const reg = new BufReg(scratch.take(BufReg.SIZE))
     reg.ringEntries = entries
     reg.bgid = bgid
@@ -137,7 +127,7 @@ export function bufRing(
 
 /** IORING_UNREGISTER_PBUF_RING. 0 or minus errno. */
 export function freeBufRing(registrar: Registrar, bgid: number): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const reg = new BufReg(scratch.take(BufReg.SIZE))
     reg.bgid = bgid
     return registrar.register(abi.IORING_UNREGISTER_PBUF_RING, reg.bytes, 1)
@@ -146,7 +136,7 @@ export function freeBufRing(registrar: Registrar, bgid: number): number {
 
 /** IORING_REGISTER_PBUF_STATUS: the head, or minus errno. */
 export function bufRingHead(registrar: Registrar, bgid: number): number {
-  return call(registrar, (scratch) => {
+  return borrow(registrar.arena, (scratch) => {
     const status = new BufStatus(scratch.take(BufStatus.SIZE))
     status.bufGroup = bgid
     const result = registrar.register(abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)

@@ -15,7 +15,7 @@ import {
   ZCRX_CTRL_FLUSH_RQ,
   ZCRX_CTRL_REMOVE_AREA,
 } from '../abi/zcrx.ts'
-import { Arena } from './arena.ts'
+import { Arena, borrow } from './arena.ts'
 import type { RingBackend, RingHost } from './backend.ts'
 import type { BufRing } from './buf-ring.ts'
 import { Cqe } from './cqe.ts'
@@ -301,16 +301,16 @@ export class Ring {
    * copied, when the first runs short.
    */
   addArea(ifq: Ifq, area: AreaSource): number {
-    const bytes = this.arena.take(ZcrxAreaReg.SIZE)
-    const reg = areaReg(this.arena, area, bytes)
-    const ctrl = this.#control(ifq.zcrxId, ZCRX_CTRL_ADD_AREA)
-    ctrl.areaPtr = this.arena.addressOf(bytes)
-    const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
-    const id = reg.rqAreaToken / 2 ** IORING_ZCRX_AREA_SHIFT
-    this.arena.give(bytes)
-    if (result < 0) return result
-    ifq.areas[id] = area instanceof Uint8Array ? area : null
-    return id
+    return borrow(this.arena, (scratch) => {
+      const reg = areaReg(this.arena, area, scratch.take(ZcrxAreaReg.SIZE))
+      const ctrl = this.#control(ifq.zcrxId, ZCRX_CTRL_ADD_AREA)
+      ctrl.areaPtr = this.arena.addressOf(reg.bytes)
+      const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
+      if (result < 0) return result
+      const id = reg.rqAreaToken / 2 ** IORING_ZCRX_AREA_SHIFT
+      ifq.areas[id] = area instanceof Uint8Array ? area : null
+      return id
+    })
   }
 
   /**

@@ -1,37 +1,29 @@
 import { EFAULT, EINVAL } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import {
-  IORING_ACCEPT_POLL_FIRST,
-  IORING_CQE_F_SOCK_NONEMPTY,
-  IORING_FILE_INDEX_ALLOC,
-} from '../../abi/io-uring.ts'
 import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { Waiter } from '../files.ts'
 import { install } from '../fixed-files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
-import { sockaddrBytes, writeSockaddr } from '../sockaddr.ts'
+import { SOCKLEN_BYTES, sockaddrBytes, sockaddrFor } from '../sockaddr.ts'
 import { Socket } from '../socket.ts'
 import { Op } from './op.ts'
 import { socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
 
-/** Bytes of a `socklen_t`. */
-const LENGTH_BYTES = 4
-
 export const accept: Op = new Op({ code: abi.IORING_OP_ACCEPT, ioprio: true, prepare, start })
 
 function prepare(_context: RingPort, sqe: Sqe): number {
   const { ioprio, opFlags, fileIndex } = sqe
-  const known = abi.IORING_ACCEPT_MULTISHOT | abi.IORING_ACCEPT_DONTWAIT | IORING_ACCEPT_POLL_FIRST
+  const known = abi.IORING_ACCEPT_MULTISHOT | abi.IORING_ACCEPT_DONTWAIT | abi.IORING_ACCEPT_POLL_FIRST
   if (sqe.len !== 0 || sqe.bufGroup !== 0 || (ioprio & ~known) !== 0) return -EINVAL
   if ((opFlags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL
   if (fileIndex === 0) return 0
   if ((opFlags & SOCK_CLOEXEC) !== 0) return -EINVAL
   // Several connections don't fit one slot.
   const multishot = (ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
-  return multishot && fileIndex !== IORING_FILE_INDEX_ALLOC ? -EINVAL : 0
+  return multishot && fileIndex !== abi.IORING_FILE_INDEX_ALLOC ? -EINVAL : 0
 }
 
 function start(context: RingPort, sqe: Sqe): void {
@@ -70,9 +62,9 @@ function sockaddrPlace({ kernel }: RingPort, sqe: Sqe, family: number): Sockaddr
     const bytes = kernel.space.writable(sqe.addr, whole)
     return bytes === null ? -EFAULT : { bytes, length: null }
   }
-  const there = kernel.space.writable(sqe.off, LENGTH_BYTES)
+  const there = kernel.space.writable(sqe.off, SOCKLEN_BYTES)
   if (there === null) return -EFAULT
-  const length = new DataView(there.buffer, there.byteOffset, LENGTH_BYTES)
+  const length = new DataView(there.buffer, there.byteOffset, SOCKLEN_BYTES)
   const room = length.getInt32(0, true)
   if (room < 0) return -EINVAL
   const bytes = kernel.space.writable(sqe.addr, Math.min(room, whole))
@@ -81,8 +73,7 @@ function sockaddrPlace({ kernel }: RingPort, sqe: Sqe, family: number): Sockaddr
 
 /** Writes a peer's sockaddr, cut to the room that there is (accept(2)). */
 function tell({ bytes, length }: SockaddrPlace, { family, tcb }: Socket): void {
-  const whole = new Uint8Array(sockaddrBytes(family))
-  writeSockaddr(whole, family, tcb!.remote, tcb!.remotePort)
+  const whole = sockaddrFor(family, { address: tcb!.remote, port: tcb!.remotePort })
   bytes.set(whole.subarray(0, bytes.length))
   length?.setInt32(0, whole.length, true)
 }
@@ -132,7 +123,7 @@ class AcceptRequest extends SocketRequest {
         return
       }
       if (this.#sockaddr !== null) tell(this.#sockaddr, socket)
-      const flags = listener.ready.length > 0 ? IORING_CQE_F_SOCK_NONEMPTY : 0
+      const flags = listener.ready.length > 0 ? abi.IORING_CQE_F_SOCK_NONEMPTY : 0
       if (!this.#multishot || !this.context.postMore(this, fd, flags)) {
         this.finish(fd, flags)
         return

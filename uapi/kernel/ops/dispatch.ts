@@ -1,6 +1,5 @@
 import { EINVAL, EOPNOTSUPP } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import { IOSQE_FIXED_FILE } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import * as ops from './index.ts'
@@ -13,7 +12,7 @@ const OPCODES = 256
 export const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
 /** IOSQE_* that are served. */
 export const SERVED_SQE_FLAGS: number =
-  IOSQE_FIXED_FILE |
+  abi.IOSQE_FIXED_FILE |
   LINKS |
   abi.IOSQE_IO_DRAIN |
   abi.IOSQE_ASYNC |

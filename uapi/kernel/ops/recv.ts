@@ -2,13 +2,6 @@ import type { Stack } from '../../../stack/stack.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
 import { EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOTCONN, EOPNOTSUPP } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import {
-  IORING_CQE_BUFFER_SHIFT,
-  IORING_CQE_F_BUF_MORE,
-  IORING_CQE_F_BUFFER,
-  IORING_CQE_F_SOCK_NONEMPTY,
-  IORING_RECVSEND_BUNDLE,
-} from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { BufferGroup, Selection } from '../buffers.ts'
@@ -37,7 +30,7 @@ export const recv: Op = new Op({
 
 function prepare(_context: RingPort, sqe: Sqe): number {
   const { ioprio } = sqe
-  const known = abi.IORING_RECVSEND_POLL_FIRST | abi.IORING_RECV_MULTISHOT | IORING_RECVSEND_BUNDLE
+  const known = abi.IORING_RECVSEND_POLL_FIRST | abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_BUNDLE
   if (sqe.off !== 0 || (ioprio & ~known) !== 0) return -EINVAL
   if ((ioprio & abi.IORING_RECV_MULTISHOT) === 0) return sqe.optlen === 0 ? 0 : -EINVAL
   const selects = (sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0
@@ -144,7 +137,7 @@ class RecvSelectRequest extends SocketRequest {
     this.#groupId = sqe.bufGroup
     this.#flags = sqe.opFlags
     this.#multishot = (sqe.ioprio & abi.IORING_RECV_MULTISHOT) !== 0
-    this.#bundle = (sqe.ioprio & IORING_RECVSEND_BUNDLE) !== 0
+    this.#bundle = (sqe.ioprio & abi.IORING_RECVSEND_BUNDLE) !== 0
     this.#most = sqe.len
     this.#left = this.#multishot && sqe.optlen !== 0 ? sqe.optlen : Number.POSITIVE_INFINITY
   }
@@ -220,11 +213,11 @@ class RecvSelectRequest extends SocketRequest {
       this.finish(total, flags)
       return false
     }
-    return (flags & IORING_CQE_F_SOCK_NONEMPTY) !== 0
+    return (flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0
   }
 }
 
 function flagsOf(selection: Selection, rest: boolean): number {
-  const id = (selection.id << IORING_CQE_BUFFER_SHIFT) | IORING_CQE_F_BUFFER
-  return rest ? id | IORING_CQE_F_BUF_MORE : id
+  const id = (selection.id << abi.IORING_CQE_BUFFER_SHIFT) | abi.IORING_CQE_F_BUFFER
+  return rest ? id | abi.IORING_CQE_F_BUF_MORE : id
 }

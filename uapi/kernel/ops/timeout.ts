@@ -1,6 +1,5 @@
 import { ECANCELED, EINVAL, ENOENT, ETIME } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import { IOSQE_FIXED_FILE } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { RingPort } from '../port.ts'
 import { Request, type RequestPort } from '../request.ts'
@@ -37,7 +36,7 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 function prepareRemove(_context: RingPort, sqe: Sqe): number {
-  if ((sqe.flags & IOSQE_FIXED_FILE) !== 0) return -EINVAL
+  if ((sqe.flags & abi.IOSQE_FIXED_FILE) !== 0) return -EINVAL
   return sqe.bufGroup !== 0 || sqe.len !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
 }
 

@@ -2,7 +2,6 @@ import { CLOSED, SYN_RECEIVED } from '../../../stack/tcp/state.ts'
 import { seqDiff } from '../../../stack/wire/seq.ts'
 import { EINVAL, EOPNOTSUPP } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import { IORING_OP_URING_CMD, IORING_SETUP_IOPOLL, IOSQE_BUFFER_SELECT } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { OpenFile } from '../files.ts'
 import type { RingPort } from '../port.ts'
@@ -14,7 +13,7 @@ import { fileOf } from './operands.ts'
 import { reply } from './reply.ts'
 
 export const uringCmd: Op = new Op({
-  code: IORING_OP_URING_CMD,
+  code: abi.IORING_OP_URING_CMD,
   bufferSelect: true,
   iopoll: true,
   prepare,
@@ -23,7 +22,7 @@ export const uringCmd: Op = new Op({
 
 function prepare(_context: RingPort, sqe: Sqe): number {
   // The word behind the command's number (`__pad1`) belongs to nobody.
-  return (sqe.flags & IOSQE_BUFFER_SELECT) !== 0 || sqe.offHigh !== 0 ? -EINVAL : 0
+  return (sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0 || sqe.offHigh !== 0 ? -EINVAL : 0
 }
 
 function start(context: RingPort, sqe: Sqe): void {
@@ -33,7 +32,7 @@ function start(context: RingPort, sqe: Sqe): void {
 
 /** Sockets alone have commands, and none of them can be polled for. */
 function command(context: RingPort, sqe: Sqe, file: OpenFile): number {
-  const polled = (context.flags & IORING_SETUP_IOPOLL) !== 0
+  const polled = (context.flags & abi.IORING_SETUP_IOPOLL) !== 0
   return polled || !(file instanceof Socket) ? -EOPNOTSUPP : socketCommand(context, sqe, file)
 }
 
