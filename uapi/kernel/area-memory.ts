@@ -6,13 +6,19 @@ import { IORING_ZCRX_AREA_DMABUF } from '../abi/zcrx.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { FileTable } from './files.ts'
 
-/** What areas are looked up in, and counted against. */
+/** What areas are counted against, and descriptors looked up in. */
 export interface AreaHost {
-  readonly space: AddressSpace
   readonly files: FileTable
   /** See `Kernel`. */
   readonly memlockLimit: number
   lockedBytes: number
+}
+
+/** Where an area comes from: the ring that names it. */
+export interface AreaPlace {
+  readonly kernel: AreaHost
+  /** What its address is one of. */
+  readonly space: AddressSpace
 }
 
 /** The memory of an area that passed every check. */
@@ -35,12 +41,16 @@ export interface AreaUse {
 }
 
 /** Looks an area's memory up, with Linux's errors (docs/conformance.md, A1 to A10). Its token was checked before. */
-export function mapArea(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): AreaMemory | number {
+export function mapArea(
+  { kernel, space }: AreaPlace,
+  area: ZcrxAreaReg,
+  use: AreaUse,
+): AreaMemory | number {
   if ((area.flags & ~IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
   const memory =
     (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
       ? descriptorMemory(kernel, area, use)
-      : userMemory(kernel, area, use)
+      : userMemory(space, area, use)
   if (typeof memory === 'number') return memory
   if (memory.areaLength % use.chunkSize !== 0) return -errno.ERANGE
   const dmabuf = (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
@@ -49,14 +59,14 @@ export function mapArea(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): Area
   return { memory, dmabuf, lockedBytes }
 }
 
-function userMemory(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+function userMemory(space: AddressSpace, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
   if (area.dmabufFd !== 0) return -errno.EINVAL
   if (area.addr === 0 || area.len === 0) return -errno.EFAULT
   if (area.wraps) return -errno.EOVERFLOW
   if (area.addr % PAGE !== 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
-  const mapping = kernel.space.find(area.addr)
-  if (mapping === null || kernel.space.writable(area.addr, area.len) === null) return -errno.EFAULT
-  if (!use.anyMemory && use.chunkSize > kernel.space.contiguousBytes(mapping.buffer)) return -errno.ERANGE
+  const mapping = space.find(area.addr)
+  if (mapping === null || space.writable(area.addr, area.len) === null) return -errno.EFAULT
+  if (!use.anyMemory && use.chunkSize > space.contiguousBytes(mapping.buffer)) return -errno.ERANGE
   return {
     buffer: mapping.buffer as ArrayBuffer | SharedArrayBuffer,
     areaOffset: area.addr - mapping.base,

@@ -136,7 +136,8 @@ export class BufferGroups {
   register(arg: Uint8Array | null, nrArgs: number): number {
     if (arg === null || nrArgs !== 1) return -EINVAL
     if (arg.length < BufReg.SIZE) return -EFAULT
-    const reg = new BufReg(arg)
+    // A copy: somebody may write to it while it is looked at.
+    const reg = new BufReg(arg.slice(0, BufReg.SIZE))
     const { ringEntries: entries, flags, bgid } = reg
     if (!reg.reservedZero || (flags & ~SERVED_FLAGS) !== 0) return -EINVAL
     if (entries === 0 || (entries & (entries - 1)) !== 0 || entries >= MAX_RING_ENTRIES) return -EINVAL

@@ -2,6 +2,7 @@ import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
 import { POLLIN, POLLOUT } from '../abi/poll.ts'
 import { Sqe } from '../abi/sqe.ts'
+import type { AddressSpace } from './address-space.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { OpenFile } from './files.ts'
@@ -30,6 +31,7 @@ interface RingKernel extends KernelPort {
 export class RingContext implements RingPort, RingFile {
   readonly kind = 'ring'
   readonly kernel: RingKernel
+  readonly space: AddressSpace
   readonly memory: Rings
   readonly flags: number
   /** Requests without their last completion, oldest first. */
@@ -63,9 +65,11 @@ export class RingContext implements RingPort, RingFile {
   disabled: boolean
   #fd = -1
 
-  constructor(kernel: RingKernel, memory: Rings, flags: number) {
+  /** @param space what its user's addresses are addresses in */
+  constructor(kernel: RingKernel, memory: Rings, flags: number, space: AddressSpace) {
     this.kernel = kernel
-    this.buffers = new BufferGroups(kernel.space)
+    this.space = space
+    this.buffers = new BufferGroups(space)
     this.memory = memory
     this.flags = flags
     this.disabled = (flags & abi.IORING_SETUP_R_DISABLED) !== 0
@@ -94,7 +98,7 @@ export class RingContext implements RingPort, RingFile {
   }
 
   addressOf(bytes: Uint8Array): number {
-    return this.kernel.space.addressOf(bytes)
+    return this.space.addressOf(bytes)
   }
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
@@ -135,7 +139,7 @@ export class RingContext implements RingPort, RingFile {
 
   /** The same, by the address of the structure that the opcode takes; 0 = none. Where nothing lies it has no byte: EFAULT. */
   registerAt(opcode: number, address: number, nrArgs: number): number {
-    const arg = address === 0 ? null : (this.kernel.space.from(address) ?? new Uint8Array(0))
+    const arg = address === 0 ? null : (this.space.from(address) ?? new Uint8Array(0))
     return this.register(opcode, arg, nrArgs)
   }
 

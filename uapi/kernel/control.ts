@@ -16,7 +16,8 @@ import { MAX_AREAS, ZcrxFile, type ZcrxIfq } from './zcrx.ts'
 export function control(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
-  const ctrl = new ZcrxCtrl(arg)
+  // A copy: somebody may write to it while it is looked at.
+  const ctrl = new ZcrxCtrl(arg.slice(0, ZcrxCtrl.SIZE))
   if (!ctrl.reservedZero) return -errno.EFAULT
   const ifq = context.ifqs[ctrl.zcrxId]
   if (ifq === undefined) return -errno.ENXIO
@@ -24,7 +25,7 @@ export function control(context: RingPort, arg: Uint8Array | null, nrArgs: numbe
     case ZCRX_CTRL_FLUSH_RQ:
       return flush(ifq, ctrl)
     case ZCRX_CTRL_EXPORT:
-      return exportIfq(context, ifq, ctrl)
+      return exportIfq(context, ifq, ctrl, arg)
     case ZCRX_CTRL_ARM_EVENT:
       if (!ctrl.armReservedZero || ifq.events === null) return -errno.EINVAL
       return ifq.events.arm(ctrl.eventType)
@@ -45,9 +46,9 @@ function flush(ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   return 0
 }
 
-function exportIfq({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+function exportIfq({ kernel, space }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl, arg: Uint8Array): number {
   if (!ctrl.payloadZero) return -errno.EINVAL
-  if (!kernel.space.isWritable(ctrl.bytes)) return -errno.EFAULT
+  if (!space.isWritable(arg)) return -errno.EFAULT
   const file = new ZcrxFile(ifq)
   const fd = kernel.files.open(file)
   if (fd < 0) {
@@ -55,23 +56,25 @@ function exportIfq({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
     return -errno.EMFILE
   }
   ctrl.zcrxFd = fd
+  arg.set(ctrl.bytes)
   return 0
 }
 
 /** The token that the area would have is written before most of the checks, as Linux does (docs/conformance.md, A11). */
-function addArea({ kernel }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
+function addArea(context: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   if (!ctrl.areaReservedZero) return -errno.EINVAL
-  const bytes = kernel.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)
+  const bytes = context.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)
   if (bytes === null) return -errno.EFAULT
-  const reg = new ZcrxAreaReg(bytes)
+  const reg = new ZcrxAreaReg(bytes.slice())
   if (!reg.tokenZero) return -errno.EINVAL
   const id = ifq.areas.length
   if (id >= MAX_AREAS) return -errno.EINVAL
   reg.setRqAreaId(id)
+  bytes.set(reg.bytes)
   // Areas of one instance are of one kind.
   const dmabuf = (reg.flags & IORING_ZCRX_AREA_DMABUF) !== 0
   if (dmabuf !== ifq.dmabuf) return -errno.EINVAL
-  const area = mapArea(kernel, reg, {
+  const area = mapArea(context, reg, {
     nodev: ifq.stack === null,
     chunkSize: ifq.niovSize,
     anyMemory: ifq.stack?.nic.info.anyMemory === true,

@@ -129,16 +129,18 @@ export class Kernel implements KernelPort {
   /**
    * `io_uring_setup(2)`: a ring, or why there is none. @param params read; sizes, features and offsets are written back
    * @param allocate zeroed memory for so many bytes that user and kernel share, which begins on a page
+   * @param space what the user's addresses are addresses in
    */
   setup(
     entries: number,
     params: UringParams,
     allocate: (bytes: number) => Uint8Array = sharedPages,
+    space: AddressSpace = this.space,
   ): RingContext | Refusal {
     const sizes = sizesOf(entries, params)
     if ('errno' in sizes) return sizes
     const rings = new Rings(sizes, allocate)
-    const context = new RingContext(this, rings, params.flags)
+    const context = new RingContext(this, rings, params.flags, space)
     this.#contexts.add(context)
     if (context.sqPoll) this.#polled.push(context)
     rings.describe(params)

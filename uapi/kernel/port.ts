@@ -2,6 +2,7 @@ import type { IpAddress } from '../../address.ts'
 import type { Stack } from '../../stack/stack.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
 import type { Addresser, Sqe } from '../abi/sqe.ts'
+import type { AddressSpace } from './address-space.ts'
 import type { AreaHost } from './area-memory.ts'
 import type { EventPort } from './events.ts'
 import type { OpenFile, Waiter } from './files.ts'
@@ -52,6 +53,8 @@ export function isRing(file: OpenFile): file is RingFile {
 /** What opcodes and registrations see of a ring: `RingContext` says more of each. */
 export interface RingPort extends RequestPort, RingFile, EventPort, Addresser {
   readonly kernel: KernelPort
+  /** What the addresses in its entries and structures are addresses in. */
+  readonly space: AddressSpace
   /** Task work waits for the application to ask for events. */
   readonly deferred: boolean
   disabled: boolean

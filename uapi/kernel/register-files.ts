@@ -25,7 +25,7 @@ export function registerFiles(context: RingPort, arg: Uint8Array | null, nrArgs:
 export function registerFiles2(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== RsrcRegister.SIZE) return -EINVAL
   if (arg.length < RsrcRegister.SIZE) return -EFAULT
-  const reg = new RsrcRegister(arg)
+  const reg = new RsrcRegister(arg.slice(0, RsrcRegister.SIZE))
   if (reg.nr === 0 || !reg.reservedZero || (reg.flags & ~IORING_RSRC_REGISTER_SPARSE) !== 0) return -EINVAL
   if ((reg.flags & IORING_RSRC_REGISTER_SPARSE) !== 0 && reg.data !== 0) return -EINVAL
   return create(context, reg.nr, source(context, reg.data, reg.tags))
@@ -43,7 +43,7 @@ export function unregisterFiles(context: RingPort, arg: Uint8Array | null, nrArg
 export function updateFiles(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs === 0) return -EINVAL
   if (arg === null || arg.length < FilesUpdate.SIZE) return -EFAULT
-  const update = new FilesUpdate(arg)
+  const update = new FilesUpdate(arg.slice(0, FilesUpdate.SIZE))
   if (!update.reservedZero) return -EINVAL
   return replace(context, update.offset, nrArgs, source(context, update.fds, 0))
 }
@@ -52,7 +52,7 @@ export function updateFiles(context: RingPort, arg: Uint8Array | null, nrArgs: n
 export function updateFiles2(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== RsrcUpdate2.SIZE) return -EINVAL
   if (arg.length < RsrcUpdate2.SIZE) return -EFAULT
-  const update = new RsrcUpdate2(arg)
+  const update = new RsrcUpdate2(arg.slice(0, RsrcUpdate2.SIZE))
   if (update.nr === 0 || !update.reservedZero) return -EINVAL
   return replace(context, update.offset, update.nr, source(context, update.data, update.tags))
 }
@@ -123,7 +123,7 @@ function tagged(tag: UserData): boolean {
 
 /** @param fds,tags addresses; without descriptors every slot is free */
 function source(context: RingPort, fds: number, tags: number): Source {
-  const { space } = context.kernel
+  const { space } = context
   const word = (bytes: Uint8Array, at: number): number =>
     new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getInt32(at, true)
   return {

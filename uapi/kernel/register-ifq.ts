@@ -35,10 +35,13 @@ export function registerIfq(context: RingPort, arg: Uint8Array | null, nrArgs: n
   if (!context.kernel.capable) return -errno.EPERM
   if (!ringServes(context)) return -errno.EINVAL
   if (arg.length < ZcrxIfqReg.SIZE) return -errno.EFAULT
-  const reg = new ZcrxIfqReg(arg)
+  // A copy, as of every structure here: somebody may write to it while it is looked at.
+  const reg = new ZcrxIfqReg(arg.slice(0, ZcrxIfqReg.SIZE))
   if ((reg.flags & ~(ZCRX_REG_IMPORT | ZCRX_REG_NODEV)) !== 0) return -errno.EINVAL
   if (!reg.reservedZero || reg.zcrxId !== 0) return -errno.EINVAL
-  return (reg.flags & ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg) : createIfq(context, reg)
+  const result = (reg.flags & ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg, arg) : createIfq(context, reg, arg)
+  if (result === 0) arg.set(reg.bytes)
+  return result
 }
 
 /** Completions of 32 bytes, and work deferred to the task that enters. */
@@ -47,22 +50,22 @@ function ringServes(context: RingPort): boolean {
   return context.deferred && (context.flags & wide) !== 0
 }
 
-function importIfq(context: RingPort, reg: ZcrxIfqReg): number {
-  const { kernel } = context
+function importIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number {
+  const { kernel, space } = context
   if (reg.flags !== ZCRX_REG_IMPORT) return -errno.EINVAL
   const empty = reg.ifRxq === 0 && reg.rqEntries === 0 && reg.areaPtr === 0
   if (!empty || reg.regionPtr !== 0 || reg.eventDesc !== 0) return -errno.EINVAL
   const file = kernel.files.get(reg.ifIdx)
   if (!(file instanceof ZcrxFile)) return -errno.EBADF
-  if (!kernel.space.isWritable(reg.bytes)) return -errno.EFAULT
+  if (!space.isWritable(arg)) return -errno.EFAULT
   file.ifq.hold()
   reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
   reg.zcrxId = context.addIfq(file.ifq)
   return 0
 }
 
-function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
-  const { kernel } = context
+function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number {
+  const { kernel, space } = context
   const nodev = (reg.flags & ZCRX_REG_NODEV) !== 0
   if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
   if (reg.ifRxq === 0xffff_ffff || reg.rqEntries === 0) return -errno.EINVAL
@@ -73,15 +76,16 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
     return -errno.EINVAL
 
   const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
-  const desc = regionDesc(context, reg.regionPtr)
+  const descBytes = space.view(reg.regionPtr, RegionDesc.SIZE)
+  const desc = regionDesc(descBytes)
   if (typeof desc === 'number') return desc
   const region = regionMemory(context, desc, queueBytes)
   if (typeof region === 'number') return region
   const events = reg.eventDesc === 0 ? null : checkEvents(context, reg.eventDesc, region, queueBytes)
   if (typeof events === 'number') return events
-  const areaBytes = kernel.space.view(reg.areaPtr, ZcrxAreaReg.SIZE)
+  const areaBytes = space.view(reg.areaPtr, ZcrxAreaReg.SIZE)
   if (areaBytes === null) return -errno.EFAULT
-  const areaReg = new ZcrxAreaReg(areaBytes)
+  const areaReg = new ZcrxAreaReg(areaBytes.slice())
   if (!areaReg.tokenZero) return -errno.EINVAL
 
   // Larger buffers need a device that can fill them.
@@ -89,13 +93,13 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
   const known = nodev ? 0 : lookUp(context, reg.ifIdx)
   if (known < 0 && known !== NO_QUEUE_API) return known
   const nic = nodev ? undefined : queueOf(kernel, reg.ifIdx, reg.ifRxq)?.nic
-  const area = mapArea(kernel, areaReg, { nodev, chunkSize, anyMemory: nic?.info.anyMemory === true })
+  const area = mapArea(context, areaReg, { nodev, chunkSize, anyMemory: nic?.info.anyMemory === true })
   if (typeof area === 'number') return area
   if (known === NO_QUEUE_API) return -errno.EOPNOTSUPP
   const stack = nodev ? null : pickQueue(context, reg.ifIdx, reg.ifRxq)
   if (typeof stack === 'number') return stack
   // What can't be told must not stay: the structures are written last.
-  const told = [reg.bytes, areaBytes, desc.bytes].every((bytes) => kernel.space.isWritable(bytes))
+  const told = [arg, areaBytes, descBytes!].every((bytes) => space.isWritable(bytes))
   if (!told) return -errno.EFAULT
 
   const queue: RefillLayout = {
@@ -116,12 +120,14 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg): number {
   events?.stats?.set(0, 0)
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     desc.mmapOffset = zcrxRegionOffset(id)
+    descBytes!.set(desc.bytes)
   }
   reg.rqEntries = entries
   reg.rxBufLen = chunkSize
   reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
   reg.zcrxId = id
   areaReg.setRqAreaId(0)
+  areaBytes.set(areaReg.bytes)
   return 0
 }
 
@@ -133,17 +139,16 @@ function roundEntries(context: RingPort, asked: number): number {
   return 2 ** Math.ceil(Math.log2(asked))
 }
 
-function regionDesc(context: RingPort, pointer: number): RegionDesc | number {
-  const bytes = context.kernel.space.view(pointer, RegionDesc.SIZE)
+function regionDesc(bytes: Uint8Array | null): RegionDesc | number {
   if (bytes === null) return -errno.EFAULT
-  const desc = new RegionDesc(bytes)
+  const desc = new RegionDesc(bytes.slice())
   if ((desc.flags & ~abi.IORING_MEM_REGION_TYPE_USER) !== 0) return -errno.EINVAL
   if (!desc.reservedZero || desc.id !== 0 || desc.mmapOffset !== 0) return -errno.EINVAL
   return desc.size === 0 || desc.size % PAGE !== 0 ? -errno.EINVAL : desc
 }
 
 function regionMemory(context: RingPort, desc: RegionDesc, needed: number): Uint8Array | number {
-  const { space } = context.kernel
+  const { space } = context
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     if (desc.userAddr !== 0) return -errno.EFAULT
     if (desc.size > MAX_REGION) return -errno.ENOMEM
@@ -163,9 +168,9 @@ function checkEvents(
   region: Uint8Array,
   queueBytes: number,
 ): { events: ZcrxEvents; stats: ZcrxStats | null } | number {
-  const bytes = context.kernel.space.view(pointer, ZcrxEventDesc.SIZE)
+  const bytes = context.space.view(pointer, ZcrxEventDesc.SIZE)
   if (bytes === null) return -errno.EFAULT
-  const desc = new ZcrxEventDesc(bytes)
+  const desc = new ZcrxEventDesc(bytes.slice())
   if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
     return -errno.EINVAL
   if (!desc.reservedZero || !desc.statsAligned) return -errno.EINVAL

@@ -57,7 +57,7 @@ export function register(context: RingPort, opcode: number, arg: Uint8Array | nu
     case abi.IORING_REGISTER_ZCRX_CTRL:
       return control(context, arg, nrArgs)
     case abi.IORING_REGISTER_QUERY:
-      return query(context.kernel.space, arg, nrArgs)
+      return query(context.space, arg, nrArgs)
     default:
       return -errno.EINVAL
   }
@@ -67,7 +67,7 @@ export function register(context: RingPort, opcode: number, arg: Uint8Array | nu
 function syncCancel(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 1 || arg === null) return -errno.EINVAL
   if (arg.length < SyncCancelReg.SIZE) return -errno.EFAULT
-  const reg = new SyncCancelReg(arg)
+  const reg = new SyncCancelReg(arg.slice(0, SyncCancelReg.SIZE))
   if (!reg.reservedZero) return -errno.EINVAL
   let result = 0
   cancelMatching(context, reg, (res) => {

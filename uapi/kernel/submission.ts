@@ -105,7 +105,7 @@ export class Submission {
     if (opcode !== abi.IORING_OP_LINK_TIMEOUT) return 0
     const afterNone = this.#last === null || this.#last.opcode === abi.IORING_OP_LINK_TIMEOUT
     if (afterNone || (entry.opFlags & abi.IORING_TIMEOUT_MULTISHOT) !== 0) return -EINVAL
-    const timespec = timeoutOf(this.#context.kernel.space, entry)
+    const timespec = timeoutOf(this.#context.space, entry)
     if (typeof timespec === 'number') return timespec
     entry.timespec = timespec
     return 0

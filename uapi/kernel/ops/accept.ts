@@ -56,18 +56,18 @@ interface SockaddrPlace {
 }
 
 /** Minus errno when there is no such place. */
-function sockaddrPlace({ kernel }: RingPort, sqe: Sqe, family: number): SockaddrPlace | number {
+function sockaddrPlace({ space }: RingPort, sqe: Sqe, family: number): SockaddrPlace | number {
   const whole = sockaddrBytes(family)
   if (sqe.off === 0) {
-    const bytes = kernel.space.writable(sqe.addr, whole)
+    const bytes = space.writable(sqe.addr, whole)
     return bytes === null ? -EFAULT : { bytes, length: null }
   }
-  const there = kernel.space.writable(sqe.off, SOCKLEN_BYTES)
+  const there = space.writable(sqe.off, SOCKLEN_BYTES)
   if (there === null) return -EFAULT
   const length = new DataView(there.buffer, there.byteOffset, SOCKLEN_BYTES)
   const room = length.getInt32(0, true)
   if (room < 0) return -EINVAL
-  const bytes = kernel.space.writable(sqe.addr, Math.min(room, whole))
+  const bytes = space.writable(sqe.addr, Math.min(room, whole))
   return bytes === null ? -EFAULT : { bytes, length }
 }
 

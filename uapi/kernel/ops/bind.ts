@@ -16,7 +16,7 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 function bindTo(context: RingPort, sqe: Sqe, socket: Socket): number {
-  const sockaddr = readSockaddr(context.kernel.space, socket.family, sqe.addr, sqe.off)
+  const sockaddr = readSockaddr(context.space, socket.family, sqe.addr, sqe.off)
   if (typeof sockaddr === 'number') return sockaddr
   if (socket.bound !== null || socket.tcb !== null) return -EINVAL
   if (socket.options.v6Only && sockaddr.address.version === 4) return -EINVAL

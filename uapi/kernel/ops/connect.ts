@@ -17,7 +17,7 @@ export const connect: Op = new Op({ code: IORING_OP_CONNECT, prepare: checkSocka
 function start(context: RingPort, sqe: Sqe): void {
   const socket = socketOf(context, sqe)
   if (socket === null) return
-  const sockaddr = readSockaddr(context.kernel.space, socket.family, sqe.addr, sqe.off)
+  const sockaddr = readSockaddr(context.space, socket.family, sqe.addr, sqe.off)
   if (typeof sockaddr === 'number') {
     reply(context, sqe, sockaddr)
     return

@@ -27,12 +27,12 @@ export function socketOf(context: RingPort, sqe: Sqe): Socket | null {
 
 /** What an entry sends; null when it is not memory. No bytes are read where there are none, so no address is needed. */
 export function bytesOf(context: RingPort, sqe: Sqe): Uint8Array | null {
-  return sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.view(sqe.addr, sqe.len)
+  return sqe.len === 0 ? new Uint8Array(0) : context.space.view(sqe.addr, sqe.len)
 }
 
 /** 0, or EFAULT where not all of it is memory. */
 export function readable(context: RingPort, address: number, length: number): number {
-  return context.kernel.space.view(address, length) === null ? -EFAULT : 0
+  return context.space.view(address, length) === null ? -EFAULT : 0
 }
 
 /** Checks an entry that has a sockaddr and its length, and nothing else: 0 or minus errno. */

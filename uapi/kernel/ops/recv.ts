@@ -48,7 +48,7 @@ function start(context: RingPort, sqe: Sqe): void {
     receive(new RecvSelectRequest(context, sqe, socket), sqe)
     return
   }
-  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.kernel.space.writable(sqe.addr, sqe.len)
+  const bytes = sqe.len === 0 ? new Uint8Array(0) : context.space.writable(sqe.addr, sqe.len)
   if (bytes === null) reply(context, sqe, -EFAULT)
   else receive(new RecvRequest(context, sqe, socket, bytes), sqe)
 }

@@ -25,12 +25,12 @@ export const timeoutRemove: Op = new Op({
 
 function prepare(context: RingPort, sqe: Sqe): number {
   if (sqe.addr3 !== 0 || sqe.pad2 !== 0 || sqe.bufGroup !== 0 || sqe.fileIndex !== 0) return -EINVAL
-  const timespec = timeoutOf(context.kernel.space, sqe)
+  const timespec = timeoutOf(context.space, sqe)
   return typeof timespec === 'number' ? timespec : 0
 }
 
 function start(context: RingPort, sqe: Sqe): void {
-  const timespec = timeoutOf(context.kernel.space, sqe)
+  const timespec = timeoutOf(context.space, sqe)
   if (typeof timespec === 'number') reply(context, sqe, timespec)
   else begin(new TimeoutRequest(context, sqe, timespec), true)
 }
@@ -49,7 +49,7 @@ function remove(context: RingPort, sqe: Sqe, answer: (res: number) => void): voi
     answer(-EINVAL)
     return
   }
-  const timespec = updating ? timespecAt(context.kernel.space, sqe.off, flags) : null
+  const timespec = updating ? timespecAt(context.space, sqe.off, flags) : null
   if (typeof timespec === 'number') {
     answer(timespec)
     return

@@ -36,7 +36,7 @@ function command(context: RingPort, sqe: Sqe, file: OpenFile): number {
   return polled || !(file instanceof Socket) ? -EOPNOTSUPP : socketCommand(context, sqe, file)
 }
 
-function socketCommand({ kernel }: RingPort, sqe: Sqe, socket: Socket): number {
+function socketCommand({ space }: RingPort, sqe: Sqe, socket: Socket): number {
   switch (sqe.cmdOp) {
     case abi.SOCKET_URING_OP_SIOCINQ:
       if (socket.listener !== null) return -EINVAL
@@ -45,9 +45,9 @@ function socketCommand({ kernel }: RingPort, sqe: Sqe, socket: Socket): number {
       return socket.listener === null ? unacknowledged(socket) : -EINVAL
     case abi.SOCKET_URING_OP_GETSOCKOPT:
     case abi.SOCKET_URING_OP_SETSOCKOPT:
-      return socketOption(kernel.space, sqe, socket)
+      return socketOption(space, sqe, socket)
     case abi.SOCKET_URING_OP_GETSOCKNAME:
-      return socketName(kernel.space, sqe, socket)
+      return socketName(space, sqe, socket)
     default:
       return -EOPNOTSUPP
   }
