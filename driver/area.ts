@@ -24,6 +24,20 @@ export function allocateArea(
   tailBytes: number = AREA_TAIL_BYTES,
   options: AreaOptions = {},
 ): Uint8Array {
+  const { area, total } = sizesOf(bytes, tailBytes)
+  const buffer = allocate(total, options.huge ?? false)
+  if (options.huge === true) markHuge(buffer)
+  return new Uint8Array(buffer, 0, area)
+}
+
+/** The same in memory that threads share: a `WebAssembly.Memory`, which begins on a page too. @throws ArgumentError */
+export function allocateShared(bytes: number, tailBytes: number = AREA_TAIL_BYTES): Uint8Array {
+  const { area, total } = sizesOf(bytes, tailBytes)
+  return new Uint8Array(sharedMemory(total), 0, area)
+}
+
+/** Bytes of whole pages: the area, and all there is. @throws ArgumentError */
+function sizesOf(bytes: number, tailBytes: number): { area: number; total: number } {
   if (!Number.isInteger(bytes) || bytes < PAGE || bytes > MAX_AREA) {
     throw new ArgumentError(
       `an area of ${bytes} bytes is not possible`,
@@ -31,10 +45,7 @@ export function allocateArea(
     )
   }
   const area = Math.ceil(bytes / PAGE) * PAGE
-  const total = area + Math.ceil(tailBytes / PAGE) * PAGE
-  const buffer = allocate(total, options.huge ?? false)
-  if (options.huge === true) markHuge(buffer)
-  return new Uint8Array(buffer, 0, area)
+  return { area, total: area + Math.ceil(tailBytes / PAGE) * PAGE }
 }
 
 /** The memory consists of huge pages, or counts as if it did. */
@@ -56,7 +67,11 @@ function allocate(total: number, huge: boolean): ArrayBuffer | SharedArrayBuffer
       return allocatePages(Math.max(total, HUGE_PAGE)).buffer
     }
   }
-  const pages = Math.ceil(total / 65_536)
+  return sharedMemory(total)
+}
+
+function sharedMemory(bytes: number): SharedArrayBuffer {
+  const pages = Math.ceil(bytes / 65_536)
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     .buffer as unknown as SharedArrayBuffer
 }

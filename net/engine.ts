@@ -36,6 +36,8 @@ export interface EngineOptions extends HostOptions {
   readonly cqEntries?: number
   /** Refill queue entries; default one per buffer of the area, at most 32768. */
   readonly rqEntries?: number
+  /** Never sleep: completions are looked for at every turn of the event loop. Costs a core. Default false. */
+  readonly busyPoll?: boolean
   /** Opens what to run on; default this package's stack, on this thread. @internal */
   readonly system?: (options: HostOptions) => System
 }
@@ -57,6 +59,9 @@ export class Engine {
   readonly #handler: CompletionHandler
   /** Buffers to give back that the refill queue had no room for. */
   readonly #stash: number[] = []
+  /** The other side works by itself. */
+  readonly #attended: boolean
+  readonly #busyPoll: boolean
   #released = false
   #closed = false
   #scheduled = false
@@ -84,6 +89,8 @@ export class Engine {
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
       this.ifq = this.#register(options)
+      this.#busyPoll = options.busyPoll ?? false
+      this.#attended = ring.attend()
     } catch (error) {
       ring?.queueExit()
       this.system.close()
@@ -136,7 +143,7 @@ export class Engine {
     for (;;) {
       const sqe = this.ring.getSqe()
       if (sqe !== null) return sqe
-      this.ring.submit()
+      this.ring.submitAndGetEvents()
     }
   }
 
@@ -193,7 +200,8 @@ export class Engine {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         this.#scheduled = false
         if (this.#closed) break
-        this.ring.submitAndGetEvents()
+        if (this.#attended) this.ring.submit()
+        else this.ring.submitAndGetEvents()
         this.#reap()
         if (this.#closed) break
         this.#giveBack()
@@ -209,7 +217,13 @@ export class Engine {
   /** Goes round again while there is work; otherwise this is where the process sleeps. Frames that wait call back at once. */
   #goOn(): void {
     const { ring } = this
-    if (this.#scheduled || ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()) {
+    let more = this.#busyPoll || this.#scheduled || ring.cqReady() > 0
+    if (this.#attended) {
+      // Whoever works by itself takes entries that are shown to it; what has overflowed comes when it sees that there is room.
+      ring.submit()
+      if (ring.hasWork()) ring.wakeUp()
+    } else more ||= ring.sqReady() > 0 || ring.hasWork()
+    if (more) {
       this.#scheduled = true
       setImmediate(this.#turn)
     } else ring.arm(this.#turn)
@@ -223,8 +237,9 @@ export class Engine {
     do {
       while (stash.length > 0 && rq.push(areaId, stash[stash.length - 1]!, 0)) stash.pop()
       rq.advance()
-      this.ring.flushRq(zcrxId)
+      if (!this.#attended || stash.length > 0) this.ring.flushRq(zcrxId)
     } while (stash.length > 0 && rq.space() > 0)
+    if (this.#attended) this.ring.wakeUp()
     this.#released = stash.length > 0
     if (this.#released) this.wake()
   }

@@ -109,6 +109,10 @@ export class RecordingBackend implements RingBackend {
     )
   }
 
+  attend(): boolean {
+    return false
+  }
+
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
     const address = arg === null ? 0 : this.addressOf(arg)
     return this.#cross('register', [opcode, address, nrArgs], (...args) =>
@@ -231,6 +235,10 @@ export class ReplayingBackend implements RingBackend {
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
     return this.#play('enter', [toSubmit, minComplete, flags, finite(timeoutMs)])
+  }
+
+  attend(): boolean {
+    return false
   }
 
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {

@@ -5,6 +5,7 @@ import type { System } from '../../net/system.ts'
 import { Host } from '../../uapi/backend/host.ts'
 import type { RingBackend } from '../../uapi/ring/backend.ts'
 import { RecordingBackend, WasmMemory } from './recording-backend.ts'
+import { WorkerLoopback } from './worker-loopback.ts'
 
 /** Virtual: what is not touched takes none. */
 const MEMORY_BYTES = 96 << 20
@@ -48,6 +49,22 @@ export class OtherSystem implements System {
     })
   }
 
+  /** One whose kernel is reached as if it were on another thread. */
+  static worker(options: HostOptions): OtherSystem {
+    const loopbacks: WorkerLoopback[] = []
+    const system = new OtherSystem(options, ({ kernel, nic }) => {
+      const loopback = new WorkerLoopback(kernel).run()
+      loopbacks.push(loopback)
+      OtherSystem.workers++
+      return loopback.backend(nic.info.tailBytes).backend
+    })
+    system.#end = () => loopbacks.forEach((loopback) => loopback.end())
+    return system
+  }
+  /** Made so far. */
+  static workers = 0
+  #end: () => void = () => {}
+
   ringBackend(): RingBackend {
     return this.#backend(this.host)
   }
@@ -88,6 +105,7 @@ export class OtherSystem implements System {
     return this.host.report()
   }
   close(): void {
+    this.#end()
     this.host.close()
   }
 }

@@ -72,6 +72,9 @@ class Strange implements RingBackend {
   say(flags: number): void {
     new Int32Array(this.#rings.buffer)[Strange.AT.sqFlags] = flags
   }
+  attend(): boolean {
+    return false
+  }
   register(): number {
     return -abi.EINVAL
   }

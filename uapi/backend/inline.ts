@@ -5,6 +5,7 @@ import { errnoName } from '../abi/errno.ts'
 import type { UringParams } from '../abi/params.ts'
 import type { RingContext } from '../kernel/context.ts'
 import { Kernel } from '../kernel/kernel.ts'
+import type { Process } from '../kernel/process.ts'
 import type { AllocateOptions, RingBackend, RingHost } from '../ring/backend.ts'
 import type { RingMapping } from '../ring/memory.ts'
 
@@ -37,12 +38,19 @@ export class ProcessMemory implements BackendMemory {
 export class InlineBackend implements RingBackend, Diagnostics {
   readonly #kernel: Kernel
   readonly #memory: BackendMemory
+  readonly #process: Process
   #context: RingContext | null = null
   #refusal: ZcrxError | null = null
 
-  constructor(kernel: Kernel, memory: BackendMemory = new ProcessMemory(sharedPages)) {
+  /** @param process whose ring it is; default the kernel's own */
+  constructor(
+    kernel: Kernel,
+    memory: BackendMemory = new ProcessMemory(sharedPages),
+    process: Process = kernel.process,
+  ) {
     this.#kernel = kernel
     this.#memory = memory
+    this.#process = process
   }
 
   get diagnostics(): Diagnostics {
@@ -57,7 +65,8 @@ export class InlineBackend implements RingBackend, Diagnostics {
   }
 
   open(entries: number, params: UringParams): RingMapping | number {
-    const context = this.#kernel.setup(entries, params, (bytes) => this.#memory.allocate(bytes))
+    const allocate = (bytes: number): Uint8Array => this.#memory.allocate(bytes)
+    const context = this.#kernel.setup(entries, params, allocate, this.#process)
     if ('errno' in context) {
       const { errno, why, remedy } = context
       this.#refusal = new ArgumentError(`${why} (${errnoName(errno)})`, remedy)
@@ -73,6 +82,11 @@ export class InlineBackend implements RingBackend, Diagnostics {
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
     return this.context.enter(toSubmit, minComplete, flags, timeoutMs)
+  }
+
+  /** There is nobody else to do the work. */
+  attend(): boolean {
+    return false
   }
 
   register(opcode: number, arg: Uint8Array | null, nrArgs: number): number {
@@ -94,7 +108,7 @@ export class InlineBackend implements RingBackend, Diagnostics {
         'take it from Ring.arena',
       )
     }
-    return this.#kernel.space.addressOf(bytes)
+    return this.#process.space.addressOf(bytes)
   }
 
   reaches(bytes: Uint8Array): boolean {

@@ -24,6 +24,11 @@ export class AddressSpace implements Addresser {
   /** Sorted by address. */
   readonly #ranges: { base: number; length: number; buffer: WeakRef<ArrayBufferLike> }[] = []
   #next = BASE
+  /** Memory that somebody else gave its addresses to. */
+  readonly #mapped = new Map<number, ArrayBufferLike>()
+  /** Called when memory gets an address, and when that is nobody's any more. */
+  onMap: ((base: number, buffer: ArrayBufferLike) => void) | null = null
+  onUnmap: ((base: number) => void) | null = null
   readonly #gone = new FinalizationRegistry<number>((base) => this.#forget(base))
 
   /** Address of the first byte of `bytes`. */
@@ -38,6 +43,35 @@ export class AddressSpace implements Addresser {
     const offset = address - mapping.base
     if (!(length >= 0) || offset + length > mapping.buffer.byteLength) return null
     return new Uint8Array(mapping.buffer, offset, length)
+  }
+
+  /**
+   * Memory whose addresses another space has given out lies at them here too, until `unmap`. False when that can't be: it is no page's
+   * beginning, something lies there, or the memory has an address already.
+   */
+  map(base: number, buffer: ArrayBufferLike): boolean {
+    const { byteLength } = buffer
+    if (!Number.isSafeInteger(base + byteLength) || base < BASE || base % PAGE !== 0) return false
+    if (this.#bases.has(buffer)) return false
+    const at = this.#after(base)
+    const before = this.#ranges[at - 1]
+    const behind = this.#ranges[at]
+    if (before !== undefined && before.base + before.length > base) return false
+    if (behind !== undefined && behind.base < base + byteLength) return false
+    this.#ranges.splice(at, 0, { base, length: byteLength, buffer: new WeakRef(buffer) })
+    this.#bases.set(buffer, base)
+    this.#mapped.set(base, buffer)
+    this.#next = Math.max(this.#next, nextBase(base, byteLength))
+    return true
+  }
+
+  /** Undoes `map`. Who looked the memory up keeps it. */
+  unmap(base: number): void {
+    const buffer = this.#mapped.get(base)
+    if (buffer === undefined) return
+    this.#mapped.delete(base)
+    this.#bases.delete(buffer)
+    this.#forget(base)
   }
 
   /** Everything from an address to the end of what it lies in; null when it is unmapped. */
@@ -74,6 +108,14 @@ export class AddressSpace implements Addresser {
 
   /** The buffer that an address lies in; null when unmapped. */
   find(address: number): Mapping | null {
+    const range = this.#ranges[this.#after(address) - 1]
+    if (range === undefined || address >= range.base + range.length) return null
+    const buffer = range.buffer.deref()
+    return buffer === undefined ? null : { buffer, base: range.base }
+  }
+
+  /** The place behind every range that begins at or before an address. */
+  #after(address: number): number {
     let low = 0
     let high = this.#ranges.length
     while (low < high) {
@@ -81,26 +123,29 @@ export class AddressSpace implements Addresser {
       if (this.#ranges[middle]!.base <= address) low = middle + 1
       else high = middle
     }
-    const range = this.#ranges[low - 1]
-    if (range === undefined || address >= range.base + range.length) return null
-    const buffer = range.buffer.deref()
-    return buffer === undefined ? null : { buffer, base: range.base }
+    return low
   }
 
   #base(buffer: ArrayBufferLike): number {
     const known = this.#bases.get(buffer)
     if (known !== undefined) return known
     const base = this.#next
-    // One unmapped page between ranges: running over an end is noticed.
-    this.#next += Math.ceil(buffer.byteLength / PAGE) * PAGE + PAGE
+    this.#next = nextBase(base, buffer.byteLength)
     this.#bases.set(buffer, base)
     this.#ranges.push({ base, length: buffer.byteLength, buffer: new WeakRef(buffer) })
     this.#gone.register(buffer, base)
+    this.onMap?.(base, buffer)
     return base
   }
 
   #forget(base: number): void {
     const at = this.#ranges.findIndex((range) => range.base === base)
     if (at >= 0) this.#ranges.splice(at, 1)
+    this.onUnmap?.(base)
   }
+}
+
+/** One unmapped page between ranges: running over an end is noticed. */
+function nextBase(base: number, length: number): number {
+  return base + Math.ceil(length / PAGE) * PAGE + PAGE
 }

@@ -6,9 +6,8 @@ import { IORING_ZCRX_AREA_DMABUF } from '../abi/zcrx.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { FileTable } from './files.ts'
 
-/** What areas are counted against, and descriptors looked up in. */
+/** What areas are counted against. */
 export interface AreaHost {
-  readonly files: FileTable
   /** See `Kernel`. */
   readonly memlockLimit: number
   lockedBytes: number
@@ -17,8 +16,8 @@ export interface AreaHost {
 /** Where an area comes from: the ring that names it. */
 export interface AreaPlace {
   readonly kernel: AreaHost
-  /** What its address is one of. */
-  readonly space: AddressSpace
+  /** Where its address, or its descriptor, means something. */
+  readonly process: { readonly space: AddressSpace; readonly files: FileTable }
 }
 
 /** The memory of an area that passed every check. */
@@ -42,15 +41,15 @@ export interface AreaUse {
 
 /** Looks an area's memory up, with Linux's errors (docs/conformance.md, A1 to A10). Its token was checked before. */
 export function mapArea(
-  { kernel, space }: AreaPlace,
+  { kernel, process }: AreaPlace,
   area: ZcrxAreaReg,
   use: AreaUse,
 ): AreaMemory | number {
   if ((area.flags & ~IORING_ZCRX_AREA_DMABUF) !== 0 || !area.reservedZero) return -errno.EINVAL
   const memory =
     (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
-      ? descriptorMemory(kernel, area, use)
-      : userMemory(space, area, use)
+      ? descriptorMemory(process.files, area, use)
+      : userMemory(process.space, area, use)
   if (typeof memory === 'number') return memory
   if (memory.areaLength % use.chunkSize !== 0) return -errno.ERANGE
   const dmabuf = (area.flags & IORING_ZCRX_AREA_DMABUF) !== 0
@@ -76,10 +75,10 @@ function userMemory(space: AddressSpace, area: ZcrxAreaReg, use: AreaUse): NicMe
 }
 
 /** IORING_ZCRX_AREA_DMABUF: any descriptor that can be mapped (`Kernel.adoptFd`). The CPU is to copy into none of them. */
-function descriptorMemory(kernel: AreaHost, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
+function descriptorMemory(files: FileTable, area: ZcrxAreaReg, use: AreaUse): NicMemory | number {
   if (use.nodev || area.addr !== 0) return -errno.EINVAL
   if (area.len === 0 || area.len % PAGE !== 0 || area.len > MAX_AREA) return -errno.EINVAL
-  const file = kernel.files.get(area.dmabufFd)
+  const file = files.get(area.dmabufFd)
   if (file === null) return -errno.EBADF
   const buffer = file.map?.(area.len, AREA_TAIL_BYTES) ?? -errno.EINVAL
   if (typeof buffer === 'number') return buffer

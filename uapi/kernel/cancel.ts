@@ -35,7 +35,7 @@ export function cancelMatching(context: RingPort, key: CancelKey, answer: (res: 
     return
   }
   const fixed = (flags & abi.IORING_ASYNC_CANCEL_FD_FIXED) !== 0
-  const named = fixed ? context.files.get(key.fd)?.file : context.kernel.files.get(key.fd)
+  const named = fixed ? context.files.get(key.fd)?.file : context.process.files.get(key.fd)
   const file = byFd ? (named ?? null) : null
   if (byFd && file === null) {
     answer(-EBADF)

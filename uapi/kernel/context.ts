@@ -7,11 +7,13 @@ import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles, type UserData } from './fixed-files.ts'
+import type { Ledger } from './ledger.ts'
 import { mapRegion } from './memmap.ts'
 import { execute } from './ops/dispatch.ts'
 import { LinkTimeoutRequest } from './ops/timeout.ts'
 import { Personalities } from './personality.ts'
 import type { KernelPort, RingFile, RingPort } from './port.ts'
+import type { Process } from './process.ts'
 import { register } from './register.ts'
 import type { Counting, Entry, Request } from './request.ts'
 import { Rings } from './rings.ts'
@@ -25,13 +27,15 @@ interface RingKernel extends KernelPort {
   flush(): void
   sleep(timeoutMs: number): boolean
   forgetContext(context: RingContext): void
+  /** See `RingContext.attended`. */
+  attend(context: RingContext, attended: boolean): void
 }
 
 /** The kernel side of one ring: consumes submissions, keeps requests, posts completions. */
 export class RingContext implements RingPort, RingFile {
   readonly kind = 'ring'
   readonly kernel: RingKernel
-  readonly space: AddressSpace
+  readonly process: Process
   readonly memory: Rings
   readonly flags: number
   /** Requests without their last completion, oldest first. */
@@ -48,6 +52,9 @@ export class RingContext implements RingPort, RingFile {
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
   readonly cq: CompletionQueue
+  /** Where requests in flight are written down, for a user on another thread; null: nowhere. */
+  ledger: Ledger | null = null
+  #attended = false
   /** The entry that is looked at: a copy, which nobody can change meanwhile. */
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
   readonly #sqe: Sqe = new Sqe(this.#entryBytes, this)
@@ -65,17 +72,21 @@ export class RingContext implements RingPort, RingFile {
   disabled: boolean
   #fd = -1
 
-  /** @param space what its user's addresses are addresses in */
-  constructor(kernel: RingKernel, memory: Rings, flags: number, space: AddressSpace) {
+  constructor(kernel: RingKernel, process: Process, memory: Rings, flags: number) {
     this.kernel = kernel
-    this.space = space
-    this.buffers = new BufferGroups(space)
+    this.process = process
+    this.buffers = new BufferGroups(process.space)
     this.memory = memory
     this.flags = flags
     this.disabled = (flags & abi.IORING_SETUP_R_DISABLED) !== 0
     this.cq = new CompletionQueue(memory, flags)
     this.#slots = memory.slots()
     if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_NEED_WAKEUP)
+  }
+
+  /** What the addresses in its entries and structures are addresses in. */
+  get space(): AddressSpace {
+    return this.process.space
   }
 
   get sqPoll(): boolean {
@@ -88,7 +99,7 @@ export class RingContext implements RingPort, RingFile {
   }
 
   get ringFd(): number {
-    if (this.#fd < 0) this.#fd = this.kernel.files.open(this)
+    if (this.#fd < 0) this.#fd = this.process.files.open(this)
     return this.#fd
   }
 
@@ -109,8 +120,9 @@ export class RingContext implements RingPort, RingFile {
     this.#entered = true
     try {
       this.cq.flushOverflow()
-      if (this.sqPoll && (flags & abi.IORING_ENTER_SQ_WAKEUP) !== 0) this.pollSubmissions()
-      const consumed = this.sqPoll ? toSubmit : this.#submit(toSubmit)
+      const polled = this.sqPoll || this.#attended
+      if (polled && (this.#attended || (flags & abi.IORING_ENTER_SQ_WAKEUP) !== 0)) this.pollSubmissions()
+      const consumed = polled ? toSubmit : this.#submit(toSubmit)
       if ((flags & abi.IORING_ENTER_GETEVENTS) === 0) {
         this.kernel.flush()
         return consumed
@@ -122,14 +134,27 @@ export class RingContext implements RingPort, RingFile {
     }
   }
 
+  /** The kernel works for it at every poll: it takes entries, and what is pending runs, as if somebody were always in `enter`. */
+  get attended(): boolean {
+    return this.#attended
+  }
+
+  set attended(attended: boolean) {
+    if (attended === this.#attended) return
+    this.#attended = attended
+    if (!this.sqPoll) this.kernel.attend(this, attended)
+  }
+
   /** What the thread of a ring with SQPOLL would do: takes every entry and runs what is due. Returns how much that was. */
   pollSubmissions(): number {
     if (this.submitting || this.disabled) return 0
+    if (this.#attended) this.cq.flushOverflow()
     let taken = 0
     for (let count = -1; count !== 0; taken += count) count = this.#submit(this.memory.sqEntries)
     const work = this.#work.length + this.#ready.length
     this.#runWork()
     this.#runReady()
+    if (this.#attended) this.#countTimeouts()
     return taken + work
   }
 
@@ -158,14 +183,14 @@ export class RingContext implements RingPort, RingFile {
     this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
-    if (this.#fd >= 0) this.kernel.files.close(this.#fd)
+    if (this.#fd >= 0) this.process.files.close(this.#fd)
     this.kernel.forgetContext(this)
     this.kernel.flush()
   }
 
   /** What an entry works on: its `fd` is a descriptor, or a slot with IOSQE_FIXED_FILE. Null when that names nothing. */
   fileOf(sqe: Sqe): OpenFile | null {
-    if ((sqe.flags & abi.IOSQE_FIXED_FILE) === 0) return this.kernel.files.get(sqe.fd)
+    if ((sqe.flags & abi.IOSQE_FIXED_FILE) === 0) return this.process.files.get(sqe.fd)
     return this.files.get(sqe.fd)?.file ?? null
   }
 
@@ -237,11 +262,14 @@ export class RingContext implements RingPort, RingFile {
   /** A request that waits: it can be cancelled, and the time behind it runs. */
   track(request: Request): void {
     this.active.add(request)
+    if (this.ledger !== null) request.slot = this.ledger.enter(request.userDataLow, request.userDataHigh)
     const { limitEntry } = request
     if (limitEntry === null) return
     request.limitEntry = null
     request.limit = new LinkTimeoutRequest(request, limitEntry, limitEntry.timespec!)
     this.active.add(request.limit)
+    const { limit } = request
+    if (this.ledger !== null) limit.slot = this.ledger.enter(limit.userDataLow, limit.userDataHigh)
   }
 
   /** Runs an entry whose turn it is. */
@@ -294,6 +322,7 @@ export class RingContext implements RingPort, RingFile {
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
     this.active.delete(request)
+    if (request.slot >= 0) this.#strike(request)
     request.fixed?.drop()
     const { limit, limitEntry, next } = request
     if (limit !== null) {
@@ -306,6 +335,11 @@ export class RingContext implements RingPort, RingFile {
       this.#ready.push(next)
       this.#showWork()
     }
+  }
+
+  #strike(request: Request): void {
+    this.ledger?.leave(request.slot)
+    request.slot = -1
   }
 
   /** Posts a zero-copy data completion: `CompletionQueue.postData`. */

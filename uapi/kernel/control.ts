@@ -46,11 +46,11 @@ function flush(ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
   return 0
 }
 
-function exportIfq({ kernel, space }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl, arg: Uint8Array): number {
+function exportIfq({ process, space }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl, arg: Uint8Array): number {
   if (!ctrl.payloadZero) return -errno.EINVAL
   if (!space.isWritable(arg)) return -errno.EFAULT
   const file = new ZcrxFile(ifq)
-  const fd = kernel.files.open(file)
+  const fd = process.files.open(file)
   if (fd < 0) {
     file.release()
     return -errno.EMFILE

@@ -53,6 +53,11 @@ export class FileTable<Socket extends OpenFile = OpenFile> {
     return file?.kind === 'socket' ? (file as Socket) : null
   }
 
+  /** Every descriptor is closed, as when a process ends. */
+  end(): void {
+    for (let fd = 0; fd < this.#files.length; fd++) this.close(fd)?.release()
+  }
+
   /** Frees the number; returns what it named. */
   close(fd: number): OpenFile | null {
     const file = this.get(fd)

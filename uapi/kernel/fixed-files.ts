@@ -127,13 +127,13 @@ export class FixedFiles {
 
 /** The two places that files have numbers in. */
 interface InstallPort {
-  readonly kernel: { readonly files: FileTable }
+  readonly process: { readonly files: FileTable }
   readonly files: FixedFiles
 }
 
 /** Gives a new file a number: a descriptor, or the slot that `file_index` asks for. It is let go where there is none. */
 export function install(port: InstallPort, file: OpenFile, fileIndex: number): number {
-  const number = fileIndex === 0 ? port.kernel.files.open(file) : port.files.install(file, fileIndex)
+  const number = fileIndex === 0 ? port.process.files.open(file) : port.files.install(file, fileIndex)
   if (number >= 0) return number
   file.release()
   return fileIndex === 0 ? -EMFILE : number

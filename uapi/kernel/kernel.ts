@@ -9,13 +9,14 @@ import { Listener, type Tcb } from '../../stack/tcp/tcb.ts'
 import { EBADF, EINVAL, EMFILE, ENODEV, EOPNOTSUPP } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
 import type { UringParams } from '../abi/params.ts'
-import { AddressSpace } from './address-space.ts'
+import type { AddressSpace } from './address-space.ts'
 import { RingContext } from './context.ts'
-import { FileTable } from './files.ts'
+import type { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
 import type { KernelPort } from './port.ts'
 import { Ports } from './ports.ts'
+import { Process } from './process.ts'
 import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
 import { Rings } from './rings.ts'
@@ -57,8 +58,8 @@ export interface PortGuard {
 
 /** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
 export class Kernel implements KernelPort {
-  readonly space: AddressSpace = new AddressSpace()
-  readonly files: FileTable<Socket> = new FileTable()
+  /** Whose rings are set up without another one being named. */
+  readonly process: Process = new Process()
   readonly stacks: Stack[] = []
   /** Every registered instance. */
   readonly ifqs: Set<ZcrxIfq> = new Set()
@@ -95,7 +96,7 @@ export class Kernel implements KernelPort {
   /** Instances whose kept buffers are looked at. */
   readonly #watches = new Map<ZcrxIfq, HeldWatch>()
   readonly #contexts = new Set<RingContext>()
-  /** Rings with SQPOLL. */
+  /** Rings with SQPOLL, and attended ones. */
   readonly #polled: RingContext[] = []
   #armed: (() => void) | null = null
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
@@ -120,6 +121,14 @@ export class Kernel implements KernelPort {
     this.options = options
   }
 
+  get space(): AddressSpace {
+    return this.process.space
+  }
+
+  get files(): FileTable<Socket> {
+    return this.process.files
+  }
+
   addStack(stack: Stack): void {
     this.stacks.push(stack)
     stack.tcp.onEnd = (tcb) => this.#unsteerConnection(stack, tcb)
@@ -129,20 +138,20 @@ export class Kernel implements KernelPort {
   /**
    * `io_uring_setup(2)`: a ring, or why there is none. @param params read; sizes, features and offsets are written back
    * @param allocate zeroed memory for so many bytes that user and kernel share, which begins on a page
-   * @param space what the user's addresses are addresses in
+   * @param process whose ring it is
    */
   setup(
     entries: number,
     params: UringParams,
     allocate: (bytes: number) => Uint8Array = sharedPages,
-    space: AddressSpace = this.space,
+    process: Process = this.process,
   ): RingContext | Refusal {
     const sizes = sizesOf(entries, params)
     if ('errno' in sizes) return sizes
     const rings = new Rings(sizes, allocate)
-    const context = new RingContext(this, rings, params.flags, space)
+    const context = new RingContext(this, process, rings, params.flags)
     this.#contexts.add(context)
-    if (context.sqPoll) this.#polled.push(context)
+    if (context.sqPoll) this.attend(context, true)
     rings.describe(params)
     params.features = FEATURES
     return context
@@ -159,8 +168,14 @@ export class Kernel implements KernelPort {
 
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
+    this.attend(context, false)
+  }
+
+  /** The ring's entries are taken and what is pending for it is run at every poll, or no longer. */
+  attend(context: RingContext, attended: boolean): void {
     const at = this.#polled.indexOf(context)
-    if (at >= 0) this.#polled.splice(at, 1)
+    if (attended && at < 0) this.#polled.push(context)
+    else if (!attended && at >= 0) this.#polled.splice(at, 1)
   }
 
   /**

@@ -9,6 +9,7 @@ import type { OpenFile, Waiter } from './files.ts'
 import type { FixedFiles, TagPort } from './fixed-files.ts'
 import type { Personalities } from './personality.ts'
 import type { Ports } from './ports.ts'
+import type { Process } from './process.ts'
 import type { Request, RequestPort } from './request.ts'
 import type { SocketHost } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
@@ -53,7 +54,9 @@ export function isRing(file: OpenFile): file is RingFile {
 /** What opcodes and registrations see of a ring: `RingContext` says more of each. */
 export interface RingPort extends RequestPort, RingFile, EventPort, Addresser {
   readonly kernel: KernelPort
-  /** What the addresses in its entries and structures are addresses in. */
+  /** Whose it is. */
+  readonly process: Process
+  /** What the addresses in its entries and structures are addresses in: its process's. */
   readonly space: AddressSpace
   /** Task work waits for the application to ask for events. */
   readonly deferred: boolean

@@ -110,7 +110,7 @@ function replace(context: RingPort, offset: number, count: number, from: Source)
 /** What a descriptor puts into a slot: nothing for -1; minus errno when it can't be. */
 function slotOf(context: RingPort, fd: number, tag: UserData): FixedFile | null | number {
   if (fd === -1) return tagged(tag) ? -EINVAL : null
-  const file = context.kernel.files.get(fd)
+  const file = context.process.files.get(fd)
   // A ring among a ring's files would keep both for ever.
   if (file === null || file.kind === 'ring') return -EBADF
   file.dup?.()

@@ -39,7 +39,8 @@ export function registerIfq(context: RingPort, arg: Uint8Array | null, nrArgs: n
   const reg = new ZcrxIfqReg(arg.slice(0, ZcrxIfqReg.SIZE))
   if ((reg.flags & ~(ZCRX_REG_IMPORT | ZCRX_REG_NODEV)) !== 0) return -errno.EINVAL
   if (!reg.reservedZero || reg.zcrxId !== 0) return -errno.EINVAL
-  const result = (reg.flags & ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg, arg) : createIfq(context, reg, arg)
+  const result =
+    (reg.flags & ZCRX_REG_IMPORT) !== 0 ? importIfq(context, reg, arg) : createIfq(context, reg, arg)
   if (result === 0) arg.set(reg.bytes)
   return result
 }
@@ -51,11 +52,11 @@ function ringServes(context: RingPort): boolean {
 }
 
 function importIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number {
-  const { kernel, space } = context
+  const { process, space } = context
   if (reg.flags !== ZCRX_REG_IMPORT) return -errno.EINVAL
   const empty = reg.ifRxq === 0 && reg.rqEntries === 0 && reg.areaPtr === 0
   if (!empty || reg.regionPtr !== 0 || reg.eventDesc !== 0) return -errno.EINVAL
-  const file = kernel.files.get(reg.ifIdx)
+  const file = process.files.get(reg.ifIdx)
   if (!(file instanceof ZcrxFile)) return -errno.EBADF
   if (!space.isWritable(arg)) return -errno.EFAULT
   file.ifq.hold()

@@ -29,8 +29,8 @@ export interface Counting {
 
 /** What requests see of their ring: `RingContext` says more of each. */
 export interface RequestPort {
+  readonly process: { readonly files: FileTable }
   readonly kernel: {
-    readonly files: FileTable
     readonly timers: KernelTimers
     /** Microseconds of the stacks' clock. */
     readonly now: number
@@ -80,6 +80,8 @@ export abstract class Request implements Waiter {
   finished = false
   /** Nothing is done for it any more; its completion is still to come. */
   cancelled = false
+  /** Its slot in the ring's ledger; -1 without. */
+  slot = -1
   /** Its number with who looks for buffers that are kept (`HeldWatch`); -1 without. */
   holder = -1
 

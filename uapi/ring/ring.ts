@@ -53,7 +53,8 @@ export class Ring {
   /** Reused: a flush may follow every batch. */
   readonly #ctrl: ZcrxCtrl
   readonly #mixed: boolean
-  readonly #sqPoll: boolean
+  /** Entries are taken without entering: IORING_SETUP_SQPOLL, or `attend`. */
+  #sqPoll: boolean
   #sqTail = 0
   /** Entries in front of it were shown to the kernel. */
   #sqShown = 0
@@ -109,6 +110,21 @@ export class Ring {
   /** The ring's descriptor, for POLL_ADD and MSG_RING. Given out at its first use. */
   get ringFd(): number {
     return this.#backend.fd
+  }
+
+  /**
+   * Has the other side work for this ring without being entered, where it can: `submit` then enters only to wake it, as with
+   * IORING_SETUP_SQPOLL, and completions come by themselves. False where it can't: `RingBackend.attend`.
+   */
+  attend(): boolean {
+    this.#sqPoll ||= this.#backend.attend()
+    return this.#sqPoll
+  }
+
+  /** Wakes the other side of a ring that is worked for by itself, if it sleeps: after giving buffers back, for one. */
+  wakeUp(): void {
+    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & abi.IORING_SQ_NEED_WAKEUP
+    if (asleep !== 0) this.#enter(0, 0, abi.IORING_ENTER_SQ_WAKEUP, 0)
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */

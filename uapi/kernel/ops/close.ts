@@ -22,7 +22,7 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 function closeFd(context: RingPort, fd: number): number {
-  const { files } = context.kernel
+  const { files } = context.process
   // A ring ends with `queueExit`, from outside.
   if (files.get(fd)?.kind === 'ring') return -EBADF
   const file = files.close(fd)

@@ -1,0 +1,87 @@
+import { randomInt } from 'node:crypto'
+import { EBADF, EMFILE } from '../../abi/errno.ts'
+import type { OpenFile } from '../../kernel/files.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Process } from '../../kernel/process.ts'
+import { ZcrxFile } from '../../kernel/zcrx.ts'
+import type { RingLink } from './messages.ts'
+import { RingSession } from './session.ts'
+
+/** Things that may be on their way from one user to another. */
+const MAX_HANDED = 1024
+
+/** Serves rings of other threads on a kernel of this one. It works when `turn` is called. */
+export class KernelService {
+  readonly kernel: Kernel
+  readonly sessions: RingSession[] = []
+  /** Rings that were ended because serving them threw. */
+  faults = 0
+  readonly #handed = new Map<number, ZcrxFile>()
+  #turning = false
+  #now = 0
+  readonly #clock = (): number => {
+    if (this.#now === 0) this.#now = performance.now()
+    return this.#now
+  }
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel
+  }
+
+  /** A ring more. @param files the descriptors of the thread whose ring it is */
+  add(link: RingLink, files: Process['files']): RingSession {
+    const session = new RingSession(this, link, files)
+    this.sessions.push(session)
+    return session
+  }
+
+  forget(session: RingSession): void {
+    const at = this.sessions.indexOf(session)
+    if (at >= 0) this.sessions.splice(at, 1)
+  }
+
+  /**
+   * Looks at every ring and takes a burst from every queue. Returns whether there was anything to do: then there may be more.
+   * Nothing is waited for.
+   */
+  turn(): boolean {
+    if (this.#turning) return false
+    this.#turning = true
+    try {
+      const { sessions, kernel } = this
+      let called = false
+      for (let i = 0; i < sessions.length; i++) if (sessions[i]!.serve()) called = true
+      const work = kernel.poll()
+      const busy = called || work > 0
+      if (busy) kernel.flush()
+      this.#now = 0
+      for (let i = 0; i < sessions.length; i++) sessions[i]!.wakeUser(work === 0, this.#clock)
+      return busy
+    } finally {
+      this.#turning = false
+    }
+  }
+
+  /** Takes an exported instance from a user, for others. A token that they ask for it by, or minus errno. */
+  hand(file: OpenFile | null): number {
+    if (!(file instanceof ZcrxFile)) return -EBADF
+    if (this.#handed.size >= MAX_HANDED) return -EMFILE
+    let token = 0
+    while (token === 0 || this.#handed.has(token)) token = randomInt(1, 2 ** 31)
+    this.#handed.set(token, new ZcrxFile(file.ifq))
+    return token
+  }
+
+  /** What was handed over under a token, to be given a descriptor; null: nothing. */
+  handed(token: number): ZcrxFile | null {
+    const file = this.#handed.get(token)
+    return file === undefined ? null : new ZcrxFile(file.ifq)
+  }
+
+  /** Every ring is ended, and nothing is kept for anybody. */
+  end(): void {
+    for (const session of [...this.sessions]) session.end()
+    for (const file of this.#handed.values()) file.release()
+    this.#handed.clear()
+  }
+}

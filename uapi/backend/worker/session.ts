@@ -1,0 +1,265 @@
+import { receiveMessageOnPort } from 'node:worker_threads'
+import { markHuge } from '../../../driver/area.ts'
+import { sharedPages } from '../../../pages.ts'
+import { EBADF, EINVAL, EIO, EMFILE } from '../../abi/errno.ts'
+import { IORING_SQ_NEED_WAKEUP } from '../../abi/io-uring.ts'
+import { UringParams } from '../../abi/params.ts'
+import type { RingContext } from '../../kernel/context.ts'
+import { Ledger } from '../../kernel/ledger.ts'
+import { Process } from '../../kernel/process.ts'
+import { Rings } from '../../kernel/rings.ts'
+import { InlineBackend, ProcessMemory } from '../inline.ts'
+import * as doors from './door.ts'
+import type { Answer, FromUser, MapMessage, Piece, Question, RingLink } from './messages.ts'
+import type { KernelService } from './service.ts'
+import { tellError } from './told-error.ts'
+
+/** Messages that are looked at in one turn: somebody who never stops does not keep the others waiting. */
+const MESSAGES = 64
+/** Completions that wake a sleeping user while more are coming; fewer wake him when there is a pause, or after a while. */
+const GATHER = 1024
+/** How long (milliseconds) completions wait to be joined by others. */
+const GATHER_MS = 0.2
+
+/** What a question comes to, without its number. */
+type Reply = Omit<Answer, 'type' | 'seq'>
+
+/** The kernel's side of one ring whose user is on another thread. Whatever the user writes or says, others are served. */
+export class RingSession {
+  readonly link: RingLink
+  readonly process: Process
+  readonly #service: KernelService
+  readonly #backend: InlineBackend
+  readonly #door: Int32Array
+  #context: RingContext | null = null
+  /** The bell and the call that were seen last. */
+  #bell = 0
+  #call = 0
+  #attends = false
+  #wants = 0
+  /** When completions were first found that the sleeping user has not seen; 0: there are none. */
+  #waitingSince = 0
+  /** The bell is being waited for, from the event loop. */
+  #listening = false
+  #ended = false
+
+  /** @param files the descriptors of the thread whose ring it is */
+  constructor(service: KernelService, link: RingLink, files: Process['files']) {
+    this.#service = service
+    this.link = link
+    this.#door = link.door
+    this.process = new Process(files)
+    this.#backend = new InlineBackend(service.kernel, new ProcessMemory(sharedPages), this.process)
+    link.calls.on('close', () => this.end())
+    link.calls.unref()
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Looks at what the user wants. Returns whether he wanted something. */
+  serve(): boolean {
+    const door = this.#door
+    const bell = Atomics.load(door, doors.BELL)
+    if (bell === this.#bell) return false
+    this.#bell = bell
+    Atomics.add(door, doors.BEAT, 1)
+    try {
+      this.#attends = Atomics.load(door, doors.ATTEND) !== 0
+      this.#wants = Math.max(0, Atomics.load(door, doors.WANT))
+      if (this.#context !== null) this.#context.attended = this.#attends || this.#wants > 0
+      const call = Atomics.load(door, doors.CALL)
+      if (call !== this.#call) this.#enter(call)
+      this.#listen()
+    } catch (error) {
+      this.fail(error)
+    }
+    return true
+  }
+
+  #enter(call: number): void {
+    const door = this.#door
+    this.#call = call
+    const count = Atomics.load(door, doors.TO_SUBMIT)
+    const flags = Atomics.load(door, doors.ENTER_FLAGS)
+    const result = this.#context?.enter(Math.max(0, count), 0, flags, 0) ?? -EBADF
+    this.#reply(call, result)
+  }
+
+  #reply(seq: number, result: number): void {
+    const door = this.#door
+    Atomics.store(door, doors.RESULT, result)
+    Atomics.store(door, doors.REPLY, seq)
+    Atomics.notify(door, doors.REPLY)
+  }
+
+  #listen(): void {
+    for (let i = 0; i < MESSAGES && !this.#ended; i++) {
+      const received = receiveMessageOnPort(this.link.calls) as { message: FromUser } | undefined
+      if (received === undefined) return
+      this.#hear(received.message)
+    }
+    // There may be more.
+    this.#bell = ~Atomics.load(this.#door, doors.BELL)
+  }
+
+  #hear(message: FromUser): void {
+    if (message?.type === 'map') this.#map(message)
+    else if (message?.type === 'unmap') this.process.space.unmap(message.base)
+    else if (Number.isInteger(message?.seq)) this.#answer(message)
+  }
+
+  #map({ base, buffer, huge }: MapMessage): void {
+    if (!(buffer instanceof SharedArrayBuffer) || !this.process.space.map(base, buffer)) return
+    if (huge === true) markHuge(buffer)
+  }
+
+  #answer(question: Question): void {
+    let reply: Reply
+    try {
+      reply = this.#replyTo(question)
+    } catch (error) {
+      reply = { result: -EIO, error: tellError(error) }
+    }
+    this.link.calls.postMessage({ type: 'answer', seq: question.seq, ...reply })
+    this.#reply(question.seq, reply.result)
+    if (question.type === 'close') this.end()
+  }
+
+  #replyTo(question: Question): Reply {
+    const backend = this.#backend
+    switch (question.type) {
+      case 'open':
+        return this.#open(question.entries, question.params)
+      case 'register':
+        return { result: backend.context.registerAt(question.opcode, question.address, question.nrArgs) }
+      case 'mmap': {
+        const region = backend.mmap(question.offset, question.length)
+        return typeof region === 'number' ? { result: region } : { result: 0, piece: pieceOf(region) }
+      }
+      case 'fd':
+        return { result: backend.fd }
+      case 'census':
+        return { result: 0, census: backend.census(question.zcrxId) }
+      case 'stats':
+        return { result: 0, stats: { ...backend.ifqStats(question.zcrxId) } }
+      case 'watch': {
+        const { zcrxId, afterMs, on } = question
+        const { events } = this.link
+        backend.watchHeld(
+          zcrxId,
+          afterMs,
+          on ? (report) => events.postMessage({ type: 'held', zcrxId, report }) : null,
+        )
+        return { result: 0 }
+      }
+      case 'refusal': {
+        const refusal = backend.refusal()
+        return { result: 0, refusal: refusal === null ? null : tellError(refusal) }
+      }
+      case 'hand':
+        return { result: this.#service.hand(this.process.files.get(question.fd)) }
+      case 'take': {
+        const file = this.#service.handed(question.token)
+        if (file === null) return { result: -EBADF }
+        const fd = this.process.files.open(file)
+        if (fd < 0) file.release()
+        return { result: fd < 0 ? -EMFILE : fd }
+      }
+      case 'close':
+        return { result: 0 }
+      default:
+        return { result: -EINVAL }
+    }
+  }
+
+  #open(entries: number, asked: Uint8Array): Reply {
+    if (this.#context !== null) return { result: -EBADF }
+    const params = new UringParams(Uint8Array.from(asked).slice(0, UringParams.SIZE))
+    const mapping = this.#backend.open(entries, params)
+    if (typeof mapping === 'number') return { result: mapping, params: params.bytes }
+    const { context } = this.#backend
+    this.#context = context
+    context.ledger = new Ledger((memory) => this.link.calls.postMessage({ type: 'ledger', memory }))
+    this.showAwake()
+    return { result: 0, params: params.bytes, rings: pieceOf(mapping.rings), sqes: pieceOf(mapping.sqes) }
+  }
+
+  /** Wakes the user if he sleeps and there is something for him. @param pause nothing more is coming at the moment */
+  wakeUser(pause: boolean, now: () => number): void {
+    const context = this.#context
+    if (context === null) return
+    const door = this.#door
+    const { used, overflown } = context.cq
+    if (this.#wants > 0) {
+      if (used >= this.#wants || overflown) doors.wake(door)
+      return
+    }
+    if (Atomics.load(door, doors.ASLEEP) === 0) return
+    if (used === 0 && (this.#attends || !context.hasWork)) return
+    if (!pause && used < Math.min(GATHER, context.memory.cqEntries / 4)) {
+      if (this.#waitingSince === 0) this.#waitingSince = now()
+      if (now() - this.#waitingSince < GATHER_MS) return
+    }
+    this.#waitingSince = 0
+    doors.wake(door)
+  }
+
+  /** From now on entries need a bell. */
+  showAsleep(): void {
+    const control = this.#polledControl()
+    if (control !== null) Atomics.or(control, Rings.SQ_FLAGS, IORING_SQ_NEED_WAKEUP)
+  }
+
+  /** From now on they don't. */
+  showAwake(): void {
+    const control = this.#polledControl()
+    if (control !== null) Atomics.and(control, Rings.SQ_FLAGS, ~IORING_SQ_NEED_WAKEUP)
+  }
+
+  #polledControl(): Int32Array | null {
+    const context = this.#context
+    return context !== null && (context.sqPoll || this.#attends) ? context.memory.control : null
+  }
+
+  /** Calls back once, from the event loop, when the bell was rung behind what was seen of it. */
+  listen(callback: () => void): void {
+    if (this.#listening) return
+    const result = Atomics.waitAsync(this.#door, doors.BELL, this.#bell)
+    if (!result.async) {
+      setImmediate(callback)
+      return
+    }
+    this.#listening = true
+    void result.value.then(() => {
+      this.#listening = false
+      callback()
+    })
+  }
+
+  /** Something that this ring's user is to blame for went wrong: it is over for him, and he is told. */
+  fail(error: unknown): void {
+    if (this.#ended) return
+    this.#service.faults++
+    this.link.events.postMessage({ type: 'gone', error: tellError(error) })
+    this.end()
+  }
+
+  /** The ring is closed, or whoever had it is gone. Idempotent. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    // What was submitted before is done first.
+    if (this.#context?.attended === true) this.#context.pollSubmissions()
+    this.#context?.close()
+    doors.close(this.#door)
+    this.link.calls.close()
+    this.link.events.close()
+    this.#service.forget(this)
+  }
+}
+
+function pieceOf(bytes: Uint8Array): Piece {
+  return { buffer: bytes.buffer as SharedArrayBuffer, offset: bytes.byteOffset, bytes: bytes.byteLength }
+}
