@@ -29,6 +29,7 @@ export type NicErrorCode =
   | 'ZCRX_NIC_DOWN' // the interface is down
   | 'ZCRX_NIC_GONE' // the interface was there when the queue was opened, and is no longer
   | 'ZCRX_NIC_MEMORY' // the memory handed in can't serve the queue
+  | 'ZCRX_WORKER_GONE' // the worker that served the queue has ended
   | 'ZCRX_NIC_SYSTEM' // any other system call failure, errno in the message
 
 /** A network queue could not be opened, changed or used. `errno` is positive, 0 when no system call was involved. */

@@ -7,6 +7,10 @@ import type { Sqe } from '../uapi/abi/sqe.ts'
 import { Scratch } from '../uapi/ring/arena.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 import { placeForSockaddr } from './listening-sockets.ts'
+import { openSystems, ownedBy, type Systems } from './system.ts'
+
+/** Nothing is received but what answers, so little will do. */
+const AREA_BYTES = 4 << 20
 
 export interface ConnectOptions extends EngineOptions {
   /** IPv4 or IPv6 address of the peer, as text, and its port. */
@@ -23,14 +27,22 @@ export class Client {
   readonly #fds: number[] = []
   readonly #localPorts: number[] = []
 
-  /** @internal use `connect` */
-  constructor(options: ConnectOptions) {
-    // Nothing is received but ACKs, so a small area will do.
-    this.#engine = new Engine({ areaBytes: 4 << 20, ...options }, (_kind, id, res) => {
-      const waiter = this.#waiters[id]
-      delete this.#waiters[id]
-      waiter?.(res)
-    })
+  readonly #systems: Systems
+
+  /** @internal use `connect`; the systems are closed with it, unless they are the program's */
+  constructor(systems: Systems, options: ConnectOptions) {
+    this.#systems = systems
+    const given = { areaBytes: AREA_BYTES, ...options }
+    this.#engine = new Engine(
+      systems.queues[0]!,
+      given,
+      (_kind, id, res) => {
+        const waiter = this.#waiters[id]
+        delete this.#waiters[id]
+        waiter?.(res)
+      },
+      systems.instances?.[0] ?? null,
+    )
   }
 
   /** @internal */
@@ -80,6 +92,7 @@ export class Client {
 
   close(): void {
     this.#engine.close()
+    void this.#systems.close()
   }
 
   #call(prepare: (sqe: Sqe) => Sqe): Promise<number> {
@@ -93,11 +106,22 @@ export class Client {
   }
 }
 
+function clientOn(systems: Systems, options: ConnectOptions): Client {
+  try {
+    return new Client(systems, options)
+  } catch (error) {
+    void systems.close()
+    throw error
+  }
+}
+
 /** Opens the device and the connections. @throws NicError, ZcrxError */
 export async function connect(options: ConnectOptions): Promise<Client> {
   const remote = IpAddress.parse(options.remoteAddress)
   if (remote === null) throw new ZcrxError('ZCRX_CONNECT', `"${options.remoteAddress}" is not an IP address`)
-  const client = new Client(options)
+  const opened = openSystems({ areaBytes: AREA_BYTES, ...options })
+  const systems = ownedBy(options, opened instanceof Promise ? await opened : opened)
+  const client = clientOn(systems, options)
   try {
     await client.open(remote, options.remotePort, options.flows ?? 1)
   } catch (error) {

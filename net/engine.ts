@@ -1,7 +1,5 @@
 import type { IfqStats } from '../diagnostics.ts'
 import { ZcrxError } from '../errors.ts'
-import { openDevice } from '../host/devices/index.ts'
-import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
 import {
@@ -13,7 +11,7 @@ import {
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { openSystem, type System } from './system.ts'
+import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
 
 const RING_FLAGS =
   IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
@@ -24,9 +22,7 @@ const STAGE_BYTES = 1 << 17
 /** Rounds of submitting and reaping before Node's loop goes on. */
 const MAX_ROUNDS = 4
 
-export interface EngineOptions extends HostOptions {
-  /** Bytes of the area received data lies in; default 64 MiB. */
-  readonly areaBytes?: number
+export interface EngineOptions extends OpenOptions {
   /**
    * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
    * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
@@ -38,8 +34,6 @@ export interface EngineOptions extends HostOptions {
   readonly rqEntries?: number
   /** Never sleep: completions are looked for at every turn of the event loop. Costs a core. Default false. */
   readonly busyPoll?: boolean
-  /** Opens what to run on; default this package's stack, on this thread. @internal */
-  readonly system?: (options: HostOptions) => System
 }
 
 /** Takes one completion, read straight from ring memory. `kind` and `id` are the halves of its user_data. */
@@ -53,7 +47,10 @@ export class Engine {
   readonly system: System
   readonly ring: Ring
   readonly ifq: Ifq
+  /** What offsets are offsets in. */
   readonly area: Uint8Array
+  /** Where in it this queue's own memory begins. */
+  readonly #base: number
   /** `struct linger`: on, for no time. */
   readonly noLinger: Uint8Array
   readonly #handler: CompletionHandler
@@ -70,14 +67,18 @@ export class Engine {
   #reaping = false
   #batchEnd: () => void = () => {}
 
-  constructor(options: EngineOptions, handler: CompletionHandler) {
+  /**
+   * @param given memory, or what is registered already; null: memory of its own is registered. The system stays the caller's to close
+   */
+  constructor(
+    system: System,
+    options: EngineOptions,
+    handler: CompletionHandler,
+    given: AreaPart | Instance | null = null,
+  ) {
     this.#handler = handler
-    const { device, areaBytes = DEFAULT_AREA_BYTES } = options
-    const { system: open = openSystem } = options
-    this.system = open({
-      ...options,
-      device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
-    })
+    const { areaBytes = DEFAULT_AREA_BYTES } = options
+    this.system = system
     let ring: Ring | null = null
     try {
       ring = Ring.queueInit(256, this.system, {
@@ -85,29 +86,35 @@ export class Engine {
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
       this.ring = ring
-      this.area = ring.allocateArea(areaBytes)
+      this.area = given?.whole ?? ring.allocateArea(areaBytes)
+      this.#base = given?.base ?? 0
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
-      this.ifq = this.#register(options)
+      const own = this.area.subarray(this.#base, this.#base + areaBytes)
+      this.ifq = this.#registered(
+        given !== null && 'join' in given ? given.join(ring) : this.#register(options, own),
+      )
       this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
     } catch (error) {
       ring?.queueExit()
-      this.system.close()
       throw error
     }
   }
 
-  #register({ areaBytes = DEFAULT_AREA_BYTES, bufferBytes, rqEntries }: EngineOptions): Ifq {
+  #register({ bufferBytes, rqEntries }: EngineOptions, area: Uint8Array): Ifq | number {
     const { ifIndex, queue, chunkBytes = PAGE } = this.system.nic.info
-    const rxBufLen = bufferBytes ?? (areaBytes % chunkBytes === 0 ? chunkBytes : PAGE)
-    const ifq = this.ring.registerIfq({
+    const rxBufLen = bufferBytes ?? (area.length % chunkBytes === 0 ? chunkBytes : PAGE)
+    return this.ring.registerIfq({
       ifIdx: ifIndex,
       ifRxq: queue,
-      rqEntries: rqEntries ?? Math.min(32_768, Math.max(1, this.area.byteLength / rxBufLen)),
+      rqEntries: rqEntries ?? Math.min(32_768, Math.max(1, area.byteLength / rxBufLen)),
       rxBufLen,
-      area: this.area,
+      area,
     })
+  }
+
+  #registered(ifq: Ifq | number): Ifq {
     if (typeof ifq !== 'number') return ifq
     const what = `the interface queue can't be registered: ${errnoName(ifq)}`
     throw this.refusal() ?? new ZcrxError('ZCRX_REGISTER', what)
@@ -164,7 +171,9 @@ export class Engine {
   /** Gives one completion's buffer back. */
   release(offset: number): void {
     if (this.#closed) return
-    if (!this.ifq.rq.push(this.ifq.areaId, offset, 0)) this.#stash.push(offset)
+    const own = offset - this.#base
+    // What others push to as well is locked for all at once, at the end of the turn.
+    if (this.ifq.rq.shared || !this.ifq.rq.push(this.ifq.areaId, own, 0)) this.#stash.push(own)
     this.#released = true
     // Within a batch its end takes care of it.
     if (!this.#reaping) this.wake()
@@ -189,7 +198,6 @@ export class Engine {
     this.#closed = true
     this.ring.arm(null)
     this.ring.queueExit()
-    this.system.close()
   }
 
   readonly #turn = (): void => {
@@ -235,8 +243,7 @@ export class Engine {
     const { rq, areaId, zcrxId } = this.ifq
     const stash = this.#stash
     do {
-      while (stash.length > 0 && rq.push(areaId, stash[stash.length - 1]!, 0)) stash.pop()
-      rq.advance()
+      rq.pushAll(areaId, stash)
       if (!this.#attended || stash.length > 0) this.ring.flushRq(zcrxId)
     } while (stash.length > 0 && rq.space() > 0)
     if (this.#attended) this.ring.wakeUp()
@@ -249,6 +256,7 @@ export class Engine {
     if (this.#reaping) return
     const { cqes, cqEntries, cqeWords } = this.ring.memory
     const mask = cqEntries - 1
+    const base = this.#base
     const count = this.ring.cqReady()
     if (count === 0) return
     const head = this.ring.cqHead
@@ -257,7 +265,8 @@ export class Engine {
     try {
       while (seen < count && !this.#closed) {
         const at = ((head + seen++) & mask) * cqeWords
-        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, cqes[at + 4]! >>> 0)
+        const offset = (cqes[at + 4]! >>> 0) + base
+        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, offset)
       }
     } finally {
       this.#reaping = false

@@ -1,4 +1,5 @@
 /** What is said to a server, and what it says. */
+import type { NicError } from '../errors.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import type { EngineOptions } from './engine.ts'
 import type { ListenOptions } from './listen.ts'
@@ -49,6 +50,12 @@ export interface AddressesReport {
   readonly listening: readonly string[]
   /** Why a new address is not listened at, an error each: a service of the machine has the port there, for one. */
   readonly failures: readonly unknown[]
+}
+
+/** One of several queues went away: its place among them, from 0, and why. */
+export interface QueueGone {
+  readonly queue: number
+  readonly error: NicError
 }
 
 /** What an application has kept for too long, those who hold most first. */

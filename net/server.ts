@@ -1,32 +1,27 @@
 import { formatEndpoint } from '../address.ts'
-import type { Census, IfqStats } from '../diagnostics.ts'
-import type { Nic } from '../driver/nic.ts'
+import type { Census, HeldReport } from '../diagnostics.ts'
 import { ArgumentError, type NicError } from '../errors.ts'
-import { ECANCELED, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
-import { IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
-import { Connection, type ConnectionHost } from './connection.ts'
-import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
-import { Engine } from './engine.ts'
+import { DEFAULT_AREA_BYTES } from '../pages.ts'
+import type { NicView } from '../uapi/backend/worker/queue.ts'
+import type { Connection } from './connection.ts'
+import { Lane, type LaneOwner, type LaneStats } from './lane.ts'
 import { listenersOf } from './listen.ts'
-import { ListeningSockets } from './listening-sockets.ts'
 import type {
   AddressesReport,
   ConnectionCensus,
   ConnectionHandler,
   HeldBuffers,
+  QueueGone,
   ServerOptions,
   ServerStats,
 } from './server-types.ts'
+import { NOTHING, sumOfCensus, sumOfStats } from './sums.ts'
+import { openSystems, ownedBy, type Systems } from './system.ts'
 
 export type * from './server-types.ts'
 
-/** Accepts of one listener at a time, for a handler. */
-const ACCEPTS = 16
-/** After an accept that failed for want of descriptors or memory. */
-const ACCEPT_AGAIN_MS = 100
-
 /** Of a queue that the other side tells nothing of. */
-const UNTOLD = { zeroCopiedBytes: Number.NaN, copiedBytes: Number.NaN, completions: Number.NaN }
+const UNTOLD: LaneStats = { zeroCopiedBytes: Number.NaN, copiedBytes: Number.NaN, completions: Number.NaN }
 
 /** Who iterates and waits for a connection. */
 interface Acceptor {
@@ -36,71 +31,107 @@ interface Acceptor {
 
 /** A TCP server that receives into its area. */
 export class Server implements AsyncIterable<Connection> {
-  readonly #engine: Engine
+  readonly #systems: Systems
+  readonly #lanes: Lane[] = []
   readonly #handler: ConnectionHandler | null
-  readonly #connections: (Connection | null)[] = []
-  readonly #freeIds: number[] = []
-  /** Connections whose receive request ended for want of room and is to be issued again. */
-  #stalled: Connection[] = []
   /** Accepted at one of several listeners when another had one for whoever waited. */
   readonly #spare: Connection[] = []
   /** Who iterates and waits for a connection: so many are accepted. */
   readonly #acceptors: Acceptor[] = []
   #accepted = 0
-  #closed = 0
-  readonly #listeners: ListeningSockets
-  /** The listeners are closed. */
-  #unheard = false
-  /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
-  #deaf: NodeJS.Timeout | null = null
   #closing: Promise<void> | null = null
+  #afterClosing: (() => void) | null = null
+  #gone: NicError | null = null
+  #goneReport: ((error: NicError) => void) | null = null
+  #queueGoneReport: ((gone: QueueGone) => void) | null = null
+  #heldReport: ((held: HeldBuffers) => void) | null = null
 
-  /** @internal use `createServer` */
-  constructor(options: ServerOptions) {
-    for (const { port } of listenersOf(options)) {
-      if (Number.isInteger(port) && port >= 0 && port <= 65_535) continue
-      throw new ArgumentError(`port ${port} is not an integer from 0 to 65535`)
-    }
+  /** @internal use `createServer`; the systems are closed with it, unless they are the program's */
+  constructor(systems: Systems, options: ServerOptions) {
+    this.#systems = systems
     this.#handler = options.handler ?? null
-    this.#engine = new Engine(options, this.#complete)
-    this.#listeners = new ListeningSockets(this.#engine)
-    this.#engine.onBatchEnd(this.#afterBatch)
-    this.#engine.system.onGone = (error) => this.#deviceGone(error)
-    this.#engine.wake()
-  }
-
-  /** @internal listens as soon as the host's addresses can be used; the engine is closed when that fails */
-  async begin(options: ServerOptions): Promise<void> {
+    const areas = systems.instances ?? systems.areas(options.areaBytes ?? DEFAULT_AREA_BYTES)
     try {
-      if (this.#engine.system.pending) await this.#engine.system.ready
-      for (const where of listenersOf(options)) {
-        this.#listeners.open(options, where)
-        if (this.#handler !== null) this.#accept()
-      }
+      for (const [i, system] of systems.queues.entries())
+        this.#lanes.push(new Lane(system, options, this.#owner(), areas?.[i] ?? null))
     } catch (error) {
-      this.#engine.close()
+      for (const { engine } of this.#lanes) engine.close()
       throw error
     }
-    this.#engine.wake()
   }
 
-  /** The memory that received data lies in. */
+  /** @internal listens as soon as the addresses can be used */
+  async begin(options: ServerOptions): Promise<void> {
+    try {
+      let places = listenersOf(options)
+      for (const lane of this.#lanes) {
+        await lane.begin(options, places)
+        // Ports that the first was given are those of all.
+        const { ports } = this
+        places = places.map((where, i) => ({ ...where, port: ports[i]! }))
+      }
+    } catch (error) {
+      for (const { engine } of this.#lanes) engine.close()
+      throw error
+    }
+  }
+
+  #owner(): LaneOwner {
+    const server = this
+    return {
+      handler: this.#handler,
+      get wanted(): number {
+        return server.#wanted
+      },
+      get closing(): boolean {
+        return server.#closing !== null
+      },
+      number: () => ++this.#accepted,
+      claim: () => {
+        const waiter = this.#acceptors.shift()
+        return (connection) => this.#acceptedOne(connection, waiter)
+      },
+      threw: (connection, error) => this.#threw(connection, error),
+      batchEnd: () => this.#afterClosing?.(),
+      gone: (lane, error) => this.#laneGone(lane, error),
+    }
+  }
+
+  /** One listener has as many accepts as somebody waits for, several have one each. */
+  get #wanted(): number {
+    const waiting = this.#acceptors.length
+    const listeners = this.#lanes.reduce((sum, lane) => sum + lane.listeners.count, 0)
+    return listeners > 1 ? Math.min(1, waiting) : waiting
+  }
+
+  /** The first, which says what holds of all. */
+  get #first(): Lane {
+    return this.#lanes[0]!
+  }
+
+  /** The memory that received data lies in: that of every queue. */
   get area(): Uint8Array {
-    return this.#engine.area
+    return this.#first.engine.area
   }
 
-  get nic(): Nic {
-    return this.#engine.system.nic
+  /** The NIC; of several queues that of the first. */
+  get nic(): NicView {
+    return this.#first.engine.system.nic
+  }
+
+  /** How many queues it has, each with a stack of its own. */
+  get queues(): number {
+    return this.#lanes.length
   }
 
   /** As text: `192.0.2.1`, `2001:db8::1`. Of several the first; `addresses` has all. */
   get address(): string {
-    return this.#engine.system.address.toString()
+    return this.#first.engine.system.address.toString()
   }
 
   /** Every address that the server can be reached at now. */
   get addresses(): string[] {
-    return this.#engine.system.addresses.map((address) => address.toString())
+    return this.#first.engine.system.addresses.map((address) => address.toString())
   }
 
   /** Of several listeners the first one's. */
@@ -110,13 +141,13 @@ export class Server implements AsyncIterable<Connection> {
 
   /** The ports of the listeners, in the order they were asked for. */
   get ports(): number[] {
-    return Array.from(this.#listeners, ({ port }) => port)
+    return Array.from(this.#first.listeners, ({ port }) => port)
   }
 
   /** Where the server can be reached now, listener by listener: `192.0.2.1:9000`, `[2001:db8::1]:9000`. */
   get listening(): string[] {
-    const { addresses } = this.#engine.system
-    return [...this.#listeners].flatMap(({ address, only, port }) => {
+    const { addresses } = this.#first.engine.system
+    return [...this.#first.listeners].flatMap(({ address, only, port }) => {
       const at = address.unspecified
         ? addresses.filter(({ version }) => version === address.version || (address.version === 6 && !only))
         : addresses.filter((one) => one.equals(address))
@@ -124,34 +155,50 @@ export class Server implements AsyncIterable<Connection> {
     })
   }
 
-  /** What a user should know of how the server can be reached, for people: the NIC's notes, and the host's. */
+  /** What a user should know of how the server can be reached, for people: the NICs' notes, and the host's. */
   get notes(): string[] {
-    const { nic, notes } = this.#engine.system
-    return [...(nic.notes ?? []), ...notes]
+    const all = this.#lanes.flatMap(({ engine: { system } }) => [
+      ...(system.nic.notes ?? []),
+      ...system.notes,
+    ])
+    return [...new Set(all)]
   }
 
   /** Calls back when addresses of the interface were followed; null ends it. */
   onAddresses(report: ((change: AddressesReport) => void) | null): void {
-    this.#engine.system.onAddresses = ({ failures }) => {
-      // Outside the stack's work, where it may throw, or close what it likes.
-      if (report !== null) setImmediate(report, { listening: this.listening, failures })
+    for (const lane of this.#lanes) {
+      lane.engine.system.onAddresses = ({ failures }) => {
+        // Each queue follows; the first tells, of the others only what went wrong.
+        if (report === null || (lane !== this.#first && failures.length === 0)) return
+        // Outside the stack's work, where it may throw, or close what it likes.
+        setImmediate(report, { listening: this.listening, failures })
+      }
     }
   }
 
   /**
-   * Calls back once when the device went away: `ZCRX_NIC_GONE`. Connections have ended with ENODEV, whoever iterates the server
-   * gets the error thrown, and the server is only good for `close`. At once when it is gone already; null ends it.
+   * Calls back once when the device went away, or the last worker: `ZCRX_NIC_GONE`, `ZCRX_WORKER_GONE`. Connections have ended with
+   * ENODEV, whoever iterates the server gets the error thrown, and the server is only good for `close`. At once when it is gone already;
+   * null ends it.
    */
   onGone(report: ((error: NicError) => void) | null): void {
     this.#goneReport = report
     if (this.#gone !== null) this.#tellGone()
   }
-  #gone: NicError | null = null
-  #goneReport: ((error: NicError) => void) | null = null
 
-  #deviceGone(error: NicError): void {
+  /**
+   * Calls back for each queue of several that went away while others go on: connections that came by it have ended with ENODEV, the
+   * others are as they were. Null ends it.
+   */
+  onQueueGone(report: ((gone: QueueGone) => void) | null): void {
+    this.#queueGoneReport = report
+  }
+
+  #laneGone(lane: Lane, error: NicError): void {
+    const index = this.#lanes.indexOf(lane)
+    if (this.#lanes.length > 1) setImmediate(() => this.#queueGoneReport?.({ queue: index, error }))
+    if (this.#lanes.some((other) => other.gone === null)) return
     this.#gone = error
-    if (this.#deaf !== null) clearTimeout(this.#deaf)
     for (const { reject } of this.#acceptors.splice(0)) reject(error)
     this.#tellGone()
   }
@@ -165,55 +212,71 @@ export class Server implements AsyncIterable<Connection> {
     })
   }
 
-  /** What the server has done. Figures that the other side of its ring does not tell are NaN. */
+  /** What the server has done: sums over all queues. Figures that the other side of a ring does not tell are NaN. */
   stats(): ServerStats {
-    const { system } = this.#engine
-    const ifq = this.#finalStats ?? this.#engine.stats() ?? UNTOLD
-    const { frames, copiedBytes, drops, tcp } = system.report()
-    return {
-      connections: this.#accepted,
-      // What lies beside the area was copied into it, in front of the ring.
-      zeroCopiedBytes: system.nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
-      copiedBytes: ifq.copiedBytes + copiedBytes,
-      completions: ifq.completions,
-      frames,
-      drops,
-      tcp,
-    }
+    return sumOfStats(this.queueStats(), this.#accepted)
   }
-  #finalStats: Pick<IfqStats, keyof typeof UNTOLD> | null = null
-  #heldReport: ((held: HeldBuffers) => void) | null = null
 
-  /** Where the area's buffers are. @throws ArgumentError where the other side of the ring does not tell */
+  /** The same for each queue by itself. */
+  queueStats(): ServerStats[] {
+    return this.#lanes.map((lane) => {
+      const { system } = lane.engine
+      const ifq = lane.stats() ?? UNTOLD
+      const { frames, copiedBytes, drops, tcp } = system.report()
+      return {
+        connections: lane.accepted,
+        // What lies beside the area was copied into it, in front of the ring.
+        zeroCopiedBytes: system.nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
+        copiedBytes: ifq.copiedBytes + copiedBytes,
+        completions: ifq.completions,
+        frames,
+        drops,
+        tcp,
+      }
+    })
+  }
+
+  /** Where the buffers of all areas are. @throws ArgumentError where the other side of the ring does not tell */
   census(): Census {
-    if (!this.#engine.closed) return this.#engine.ifq.census()
-    return { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+    return sumOfCensus(this.queueCensus())
+  }
+
+  /** The same for each queue by itself. */
+  queueCensus(): Census[] {
+    return this.#lanes.map(({ engine }) => (engine.closed ? { ...NOTHING } : engine.ifq.census()))
   }
 
   /**
    * Tells every `afterMs` milliseconds of buffers that the application has kept for longer than that: how many, for how long,
-   * and of which connections they are. Null ends it. What is kept closes the peers' windows when the area runs out.
+   * and of which connections they are; of several queues one by one. Null ends it. What is kept closes the peers' windows when the
+   * area runs out.
    */
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
     this.#heldReport = report
-    if (report === null) this.#engine.ifq.onHeld(0, null)
-    else {
-      this.#engine.ifq.onHeld(afterMs, ({ buffers, oldestMs, holders }) => {
-        const held: HeldBuffers = {
-          buffers,
-          oldestMs,
-          holders: holders.map((holder) => ({
-            connection: this.#connections[holder.userData % 2 ** 32] ?? null,
-            buffers: holder.buffers,
-            oldestMs: holder.oldestMs,
-          })),
-        }
-        // Outside the stack's work, where it may throw, or close what it likes.
-        setImmediate(() => {
-          if (this.#closing === null && this.#heldReport === report) report(held)
-        })
-      })
+    for (const lane of this.#lanes) {
+      if (report === null) lane.engine.ifq.onHeld(0, null)
+      else lane.engine.ifq.onHeld(afterMs, (held) => this.#tellHeld(lane, held, report))
     }
+  }
+
+  #tellHeld(
+    lane: Lane,
+    { buffers, oldestMs, holders }: HeldReport,
+    report: (held: HeldBuffers) => void,
+  ): void {
+    const held: HeldBuffers = {
+      buffers,
+      oldestMs,
+      holders: holders.map((holder) => ({
+        connection: lane.connections[holder.userData % 2 ** 32] ?? null,
+        buffers: holder.buffers,
+        oldestMs: holder.oldestMs,
+      })),
+    }
+    // Outside the stack's work, where it may throw, or close what it likes.
+    setImmediate(() => {
+      if (this.#closing === null && this.#heldReport === report) report(held)
+    })
   }
 
   /** Connections that were accepted and not given back yet. */
@@ -221,10 +284,14 @@ export class Server implements AsyncIterable<Connection> {
     return this.#accepted - this.#closed
   }
 
+  get #closed(): number {
+    return this.#lanes.reduce((sum, { closed }) => sum + closed, 0)
+  }
+
   /** Where the connections are that were accepted. */
   connectionCensus(): ConnectionCensus {
     const census = { accepted: this.#accepted, open: 0, ended: 0, closing: 0, closed: this.#closed, lost: 0 }
-    for (const connection of this.#connections) {
+    for (const connection of this.#lanes.flatMap(({ connections }) => connections)) {
       if (connection === null) continue
       if (connection.closing) census.closing++
       else if (connection.streamEnded) census.ended++
@@ -236,12 +303,12 @@ export class Server implements AsyncIterable<Connection> {
   }
 
   /**
-   * Closes every connection and gives queue and memory back. Statistics stay readable. From a callback it takes effect as soon
-   * as that has returned.
+   * Closes every connection and gives queues and memory back. Statistics stay readable. From a callback it takes effect as soon
+   * as that has returned. Resolves when workers of the server's own have ended.
    */
   close(): Promise<void> {
     if (this.#closing !== null) return this.#closing
-    let resolve!: () => void
+    let resolve!: (ended: Promise<void>) => void
     let reject!: (error: unknown) => void
     // In place before anything is closed: what is called back meanwhile may close as well.
     this.#closing = new Promise((resolved, rejected) => {
@@ -250,37 +317,22 @@ export class Server implements AsyncIterable<Connection> {
     })
     const close = (): void => {
       try {
-        this.#closeNow()
-        resolve()
+        resolve(this.#closeNow())
       } catch (error) {
         reject(error)
       }
     }
     // Begun at once, not in a microtask: whoever does not wait for it finds it done.
-    if (this.#engine.reaping) this.#afterClosing = close
+    if (this.#lanes.some(({ engine }) => engine.reaping)) this.#afterClosing = close
     else close()
     return this.#closing
   }
-  #afterClosing: (() => void) | null = null
 
-  #closeNow(): void {
+  #closeNow(): Promise<void> {
     this.#afterClosing = null
-    if (this.#deaf !== null) clearTimeout(this.#deaf)
-    // Whoever waits to be accepted is reset: nobody else will tell them.
-    this.#listeners.close()
-    this.#unheard = true
-    for (const connection of this.#connections) connection?.abandon()
-    // Two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves.
-    this.#engine.turnNow()
-    this.#engine.turnNow()
-    const stats = this.#engine.stats()
-    this.#finalStats = stats === null ? null : { ...stats }
-    this.#engine.close()
-    for (const connection of this.#connections) {
-      connection?.ended(ECANCELED)
-      connection?.lost()
-    }
+    for (const lane of this.#lanes) lane.close()
     for (const { resolve } of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
+    return this.#systems.close()
   }
 
   /** Connections as they are accepted, when no handler was given. Those that nobody asks for wait in the backlog. */
@@ -296,73 +348,17 @@ export class Server implements AsyncIterable<Connection> {
         if (this.#gone !== null) return Promise.reject(this.#gone)
         return new Promise((resolve, reject) => {
           this.#acceptors.push({ resolve, reject })
-          if (this.#deaf === null) this.#accept()
-          this.#engine.wake()
+          for (const lane of this.#lanes) {
+            if (lane.deaf || lane.gone !== null) continue
+            lane.accept()
+            lane.engine.wake()
+          }
         })
       },
     }
   }
 
-  /**
-   * Issues the accepts that are wanted: several for a handler, so that as many can be taken in one turn. Whoever iterates takes
-   * connections one by one: one listener has as many accepts as somebody waits for, several have one each.
-   */
-  #accept(): void {
-    const waiting = this.#acceptors.length
-    const iterated = this.#listeners.count > 1 ? Math.min(1, waiting) : waiting
-    const wanted = this.#handler !== null ? ACCEPTS : iterated
-    for (const listener of this.#listeners) {
-      while (listener.accepts < wanted) this.#listeners.accept(listener)
-    }
-  }
-
-  readonly #acceptAgain = (): void => {
-    this.#deaf = null
-    this.#accept()
-    this.#engine.wake()
-  }
-
-  readonly #complete = (kind: number, id: number, res: number, flags: number, offset: number): void => {
-    if (kind === RECEIVE) this.#received(id, res, flags, offset)
-    else if (kind === SETUP) this.#listeners.setUp(res)
-    else if (kind === ACCEPT) this.#acceptedOne(id, res)
-    else if (kind === SEND) this.#connections[id]?.sent(res)
-    else if (kind === CLOSE) this.#connections[id]?.closed()
-  }
-
-  #received(id: number, res: number, flags: number, offset: number): void {
-    const connection = this.#connections[id]!
-    if ((flags & IORING_CQE_F_MORE) !== 0) {
-      // Behind close() nothing is handed out any more.
-      if (this.#closing !== null || connection.deliver(offset, res)) this.#engine.release(offset)
-      return
-    }
-    if (res === -ENOSPC || res === -ENOMEM) {
-      // Nothing is lost: the data waits in the socket until there is room.
-      this.#stalled.push(connection)
-      return
-    }
-    connection.ended(Math.abs(res))
-  }
-
-  #acceptedOne(accept: number, res: number): void {
-    const remote = this.#listeners.accepted(accept, res)
-    if (this.#unheard && res < 0) return
-    if (remote === null) {
-      if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
-      return
-    }
-    const waiter = this.#acceptors.shift()
-    if (!this.#unheard && this.#deaf === null) this.#accept()
-    const id = this.#freeIds.pop() ?? this.#connections.length
-    const host = this.#hostOf(id, res)
-    const connection = new Connection(host, ++this.#accepted, remote.address.toString(), remote.port)
-    this.#connections[id] = connection
-    if (this.#closing !== null) {
-      // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
-      if (this.#unheard) connection.abandon()
-      return
-    }
+  #acceptedOne(connection: Connection, waiter: Acceptor | undefined): void {
     if (this.#handler !== null) {
       try {
         this.#handler.onConnection?.(connection)
@@ -371,21 +367,6 @@ export class Server implements AsyncIterable<Connection> {
       }
     } else if (waiter !== undefined) waiter.resolve({ value: connection, done: false })
     else this.#spare.push(connection)
-    connection.start()
-  }
-
-  /** What the connection with this id, on this descriptor, asks for. */
-  #hostOf(id: number, fd: number): ConnectionHost {
-    return {
-      ...requestsOf(this.#engine, id, fd),
-      handler: this.#handler,
-      threw: (error) => this.#threw(this.#connections[id]!, error),
-      gone: () => {
-        this.#connections[id] = null
-        this.#freeIds.push(id)
-        this.#closed++
-      },
-    }
   }
 
   /** A callback threw: that connection ends, and the program is told. */
@@ -401,22 +382,22 @@ export class Server implements AsyncIterable<Connection> {
       })
     }
   }
-
-  readonly #afterBatch = (): void => {
-    if (this.#closing !== null) {
-      this.#afterClosing?.()
-      return
-    }
-    if (this.#stalled.length === 0) return
-    const stalled = this.#stalled
-    this.#stalled = []
-    for (const connection of stalled) connection.start()
-  }
 }
 
 /** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const server = new Server(options)
-  await server.begin(options)
-  return server
+  for (const { port } of listenersOf(options)) {
+    if (Number.isInteger(port) && port >= 0 && port <= 65_535) continue
+    throw new ArgumentError(`port ${port} is not an integer from 0 to 65535`)
+  }
+  const opened = openSystems(options)
+  const systems = opened instanceof Promise ? await opened : opened
+  try {
+    const server = new Server(ownedBy(options, systems), options)
+    await server.begin(options)
+    return server
+  } catch (error) {
+    await ownedBy(options, systems).close()
+    throw error
+  }
 }

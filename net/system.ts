@@ -1,14 +1,22 @@
 import type { IpAddress } from '../address.ts'
+import { allocateShared } from '../driver/area.ts'
 import type { Nic } from '../driver/nic.ts'
-import type { NicError } from '../errors.ts'
+import { ArgumentError, type NicError } from '../errors.ts'
+import { openDevice } from '../host/devices/index.ts'
 import type { AddressesChange, StackReport } from '../host/interface.ts'
 import type { HostOptions } from '../host/options.ts'
+import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import { Host } from '../uapi/backend/host.ts'
+import { openWorkers, type QueueWorker } from '../uapi/backend/worker/host.ts'
+import type { NicModule, ThreadData } from '../uapi/backend/worker/messages.ts'
+import type { NicView, WorkerQueue } from '../uapi/backend/worker/queue.ts'
 import type { RingHost } from '../uapi/ring/backend.ts'
+import type { Ifq } from '../uapi/ring/ifq.ts'
+import type { Ring } from '../uapi/ring/ring.ts'
 
-/** What a server or a client runs on: an interface with its addresses, and the other sides of rings. */
+/** What a server or a client runs on: a queue of an interface with its addresses, and the other sides of rings. */
 export interface System extends RingHost {
-  readonly nic: Nic
+  readonly nic: NicView
   /** The first address, and all that can be used now. */
   readonly address: IpAddress
   readonly addresses: readonly IpAddress[]
@@ -19,17 +27,157 @@ export interface System extends RingHost {
   readonly ready: Promise<void>
   /** What a user should know of how it can be reached, for people. */
   readonly notes: readonly string[]
-  /** Called once when the device went away: `ZCRX_NIC_GONE`. */
+  /** Called once when the device, or whoever serves it, went away: `ZCRX_NIC_GONE`, `ZCRX_WORKER_GONE`. */
   onGone: (error: NicError) => void
   /** Called when the addresses of the interface were followed. */
   onAddresses: (change: AddressesChange) => void
   /** What it has counted. */
   report(): StackReport
-  /** Gives everything back. Close the rings first. */
-  close(): void
 }
 
-/** Opens what is there on this machine: a stack of this package's, on this thread. @throws NicError, ArgumentError */
-export function openSystem(options: HostOptions): System {
-  return Host.open(options)
+/** The memory of an engine that has a part of something larger: the whole, and where its own begins. */
+export interface AreaPart {
+  readonly whole: Uint8Array
+  readonly base: number
+}
+
+/** Something that is registered already, and shared. */
+export interface Instance extends AreaPart {
+  /** The ring holds it too from now on. Minus errno when it can't. */
+  join(ring: Ring): Ifq | number
+}
+
+/** The queues of an interface, open. */
+export interface Systems {
+  readonly queues: readonly System[]
+  /** What is registered there already, queue by queue; null: whoever has a ring registers memory of his own. */
+  readonly instances: readonly Instance[] | null
+  /** Memory for each queue, where there are several; null: rings allocate it. @param bytes of each */
+  areas(bytes: number): readonly AreaPart[] | null
+  /** Gives everything back. Close the rings first. Queues are given back when it returns, all else when it resolves. */
+  close(): Promise<void>
+}
+
+/** What queues are opened with. */
+export interface OpenOptions extends Omit<HostOptions, 'device'> {
+  /** `xdp:eth0`, `xdp:eth0/0-3`, …, an open NIC, or with workers a module that opens one on the worker's thread. Not with `host`. */
+  readonly device?: string | Nic | NicModule
+  /** Queues that are open already: what `openHost` or `attachHost` gave. It stays open, and its memory is shared. */
+  readonly host?: Systems
+  /**
+   * So many threads, each with a queue of the device, its stack and the kernel's side of rings; `queues`: one for each queue there is.
+   * Default: none, all is done on this thread.
+   */
+  readonly workers?: number | 'queues'
+  /** So long (microseconds) a worker goes on looking when there is nothing to do, before it sleeps; Infinity: it never does. Default 50. */
+  readonly spinUs?: number
+  /** Bytes of the area received data lies in, of each queue; default 64 MiB. */
+  readonly areaBytes?: number
+  /** Opens what to run on. @internal */
+  readonly system?: (options: HostOptions) => System & { close(): void }
+}
+
+/**
+ * Opens what is there on this machine: a stack of this package's, on this thread or on threads of its own.
+ * @throws NicError, ArgumentError; of workers the promise is rejected
+ */
+export function openSystems(options: OpenOptions): Systems | Promise<Systems> {
+  const { device, host, workers } = options
+  if (host !== undefined) {
+    if (device !== undefined || workers !== undefined)
+      throw new ArgumentError(
+        'an open host has its device and its workers already',
+        'leave out device and workers',
+      )
+    return host
+  }
+  if (device === undefined)
+    throw new ArgumentError('no device to open', "give device, as in 'xdp:eth0', or a host that is open")
+  if (workers === undefined) return openInline(options, device)
+  return openWorkers(threadsOf(options, device, workers)).then((opened) => new WorkerSystems(opened))
+}
+
+function openInline(options: OpenOptions, device: NonNullable<OpenOptions['device']>): Systems {
+  if (typeof device === 'object' && 'module' in device)
+    throw new ArgumentError('a module opens its NIC on the thread of a worker', 'say how many: workers: 1')
+  const { areaBytes = DEFAULT_AREA_BYTES, system: open = Host.open } = options
+  const system = open({
+    ...options,
+    device: typeof device === 'string' ? openDevice(device, { areaBytes }) : device,
+  })
+  return {
+    queues: [system],
+    instances: null,
+    areas: () => null,
+    close: () => Promise.resolve(system.close()),
+  }
+}
+
+/** What each worker is started with. @throws ArgumentError for what can't go to another thread */
+function threadsOf(
+  options: OpenOptions,
+  device: NonNullable<OpenOptions['device']>,
+  workers: number | 'queues',
+): ThreadData[] {
+  if (typeof device === 'object' && !('module' in device))
+    throw new ArgumentError(
+      'an open NIC stays on the thread that opened it',
+      "name the device ('xdp:eth0/0-3'), or a module that opens it: { module, data }",
+    )
+  if (options.clock !== undefined)
+    throw new ArgumentError('a clock stays on its thread', 'leave it out: workers have the machine’s')
+  if (workers !== 'queues' && !(Number.isInteger(workers) && workers >= 1 && workers <= 255))
+    throw new ArgumentError(`${workers} is no number of workers`, "say 1 to 255, or 'queues'")
+  const { areaBytes, spinUs } = options
+  const { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile } = options
+  const cloneable = { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile }
+  const given = Object.fromEntries(Object.entries(cloneable).filter(([, value]) => value !== undefined))
+  const count = workers === 'queues' ? 1 : workers
+  return Array.from({ length: count }, (_, index) => ({
+    options: given,
+    device,
+    index,
+    count,
+    ...(areaBytes === undefined ? {} : { areaBytes }),
+    ...(spinUs === undefined ? {} : { spinUs }),
+  }))
+}
+
+/** Queues of workers that this thread has started. */
+class WorkerSystems implements Systems {
+  readonly instances = null
+  readonly #workers: readonly QueueWorker[]
+
+  constructor(workers: readonly QueueWorker[]) {
+    this.#workers = workers
+  }
+
+  get queues(): readonly WorkerQueue[] {
+    return this.#workers.map(({ queue }) => queue)
+  }
+
+  areas(bytes: number): readonly AreaPart[] | null {
+    return partsFor(this.queues, bytes)
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers) worker.close()
+    await Promise.all(this.#workers.map(({ ended }) => ended))
+  }
+}
+
+/** One memory for all queues, so that an offset says where a byte is, whichever queue it came by; null for one queue. */
+function partsFor(queues: readonly WorkerQueue[], bytes: number): readonly AreaPart[] | null {
+  if (queues.length === 1) return null
+  const tail = Math.max(...queues.map(({ info }) => info.tailBytes))
+  const stride = Math.ceil(bytes / PAGE) * PAGE + Math.ceil(tail / PAGE) * PAGE
+  const whole = allocateShared(stride * queues.length - tail, tail)
+  return queues.map((_, i) => ({ whole, base: i * stride }))
+}
+
+/** What is closed with whoever uses it: nothing of a host that the program has opened. */
+export function ownedBy({ host }: OpenOptions, systems: Systems): Systems {
+  if (host === undefined) return systems
+  const { queues, instances } = systems
+  return { queues, instances, areas: (bytes) => systems.areas(bytes), close: () => Promise.resolve() }
 }

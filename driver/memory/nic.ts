@@ -16,6 +16,7 @@ import { AreaTable } from './areas.ts'
 import { ChunkStore } from './chunks.ts'
 import type { LinkDirection } from './direction.ts'
 import { SplitPlacement, type SplitSettings } from './split.ts'
+import { sumOf } from './sum.ts'
 
 export interface MemoryNicShape {
   readonly mtu: number
@@ -269,7 +270,7 @@ export class MemoryNic implements Nic, FurtherAreas {
     for (let i = 0; i < burst.count; i++) {
       const side = (burst.flags[i]! & RX_SIDE) !== 0
       const bytes = side ? this.sideMemory! : this.#areas.bytes[burst.area[i]!]!
-      burst.sum[i] = sum(bytes, burst.offset[i]!, burst.length[i]!)
+      burst.sum[i] = sumOf(bytes, burst.offset[i]!, burst.length[i]!)
     }
   }
 
@@ -332,13 +333,4 @@ export class MemoryNic implements Nic, FurtherAreas {
     clearImmediate(this.#wake as NodeJS.Immediate)
     this.#wake = null
   }
-}
-
-function sum(bytes: Uint8Array, offset: number, length: number): number {
-  let total = 0
-  const end = offset + (length & ~1)
-  for (let at = offset; at < end; at += 2) total += (bytes[at]! << 8) | bytes[at + 1]!
-  if ((length & 1) !== 0) total += bytes[end]! << 8
-  total = (total & 0xffff) + Math.floor(total / 65_536)
-  return (total & 0xffff) + (total >>> 16)
 }

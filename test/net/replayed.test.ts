@@ -49,7 +49,7 @@ describe('a server', () => {
     let recorded!: RecordingBackend
     const open = (
       options: Parameters<NonNullable<Parameters<typeof createServer>[0]['system']>>[0],
-    ): System => {
+    ): OtherSystem => {
       const system = new OtherSystem(options, ({ kernel, nic }) => {
         recorded = new RecordingBackend(kernel, new WasmMemory(MEMORY_BYTES, nic.info.tailBytes), true)
         return recorded
@@ -78,7 +78,7 @@ describe('a server', () => {
     const [was] = systems
     const replaying = new ReplayingBackend(recorded)
     const { address, addresses, listenAddress, nic } = was!
-    const quiet: System = {
+    const quiet: System & { close(): void } = {
       ...{ nic, address, addresses: [...addresses], listenAddress, pending: false, ready: Promise.resolve() },
       ...{ notes: [], onGone: () => {}, onAddresses: () => {}, close: () => {} },
       report: () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {} }),

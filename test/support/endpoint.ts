@@ -1,6 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
 import { IpAddress } from '../../address.ts'
+import type { HostOptions } from '../../host/options.ts'
 import { Engine, type EngineOptions } from '../../net/engine.ts'
+import type { System } from '../../net/system.ts'
 import { stateName } from '../../stack/tcp/state.ts'
 import { ENOMEM, ENOSPC } from '../../uapi/abi/errno.ts'
 import { IORING_CQE_F_MORE, SOCKET_URING_OP_SETSOCKOPT } from '../../uapi/abi/io-uring.ts'
@@ -8,6 +10,7 @@ import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
 import { AF_INET, AF_INET6, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from '../../uapi/abi/socket.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
 import { Host } from '../../uapi/backend/host.ts'
+import { otherSystem } from './system.ts'
 
 /** Length of the pattern that `Stream.send` repeats: byte i of what is sent is i mod 241. */
 export const OUR_PERIOD = 241
@@ -30,7 +33,14 @@ export function patternDigest(period: number, bytes: number): string {
   return digest
 }
 
-const BLOCK = Uint8Array.from({ length: OUR_PERIOD * 4096 }, (_, i) => i % OUR_PERIOD)
+const BLOCK = shared(Uint8Array.from({ length: OUR_PERIOD * 4096 }, (_, i) => i % OUR_PERIOD))
+
+/** A copy that every back end reaches. */
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}
 
 type Completion = (res: number, flags: number, offset: number) => void
 
@@ -125,9 +135,14 @@ export class Endpoint {
   readonly #completions = new Map<number, Completion>()
   #nextId = 1
 
-  constructor(options: EngineOptions) {
-    this.host = Host.open(options)
-    this.engine = new Engine({ ...options, system: () => this.host }, (_kind, id, res, flags, offset) => {
+  readonly #system: System & { close(): void }
+
+  /** On what `runOn` says. */
+  constructor(options: Omit<EngineOptions, 'device'> & Pick<HostOptions, 'device'>) {
+    const other = otherSystem(options)
+    this.host = other?.host ?? Host.open(options)
+    this.#system = other ?? this.host
+    this.engine = new Engine(this.#system, options, (_kind, id, res, flags, offset) => {
       const completion = this.#completions.get(id)
       if ((flags & IORING_CQE_F_MORE) === 0) this.#completions.delete(id)
       completion?.(res, flags, offset)
@@ -157,9 +172,9 @@ export class Endpoint {
   async listen(port: number, onStream: (stream: Stream) => void, backlog = 256): Promise<void> {
     const { address } = this.host
     const fd = await this.#socket(address)
-    const sockaddr = sockaddrOf(address, port)
+    const sockaddr = shared(sockaddrOf(address, port))
     // As servers do: what is left of earlier connections keeps no port.
-    const on = new Uint8Array(Int32Array.of(1).buffer)
+    const on = shared(new Uint8Array(Int32Array.of(1).buffer))
     const set = SOCKET_URING_OP_SETSOCKOPT
     const reused = await this.call((sqe) => sqe.prepCmdSock(set, fd, SOL_SOCKET, SO_REUSEADDR, on))
     expectDone('setsockopt', reused)
@@ -176,7 +191,7 @@ export class Endpoint {
   async connect(address: string, port: number): Promise<Stream> {
     const remote = IpAddress.parse(address)!
     const fd = await this.#socket(remote)
-    const sockaddr = sockaddrOf(remote, port)
+    const sockaddr = shared(sockaddrOf(remote, port))
     expectDone('connect', await this.call((sqe) => sqe.prepConnect(fd, sockaddr)))
     return new Stream(this, fd)
   }
@@ -192,6 +207,7 @@ export class Endpoint {
 
   close(): void {
     this.engine.close()
+    this.#system.close()
   }
 
   async #socket(address: IpAddress): Promise<number> {

@@ -11,11 +11,16 @@ import { WorkerLoopback } from './worker-loopback.ts'
 const MEMORY_BYTES = 96 << 20
 
 /** What servers and clients of the tests run on; null: what they choose themselves. */
-let openSystem: ((options: HostOptions) => System) | null = null
+let openSystem: ((options: HostOptions) => OtherSystem) | null = null
 
 /** Servers and clients that are made from now on run on it. */
-export function runOn(open: ((options: HostOptions) => System) | null): void {
+export function runOn(open: ((options: HostOptions) => OtherSystem) | null): void {
   openSystem = open
+}
+
+/** What `runOn` says, open; null: nothing. */
+export function otherSystem(options: HostOptions): OtherSystem | null {
+  return openSystem?.(options) ?? null
 }
 
 function on<T extends object>(options: T): T {
@@ -58,7 +63,9 @@ export class OtherSystem implements System {
       OtherSystem.workers++
       return loopback.backend(nic.info.tailBytes).backend
     })
-    system.#end = () => loopbacks.forEach((loopback) => loopback.end())
+    system.#end = () => {
+      for (const loopback of loopbacks) loopback.end()
+    }
     return system
   }
   /** Made so far. */

@@ -16,17 +16,46 @@ export class RefillQueue {
   readonly #tailWord: Int32Array
   readonly #entries: Uint32Array
   readonly #mask: number
+  readonly #lock: Int32Array | null
   #tail: number
   readonly entries: number
+  /** Where it lies, for whoever is to push to it from another thread. */
+  readonly region: Uint8Array
+  readonly offsets: RefillOffsets
 
-  /** @param region memory of the registration's region @param entries the rounded count the registration wrote back */
-  constructor(region: Uint8Array, offsets: RefillOffsets, entries: number) {
+  /**
+   * @param region memory of the registration's region @param entries the rounded count the registration wrote back
+   * @param lock a word that all share who push, where several do: then nothing but `pushAll` is to be used
+   */
+  constructor(region: Uint8Array, offsets: RefillOffsets, entries: number, lock: Int32Array | null = null) {
     this.entries = entries
+    this.region = region
+    this.offsets = offsets
+    this.#lock = lock
     this.#mask = entries - 1
     this.#head = new Int32Array(region.buffer, region.byteOffset + offsets.head, 1)
     this.#tailWord = new Int32Array(region.buffer, region.byteOffset + offsets.tail, 1)
     this.#entries = new Uint32Array(region.buffer, region.byteOffset + offsets.rqes, (entries * RQE_SIZE) / 4)
     this.#tail = Atomics.load(this.#tailWord, 0)
+  }
+
+  /** Several threads push to it: there is one queue, whoever holds the instance. */
+  get shared(): boolean {
+    return this.#lock !== null
+  }
+
+  /**
+   * Pushes the last of these offsets, takes them off the list, and so on until the list is empty or the queue full; then shows the
+   * kernel what was pushed. Where others push as well, they wait meanwhile.
+   */
+  pushAll(areaId: number, offsets: number[]): void {
+    if (this.#lock !== null) {
+      acquire(this.#lock)
+      this.#tail = Atomics.load(this.#tailWord, 0)
+    }
+    while (offsets.length > 0 && this.push(areaId, offsets[offsets.length - 1]!, 0)) offsets.pop()
+    this.advance()
+    if (this.#lock !== null) release(this.#lock)
   }
 
   /** Entries that `push` would still take. */
@@ -54,4 +83,19 @@ export class RefillQueue {
   advance(): void {
     Atomics.store(this.#tailWord, 0, this.#tail)
   }
+}
+
+/** So long (milliseconds) somebody may have a lock whose thread may have ended with it: what it guards takes microseconds. */
+const PATIENCE_MS = 1000
+
+function acquire(lock: Int32Array): void {
+  while (Atomics.compareExchange(lock, 0, 0, 1) !== 0) {
+    // An entry that was being written when its thread ended was not shown to the kernel: the lock is simply taken over.
+    if (Atomics.wait(lock, 0, 1, PATIENCE_MS) === 'timed-out') return
+  }
+}
+
+function release(lock: Int32Array): void {
+  Atomics.store(lock, 0, 0)
+  Atomics.notify(lock, 0, 1)
 }

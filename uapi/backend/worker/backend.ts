@@ -2,6 +2,7 @@ import { receiveMessageOnPort } from 'node:worker_threads'
 import type { Census, Diagnostics, HeldReport, IfqStats } from '../../../diagnostics.ts'
 import { allocateShared, isHuge } from '../../../driver/area.ts'
 import { ArgumentError, ZcrxError } from '../../../errors.ts'
+import type { StackReport } from '../../../host/interface.ts'
 import { sharedPages } from '../../../pages.ts'
 import { EINVAL, EIO, ENODEV, ETIME } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
@@ -269,6 +270,16 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   refusal(): ZcrxError | null {
     const told = this.#ask({ type: 'refusal' })?.refusal ?? null
     return told === null ? null : toldError(told)
+  }
+
+  /** What is told of the queue as a whole; null when nobody tells any more. */
+  report(): StackReport | null {
+    return this.#ask({ type: 'report' })?.report ?? null
+  }
+
+  /** Ends the whole service, as its owner: the device is given back when this returns. */
+  stop(): void {
+    this.#ask({ type: 'stop' })
   }
 
   /** Gives another user of the same kernel something that a descriptor names: a token for `take`, or minus errno. */

@@ -1,6 +1,9 @@
 /** What the user of a ring and the thread that serves it tell each other beside the ring's words: never per packet. */
 import type { MessagePort } from 'node:worker_threads'
 import type { Census, HeldReport, IfqStats } from '../../../diagnostics.ts'
+import type { NicInfo } from '../../../driver/nic.ts'
+import type { StackReport } from '../../../host/interface.ts'
+import type { HostOptions } from '../../../host/options.ts'
 
 /** A piece of memory that both sides have. */
 export interface Piece {
@@ -35,6 +38,8 @@ export type Question = { readonly seq: number } & (
   | { readonly type: 'hand'; readonly fd: number }
   | { readonly type: 'take'; readonly token: number }
   | { readonly type: 'close' }
+  | { readonly type: 'report' }
+  | { readonly type: 'stop' }
 )
 
 /** An error on its way to another thread. */
@@ -57,6 +62,7 @@ export type Answer = { readonly type: 'answer'; readonly seq: number; readonly r
   readonly census?: Census
   readonly stats?: IfqStats
   readonly refusal?: ToldError | null
+  readonly report?: StackReport
   /** The question could not be answered. */
   readonly error?: ToldError
 }
@@ -78,3 +84,64 @@ export interface RingLink {
   /** Events, from the event loop. */
   readonly events: MessagePort
 }
+
+/** What a thread is told of a queue and its addresses; addresses as text. */
+export interface QueueState {
+  readonly info: NicInfo
+  readonly nicNotes: readonly string[]
+  readonly notes: readonly string[]
+  readonly address: string
+  readonly addresses: readonly string[]
+  readonly listenAddress: string
+  /** Addresses are still tested or waited for. */
+  readonly pending: boolean
+}
+
+/** How a thread reaches a queue. What it has there (rings, descriptors) ends when `control` is closed. */
+export interface QueueLink {
+  readonly control: MessagePort
+  /** Of questions about the queue itself; there is no ring behind it. */
+  readonly about: RingLink
+}
+
+/** A NIC that a module of yours opens on the worker's thread: `export function openNic(data, index)`. */
+export interface NicModule {
+  /** URL or absolute path. */
+  readonly module: string
+  /** Handed to it; anything that can be cloned. */
+  readonly data?: unknown
+}
+
+/** `HostOptions` that can go to another thread. */
+export type CloneableOptions = Omit<HostOptions, 'device' | 'clock'>
+
+/** What a worker is started with. */
+export interface ThreadData {
+  readonly options: CloneableOptions
+  readonly device: string | NicModule
+  /** Which of the workers it is, and how many there are. */
+  readonly index: number
+  readonly count: number
+  readonly areaBytes?: number
+  readonly spinUs?: number
+}
+
+/** To the worker, from the thread that started it. */
+export type ToWorker = { readonly type: 'attach'; readonly link: QueueLink; readonly owner: boolean }
+/** From the worker to that thread. */
+export type FromWorker =
+  | { readonly type: 'opened'; readonly state: QueueState }
+  | { readonly type: 'failed'; readonly error: ToldError }
+  /** Of a ring of whichever thread: so that it can be closed when the worker is no more. */
+  | { readonly type: 'door'; readonly door: Int32Array }
+  | { readonly type: 'fault'; readonly error: ToldError }
+
+/** Over `control`, to the worker. */
+export type ToQueue = { readonly type: 'ring'; readonly link: RingLink }
+/** Over `control`, from the worker. */
+export type FromQueue =
+  | { readonly type: 'state'; readonly state: QueueState }
+  /** The addresses were followed. */
+  | { readonly type: 'addresses'; readonly state: QueueState; readonly failures: readonly ToldError[] }
+  | { readonly type: 'ready'; readonly error: ToldError | null }
+  | { readonly type: 'gone'; readonly error: ToldError }

@@ -1,21 +1,26 @@
 import { randomInt } from 'node:crypto'
+import type { StackReport } from '../../../host/interface.ts'
 import { EBADF, EMFILE } from '../../abi/errno.ts'
 import type { OpenFile } from '../../kernel/files.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Process } from '../../kernel/process.ts'
 import { ZcrxFile } from '../../kernel/zcrx.ts'
 import type { RingLink } from './messages.ts'
-import { RingSession } from './session.ts'
+import { RingSession, type SessionOwner } from './session.ts'
 
 /** Things that may be on their way from one user to another. */
 const MAX_HANDED = 1024
 
 /** Serves rings of other threads on a kernel of this one. It works when `turn` is called. */
-export class KernelService {
+export class KernelService implements SessionOwner {
   readonly kernel: Kernel
   readonly sessions: RingSession[] = []
   /** Rings that were ended because serving them threw. */
   faults = 0
+  /** What is told of the queue as a whole. */
+  report: () => StackReport = () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {} })
+  /** Somebody asks for the end of it all; answered when it has returned. */
+  onStop: (by: RingSession) => void = () => {}
   readonly #handed = new Map<number, ZcrxFile>()
   #turning = false
   #now = 0
@@ -78,9 +83,9 @@ export class KernelService {
     return file === undefined ? null : new ZcrxFile(file.ifq)
   }
 
-  /** Every ring is ended, and nothing is kept for anybody. */
-  end(): void {
-    for (const session of [...this.sessions]) session.end()
+  /** Every ring is ended, but that of whoever waits for the answer, and nothing is kept for anybody. */
+  end(but: RingSession | null = null): void {
+    for (const session of [...this.sessions]) if (session !== but) session.end()
     for (const file of this.#handed.values()) file.release()
     this.#handed.clear()
   }

@@ -1,17 +1,19 @@
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { markHuge } from '../../../driver/area.ts'
+import type { StackReport } from '../../../host/interface.ts'
 import { sharedPages } from '../../../pages.ts'
 import { EBADF, EINVAL, EIO, EMFILE } from '../../abi/errno.ts'
 import { IORING_SQ_NEED_WAKEUP } from '../../abi/io-uring.ts'
 import { UringParams } from '../../abi/params.ts'
 import type { RingContext } from '../../kernel/context.ts'
+import type { OpenFile } from '../../kernel/files.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
 import { Ledger } from '../../kernel/ledger.ts'
 import { Process } from '../../kernel/process.ts'
 import { Rings } from '../../kernel/rings.ts'
 import { InlineBackend, ProcessMemory } from '../inline.ts'
 import * as doors from './door.ts'
 import type { Answer, FromUser, MapMessage, Piece, Question, RingLink } from './messages.ts'
-import type { KernelService } from './service.ts'
 import { tellError } from './told-error.ts'
 
 /** Messages that are looked at in one turn: somebody who never stops does not keep the others waiting. */
@@ -21,6 +23,17 @@ const GATHER = 1024
 /** How long (milliseconds) completions wait to be joined by others. */
 const GATHER_MS = 0.2
 
+/** What a ring's session asks of whoever serves it among others: `KernelService` says more of each. */
+export interface SessionOwner {
+  readonly kernel: Kernel
+  faults: number
+  report: () => StackReport
+  onStop: (by: RingSession) => void
+  hand(file: OpenFile | null): number
+  handed(token: number): OpenFile | null
+  forget(session: RingSession): void
+}
+
 /** What a question comes to, without its number. */
 type Reply = Omit<Answer, 'type' | 'seq'>
 
@@ -28,7 +41,7 @@ type Reply = Omit<Answer, 'type' | 'seq'>
 export class RingSession {
   readonly link: RingLink
   readonly process: Process
-  readonly #service: KernelService
+  readonly #service: SessionOwner
   readonly #backend: InlineBackend
   readonly #door: Int32Array
   #context: RingContext | null = null
@@ -44,7 +57,7 @@ export class RingSession {
   #ended = false
 
   /** @param files the descriptors of the thread whose ring it is */
-  constructor(service: KernelService, link: RingLink, files: Process['files']) {
+  constructor(service: SessionOwner, link: RingLink, files: Process['files']) {
     this.#service = service
     this.link = link
     this.#door = link.door
@@ -167,6 +180,11 @@ export class RingSession {
         if (fd < 0) file.release()
         return { result: fd < 0 ? -EMFILE : fd }
       }
+      case 'report':
+        return { result: 0, report: this.#service.report() }
+      case 'stop':
+        this.#service.onStop(this)
+        return { result: 0 }
       case 'close':
         return { result: 0 }
       default:
@@ -244,6 +262,16 @@ export class RingSession {
     this.#service.faults++
     this.link.events.postMessage({ type: 'gone', error: tellError(error) })
     this.end()
+  }
+
+  /** The kernel is in no state to end anything: the user is told, and looks after what was in flight himself. */
+  abandon(error: unknown): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.link.events.postMessage({ type: 'gone', error: tellError(error) })
+    doors.close(this.#door)
+    this.link.events.close()
+    this.link.calls.close()
   }
 
   /** The ring is closed, or whoever had it is gone. Idempotent. */

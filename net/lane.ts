@@ -1,0 +1,202 @@
+import type { IfqStats } from '../diagnostics.ts'
+import type { NicError } from '../errors.ts'
+import { ECANCELED, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
+import { IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
+import { Connection, type ConnectionHandler, type ConnectionHost } from './connection.ts'
+import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
+import { Engine } from './engine.ts'
+import type { ListenOptions } from './listen.ts'
+import { ListeningSockets } from './listening-sockets.ts'
+import type { ServerOptions } from './server-types.ts'
+import type { AreaPart, Instance, System } from './system.ts'
+
+/** Accepts of one listener at a time, for a handler. */
+const ACCEPTS = 16
+/** After an accept that failed for want of descriptors or memory. */
+const ACCEPT_AGAIN_MS = 100
+
+/** What a lane asks of its server. */
+export interface LaneOwner {
+  readonly handler: ConnectionHandler | null
+  /** Accepts of each listener that whoever iterates waits for. */
+  readonly wanted: number
+  /** The server ends. */
+  readonly closing: boolean
+  /** A number for one more connection. */
+  number(): number
+  /** Somebody is being accepted: to be called with the connection, once. Whoever waited for one does no longer. */
+  claim(): (connection: Connection) => void
+  /** One of the callbacks for a connection threw. */
+  threw(connection: Connection, error: unknown): void
+  /** After each batch of completions. */
+  batchEnd(): void
+  /** Nobody comes to this queue any more. */
+  gone(lane: Lane, error: NicError): void
+}
+
+/** Statistics of an interface queue, as far as they are told. */
+export type LaneStats = Pick<IfqStats, 'zeroCopiedBytes' | 'copiedBytes' | 'completions'>
+
+/** What a server has on one queue: a ring, the sockets that listen there, and the connections that came by it. */
+export class Lane {
+  readonly engine: Engine
+  readonly listeners: ListeningSockets
+  readonly connections: (Connection | null)[] = []
+  readonly #freeIds: number[] = []
+  readonly #owner: LaneOwner
+  /** Connections whose receive request ended for want of room and is to be issued again. */
+  #stalled: Connection[] = []
+  /** The listeners are closed. */
+  #unheard = false
+  /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
+  #deaf: NodeJS.Timeout | null = null
+  #gone: NicError | null = null
+  #finalStats: LaneStats | null = null
+  /** Connections that were accepted, and those of them that were given back. */
+  accepted = 0
+  closed = 0
+
+  constructor(system: System, options: ServerOptions, owner: LaneOwner, given: AreaPart | Instance | null) {
+    this.#owner = owner
+    this.engine = new Engine(system, options, this.#complete, given)
+    this.listeners = new ListeningSockets(this.engine)
+    this.engine.onBatchEnd(this.#afterBatch)
+    system.onGone = (error) => this.#deviceGone(error)
+    this.engine.wake()
+  }
+
+  /** Listens as soon as the addresses can be used. @throws ZcrxError, NicError */
+  async begin(options: ServerOptions, places: readonly ListenOptions[]): Promise<void> {
+    const { system } = this.engine
+    if (system.pending) await system.ready
+    for (const where of places) {
+      this.listeners.open(options, where)
+      if (this.#owner.handler !== null) this.accept()
+    }
+    this.engine.wake()
+  }
+
+  /** Why nobody comes by this queue any more; null while somebody may. */
+  get gone(): NicError | null {
+    return this.#gone
+  }
+
+  /** An accept failed a moment ago. */
+  get deaf(): boolean {
+    return this.#deaf !== null
+  }
+
+  stats(): LaneStats | null {
+    return this.#finalStats ?? this.engine.stats()
+  }
+
+  /**
+   * Issues the accepts that are wanted: several for a handler, so that as many can be taken in one turn. Whoever iterates takes
+   * connections one by one.
+   */
+  accept(): void {
+    const wanted = this.#owner.handler !== null ? ACCEPTS : this.#owner.wanted
+    for (const listener of this.listeners) {
+      while (listener.accepts < wanted) this.listeners.accept(listener)
+    }
+  }
+
+  readonly #acceptAgain = (): void => {
+    this.#deaf = null
+    this.accept()
+    this.engine.wake()
+  }
+
+  /** Ends everything, with two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves. */
+  close(): void {
+    if (this.#deaf !== null) clearTimeout(this.#deaf)
+    // Whoever waits to be accepted is reset: nobody else will tell them.
+    this.listeners.close()
+    this.#unheard = true
+    for (const connection of this.connections) connection?.abandon()
+    this.engine.turnNow()
+    this.engine.turnNow()
+    const stats = this.engine.stats()
+    this.#finalStats = stats === null ? null : { ...stats }
+    this.engine.close()
+    for (const connection of this.connections) {
+      connection?.ended(ECANCELED)
+      connection?.lost()
+    }
+  }
+
+  #deviceGone(error: NicError): void {
+    this.#gone = error
+    if (this.#deaf !== null) clearTimeout(this.#deaf)
+    this.#owner.gone(this, error)
+  }
+
+  readonly #complete = (kind: number, id: number, res: number, flags: number, offset: number): void => {
+    if (kind === RECEIVE) this.#received(id, res, flags, offset)
+    else if (kind === SETUP) this.listeners.setUp(res)
+    else if (kind === ACCEPT) this.#accepted(id, res)
+    else if (kind === SEND) this.connections[id]?.sent(res)
+    else if (kind === CLOSE) this.connections[id]?.closed()
+  }
+
+  #received(id: number, res: number, flags: number, offset: number): void {
+    const connection = this.connections[id]!
+    if ((flags & IORING_CQE_F_MORE) !== 0) {
+      // Behind close() nothing is handed out any more.
+      if (this.#owner.closing || connection.deliver(offset, res)) this.engine.release(offset)
+      return
+    }
+    if (res === -ENOSPC || res === -ENOMEM) {
+      // Nothing is lost: the data waits in the socket until there is room.
+      this.#stalled.push(connection)
+      return
+    }
+    connection.ended(Math.abs(res))
+  }
+
+  #accepted(accept: number, res: number): void {
+    const remote = this.listeners.accepted(accept, res)
+    if (this.#unheard && res < 0) return
+    if (remote === null) {
+      if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
+      return
+    }
+    const owner = this.#owner
+    const hand = owner.claim()
+    if (!this.#unheard && this.#deaf === null) this.accept()
+    const id = this.#freeIds.pop() ?? this.connections.length
+    const host = this.#hostOf(id, res)
+    this.accepted++
+    const connection = new Connection(host, owner.number(), remote.address.toString(), remote.port)
+    this.connections[id] = connection
+    if (owner.closing) {
+      // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
+      if (this.#unheard) connection.abandon()
+      return
+    }
+    hand(connection)
+    connection.start()
+  }
+
+  /** What the connection with this id, on this descriptor, asks for. */
+  #hostOf(id: number, fd: number): ConnectionHost {
+    return {
+      ...requestsOf(this.engine, id, fd),
+      handler: this.#owner.handler,
+      threw: (error) => this.#owner.threw(this.connections[id]!, error),
+      gone: () => {
+        this.connections[id] = null
+        this.#freeIds.push(id)
+        this.closed++
+      },
+    }
+  }
+
+  readonly #afterBatch = (): void => {
+    this.#owner.batchEnd()
+    if (this.#owner.closing || this.#stalled.length === 0) return
+    const stalled = this.#stalled
+    this.#stalled = []
+    for (const connection of stalled) connection.start()
+  }
+}

@@ -1,0 +1,130 @@
+import { MessageChannel, type TransferListItem, Worker } from 'node:worker_threads'
+import { NicError } from '../../../errors.ts'
+import * as doors from './door.ts'
+import type { FromWorker, QueueLink, QueueState, ThreadData, ToWorker } from './messages.ts'
+import { ringChannels, WorkerQueue, workerGone } from './queue.ts'
+import { toldError } from './told-error.ts'
+
+/** How long (milliseconds) a worker that was asked to end may take. */
+const END_MS = 5000
+
+/** Where a worker's code is: beside this file where that was compiled, else where it would be. */
+const THREAD = new URL(
+  import.meta.url.endsWith('.ts') ? '../../../dist/uapi/backend/worker/thread.js' : './thread.js',
+  import.meta.url,
+)
+
+/** A way to a queue for one more thread: to be sent there once, its ports transferred. */
+export interface QueueTicket {
+  readonly index: number
+  readonly link: QueueLink
+  readonly state: QueueState
+}
+
+/** A worker's thread, as its owner sees it. */
+export class QueueWorker {
+  readonly index: number
+  /** The queue, for the thread that owns the worker. */
+  readonly queue: WorkerQueue
+  /** Resolves when the thread has ended. */
+  readonly ended: Promise<void>
+  readonly #worker: Worker
+  readonly #doors: Set<Int32Array>
+  #state: QueueState
+
+  private constructor(data: ThreadData, worker: Worker, state: QueueState) {
+    this.index = data.index
+    this.#worker = worker
+    this.#doors = new Set()
+    this.#state = state
+    let why = 'its thread has ended'
+    const { link, transfer } = links()
+    this.#attach(link.theirs, transfer, true)
+    this.queue = new WorkerQueue(data.index, link.ours, state)
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'door') this.#doors.add(message.door)
+      else if (message.type === 'opened') this.#state = message.state
+      else why = message.error.message
+    })
+    worker.on('error', (error) => {
+      why = error instanceof Error ? error.message : String(error)
+    })
+    this.ended = new Promise((resolve) => {
+      worker.on('exit', () => {
+        // Threads that block can't be told otherwise.
+        for (const door of this.#doors) doors.close(door)
+        this.queue.lost(workerGone(data.index, why))
+        resolve()
+      })
+    })
+    worker.unref()
+  }
+
+  /** Starts a thread and opens the queue there. @throws NicError, ArgumentError of the opening */
+  static async open(data: ThreadData): Promise<QueueWorker> {
+    const worker = new Worker(THREAD, { workerData: data, name: `zcrx queue ${data.index}` })
+    const state = await new Promise<QueueState>((resolve, reject) => {
+      worker.on('message', (message: FromWorker) => {
+        if (message.type === 'opened') resolve(message.state)
+        else if (message.type !== 'door') reject(toldError(message.error))
+      })
+      worker.on('error', reject)
+      worker.on('exit', () => reject(workerGone(data.index, 'its thread ended before the queue was open')))
+    })
+    for (const event of ['message', 'error', 'exit'] as const) worker.removeAllListeners(event)
+    return new QueueWorker(data, worker, state)
+  }
+
+  /** A way to the queue for one more thread. */
+  ticket(): { ticket: QueueTicket; transfer: TransferListItem[] } {
+    const { link, transfer } = links()
+    this.#attach(link.theirs, transfer, false)
+    return {
+      ticket: { index: this.index, link: link.ours, state: this.#state },
+      transfer: [link.ours.control, link.ours.about.calls, link.ours.about.events],
+    }
+  }
+
+  #attach(link: QueueLink, transfer: TransferListItem[], owner: boolean): void {
+    this.#doors.add(link.about.door)
+    this.#worker.postMessage({ type: 'attach', link, owner } satisfies ToWorker, transfer)
+  }
+
+  /** The queue is given back when this returns; the thread has ended when `ended` resolves. */
+  close(): void {
+    this.queue.stop()
+    const timer = setTimeout(() => void this.#worker.terminate(), END_MS)
+    timer.unref()
+    void this.ended.then(() => clearTimeout(timer))
+  }
+
+  /** Ends the thread where it is, for tests of what becomes of its connections. */
+  terminate(): Promise<void> {
+    return this.#worker.terminate().then(() => this.ended)
+  }
+}
+
+function links(): { link: { ours: QueueLink; theirs: QueueLink }; transfer: TransferListItem[] } {
+  const control = new MessageChannel()
+  const about = ringChannels()
+  return {
+    link: {
+      ours: { control: control.port1, about: about.ours },
+      theirs: { control: control.port2, about: about.theirs },
+    },
+    transfer: [control.port2, ...about.transfer],
+  }
+}
+
+/** Opens a worker for each of `each`; those that are open are closed when one can't be. @throws as `QueueWorker.open` */
+export async function openWorkers(each: readonly ThreadData[]): Promise<QueueWorker[]> {
+  const opened: QueueWorker[] = []
+  try {
+    // One after the other: what the first brings the others take part in.
+    for (const data of each) opened.push(await QueueWorker.open(data))
+    return opened
+  } catch (error) {
+    for (const worker of opened) worker.close()
+    throw error instanceof Error ? error : new NicError('ZCRX_NIC_SYSTEM', String(error))
+  }
+}

@@ -1,0 +1,175 @@
+/** What runs on a worker's thread: a queue's NIC, its stack, and a kernel that serves rings of other threads. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Nic } from '../../../driver/nic.ts'
+import { ArgumentError } from '../../../errors.ts'
+import { openDevice } from '../../../host/devices/index.ts'
+import { FileTable } from '../../kernel/files.ts'
+import type { Process } from '../../kernel/process.ts'
+import { Host } from '../host.ts'
+import { ServiceLoop } from './loop.ts'
+import type {
+  FromQueue,
+  FromWorker,
+  NicModule,
+  QueueLink,
+  QueueState,
+  ThreadData,
+  ToQueue,
+  ToWorker,
+} from './messages.ts'
+import { KernelService } from './service.ts'
+import { tellError } from './told-error.ts'
+
+/** A thread that uses this queue. */
+interface User {
+  readonly link: QueueLink
+  readonly files: Process['files']
+}
+
+const data = workerData as ThreadData
+
+function say(message: FromWorker): void {
+  parentPort!.postMessage(message)
+}
+
+async function nicOf({ device, index, areaBytes }: ThreadData): Promise<Nic> {
+  if (typeof device === 'string') return openDevice(device, areaBytes === undefined ? {} : { areaBytes })
+  const { module, data: given } = device as NicModule
+  const { openNic } = (await import(module)) as {
+    openNic?: (data: unknown, index: number) => Nic | Promise<Nic>
+  }
+  if (typeof openNic !== 'function')
+    throw new ArgumentError(`${module} exports no openNic`, 'export function openNic(data, index) { … }')
+  return await openNic(given, index)
+}
+
+/** One queue's end of the business. */
+class QueueThread {
+  readonly #host: Host
+  readonly #service: KernelService
+  readonly #loop: ServiceLoop
+  readonly #users = new Set<User>()
+  #gone: FromQueue | null = null
+  #ready: FromQueue | null = null
+  #stopped = false
+
+  constructor(host: Host) {
+    this.#host = host
+    this.#service = new KernelService(host.kernel)
+    this.#service.report = () => host.report()
+    this.#loop = new ServiceLoop(this.#service, data.spinUs === undefined ? {} : { spinUs: data.spinUs })
+    this.#loop.onFault = (error) => this.fault(error)
+    host.onAddress = () => this.#tellAll({ type: 'state', state: this.state })
+    host.onAddresses = ({ failures }) => {
+      this.#tellAll({ type: 'addresses', state: this.state, failures: failures.map(tellError) })
+    }
+    host.onGone = (error) => {
+      this.#gone = { type: 'gone', error: tellError(error) }
+      this.#tellAll(this.#gone)
+    }
+    const ready = (error: unknown): void => {
+      this.#ready = { type: 'ready', error: error === null ? null : tellError(error) }
+      this.#tellAll({ type: 'state', state: this.state })
+      this.#tellAll(this.#ready)
+    }
+    host.ready.then(() => ready(null), ready)
+    this.#loop.start()
+  }
+
+  get state(): QueueState {
+    const { nic, notes, address, addresses, listenAddress, pending } = this.#host
+    return {
+      info: { ...nic.info },
+      nicNotes: [...(nic.notes ?? [])],
+      notes: [...notes],
+      address: address.toString(),
+      addresses: addresses.map(String),
+      listenAddress: listenAddress.toString(),
+      pending,
+    }
+  }
+
+  attach({ link, owner }: ToWorker): void {
+    const user: User = { link, files: new FileTable() }
+    this.#users.add(user)
+    const { control } = link
+    const about = this.#service.add(link.about, user.files)
+    if (owner) {
+      this.#service.onStop = (by) => {
+        if (by === about) this.#stop(about)
+      }
+    }
+    control.on('message', (message: ToQueue) => {
+      if (message?.type !== 'ring') return
+      this.#service.add(message.link, user.files)
+      say({ type: 'door', door: message.link.door })
+      this.#loop.wake()
+    })
+    // The thread has ended, or has done with the queue.
+    control.on('close', () => this.#detach(user))
+    // What it has to know of, however late it comes.
+    this.#tell(user, { type: 'state', state: this.state })
+    if (this.#ready !== null) this.#tell(user, this.#ready)
+    if (this.#gone !== null) this.#tell(user, this.#gone)
+    this.#loop.wake()
+  }
+
+  #detach(user: User): void {
+    if (!this.#users.delete(user) || this.#stopped) return
+    for (const session of [...this.#service.sessions]) if (session.process.files === user.files) session.end()
+    user.files.end()
+    this.#host.kernel.flush()
+    this.#loop.wake()
+  }
+
+  #stop(about: KernelService['sessions'][number]): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#loop.stop()
+    this.#service.end(about)
+    for (const { files } of this.#users) files.end()
+    this.#host.close()
+    // Once the answer is out, nothing holds the thread any more.
+    setImmediate(() => {
+      about.end()
+      for (const { link } of this.#users) link.control.close()
+      parentPort!.close()
+    })
+  }
+
+  /** Something threw that must not: the queue is given back as far as that can be, everybody is told, and the thread ends. */
+  fault(error: unknown): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    const told = tellError(error)
+    say({ type: 'fault', error: told })
+    try {
+      this.#loop.stop()
+      for (const session of [...this.#service.sessions]) session.abandon(error)
+      for (const { link } of this.#users) link.control.close()
+      this.#host.close()
+    } catch {
+      // The descriptors are closed with the thread.
+    }
+    setImmediate(() => process.exit(1))
+  }
+
+  #tellAll(message: FromQueue): void {
+    for (const user of this.#users) this.#tell(user, message)
+  }
+
+  #tell({ link }: User, message: FromQueue): void {
+    link.control.postMessage(message)
+  }
+}
+
+try {
+  const device = await nicOf(data)
+  const queue = new QueueThread(Host.open({ ...data.options, device }))
+  process.on('uncaughtException', (error) => queue.fault(error))
+  parentPort!.on('message', (message: ToWorker) => queue.attach(message))
+  say({ type: 'opened', state: queue.state })
+} catch (error) {
+  say({ type: 'failed', error: tellError(error) })
+  parentPort!.close()
+}
