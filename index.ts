@@ -1,7 +1,16 @@
 export { formatEndpoint, formatIpv4, IpAddress, parseIpv4 } from './address.ts'
 export type { Census, Diagnostics, HeldReport, Holder, IfqStats } from './diagnostics.ts'
 export { allocateArea, asNicMemory } from './driver/area.ts'
-export { type Impairments, MemoryLink, type MemoryLinkOptions, MemoryNic } from './driver/memory/index.ts'
+export {
+  type Impairments,
+  MemoryLink,
+  type MemoryLinkOptions,
+  MemoryNic,
+  type SharedEnd,
+  SharedLink,
+  type SharedLinkOptions,
+  SharedNic,
+} from './driver/memory/index.ts'
 export type { Nic, NicInfo, NicMemory, NicStats } from './driver/nic.ts'
 export { PacketNic, type PacketNicOptions } from './driver/packet/index.ts'
 export { RawNic, type RawNicOptions } from './driver/raw/index.ts'
@@ -31,6 +40,7 @@ export * from './host/devices/index.ts'
 export { type HostAddress, HostNetwork } from './host/network.ts'
 export { type Client, connect } from './net/client.ts'
 export type { Chunk, Connection } from './net/connection.ts'
+export { attachHost, type HostTicket, type OpenedHost, type OpenHostOptions, openHost } from './net/host.ts'
 export type { ListenOptions } from './net/listen.ts'
 export {
   type AddressesReport,
@@ -38,6 +48,7 @@ export {
   type ConnectionHandler,
   createServer,
   type HeldBuffers,
+  type QueueGone,
   type Server,
   type ServerOptions,
   type ServerStats,
@@ -51,6 +62,7 @@ export type { TcpConfig } from './stack/tcp/options.ts'
 export * from './uapi/abi/index.ts'
 export { type AddressesChange, Host, type HostOptions } from './uapi/backend/host.ts'
 export { InlineKernel as Kernel } from './uapi/backend/inline.ts'
+export type { NicModule } from './uapi/backend/worker/messages.ts'
 export type { KernelOptions } from './uapi/kernel/kernel.ts'
 export { Arena } from './uapi/ring/arena.ts'
 export type { AllocateOptions, RingBackend, RingHost } from './uapi/ring/backend.ts'

@@ -1,7 +1,6 @@
 import type { IfqStats } from '../diagnostics.ts'
-import { ZcrxError } from '../errors.ts'
-import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
-import { errnoName } from '../uapi/abi/errno.ts'
+import type { ZcrxError } from '../errors.ts'
+import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import {
   IORING_SETUP_CQE32,
   IORING_SETUP_DEFER_TASKRUN,
@@ -11,6 +10,7 @@ import {
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
+import { type AreaOptions, registerArea, registered } from './register-area.ts'
 import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
 
 const RING_FLAGS =
@@ -22,16 +22,9 @@ const STAGE_BYTES = 1 << 17
 /** Rounds of submitting and reaping before Node's loop goes on. */
 const MAX_ROUNDS = 4
 
-export interface EngineOptions extends OpenOptions {
-  /**
-   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
-   * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
-   */
-  readonly bufferBytes?: number
+export interface EngineOptions extends OpenOptions, AreaOptions {
   /** Completion queue entries; default 8192. */
   readonly cqEntries?: number
-  /** Refill queue entries; default one per buffer of the area, at most 32768. */
-  readonly rqEntries?: number
   /** Never sleep: completions are looked for at every turn of the event loop. Costs a core. Default false. */
   readonly busyPoll?: boolean
 }
@@ -91,33 +84,16 @@ export class Engine {
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
       const own = this.area.subarray(this.#base, this.#base + areaBytes)
-      this.ifq = this.#registered(
-        given !== null && 'join' in given ? given.join(ring) : this.#register(options, own),
-      )
+      this.ifq =
+        given !== null && 'join' in given
+          ? registered(ring, given.join(ring))
+          : registerArea(ring, system.nic.info, options, own)
       this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
     } catch (error) {
       ring?.queueExit()
       throw error
     }
-  }
-
-  #register({ bufferBytes, rqEntries }: EngineOptions, area: Uint8Array): Ifq | number {
-    const { ifIndex, queue, chunkBytes = PAGE } = this.system.nic.info
-    const rxBufLen = bufferBytes ?? (area.length % chunkBytes === 0 ? chunkBytes : PAGE)
-    return this.ring.registerIfq({
-      ifIdx: ifIndex,
-      ifRxq: queue,
-      rqEntries: rqEntries ?? Math.min(32_768, Math.max(1, area.byteLength / rxBufLen)),
-      rxBufLen,
-      area,
-    })
-  }
-
-  #registered(ifq: Ifq | number): Ifq {
-    if (typeof ifq !== 'number') return ifq
-    const what = `the interface queue can't be registered: ${errnoName(ifq)}`
-    throw this.refusal() ?? new ZcrxError('ZCRX_REGISTER', what)
   }
 
   /** Why the last call was refused, as far as the other side tells; for people. */

@@ -391,13 +391,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     throw new ArgumentError(`port ${port} is not an integer from 0 to 65535`)
   }
   const opened = openSystems(options)
-  const systems = opened instanceof Promise ? await opened : opened
+  const systems = ownedBy(options, opened instanceof Promise ? await opened : opened)
   try {
-    const server = new Server(ownedBy(options, systems), options)
+    const server = new Server(systems, options)
     await server.begin(options)
     return server
   } catch (error) {
-    await ownedBy(options, systems).close()
+    await systems.close()
     throw error
   }
 }

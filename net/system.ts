@@ -33,6 +33,8 @@ export interface System extends RingHost {
   onAddresses: (change: AddressesChange) => void
   /** What it has counted. */
   report(): StackReport
+  /** Of a queue that others use as well: whoever had this view of it has done with it. */
+  leave?(): void
 }
 
 /** The memory of an engine that has a part of something larger: the whole, and where its own begins. */
@@ -143,6 +145,8 @@ function threadsOf(
   }))
 }
 
+const OWNED = new WeakMap<System, QueueWorker>()
+
 /** Queues of workers that this thread has started. */
 class WorkerSystems implements Systems {
   readonly instances = null
@@ -150,6 +154,7 @@ class WorkerSystems implements Systems {
 
   constructor(workers: readonly QueueWorker[]) {
     this.#workers = workers
+    for (const worker of workers) OWNED.set(worker.queue, worker)
   }
 
   get queues(): readonly WorkerQueue[] {
@@ -175,9 +180,23 @@ function partsFor(queues: readonly WorkerQueue[], bytes: number): readonly AreaP
   return queues.map((_, i) => ({ whole, base: i * stride }))
 }
 
+/** The workers of queues that this thread has started; null where there are none. */
+export function workersOf(systems: readonly System[]): readonly QueueWorker[] | null {
+  const workers = systems.map((system) => OWNED.get(system))
+  return workers.some((worker) => worker === undefined) ? null : (workers as QueueWorker[])
+}
+
 /** What is closed with whoever uses it: nothing of a host that the program has opened. */
 export function ownedBy({ host }: OpenOptions, systems: Systems): Systems {
   if (host === undefined) return systems
   const { queues, instances } = systems
-  return { queues, instances, areas: (bytes) => systems.areas(bytes), close: () => Promise.resolve() }
+  return {
+    queues,
+    instances,
+    areas: (bytes) => systems.areas(bytes),
+    close: () => {
+      for (const queue of queues) queue.leave?.()
+      return Promise.resolve()
+    },
+  }
 }

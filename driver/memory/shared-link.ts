@@ -134,7 +134,11 @@ export class SharedNic implements Nic {
 
   attach(memory: NicMemory): void {
     if (memory.chunkSize <= HEADROOM)
-      throw new NicError('ZCRX_NIC_MEMORY', `chunks of ${memory.chunkSize} bytes leave no room`, 'use larger chunks')
+      throw new NicError(
+        'ZCRX_NIC_MEMORY',
+        `chunks of ${memory.chunkSize} bytes leave no room`,
+        'use larger chunks',
+      )
     this.#area = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.#chunkSize = memory.chunkSize
     this.#chunks.reset(memory.areaLength / memory.chunkSize)
@@ -195,7 +199,8 @@ export class SharedNic implements Nic {
   }
 
   sumFragments(burst: RxBurst): void {
-    for (let i = 0; i < burst.count; i++) burst.sum[i] = sumOf(this.#area!, burst.offset[i]!, burst.length[i]!)
+    for (let i = 0; i < burst.count; i++)
+      burst.sum[i] = sumOf(this.#area!, burst.offset[i]!, burst.length[i]!)
   }
 
   txReserve(): number {

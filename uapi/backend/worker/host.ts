@@ -92,6 +92,8 @@ export class QueueWorker {
 
   /** The queue is given back when this returns; the thread has ended when `ended` resolves. */
   close(): void {
+    // Whoever waits for its end is to see it.
+    this.#worker.ref()
     this.queue.stop()
     const timer = setTimeout(() => void this.#worker.terminate(), END_MS)
     timer.unref()
