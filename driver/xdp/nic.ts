@@ -127,10 +127,7 @@ export class XdpNic implements Nic, Steering {
         : XdpHook.adopt(native, device, queue, options.hook)
     this.#queues = options.hook === undefined ? facts.rxQueues : 0
     this.#holdings.hook = hook
-    this.#info = {
-      ...describe(device, queue, facts, hook.mode, this.#rings, options.netns),
-      sharesHook: options.hook !== undefined,
-    }
+    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
     this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
     this.roles = { ...NO_ROLES, steering: this, macChanges: this.#link }
     abandoned.register(this, this.#holdings, this)
