@@ -108,7 +108,7 @@ function receiveQueues(): SeveralQueues<XdpSpec> {
       return { nic, share: index === 0 && count > 1 ? nic.shareHook() : null }
     },
     words: ({ name }, { link }) => ({
-      what: link?.rxQueues === 1 ? 'the one receive queue there is' : 'of the receive queues',
+      what: link?.rxQueues === 1 ? 'the one receive queue there is' : `the receive queues of ${name}`,
       spread:
         link?.driver === 'veth'
           ? 'the sender spreads connections over them: its transmit queue, by a hash of each or by CPU (XPS), is our receive queue'
