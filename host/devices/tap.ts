@@ -81,8 +81,9 @@ function tapQueues(): SeveralQueues<TapSpec> {
       return Array<string>(count).fill(multiQueue === true ? text : withSetting(text, 'queues=many'))
     },
     open: (spec) => ({ nic: openTap(spec), share: null }),
-    words: () => ({
-      what: 'queues of the TAP device',
+    words: ({ multiQueue }, ground) => ({
+      what:
+        multiQueue === false || hasOneQueue(ground) ? 'the one queue there is' : 'queues of the TAP device',
       spread:
         'Linux spreads connections over them by a hash of addresses and ports, then keeps each where its answers come from',
     }),

@@ -15,15 +15,16 @@ export function workersFinding(
   const { several, wanted } = kindOf(taken.driver)!
   if (several === undefined || wanted === undefined) return null
   const check = 'workers'
-  if (typeof several === 'string')
-    return { check, status: 'ok', found: `--workers queues takes one: ${several}` }
+  if (typeof several === 'string') return { check, status: 'ok', found: `'queues' takes one: ${several}` }
   const { cores } = facts.machine
   const ground = { link: link?.info ?? null, cores }
   const named = namedQueues(device, spec)
   const count = named || several.all(taken, ground)
+  if (count === 1 && cores === 1 && taken.driver !== 'xdp')
+    return { check, status: 'ok', found: "'queues' takes one: there is one core" }
   const { what, spread } = several.words(taken, ground)
   const which = named > 0 ? (named === 1 ? 'the one that is named' : 'those that are named') : what
-  const found = `--workers queues takes ${count === 1 ? '' : `${count}, `}${which}${count === 1 ? '' : `; ${spread}`}`
+  const found = `'queues' takes ${count === 1 ? '' : `${count}, `}${which}${count === 1 ? '' : `; ${spread}`}`
   const change = named === 0 && taken.driver === 'xdp' ? changeOf(facts, count) : null
   return change === null ? { check, status: 'ok', found } : { check, status: 'note', found, ...change }
 }

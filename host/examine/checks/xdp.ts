@@ -137,12 +137,15 @@ export function checkQueues(facts: Facts): Observation[] {
   if (wanted.queues === info.rxQueues && wanted.queues > 1)
     return [{ check, found: `${there}, all of them are taken` }]
   if (info.rxQueues === 1) return [{ check, found: there }]
+  // Generic XDP sees what comes to a veth at queue 0, all of it.
+  const veth = info.driver === 'veth'
+  const lost = 'connections that come to the other queues go to Linux, which resets them'
   return [
     {
       check,
       found: `${there}, ${wanted.queues === 1 ? `${wanted.queue} is` : `${wanted.queue} to ${last} are`} taken`,
-      hampers: XDP_WAYS,
-      cost: 'connections that come to the other queues go to Linux, which resets them; --workers queues takes them all',
+      hampers: veth && wanted.queue === 0 ? NATIVE_WAYS : XDP_WAYS,
+      cost: `${veth ? `in native mode ${lost}` : lost}; --workers queues takes them all`,
       fix: resize(1),
     },
   ]
