@@ -118,8 +118,6 @@ export interface NicInfo {
   readonly routed?: boolean
   /** The host's addresses (network order) that it was opened for, when it takes no others; absent: any. */
   readonly addresses?: readonly Uint8Array[]
-  /** Another queue of the interface, perhaps of another thread, has brought what both of them steer with; default false. */
-  readonly sharesHook?: boolean
   /**
    * The interface is one of the operating system's, which has addresses, routes and neighbours there that a host may share;
    * absent for NICs of this process' own.

@@ -228,9 +228,8 @@ export class Interface {
     const { network, nic } = this
     if (network === null || this.#plan.own) return
     if (this.#plan.followed) network.onAddresses = () => this.#follow(network)
-    const { driver, name, ifIndex, system, sharesHook = false } = nic.info
-    if (driver === 'xdp' && !takeOver)
-      this.portGuard = new ReservedPorts(name, ifIndex, system?.netns, sharesHook)
+    const { driver, name, ifIndex, system } = nic.info
+    if (driver === 'xdp' && !takeOver) this.portGuard = new ReservedPorts(name, ifIndex, system?.netns)
     if (driver === 'xdp' || driver === 'packet') {
       this.notes.push(
         `programs of this host itself can't connect over ${name}: its kernel takes what they send to an address of its own ` +

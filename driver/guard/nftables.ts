@@ -1,3 +1,4 @@
+import { threadId } from 'node:worker_threads'
 import { NicError } from '../../errors.ts'
 import type { Native } from '../native/index.ts'
 import {
@@ -35,8 +36,9 @@ const NFNL_MSG_BATCH_END = 17
 const NFT_TABLE_F_OWNER = 2
 
 const REPLY_BYTES = 1 << 16
-const STALE = /^zcrx_(\d+)_(\d+)_\d+$/
+const STALE = /^zcrx_(\d+)_(\d+)(?:_\d+)+$/
 
+/** Of this thread. */
 let tables = 0
 
 /**
@@ -47,7 +49,7 @@ let tables = 0
  * `close`, and by the next guard that is made in the same namespaces when the process that made it is gone.
  */
 export class NftablesGuard implements Guard {
-  /** `zcrx_<pid>_<start time>_<n>`; the start time tells a process from a later one with its number. */
+  /** `zcrx_<pid>_<start time>_<thread>_<n>`; the start time tells a process from a later one with its number. */
   readonly table: string
   readonly #native: Native
   readonly #device: string
@@ -64,7 +66,7 @@ export class NftablesGuard implements Guard {
     this.#native = native
     this.#device = device
     this.#owned = owned
-    this.table = `zcrx_${process.pid}_${processStart(process.pid)}_${tables++}`
+    this.table = `zcrx_${process.pid}_${processStart(process.pid)}_${threadId}_${tables++}`
     const fd = inNamespace(native, netns, () => native.netlinkOpen(NETLINK_NETFILTER, 0))
     if (fd < 0) throw this.#failure(fd, 'opening a netfilter socket')
     this.#fd = fd

@@ -105,7 +105,9 @@ export interface Native {
 
   /**
    * A TCP socket that is bound to an address of the machine's and a port, and does not listen: nobody else gets the port, and the
-   * kernel refuses who connects. `-EADDRINUSE` when it is taken. @param ifIndex interface of a link-local address
+   * kernel refuses who connects. Whoever asks for the same in this process, in whatever thread, gets a descriptor of the same
+   * socket: the port is free when the last of them is closed. `-EADDRINUSE` when somebody else has it.
+   * @param ifIndex the interface that it is reserved for, and that a link-local address is of
    */
   reservePort(address: Uint8Array, port: number, ifIndex: number): number
 

@@ -79,7 +79,7 @@ function release(holdings: Holdings): void {
 export class XdpNic implements Nic, Steering {
   readonly roles: NicRoles
   readonly #notes: string[] = []
-  /** Receive queues of the interface when it was opened; 0 with the hook of another one, which tells of them. */
+  /** Receive queues of the interface whose frames may be missed, when it was opened; 0 with the hook of another one, which tells of them. */
   readonly #queues: number
   readonly #native: Native
   readonly #options: XdpNicOptions
@@ -125,12 +125,11 @@ export class XdpNic implements Nic, Steering {
       options.hook === undefined
         ? XdpHook.open(native, device, queue, options.mode ?? 'auto', this.#notes)
         : XdpHook.adopt(native, device, queue, options.hook)
-    this.#queues = options.hook === undefined ? facts.rxQueues : 0
+    // Generic XDP sees what comes to a veth at queue 0, all of it.
+    const one = hook.mode === 'generic' && facts.driver === 'veth'
+    this.#queues = options.hook !== undefined || one ? 0 : facts.rxQueues
     this.#holdings.hook = hook
-    this.#info = {
-      ...describe(device, queue, facts, hook.mode, this.#rings, options.netns),
-      sharesHook: options.hook !== undefined,
-    }
+    this.#info = describe(device, queue, facts, hook.mode, this.#rings, options.netns)
     this.#link = new FollowedLink(native, facts.index, facts.mac, () => this.#lost())
     this.roles = { ...NO_ROLES, steering: this, macChanges: this.#link }
     abandoned.register(this, this.#holdings, this)

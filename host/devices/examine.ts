@@ -20,6 +20,7 @@ import {
 import type { DeviceKind } from './kind.ts'
 import { parseDevice } from './open.ts'
 import { type DeviceSpec, kindOf } from './table.ts'
+import { workersFinding } from './workers.ts'
 
 export interface ExamineOptions {
   /** Bytes of the area that is to be received into; default 64 MiB. */
@@ -81,6 +82,8 @@ function examineWith(
   const names = candidates.map((candidate) => candidate.name)
   const seen = [...observe(facts, names), ...refusal(names), ...(kind.observe?.(spec, facts) ?? [])]
   const { chosen, findings, ways } = judge(candidates, seen)
+  const workers = workersFinding(device, spec, chosen, facts)
+  if (workers !== null) findings.push(workers)
   return { device, ok: chosen !== null, chosen, findings, ways }
 }
 

@@ -20,6 +20,7 @@ export const memory: DeviceKind<MemorySpec> = {
     return { driver: 'memory', name, mtu: text.number(settings, 'mtu', 576, 65_535) ?? 1500 }
   },
   open: ({ name, mtu }) => [openMemory(name, mtu)],
+  several: 'each end of a memory link is one NIC, in one thread',
   candidates: ({ name }) => [{ name: 'memory', driver: 'memory', mode: 'memory', device: `memory:${name}` }],
 }
 

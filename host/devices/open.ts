@@ -17,6 +17,12 @@ export function parseDevice(text: string): DeviceSpec {
   return kind.parse(new DeviceText(text, kind))
 }
 
+/** How many queues a device string names by their numbers; 0 when it leaves that open. */
+export function namedQueues(text: string, spec: DeviceSpec): number {
+  const numbered = spec.driver === 'xdp' || spec.driver === 'auto'
+  return numbered && /^[^?]*\//.test(text) ? (kindOf(spec.driver)!.queues?.(spec) ?? 1) : 0
+}
+
 /** Opens the NIC that a device string names. @throws ArgumentError, NicError */
 export function openDevice(text: string, options: OpenOptions = {}): Nic {
   const spec = parseDevice(text)

@@ -1,8 +1,9 @@
+import { randomInt } from 'node:crypto'
 import { PacketNic } from '../../driver/packet/index.ts'
 import type { Candidate } from '../examine/index.ts'
-import type { DeviceKind } from './kind.ts'
+import { checkCount, type DeviceKind, type SeveralQueues, workersFor } from './kind.ts'
 import { refuseLoopback } from './loopback.ts'
-import { settingsText } from './text.ts'
+import { settingsText, withSetting } from './text.ts'
 
 /** A packet socket: `packet:eth0`, `packet:eth0?fanout=7`. */
 export interface PacketSpec {
@@ -30,19 +31,42 @@ export const packet: DeviceKind<PacketSpec> = {
       ...text.netns(settings),
     }
   },
-  open(spec) {
-    refuseLoopback(spec)
-    const { name, fanout, guard, netns } = spec
-    const options = {
-      device: name,
-      guard,
-      ...(fanout === undefined ? {} : { fanout: { group: fanout } }),
-      ...(netns === undefined ? {} : { netns }),
-    }
-    return [PacketNic.open(options)]
-  },
+  open: (spec) => [openPacket(spec)],
+  several: fanoutMembers(),
   wanted: ({ name, netns }) => ({ name, netns }),
   candidates: (spec) => [packetCandidate(spec)],
+}
+
+function openPacket(spec: PacketSpec): PacketNic {
+  refuseLoopback(spec)
+  const { name, fanout, guard, netns } = spec
+  return PacketNic.open({
+    device: name,
+    guard,
+    ...(fanout === undefined ? {} : { fanout: { group: fanout } }),
+    ...(netns === undefined ? {} : { netns }),
+  })
+}
+
+/** PACKET_FANOUT_MAX of linux/if_packet.h before it could be raised. */
+const MOST_MEMBERS = 256
+
+/** Sockets of one group: any number of them. */
+function fanoutMembers(): SeveralQueues<PacketSpec> {
+  return {
+    all: (_spec, { cores }) => workersFor(cores),
+    split(text, { fanout }, count) {
+      checkCount(text, count, MOST_MEMBERS, 'sockets in a fanout group')
+      // Groups are the network namespace's: another program may have any number of them.
+      const group = fanout === undefined ? withSetting(text, `fanout=${randomInt(65_536)}`) : text
+      return Array<string>(count).fill(group)
+    },
+    open: (spec) => ({ nic: openPacket(spec), share: null }),
+    words: () => ({
+      what: 'sockets of one fanout group',
+      spread: 'Linux spreads connections over them by a hash of addresses and ports',
+    }),
+  }
 }
 
 export function packetCandidate(spec: Pick<PacketSpec, 'name' | 'fanout' | 'netns'>): Candidate {

@@ -18,6 +18,7 @@ export const pcap: DeviceKind<PcapSpec> = {
     return { driver: 'pcap', file }
   },
   open: ({ file }) => [PcapNic.open(file)],
+  several: 'a capture is played once, in its order',
   candidates: ({ file }) => [{ name: 'pcap', driver: 'pcap', mode: 'replay', device: `pcap:${file}` }],
   observe({ file }) {
     const unreadable = obstacleOf(() => accessSync(file, constants.R_OK))

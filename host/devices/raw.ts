@@ -24,6 +24,7 @@ export const raw: DeviceKind<RawSpec> = {
     refuseLoopbackAddress(address)
     return [RawNic.open({ address })]
   },
+  several: 'every raw socket gets every packet, and nothing shares them out',
   wanted: ({ address }) => ({ name: interfaceOf(address) }),
   missing: ({ address }) => `no interface that is up has ${address}`,
   candidates: ({ address }) => [rawCandidate(address)],

@@ -125,3 +125,8 @@ export function settingsText({ netns }: { readonly netns?: string }, more: reado
   const all = netns === undefined ? more : [...more, `netns=${netns}`]
   return all.length === 0 ? '' : `?${all.join('&')}`
 }
+
+/** The device string with a setting more. */
+export function withSetting(text: string, setting: string): string {
+  return `${text}${text.includes('?') ? '&' : '?'}${setting}`
+}

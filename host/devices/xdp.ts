@@ -1,7 +1,10 @@
+import { loadNative } from '../../driver/native/index.ts'
 import type { Nic } from '../../driver/nic.ts'
+import { inNamespace } from '../../driver/system.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
+import { ArgumentError } from '../../errors.ts'
 import type { Candidate } from '../examine/index.ts'
-import type { DeviceKind } from './kind.ts'
+import type { DeviceKind, QueueShare, SeveralQueues } from './kind.ts'
 import { refuseLoopback } from './loopback.ts'
 import { settingsText } from './text.ts'
 
@@ -40,6 +43,7 @@ export const xdp: DeviceKind<XdpSpec> = {
   },
   open: openQueues,
   queues: ({ queues }) => queues,
+  several: receiveQueues(),
   wanted: ({ name, queue, queues, mode, copy, netns }) => ({ name, queue, queues, mode, copy, netns }),
   candidates: xdpCandidates,
 }
@@ -47,26 +51,69 @@ export const xdp: DeviceKind<XdpSpec> = {
 /** The queues share one program: the first brings it, the others take part in it. */
 function openQueues(spec: XdpSpec): Nic[] {
   refuseLoopback(spec)
-  const { name, mode, copy, netns } = spec
   const nics: XdpNic[] = []
   try {
-    for (let queue = spec.queue; queue < spec.queue + spec.queues; queue++) {
-      const hook = nics[0]?.shareHook()
-      nics.push(
-        XdpNic.open({
-          device: name,
-          queue,
-          mode,
-          copy,
-          ...(netns === undefined ? {} : { netns }),
-          ...(hook === undefined ? {} : { hook }),
-        }),
-      )
-    }
+    for (let i = 0; i < spec.queues; i++)
+      nics.push(openOne({ ...spec, queue: spec.queue + i }, spec.queues, nics[0]?.shareHook() ?? null))
     return nics
   } catch (error) {
     for (const nic of nics) nic.close()
     throw error
+  }
+}
+
+/** @param count queues that are opened, with this one @param hook what the first of them brought; null for itself */
+function openOne(spec: XdpSpec, count: number, hook: QueueShare | null): XdpNic {
+  const { name, queue, mode, copy, netns } = spec
+  const several = hook === null && count > 1 && isVeth(spec)
+  const nic = XdpNic.open({
+    device: name,
+    queue,
+    mode: several && mode === 'auto' ? 'native' : mode,
+    copy,
+    ...(netns === undefined ? {} : { netns }),
+    ...(hook === null ? {} : { hook }),
+  })
+  if (several && mode === 'auto')
+    nic.note(`native XDP on the veth ${name}: generic XDP would see the frames of every queue at queue 0`)
+  if (several && mode === 'generic')
+    nic.note(`generic XDP sees the frames of every queue of the veth ${name} at queue 0: the others get none`)
+  return nic
+}
+
+function isVeth({ name, netns }: XdpSpec): boolean {
+  const native = loadNative()
+  const facts = inNamespace(native, netns, () => native.linkInfo(name))
+  return typeof facts !== 'number' && facts.driver === 'veth'
+}
+
+/** An AF_XDP socket gets the frames of its own queue only: as many NICs as the interface has queues, no more and no fewer. */
+function receiveQueues(): SeveralQueues<XdpSpec> {
+  return {
+    all: (_spec, { link }) => link?.rxQueues ?? 1,
+    split(text, { name, queue }, count, { link }) {
+      const there = link?.rxQueues ?? 1
+      if (queue + count > there)
+        throw new ArgumentError(
+          `${name} has ${there === 1 ? 'one receive queue' : `${there} receive queues`}, and there would be ${queue + count}`,
+          `ethtool -L ${name} combined ${queue + count}, or take fewer: an AF_XDP socket gets the frames of its own queue only`,
+        )
+      const question = text.indexOf('?')
+      const settings = question < 0 ? '' : text.slice(question)
+      return Array.from({ length: count }, (_, i) => `xdp:${name}/${queue + i}${settings}`)
+    },
+    open(spec, { index, count }, share) {
+      refuseLoopback(spec)
+      const nic = openOne(spec, count, share)
+      return { nic, share: index === 0 && count > 1 ? nic.shareHook() : null }
+    },
+    words: ({ name }, { link }) => ({
+      what: link?.rxQueues === 1 ? 'the one receive queue there is' : `the receive queues of ${name}`,
+      spread:
+        link?.driver === 'veth'
+          ? 'the sender spreads connections over them: its transmit queue, by a hash of each or by CPU (XPS), is our receive queue'
+          : `the device spreads connections over them by a hash of addresses and ports (RSS): ethtool -x ${name} shows how`,
+    }),
   }
 }
 

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { cpus, release } from 'node:os'
+import { availableParallelism, cpus, release } from 'node:os'
 import { loadNative, type Native, nativeOrNull } from '../../driver/native/index.ts'
 import { packetSocketRefused } from '../../driver/packet/socket.ts'
 import { loadRawSocket } from '../../driver/raw/package.ts'
@@ -34,7 +34,9 @@ export interface MachineFacts {
   readonly hugePages: { readonly total: number; readonly free: number; readonly bytes: number }
   /** Transparent huge pages: `always`, `madvise`, `never`; empty when the kernel has none. */
   readonly transparentHugePages: string
+  /** CPUs of the machine, and how many of them the process may use. */
   readonly cpus: number
+  readonly cores: number
 }
 
 /** Tries what can be tried without disturbing anybody. Never throws. */
@@ -58,6 +60,7 @@ export function machineFacts(): MachineFacts {
     hugePages: hugePages(),
     transparentHugePages: /\[(\w+)\]/.exec(read('/sys/kernel/mm/transparent_hugepage/enabled'))?.[1] ?? '',
     cpus: cpus().length,
+    cores: availableParallelism(),
   }
 }
 

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import type { DoctorReport } from '../../daemon/doctor/print.ts'
 import { renderExamination } from '../../daemon/doctor/print.ts'
+import { parseDevice } from '../../host/devices/index.ts'
+import { workersFinding } from '../../host/devices/workers.ts'
 import { type Candidate, judge, observe } from '../../host/examine/index.ts'
 import { type Changes, factsWith } from '../host/examine/facts.ts'
 
@@ -19,12 +21,16 @@ const CANDIDATES: readonly Candidate[] = [
 ]
 
 function report(changes: Changes): DoctorReport {
+  const device = 'auto:eth0'
+  const facts = factsWith(changes)
   const seen = observe(
-    factsWith(changes),
+    facts,
     CANDIDATES.map(({ name }) => name),
   )
   const judged = judge(CANDIDATES, seen)
-  return { device: 'auto:eth0', ok: judged.chosen !== null, ...judged }
+  const workers = workersFinding(device, parseDevice(device), judged.chosen, facts)
+  const findings = workers === null ? judged.findings : [...judged.findings, workers]
+  return { device, ok: judged.chosen !== null, ...judged, findings }
 }
 
 it('prints what the manual shows', () => {

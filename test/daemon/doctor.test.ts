@@ -86,6 +86,9 @@ describe.skipIf(obstacle !== '')('zcrxd doctor', () => {
     ])
     const hook = report.findings.find(({ check }) => check === 'XDP hook')
     expect(hook).toEqual({ check: 'XDP hook', status: 'ok', found: 'free' })
+    expect(report.findings.map(({ check }) => check)).toContain('cores')
+    const workers = report.findings.find(({ check }) => check === 'workers')
+    expect(workers?.found).toBe("'queues' takes the one receive queue there is")
   })
 
   it('is told native XDP by the driver', () => {

@@ -4,6 +4,7 @@ import { checkAddresses, checkForwarding, checkInterface, checkOffloads, checkPe
 import {
   checkAddon,
   checkCapabilities,
+  checkCores,
   checkKernel,
   checkPacketSocket,
   checkRawPackage,
@@ -22,6 +23,7 @@ type Driver = (typeof ALL)[number]
 /** The checks in the order they are shown, each with the drivers it is about. */
 const CHECKS: readonly (readonly [Check, readonly Driver[]])[] = [
   [checkKernel, ALL],
+  [checkCores, ALL],
   [checkAddon, ALL],
   [checkCapabilities, ALL],
   [checkMemlock, ['xdp']],

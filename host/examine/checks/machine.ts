@@ -31,6 +31,14 @@ export function checkKernel({ machine: { kernel } }: Facts): Observation[] {
   return [{ check: 'kernel', found }]
 }
 
+export function checkCores({ machine: { cores, cpus } }: Facts): Observation[] {
+  const of = cores < cpus ? ` of ${cpus}: affinity (taskset) or a cgroup's limit leaves no more` : ''
+  const found = `${cores}${of}; each can run a worker with a queue of its own`
+  return [
+    { check: 'cores', found: cores === 1 && of === '' ? 'one: one worker does as much as several' : found },
+  ]
+}
+
 export function checkAddon({ machine: { addon } }: Facts): Observation[] {
   if (addon === null) return [{ check: 'native addon', found: 'loaded' }]
   const cost = 'nothing but the memory link and captures'

@@ -40,13 +40,26 @@ export function checkXdpSupport(facts: Facts): Observation[] {
   const link = presentLink(facts)
   if (link === null) return []
   const { wanted } = facts
-  const { info, features, name } = link
+  const { info } = link
   const check = 'XDP support'
   const driver = info.loopback ? 'lo' : info.driver || 'the driver'
+  // Of several queues generic XDP on a veth sees one only.
+  const several = info.driver === 'veth' && wanted.queues > 1
+  if (several && wanted.mode === 'auto') {
+    const found = 'native, chosen for several queues of a veth: generic XDP sees the frames of all at queue 0'
+    return [{ check, found, closes: ['xdp generic'], meant: true }, ...checkNative(facts, link)]
+  }
   if (wanted.mode === 'auto' && (info.loopback || info.driver === 'veth')) {
     const found = `generic, chosen for ${driver}: it leaves the other end's segmentation offload on`
     return [{ check, found, closes: NATIVE_WAYS, meant: true }]
   }
+  return checkNative(facts, link)
+}
+
+/** Native XDP, and zero-copy. */
+function checkNative({ wanted }: Facts, { info, features, name }: LinkFacts): Observation[] {
+  const check = 'XDP support'
+  const driver = info.loopback ? 'lo' : info.driver || 'the driver'
   if (features.xdp === null) {
     const found = 'not told by this kernel (Linux 6.3 does); opening the queue tries'
     // Whoever asks for native gets it if it is there.
@@ -124,12 +137,15 @@ export function checkQueues(facts: Facts): Observation[] {
   if (wanted.queues === info.rxQueues && wanted.queues > 1)
     return [{ check, found: `${there}, all of them are taken` }]
   if (info.rxQueues === 1) return [{ check, found: there }]
+  // Generic XDP sees what comes to a veth at queue 0, all of it.
+  const veth = info.driver === 'veth'
+  const lost = 'connections that come to the other queues go to Linux, which resets them'
   return [
     {
       check,
       found: `${there}, ${wanted.queues === 1 ? `${wanted.queue} is` : `${wanted.queue} to ${last} are`} taken`,
-      hampers: XDP_WAYS,
-      cost: 'connections that the device spreads to the other queues go to Linux, which resets them',
+      hampers: veth && wanted.queue === 0 ? NATIVE_WAYS : XDP_WAYS,
+      cost: `${veth ? `in native mode ${lost}` : lost}; --workers queues takes them all`,
       fix: resize(1),
     },
   ]

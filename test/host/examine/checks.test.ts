@@ -29,6 +29,41 @@ it('finds nothing where a range takes every queue', () => {
   expect(some.findings).toMatchObject([{ check: 'queues', found: '4 receive queues, 0 to 1 are taken' }])
 })
 
+it('takes native XDP for several queues of a veth, and never generic', () => {
+  const veth = { info: { driver: 'veth', rxQueues: 2 } }
+  const native = { ...veth, features: { xdp: new Set(['basic', 'redirect', 'rx-sg'] as const) } }
+  const both = examine(factsWith({ ...native, wanted: { queues: 2 } }))
+  expect(both.chosen).toBe('xdp native')
+  expect(both.findings).toContainEqual(
+    expect.objectContaining({
+      check: 'XDP support',
+      status: 'note',
+      found: expect.stringMatching(/^native, chosen/),
+    }),
+  )
+  const none = examine(factsWith({ ...veth, features: { xdp: new Set() }, wanted: { queues: 2 } }), [
+    'xdp zero-copy',
+    'xdp native',
+    'xdp generic',
+  ])
+  expect(none.chosen).toBeNull()
+  // Of one, generic has the frames of all.
+  const one = examine(factsWith(native))
+  expect(one.chosen).toBe('xdp generic')
+  expect(one.findings).toMatchObject([
+    { check: 'queues', status: 'note' },
+    { check: 'XDP support', status: 'note' },
+  ])
+})
+
+it('tells of the cores', () => {
+  const told = (machine: Partial<Facts['machine']>): string | undefined =>
+    observe(factsWith({ machine }), ['tap']).find(({ check }) => check === 'cores')?.found
+  expect(told({})).toMatch(/^4; each can run a worker/)
+  expect(told({ cores: 2 })).toMatch(/^2 of 4: affinity/)
+  expect(told({ cores: 1, cpus: 1 })).toMatch(/^one: one worker/)
+})
+
 /** What is changed, the way that is taken then, and the finding that says so. */
 const CASES: [string, Changes, string | null, Partial<Finding>][] = [
   [

@@ -15,6 +15,7 @@ export const MACHINE: MachineFacts = {
   hugePages: { total: 64, free: 64, bytes: 2 << 20 },
   transparentHugePages: 'madvise',
   cpus: 4,
+  cores: 4,
 }
 
 /** An interface where everything is as wanted. */

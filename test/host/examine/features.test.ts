@@ -101,5 +101,6 @@ it('never throws for what the machine lacks', () => {
   const facts = machineFacts()
   expect(facts.kernel).toMatch(/^\d+\.\d+/)
   expect(facts.cpus).toBeGreaterThan(0)
+  expect(facts.cores).toBeGreaterThan(0)
   expect(facts.memlock.soft).toBeLessThanOrEqual(facts.memlock.hard)
 })
