@@ -1,5 +1,5 @@
 import { receiveMessageOnPort } from 'node:worker_threads'
-import type { Census, Diagnostics, HeldReport, IfqStats } from '../../../diagnostics.ts'
+import { type Census, type Diagnostics, type HeldReport, IfqStats } from '../../../diagnostics.ts'
 import { allocateShared, isHuge } from '../../../driver/area.ts'
 import { ArgumentError, ZcrxError } from '../../../errors.ts'
 import type { StackReport } from '../../../host/interface.ts'
@@ -58,7 +58,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   #armed: (() => void) | null = null
   /** The wake word is being waited for, from the event loop. */
   #listening = false
-  #lastStats: IfqStats | null = null
+  #lastStats: IfqStats = new IfqStats()
   /** Called once when nobody serves the ring any more, and its requests have completed. */
   onGone: (error: ZcrxError | null) => void = () => {}
 
@@ -253,11 +253,10 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     return census ?? { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
   }
 
-  /** A copy. Of a ring that nobody serves any more the latest that was told. */
+  /** A copy. Of a ring that nobody serves any more the latest that was told, or zeros. */
   ifqStats(zcrxId: number): IfqStats {
     const stats = this.#ask({ type: 'stats', zcrxId })?.stats
     if (stats !== undefined) this.#lastStats = stats
-    if (this.#lastStats === null) throw new ZcrxError('ZCRX_WORKER_GONE', 'nobody serves this ring any more')
     return this.#lastStats
   }
 
