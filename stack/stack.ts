@@ -4,6 +4,7 @@ import { type Nic, type NicMemory, RxBurst } from '../driver/nic.ts'
 import type { Clock } from './clock.ts'
 import { Counters, dropsByCause } from './counters.ts'
 import type { Entropy } from './entropy.ts'
+import type { IpContext } from './ip/context.ts'
 import { EthernetInput } from './ip/ethernet-input.ts'
 import { type AddressEvent, Link } from './ip/link.ts'
 import { defaultIpConfig, type IpConfig } from './ip/options.ts'
@@ -11,6 +12,8 @@ import { Slaac } from './ip/slaac.ts'
 import { Fragments } from './memory/fragments.ts'
 import type { PagePool } from './memory/page-pool.ts'
 import { FILL_MARGIN, QueueMemory } from './memory/queue-memory.ts'
+import { Hearing } from './siblings/hearing.ts'
+import type { Siblings } from './siblings/siblings.ts'
 import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
 import { EADDRNOTAVAIL } from './tcp/state.ts'
@@ -44,6 +47,9 @@ export class Stack {
   readonly #wheel: TimerWheel
   readonly #burst: RxBurst
   readonly #input: EthernetInput
+  readonly #ip: IpContext
+  /** Made when first needed. */
+  #hearing: Hearing | null = null
   #slackBefore = 0
   readonly #drop: boolean
   readonly #entropy: Entropy
@@ -82,7 +88,7 @@ export class Stack {
       burst: this.#burst,
       header: () => this.#input.header,
     })
-    this.#input = new EthernetInput({
+    this.#ip = {
       nic,
       memory: this.memory,
       fragments: this.fragments,
@@ -94,7 +100,8 @@ export class Stack {
       burst: this.#burst,
       segment,
       tcp: this.tcp,
-    })
+    }
+    this.#input = new EthernetInput(this.#ip)
     if (nic.roles.macChanges !== null) nic.roles.macChanges.onMacChange = () => this.#macChanged()
   }
 
@@ -144,6 +151,35 @@ export class Stack {
     this.addRoute(any, 0, gateway)
   }
 
+  /**
+   * The stacks on the interface's other queues, null when there are none. Set before anything is connected, and once. With them:
+   * what a frame teaches all of them is told to all; connections begin from ports that are shared out among them; and a segment
+   * of a sibling's connection is dropped in silence.
+   */
+  get siblings(): Siblings | null {
+    return this.#input.teller.siblings
+  }
+
+  set siblings(siblings: Siblings | null) {
+    this.#input.teller.siblings = siblings
+    this.link.ndp.shared = siblings !== null
+    this.tcp.ports.siblings = siblings
+  }
+
+  /**
+   * What a sibling told: learned from as if it had been received here, with the same checks; never answered, never told on. Only
+   * an address that this stack has tested is defended (RFC 5227 2.4). Connections may send, or end, in consequence:
+   * afterwards `tcp.ready` lists what happened. Not within `poll` of this stack.
+   */
+  hear(frame: Uint8Array): void {
+    const now = this.clock.now()
+    this.#hearing ??= new Hearing(this.#ip)
+    this.#hearing.input(frame, now)
+    this.tcp.flushAcks(now)
+    this.nic.txFlush()
+    this.onOutside()
+  }
+
   /** Datagrams that wait for more of their fragments. */
   get reassembling(): number {
     return this.#input.reassembly.pending
@@ -164,6 +200,7 @@ export class Stack {
       this.nic.txFlush()
     }
     this.#wheel.advance(now)
+    if (this.siblings !== null) this.tcp.ports.look(now)
     this.#refill(now)
     this.nic.txFlush()
     return count
