@@ -276,7 +276,9 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
     else if (urgent) {
       tcb.snd.urgent = true
-      tcb.seldom().sendUrgentEnd = (tcb.snd.una + tcb.snd.buffered) | 0
+      // What is given before the SYN is acknowledged comes behind it.
+      const { una, iss, buffered } = tcb.snd
+      tcb.seldom().sendUrgentEnd = (una + buffered + (tcb.state < ESTABLISHED && una === iss ? 1 : 0)) | 0
     }
     if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT || tcb.fastOpened) {
       this.#transmitter.transmit(tcb, now)
