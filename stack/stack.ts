@@ -137,6 +137,16 @@ export class Stack {
   }
 
   /**
+   * Routes from router advertisements, but no addresses: for the stacks of an interface's further queues, while that of the first
+   * one has `autoconfigure` and whoever drives them adds its addresses to all. @throws NicError
+   */
+  followRouters(): void {
+    if (this.#slaac !== null) return
+    this.#slaac = new Slaac(this.link, this.#wheel, this.counters, this.#entropy, null)
+    this.#slaac.follow()
+  }
+
+  /**
    * Adds a route to the addresses whose first `prefixLength` bits are those of `prefix`. Without any route of a version every
    * address of it counts as on the link.
    * @param gateway null = they are on the link @param mtu bytes of an IP packet, 0 = the interface's

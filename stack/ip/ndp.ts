@@ -186,7 +186,7 @@ export class Ndp {
     if (mac === null) {
       // 7.2.5: without an address it can only confirm the one we have.
       if (known !== null && solicited) owner.neighbours.confirm(target, now)
-      return solicited
+      return true
     }
     const override = (flags & NDP_OVERRIDE) !== 0 ? LEARN_OVERRIDE : 0
     const how = solicited ? override | LEARN_SOLICITED : override
