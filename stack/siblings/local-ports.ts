@@ -58,8 +58,12 @@ export class LocalPorts {
     const peer = this.#peers.of(local, remote, remotePort)
     const looks = Math.min(peer.home.length, HOME_LOOKS)
     const port =
-      this.#home(local, remote, remotePort, peer, looks) || this.#unknown(local, remote, remotePort, peer)
-    return port || this.#home(local, remote, remotePort, peer, peer.home.length)
+      this.#home(local, remote, remotePort, peer, looks) ||
+      this.#unknown(local, remote, remotePort, peer) ||
+      this.#home(local, remote, remotePort, peer, peer.home.length)
+    // Nothing ever came here: that may change, and is to be noticed then.
+    if (port === 0 && peer.home.length === 0) peer.forget()
+    return port
   }
 
   /**

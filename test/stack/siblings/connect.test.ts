@@ -178,6 +178,26 @@ describe('a connection that is to come home', () => {
     expect([tcb.state, tcb.error, spread.ports[0]!.count]).toEqual([CLOSED, ETIMEDOUT, 0])
   })
 
+  it('is tried again from every port when no answer ever came here', () => {
+    const spread = new Spread({ queues: 2 })
+    listen(spread)
+    const [stack] = spread.stacks
+    spread.route = (frame) => (tcpAt(frame) < 0 ? null : 1)
+    // 16384 ports, 257 of them for each attempt.
+    for (let i = 0; i < 70; i++) {
+      const tcb = connect(spread, stack!)
+      expect(tcb).not.toBeNull()
+      spread.settle()
+      stack!.tcp.abort(tcb)
+      // Peers forget what they have half of.
+      for (const half of [...spread.peer.tcp]) spread.peer.tcp.end(half, 0)
+    }
+    expect(stack!.counters.portMoves).toBeGreaterThan(16_384)
+    spread.route = () => null
+    const last = connect(spread, stack!)
+    expect(spread.runUntil(() => last.state === ESTABLISHED, SECOND)).toBe(true)
+  })
+
   it('is not believed to have gone elsewhere by who did not see the SYN', () => {
     const spread = new Spread({ queues: 2 })
     const [stack] = spread.stacks
