@@ -51,7 +51,8 @@ export class FrameInput {
     const type = headers.view.getUint16(at - 2)
     if (type === ETHERTYPE_ARP) {
       if (!headers.need(at + ARP_BYTES)) counters.dropMalformed++
-      else if (this.#link.arp.input(headers.bytes, at, now, this.#teller === null)) this.#teller?.tell(now)
+      else if (this.#link.arp.input(headers.bytes, at, now, this.#teller === null))
+        this.#teller?.tell(true, now)
       return
     }
     if (type !== ETHERTYPE_IPV4 && type !== ETHERTYPE_IPV6) {

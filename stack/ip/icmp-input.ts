@@ -131,7 +131,7 @@ export class IcmpInput {
         const destination = this.#segment.destination()
         const heard = this.#teller === null
         const message = { bytes: header, at, length, hopLimit, source, destination, heard }
-        if (this.#link.ndp.input(message, now)) this.#teller?.tell(now)
+        if (this.#link.ndp.input(message, now)) this.#teller?.tell(true, now)
       }
     } else if (group) this.#counters.dropIcmp++
     else if (type === ICMPV6_ECHO) this.#output.echoReply(at, length, now)
@@ -177,7 +177,7 @@ export class IcmpInput {
   /** @param taken the error is about a connection of this stack's; else about one of another queue's perhaps */
   #count(taken: boolean, now: number): void {
     if (taken) this.#counters.icmpErrorsTaken++
-    else if (this.#teller?.tell(now) !== true) this.#counters.dropIcmp++
+    else if (this.#teller?.tell(false, now) !== true) this.#counters.dropIcmp++
   }
 
   /** The segment of ours that an IPv4 error quotes, null when it quotes something else. */

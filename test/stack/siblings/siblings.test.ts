@@ -18,7 +18,7 @@ import {
 } from '../../support/ip-frames.ts'
 import { runs } from '../../support/long.ts'
 import { Spread } from '../../support/spread.ts'
-import { drain, SERVER } from '../../support/stack-pair.ts'
+import { CLIENT, drain, SERVER } from '../../support/stack-pair.ts'
 
 type Version = 4 | 6
 const SECOND = 1_000_000
@@ -190,6 +190,18 @@ describe('neighbours and addresses over several queues', () => {
     spread.settle()
     const { siblingTold, siblingUntold } = spread.stacks[0]!.counters
     expect([siblingTold, siblingUntold, spread.stacks[1]!.counters.siblingHeard]).toEqual([500, 300, 500])
+    // Which strangers' errors have no part in.
+    const stray = framed(
+      4,
+      icmp(4, 3, 1, 0, ip4(tcpSegment(4, {}), { source: SERVER, destination: CLIENT })),
+      {
+        protocol: 1,
+      },
+    )
+    for (let i = 0; i < 800; i++) spread.inject(stray)
+    spread.settle()
+    const { dropIcmp } = spread.stacks[0]!.counters
+    expect([spread.stacks[0]!.counters.siblingTold, dropIcmp]).toEqual([1000, 300])
   })
 
   it('only the first tests an IPv4 address; a conflict that comes to another queue ends its test', () => {
