@@ -47,8 +47,10 @@ export class LocalPorts {
     this.#next = (context.entropy() >>> 0) % EPHEMERAL_PORTS
   }
 
+  /** Once null again, `SharedPorts.abandon` gives back what connections have. */
   set siblings(siblings: Siblings | null) {
     this.#siblings = siblings
+    this.#attempts.clear()
     this.#held = siblings === null ? null : new HeldPorts(this.#context.wheel, siblings.ports)
   }
 
@@ -99,9 +101,9 @@ export class LocalPorts {
   end(tcb: Tcb): void {
     if (!tcb.portTaken) return
     tcb.portTaken = false
-    const { ports } = this.#siblings!
-    if (this.#attempts.delete(tcb)) ports.forget(tcb.localPort)
-    ports.release(tcb.localPort)
+    const ports = this.#siblings?.ports
+    if (this.#attempts.delete(tcb)) ports?.forget(tcb.localPort)
+    ports?.release(tcb.localPort)
   }
 
   /** Attempts whose answers have come to siblings begin again. For every poll. */

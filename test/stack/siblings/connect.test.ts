@@ -248,6 +248,21 @@ describe('a connection that is to come home', () => {
     expect(drain(spread.peer, server)).toEqual(bytes)
   })
 
+  it('goes on where it is when there are no siblings any more', () => {
+    const spread = new Spread({ queues: 2, hashSeed: 5 })
+    listen(spread)
+    const [stack] = spread.stacks
+    const one = connect(spread, stack!)
+    spread.runUntil(() => one.state === ESTABLISHED, SECOND)
+    const two = connect(spread, stack!)
+    stack!.siblings = null
+    spread.settle()
+    const three = connect(spread, stack!)
+    for (const tcb of [one, two, three]) stack!.tcp.abort(tcb)
+    spread.ports[1]!.abandon(0)
+    expect(spread.ports[1]!.sibling(one.localPort)).toBe(-1)
+  })
+
   it('is served by a sibling’s listener at the port that it would have taken', () => {
     const spread = new Spread({ queues: 2 })
     for (const stack of spread.stacks) stack.tcp.listen(spread.address, 80, 8)
