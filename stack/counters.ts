@@ -38,6 +38,8 @@ class Fields {
   dropTcpOptions = 0
   /** No connection and no listener: answered with RST. */
   dropNoSocket = 0
+  /** A connection of another queue's stack is meant (`Stack.siblings`), and its answer or a part of it came here: in silence. */
+  dropOtherQueue = 0
   /** Segment outside the window (RFC 9293 3.10.7.4, first check): answered with ACK. */
   dropOutOfWindow = 0
   /** Bytes that were received before; the segment carried nothing new. */
@@ -87,6 +89,14 @@ class Fields {
   icmpErrorsTaken = 0
   /** Path MTUs lowered by an ICMP message. */
   pathMtuLowered = 0
+
+  // Between the stacks of an interface's queues (`Stack.siblings`).
+  /** Frames told to the siblings; kept from them by a limit; told by them. */
+  siblingTold = 0
+  siblingUntold = 0
+  siblingHeard = 0
+  /** Connections that began again from another port, as the answer had come to another queue. */
+  portMoves = 0
 
   // Send side.
   icmpErrorsSent = 0

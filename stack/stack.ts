@@ -4,6 +4,7 @@ import { type Nic, type NicMemory, RxBurst } from '../driver/nic.ts'
 import type { Clock } from './clock.ts'
 import { Counters, dropsByCause } from './counters.ts'
 import type { Entropy } from './entropy.ts'
+import type { IpContext } from './ip/context.ts'
 import { EthernetInput } from './ip/ethernet-input.ts'
 import { type AddressEvent, Link } from './ip/link.ts'
 import { defaultIpConfig, type IpConfig } from './ip/options.ts'
@@ -11,6 +12,8 @@ import { Slaac } from './ip/slaac.ts'
 import { Fragments } from './memory/fragments.ts'
 import type { PagePool } from './memory/page-pool.ts'
 import { FILL_MARGIN, QueueMemory } from './memory/queue-memory.ts'
+import { Hearing } from './siblings/hearing.ts'
+import type { Siblings } from './siblings/siblings.ts'
 import { defaultTcpConfig, type TcpConfig } from './tcp/options.ts'
 import { Segment } from './tcp/segment.ts'
 import { EADDRNOTAVAIL } from './tcp/state.ts'
@@ -44,6 +47,9 @@ export class Stack {
   readonly #wheel: TimerWheel
   readonly #burst: RxBurst
   readonly #input: EthernetInput
+  readonly #ip: IpContext
+  /** Made when first needed. */
+  #hearing: Hearing | null = null
   #slackBefore = 0
   readonly #drop: boolean
   readonly #entropy: Entropy
@@ -82,7 +88,7 @@ export class Stack {
       burst: this.#burst,
       header: () => this.#input.header,
     })
-    this.#input = new EthernetInput({
+    this.#ip = {
       nic,
       memory: this.memory,
       fragments: this.fragments,
@@ -94,7 +100,8 @@ export class Stack {
       burst: this.#burst,
       segment,
       tcp: this.tcp,
-    })
+    }
+    this.#input = new EthernetInput(this.#ip)
     if (nic.roles.macChanges !== null) nic.roles.macChanges.onMacChange = () => this.#macChanged()
   }
 
@@ -130,6 +137,16 @@ export class Stack {
   }
 
   /**
+   * Routes from router advertisements, but no addresses: for the stacks of an interface's further queues, while that of the first
+   * one has `autoconfigure` and whoever drives them adds its addresses to all. @throws NicError
+   */
+  followRouters(): void {
+    if (this.#slaac !== null) return
+    this.#slaac = new Slaac(this.link, this.#wheel, this.counters, this.#entropy, null)
+    this.#slaac.follow()
+  }
+
+  /**
    * Adds a route to the addresses whose first `prefixLength` bits are those of `prefix`. Without any route of a version every
    * address of it counts as on the link.
    * @param gateway null = they are on the link @param mtu bytes of an IP packet, 0 = the interface's
@@ -142,6 +159,35 @@ export class Stack {
   setGateway(gateway: IpAddress): void {
     const any = gateway.version === 4 ? IpAddress.any4 : IpAddress.any6
     this.addRoute(any, 0, gateway)
+  }
+
+  /**
+   * The stacks on the interface's other queues, null when there are none. Set before anything is connected, and once. With them:
+   * what a frame teaches all of them is told to all; connections begin from ports that are shared out among them; and a segment
+   * of a sibling's connection is dropped in silence.
+   */
+  get siblings(): Siblings | null {
+    return this.#input.teller.siblings
+  }
+
+  set siblings(siblings: Siblings | null) {
+    this.#input.teller.siblings = siblings
+    this.link.ndp.shared = siblings !== null
+    this.tcp.ports.siblings = siblings
+  }
+
+  /**
+   * What a sibling told: learned from as if it had been received here, with the same checks; never answered, never told on. Only
+   * an address that this stack has tested is defended (RFC 5227 2.4). Connections may send, or end, in consequence:
+   * afterwards `tcp.ready` lists what happened. Not within `poll` of this stack.
+   */
+  hear(frame: Uint8Array): void {
+    const now = this.clock.now()
+    this.#hearing ??= new Hearing(this.#ip)
+    this.#hearing.input(frame, now)
+    this.tcp.flushAcks(now)
+    this.nic.txFlush()
+    this.onOutside()
   }
 
   /** Datagrams that wait for more of their fragments. */
@@ -164,6 +210,7 @@ export class Stack {
       this.nic.txFlush()
     }
     this.#wheel.advance(now)
+    if (this.siblings !== null) this.tcp.ports.look(now)
     this.#refill(now)
     this.nic.txFlush()
     return count

@@ -30,11 +30,15 @@ export class Arp {
     this.#counters = counters
   }
 
-  /** Takes an ARP packet at `at`; the caller has checked that 28 bytes are there. */
-  input(bytes: Uint8Array, at: number, now: number): void {
+  /**
+   * Takes an ARP packet at `at`; the caller has checked that 28 bytes are there. Returns whether the stacks of other queues may
+   * learn from it.
+   * @param heard one of them has told of it: it is not answered, but an address of ours is defended
+   */
+  input(bytes: Uint8Array, at: number, now: number, heard: boolean): boolean {
     if (!isArpIpv4(bytes, at)) {
       this.#counters.dropProtocol++
-      return
+      return false
     }
     const owner = this.#owner
     const sender = arpSenderAddress(bytes, at)
@@ -42,14 +46,17 @@ export class Arp {
     const mac = bytes.subarray(at + arpField.senderMac, at + arpField.senderMac + 6)
     const high = get16(mac, 0)
     const low = get32(mac, 2)
-    if (!isMac(mac, this.#frames.mac) && owner.dad.arp(sender, target, mac, now)) return
+    const ours = isMac(mac, this.#frames.mac)
+    if (!ours && owner.dad.arp(sender, target, mac, now)) return false
     const own = owner.addresses.find(
       (entry) => entry.own && entry.address.version === 4 && entry.address.w3 === target,
     )
     // Nobody but us has our addresses, and a group address is nobody's.
-    if (owner.isLocal4(sender) || (high & 0x0100) !== 0 || (high | low) === 0) {
+    const group = (high & 0x0100) !== 0 || (high | low) === 0
+    if (owner.isLocal4(sender) || group) {
       this.#counters.dropNotForUs++
-      return
+      // The stack that has tested the address defends it.
+      return !ours && !group
     }
     const request = arpOperation(bytes, at) === ARP_REQUEST
     let news: Neighbour | null = null
@@ -62,9 +69,13 @@ export class Arp {
       if (own !== undefined) how |= request ? LEARN_CREATE : LEARN_CREATE | LEARN_SOLICITED
       news = owner.neighbours.learn(address, mac, local, how, now)
     }
-    if (own === undefined) this.#counters.dropNotForUs++
-    else if (request) this.#send(ARP_REPLY, high, low, target, sender)
+    if (own === undefined) {
+      if (!heard) this.#counters.dropNotForUs++
+    } else if (request && !heard) this.#send(ARP_REPLY, high, low, target, sender)
     if (news !== null) owner.resolved(news, now)
+    // Not of what others ask each other all day, unless it was news here. A probe (RFC 5227) has no sender, and may be for an
+    // address that another queue's stack tests.
+    return !ours && (!request || own !== undefined || sender === target || sender === 0 || news !== null)
   }
 
   /** Asks for a neighbour's hardware address. */

@@ -4,9 +4,10 @@ import type { InputContext } from './context.ts'
 import type { Datagram, FragmentReassembly, IpFragment } from './fragment-reassembly.ts'
 import { type FrameHeaders, HEADER_BYTES } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
+import type { FragmentTaker } from './packet-takers.ts'
 
 /** Shows a datagram put together from fragments to the parsers as if it had come in one frame. */
-export class Assembled {
+export class Assembled implements FragmentTaker {
   readonly #headers: FrameHeaders
   readonly #bytes: PacketBytes
   readonly #segment: Segment

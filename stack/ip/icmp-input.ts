@@ -1,4 +1,5 @@
 import type { Counters } from '../counters.ts'
+import type { Teller } from '../siblings/teller.ts'
 import { Segment } from '../tcp/segment.ts'
 import { addSums, pseudoHeaderSumOf } from '../wire/checksum.ts'
 import {
@@ -22,9 +23,9 @@ import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES } from '../wire/
 import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts'
 import type { InputContext, UpperLayer } from './context.ts'
 import type { FrameHeaders } from './frame-headers.ts'
-import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
 import type { PacketBytes } from './packet-bytes.ts'
+import type { IcmpAnswers } from './packet-takers.ts'
 
 /** Bytes of a TCP header that every error quotes: ports and sequence number (RFC 792). */
 const QUOTED_TCP_BYTES = 8
@@ -69,11 +70,13 @@ export class IcmpInput {
   readonly #counters: Counters
   readonly #link: Link
   readonly #segment: Segment
-  readonly #output: IcmpOutput
+  readonly #output: IcmpAnswers
   readonly #tcp: UpperLayer
   readonly #quoted: Segment = new Segment()
+  readonly #teller: Teller | null
 
-  constructor(context: InputContext, output: IcmpOutput) {
+  /** @param teller null: a sibling tells of the messages */
+  constructor(context: InputContext, output: IcmpAnswers, teller: Teller | null) {
     this.#headers = context.headers
     this.#bytes = context.bytes
     this.#counters = context.counters
@@ -81,6 +84,7 @@ export class IcmpInput {
     this.#segment = context.segment
     this.#output = output
     this.#tcp = context.tcp
+    this.#teller = teller
   }
 
   /** A message of `length` bytes, `at` bytes into the frame; the segment holds the addresses. */
@@ -125,7 +129,9 @@ export class IcmpInput {
       else {
         const source = this.#segment.source()
         const destination = this.#segment.destination()
-        this.#link.ndp.input({ bytes: header, at, length, hopLimit, source, destination }, now)
+        const heard = this.#teller === null
+        const message = { bytes: header, at, length, hopLimit, source, destination, heard }
+        if (this.#link.ndp.input(message, now)) this.#teller?.tell(true, now)
       }
     } else if (group) this.#counters.dropIcmp++
     else if (type === ICMPV6_ECHO) this.#output.echoReply(at, length, now)
@@ -154,15 +160,24 @@ export class IcmpInput {
   }
 
   #error(quoted: Segment | null, errno: number, now: number): void {
-    if (quoted === null || errno === 0 || !this.#tcp.icmpError(quoted, errno, now)) this.#counters.dropIcmp++
-    else this.#counters.icmpErrorsTaken++
+    if (quoted === null || errno === 0) this.#counters.dropIcmp++
+    else this.#count(this.#tcp.icmpError(quoted, errno, now), now)
   }
 
   /** @param lengthAt where the quoted packet's total length is, -1 when it is not needed */
   #tooBig(quoted: Segment | null, mtu: number, lengthAt: number, now: number): void {
-    const packet = lengthAt < 0 || quoted === null ? 0 : this.#headers.view.getUint16(lengthAt)
-    if (quoted === null || !this.#tcp.icmpTooBig(quoted, mtu, packet, now)) this.#counters.dropIcmp++
-    else this.#counters.icmpErrorsTaken++
+    if (quoted === null) {
+      this.#counters.dropIcmp++
+      return
+    }
+    const packet = lengthAt < 0 ? 0 : this.#headers.view.getUint16(lengthAt)
+    this.#count(this.#tcp.icmpTooBig(quoted, mtu, packet, now), now)
+  }
+
+  /** @param taken the error is about a connection of this stack's; else about one of another queue's perhaps */
+  #count(taken: boolean, now: number): void {
+    if (taken) this.#counters.icmpErrorsTaken++
+    else if (this.#teller?.tell(false, now) !== true) this.#counters.dropIcmp++
   }
 
   /** The segment of ours that an IPv4 error quotes, null when it quotes something else. */

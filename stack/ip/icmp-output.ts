@@ -18,6 +18,7 @@ import type { FrameHeaders } from './frame-headers.ts'
 import type { Link } from './link.ts'
 import { OutgoingFrame } from './outgoing-frame.ts'
 import type { PacketBytes } from './packet-bytes.ts'
+import type { IcmpAnswers } from './packet-takers.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** Most of the packet in question that an error quotes: a packet of 576 bytes (RFC 1812 4.3.2.3), of 1280 (RFC 4443 2.4 (c)). */
@@ -29,7 +30,7 @@ const ERROR_BURST = 50
 const MAX_MESSAGE = 65_535
 
 /** ICMP messages out, of both versions: echo replies and errors, from our own addresses only, rate-limited. */
-export class IcmpOutput {
+export class IcmpOutput implements IcmpAnswers {
   readonly #link: Link
   readonly #counters: Counters
   readonly #headers: FrameHeaders

@@ -9,14 +9,12 @@ import {
   REASSEMBLY_TIME_EXCEEDED,
 } from '../wire/icmp.ts'
 import { IPPROTO_TCP, IPV4_FRAGMENT_MASK, IPV4_MIN_HEADER_BYTES, IPV4_MORE_FRAGMENTS } from '../wire/ipv4.ts'
-import type { Assembled } from './assembled.ts'
 import type { InputContext } from './context.ts'
 import { type Datagram, IpFragment } from './fragment-reassembly.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
-import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import type { SegmentInput } from './segment-input.ts'
+import type { FragmentTaker, IcmpAnswers, SegmentTaker } from './packet-takers.ts'
 
 const OPTION_END = 0
 const OPTION_NOP = 1
@@ -30,18 +28,18 @@ export class Ipv4Input {
   readonly #counters: Counters
   readonly #link: Link
   readonly #segment: Segment
-  readonly #assembled: Assembled
-  readonly #tcp: SegmentInput
+  readonly #assembled: FragmentTaker
+  readonly #tcp: SegmentTaker
   readonly #icmp: IcmpInput
-  readonly #icmpOutput: IcmpOutput
+  readonly #icmpOutput: IcmpAnswers
   readonly #ipFragment = new IpFragment()
 
   constructor(
     context: InputContext,
-    assembled: Assembled,
-    tcp: SegmentInput,
+    assembled: FragmentTaker,
+    tcp: SegmentTaker,
     icmp: IcmpInput,
-    icmpOutput: IcmpOutput,
+    icmpOutput: IcmpAnswers,
   ) {
     this.#headers = context.headers
     this.#counters = context.counters

@@ -20,14 +20,12 @@ import {
   IPPROTO_ROUTING,
   IPV6_HEADER_BYTES,
 } from '../wire/ipv6.ts'
-import type { Assembled } from './assembled.ts'
 import type { InputContext } from './context.ts'
 import { type Datagram, IpFragment } from './fragment-reassembly.ts'
 import type { FrameHeaders } from './frame-headers.ts'
 import type { IcmpInput } from './icmp-input.ts'
-import type { IcmpOutput } from './icmp-output.ts'
 import type { Link } from './link.ts'
-import type { SegmentInput } from './segment-input.ts'
+import type { FragmentTaker, IcmpAnswers, SegmentTaker } from './packet-takers.ts'
 
 /** Extension headers of one packet; more are an attack (RFC 9098 section 7). */
 const MAX_EXTENSION_HEADERS = 8
@@ -42,10 +40,10 @@ export class Ipv6Input {
   readonly #counters: Counters
   readonly #link: Link
   readonly #segment: Segment
-  readonly #assembled: Assembled
-  readonly #tcp: SegmentInput
+  readonly #assembled: FragmentTaker
+  readonly #tcp: SegmentTaker
   readonly #icmp: IcmpInput
-  readonly #icmpOutput: IcmpOutput
+  readonly #icmpOutput: IcmpAnswers
   readonly #ipFragment = new IpFragment()
   /** Where the IPv6 header of the current packet begins, its hop limit, whether it came to a group. */
   #ip = 0
@@ -56,10 +54,10 @@ export class Ipv6Input {
 
   constructor(
     context: InputContext,
-    assembled: Assembled,
-    tcp: SegmentInput,
+    assembled: FragmentTaker,
+    tcp: SegmentTaker,
     icmp: IcmpInput,
-    icmpOutput: IcmpOutput,
+    icmpOutput: IcmpAnswers,
   ) {
     this.#headers = context.headers
     this.#counters = context.counters

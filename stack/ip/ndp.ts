@@ -41,12 +41,16 @@ export interface NdpMessage {
   readonly hopLimit: number
   readonly source: IpAddress
   readonly destination: IpAddress
+  /** The stack of another queue has told of it: it is not answered. */
+  readonly heard: boolean
 }
 
 /** Neighbour discovery (RFC 4861): answers for our own addresses, asks for those of neighbours. */
 export class Ndp {
   /** Null: routes come from the configuration. */
   routers: RouterAdvertTaker | null = null
+  /** There are other queues, whose stacks may want what comes to a group here. */
+  shared = false
   readonly #owner: DiscoveryOwner
   readonly #frames: FrameOutput
   readonly #counters: Counters
@@ -62,6 +66,7 @@ export class Ndp {
   joined(w0: number, w1: number, w2: number, w3: number): boolean {
     if (w0 !== ALL_NODES.w0 || w1 !== 0) return false
     const { dad } = this.#owner
+    if (this.shared && ((w2 === 0 && w3 === 1) || (w2 === 1 && w3 >>> 24 === 0xff))) return true
     if (w2 === 0 && w3 === 1 && (this.routers !== null || dad.tests6)) return true
     if (w2 === 1 && w3 >>> 24 === 0xff && dad.joined(w3)) return true
     for (const { address, own } of this.#owner.addresses) {
@@ -72,17 +77,19 @@ export class Ndp {
     return false
   }
 
-  input(message: NdpMessage, now: number): void {
+  /** Returns whether the stacks of other queues may learn from the message. */
+  input(message: NdpMessage, now: number): boolean {
     const { bytes, at, length, hopLimit, source } = message
     const type = bytes[at]!
     if (type === NDP_REDIRECT || (type === NDP_ROUTER_ADVERTISEMENT && this.routers === null)) {
       this.#counters.dropRouting++
-      return
+      return type === NDP_ROUTER_ADVERTISEMENT && hopLimit === NDP_HOP_LIMIT
     }
     if (type === NDP_ROUTER_ADVERTISEMENT) {
       const valid = hopLimit === NDP_HOP_LIMIT && bytes[at + 1] === 0
-      if (!valid || !this.routers!.advertised(bytes, at, length, source, now)) this.#counters.dropNdp++
-      return
+      if (valid && this.routers!.advertised(bytes, at, length, source, now)) return true
+      this.#counters.dropNdp++
+      return false
     }
     if (
       hopLimit !== NDP_HOP_LIMIT ||
@@ -91,7 +98,7 @@ export class Ndp {
       length < NDP_NEIGHBOUR_BYTES
     ) {
       this.#counters.dropNdp++
-      return
+      return false
     }
     const target = IpAddress.at(bytes, at + 8)
     const option = this.#linkOption(
@@ -102,7 +109,7 @@ export class Ndp {
     )
     if (option === -2 || target.multicast) {
       this.#counters.dropNdp++
-      return
+      return false
     }
     const mac = option < 0 ? null : bytes.subarray(option, option + 6)
     if (this.#owner.dad.tests(target)) {
@@ -112,10 +119,11 @@ export class Ndp {
         const nonce = nonceOf(bytes, at + NDP_NEIGHBOUR_BYTES, at + length)
         this.#owner.dad.solicited(target, source, nonce, from, now)
       }
-      return
+      return false
     }
-    if (type === NDP_NEIGHBOUR_SOLICITATION) this.#solicited(message, target, mac, now)
-    else this.#advertised(message, target, mac, now)
+    return type === NDP_NEIGHBOUR_SOLICITATION
+      ? this.#solicited(message, target, mac, now)
+      : this.#advertised(message, target, mac, now)
   }
 
   /** Asks for a neighbour's hardware address. */
@@ -131,23 +139,24 @@ export class Ndp {
   }
 
   /** RFC 4861 7.2.3, 7.2.4. */
-  #solicited(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): void {
-    const { source } = message
+  #solicited(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): boolean {
+    const { source, heard } = message
     const owner = this.#owner
     const own = owner.addresses.find((entry) => entry.own && entry.address.equals(target))
     if (own === undefined) {
-      this.#counters.dropNotForUs++
-      return
+      if (!heard) this.#counters.dropNotForUs++
+      // A test of an address (RFC 4862 5.4) that another queue's stack may be testing.
+      return source.unspecified
     }
     if (source.unspecified) {
       // Somebody tests whether the address is free (RFC 4862 5.4): it is not, and everybody may hear it.
       if (mac !== null || !message.destination.equals(solicitedNode(target))) this.#counters.dropNdp++
-      else this.#advertise(0x3333, ALL_NODES.w3, own.address, ALL_NODES, NDP_OVERRIDE)
-      return
+      else if (!heard) this.#advertise(0x3333, ALL_NODES.w3, own.address, ALL_NODES, NDP_OVERRIDE)
+      return false
     }
     if (owner.isLocal(source) || !source.unicast) {
       this.#counters.dropNdp++
-      return
+      return false
     }
     // Without the option the asker is answered where its frame came from, if it was meant for us alone (7.2.3).
     let high = get16(message.bytes, 6)
@@ -158,11 +167,12 @@ export class Ndp {
       low = get32(mac, 2)
       if (news !== null) owner.resolved(news, now)
     }
-    this.#advertise(high, low, own.address, source, NDP_SOLICITED | NDP_OVERRIDE)
+    if (!heard) this.#advertise(high, low, own.address, source, NDP_SOLICITED | NDP_OVERRIDE)
+    return mac !== null
   }
 
   /** RFC 4861 7.2.5. */
-  #advertised(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): void {
+  #advertised(message: NdpMessage, target: IpAddress, mac: Uint8Array | null, now: number): boolean {
     const { destination } = message
     const owner = this.#owner
     const flags = message.bytes[message.at + 4]!
@@ -170,13 +180,13 @@ export class Ndp {
     if (owner.isLocal(target) && owner.isOwn(target)) this.#counters.addressConflicts++
     if ((solicited && destination.multicast) || owner.isLocal(target)) {
       this.#counters.dropNdp++
-      return
+      return false
     }
     const known = owner.neighbours.lookup(target)
     if (mac === null) {
       // 7.2.5: without an address it can only confirm the one we have.
       if (known !== null && solicited) owner.neighbours.confirm(target, now)
-      return
+      return true
     }
     const override = (flags & NDP_OVERRIDE) !== 0 ? LEARN_OVERRIDE : 0
     const how = solicited ? override | LEARN_SOLICITED : override
@@ -184,6 +194,7 @@ export class Ndp {
     const entry = owner.neighbours.lookup(target)
     if (entry !== null) entry.router = (flags & NDP_ROUTER) !== 0
     if (news !== null) owner.resolved(news, now)
+    return true
   }
 
   /** Offset of a link-layer address in the options, -1 when there is none, -2 when they are malformed (RFC 4861 4.6). */

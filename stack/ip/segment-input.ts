@@ -9,6 +9,7 @@ import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import { type FrameHeaders, sideWordsOf } from './frame-headers.ts'
 import type { PacketBytes } from './packet-bytes.ts'
+import type { SegmentTaker } from './packet-takers.ts'
 
 /** Segments up to this length are summed here; for longer ones the driver sums the whole burst in one call. */
 const SUM_HERE = 256
@@ -16,7 +17,7 @@ const SUM_HERE = 256
 const TIMESTAMPED_HEADER_BYTES = TCP_MIN_HEADER_BYTES + 12
 
 /** TCP behind either IP header: lengths, checksum, and the fields of a `Segment` whose addresses are already set. */
-export class SegmentInput {
+export class SegmentInput implements SegmentTaker {
   readonly #side: Uint8Array | null
   readonly #memory: QueueMemory
   readonly #counters: Counters

@@ -83,6 +83,8 @@ export class Slaac implements RouterAdvertTaker {
   #linkLocal: IpAddress | null = null
   #solicits = 0
   #heard = false
+  /** Addresses come from elsewhere. */
+  #follows = false
   readonly #solicit = new Action((now) => this.#askRouters(now))
   readonly #expiry = new Action((now) => this.#expire(now))
 
@@ -109,6 +111,15 @@ export class Slaac implements RouterAdvertTaker {
     this.#takeLinkLocal(0, now)
   }
 
+  /**
+   * Takes routes from routers, and whether addresses are still preferred; which addresses there are, the stack of another queue
+   * finds out, and asks. @throws NicError
+   */
+  follow(): void {
+    this.#follows = true
+    this.#link.nic.roles.steering?.claim(ALL_NODES.bytes())
+  }
+
   /** RFC 4861 6.1.2, 6.3.4. */
   advertised(bytes: Uint8Array, at: number, length: number, source: IpAddress, now: number): boolean {
     const advert = source.linkLocal ? readRouterAdvert(bytes, at, length) : null
@@ -117,7 +128,7 @@ export class Slaac implements RouterAdvertTaker {
     this.#heard = true
     this.#wheel.cancel(this.#solicit)
     const link = this.#link
-    const local = this.#linkLocal
+    const local = this.#follows ? link.localFor(source) : this.#linkLocal
     if (advert.mac !== null && local !== null) {
       const news = link.neighbours.learn(source, advert.mac, local, LEARN_CREATE | LEARN_OVERRIDE, now)
       const entry = link.neighbours.lookup(source)
@@ -241,6 +252,10 @@ export class Slaac implements RouterAdvertTaker {
 
   #configure(configured: Configured, now: number): void {
     const { address } = configured
+    if (this.#follows) {
+      this.#markDeprecated(configured, now)
+      return
+    }
     const usable = (at: number): void => {
       configured.usable = true
       this.#markDeprecated(configured, at)
@@ -269,9 +284,13 @@ export class Slaac implements RouterAdvertTaker {
     return this.#secret === null ? eui64Address(prefix, mac) : stableAddress(prefix, mac, tries, this.#secret)
   }
 
-  #markDeprecated({ address, preferredUntil }: Configured, now: number): void {
-    const entry = this.#link.addresses.find((other) => other.address.equals(address))
-    if (entry !== undefined) entry.deprecated = preferredUntil <= now
+  #markDeprecated({ address, prefix, preferredUntil }: Configured, now: number): void {
+    for (const entry of this.#link.addresses) {
+      const { w0, w1, version } = entry.address
+      // An address of another's choice is known by its prefix.
+      const followed = this.#follows && version === 6 && w0 === prefix.w0 && w1 === prefix.w1
+      if (followed || entry.address.equals(address)) entry.deprecated = preferredUntil <= now
+    }
   }
 
   /** Something's time is over. */
@@ -286,7 +305,7 @@ export class Slaac implements RouterAdvertTaker {
       this.#markDeprecated(configured, now)
       if (configured.validUntil > now) continue
       this.#addresses.splice(this.#addresses.indexOf(configured), 1)
-      this.#link.remove(configured.address, null, now)
+      if (!this.#follows) this.#link.remove(configured.address, null, now)
     }
     this.#armExpiry(now)
   }

@@ -35,6 +35,10 @@ export interface HandshakeOwner {
   /** An ACK that made a connection by its cookie is processed like any other. */
   established(tcb: Tcb, segment: Segment, now: number): void
   announce(listener: Listener): void
+  readonly ports: {
+    /** Whether a segment that nobody here has a use for is a sibling's, to be dropped in silence (counted). */
+    foreign(segment: Segment): boolean
+  }
 }
 
 /** How connections begin: LISTEN and what both ends learn from the SYNs (RFC 9293 3.10.7.2, RFC 7323, RFC 6528). */
@@ -93,6 +97,7 @@ export class Handshake {
     if (listener !== null && flags === SYN) this.#syn(listener, segment, now, after)
     else if (listener === null || (flags & ACK) !== 0) {
       if (listener !== null && (flags & (SYN | RST)) === 0 && this.#cookieAck(listener, segment, now)) return
+      if (this.#owner.ports.foreign(segment)) return
       counters.dropNoSocket++
       this.#output.resetFor(segment, this.#context.header())
     } else counters.dropNoSocket++

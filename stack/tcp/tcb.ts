@@ -72,6 +72,8 @@ export class Tcb {
   orphaned = false
   /** The NIC has been asked to bring its segments here, by whoever drives the stack. */
   steered = false
+  /** Its local port is ours among the stacks of the interface (`SharedPorts.take`). */
+  portTaken = false
   /** Listener that will hand the connection out, until accepted. */
   listener: Listener | null = null
   /** Free for the owner (the socket layer's object). */

@@ -1,4 +1,5 @@
 import type { IpAddress } from '../../address.ts'
+import { type AttemptOwner, LocalPorts } from '../siblings/local-ports.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, RST, SYN } from '../wire/tcp.ts'
 import { AckScheduler } from './acks.ts'
@@ -48,7 +49,7 @@ function sendLimit(options: SocketOptions, config: TcpConfig): number {
 }
 
 /** The TCP module of a stack: connections, listeners, timers and the work that is owed at the end of a poll. */
-export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
+export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwner {
   readonly context: TcpContext
   readonly window: WindowKeeper
   readonly reclaim: Reclaim
@@ -70,7 +71,9 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
   readonly #relieved: Tcb[] = []
   /** Called when no segment finds a connection any more. */
   onEnd: (tcb: Tcb) => void = () => {}
-  #nextPort: number
+  /** Called when a connection in SYN-SENT has got another local port, before it sends from there (`Stack.siblings`). It may be ended. */
+  onPortChange: (tcb: Tcb, oldPort: number) => void = () => {}
+  readonly ports: LocalPorts
 
   constructor(context: TcpContext) {
     this.context = context
@@ -99,7 +102,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
     this.#flows = new FlowTable(entropy(), entropy())
     this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
     this.#input = new TcpInput(this, context, parts, this.reclaim)
-    this.#nextPort = 49_152 + ((entropy() >>> 0) % 16_384)
+    this.ports = new LocalPorts(this, context, this.#flows, this.#listeners)
     this.#icmp = new TcpIcmp(this, context, this.#flows, this.#transmitter)
     followNeighbours(this, context, this.#flows, this.#transmitter)
   }
@@ -234,24 +237,33 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
     now: number,
     options: SocketOptions = SocketOptions.default,
   ): Tcb | null {
-    let port = localPort
-    for (let tries = 0; port === 0 && tries < 16_384; tries++) {
-      const candidate = 49_152 + (this.#nextPort++ & 16_383)
-      if (
-        this.#flows.get(local, candidate, remote, remotePort) === null &&
-        !this.#listeners.uses(candidate)
-      ) {
-        port = candidate
-      }
-    }
+    const port = localPort || this.ports.choose(local, remote, remotePort)
     if (port === 0 || this.#flows.get(local, port, remote, remotePort) !== null) return null
     const tcb = this.#create(local, port, remote, remotePort, options)
     tcb.state = SYN_SENT
     this.context.counters.activeOpens++
     this.#handshake.startSequence(tcb, now)
+    this.ports.begin(tcb, localPort === 0)
     tcb.snd.progressAt = now
     this.#transmitter.resendSyn(tcb, now)
     return tcb
+  }
+
+  /** An attempt to connect begins again from another port: with another number, and nothing left of what it was. */
+  restart(tcb: Tcb, port: number, now: number): void {
+    const { snd, localPort, rare } = tcb
+    this.#flows.remove(tcb)
+    tcb.localPort = port
+    this.#flows.add(tcb)
+    this.timers.cancel(tcb, TIMER_RETRANSMIT)
+    const { una } = snd
+    this.#handshake.startSequence(tcb, now)
+    if (snd.urgent) rare!.sendUrgentEnd = (rare!.sendUrgentEnd + snd.una - una) | 0
+    snd.retries = 0
+    snd.synAt = 0
+    this.ports.await(tcb)
+    this.onPortChange(tcb, localPort)
+    if (tcb.state === SYN_SENT) this.#transmitter.resendSyn(tcb, now)
   }
 
   /**
@@ -264,7 +276,9 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
     else if (urgent) {
       tcb.snd.urgent = true
-      tcb.seldom().sendUrgentEnd = (tcb.snd.una + tcb.snd.buffered) | 0
+      // What is given before the SYN is acknowledged comes behind it.
+      const { una, iss, buffered } = tcb.snd
+      tcb.seldom().sendUrgentEnd = (una + buffered + (tcb.state < ESTABLISHED && una === iss ? 1 : 0)) | 0
     }
     if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT || tcb.fastOpened) {
       this.#transmitter.transmit(tcb, now)
@@ -349,6 +363,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
     tcb.error = error
     this.timers.cancelAll(tcb)
     this.#flows.remove(tcb)
+    this.ports.end(tcb)
     tcb.rcv.ooo.clear()
     this.#payload.unpack(tcb.rcv)
     this.#transmitter.abandon(tcb)
@@ -396,6 +411,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner {
       tcb.snd.limit = sendLimit(tcb.options, this.context.config)
     }
     tcb.state = ESTABLISHED
+    if (!tcb.passive) this.ports.cameHome(tcb)
     this.context.link.confirm(tcb.remote, now)
     this.window.enter(tcb)
     this.#transmitter.established(tcb, now)

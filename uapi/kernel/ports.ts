@@ -18,6 +18,8 @@ interface StackFinder {
 export class Ports {
   readonly #stacks: StackFinder
   readonly #bound = new Map<number, Set<Socket>>()
+  /** Those whose ports were chosen here. */
+  readonly #chosen = new WeakSet<Socket>()
   #next = 0
 
   constructor(stacks: StackFinder) {
@@ -34,12 +36,21 @@ export class Ports {
     if (stack === null) return -EADDRNOTAVAIL
     const chosen = port === 0 ? this.#free(socket, stack, address) : port
     if (chosen === 0 || (port !== 0 && this.#taken(socket, stack, address, port))) return -EADDRINUSE
+    if (port === 0) this.#chosen.add(socket)
     socket.stack = stack
     socket.bound = { address, port: chosen }
     const sockets = this.#bound.get(chosen) ?? new Set()
     sockets.add(socket)
     this.#bound.set(chosen, sockets)
     return 0
+  }
+
+  /**
+   * The port that a connection of the socket has to begin from; 0 when that is for the stack to choose. Where the interface has
+   * several queues, a port that nobody named is no more than a place kept: answers to it may come to another queue.
+   */
+  portFor(socket: Socket, stack: Stack): number {
+    return stack.siblings !== null && this.#chosen.has(socket) ? 0 : (socket.bound?.port ?? 0)
   }
 
   /** The socket's last reference is gone. What is left of its connection keeps the port by itself. */
@@ -61,6 +72,8 @@ export class Ports {
 
   #taken(socket: Socket, stack: Stack, address: IpAddress, port: number): boolean {
     const { options } = socket
+    // Of a connection on another queue of the interface, whose options nobody knows here.
+    if (!options.reusePort && (stack.siblings?.ports.sibling(port) ?? -1) >= 0) return true
     for (const other of this.#bound.get(port) ?? []) {
       if (other.stack !== stack || mayShare(options, other.options, other.listener !== null)) continue
       if (addressesMeet(address, options.v6Only, other.bound!.address, other.options.v6Only)) return true

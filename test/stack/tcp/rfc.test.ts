@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ESTABLISHED } from '../../../stack/tcp/state.ts'
 import { ACK, FIN, PSH, RST, SYN, URG } from '../../../stack/wire/tcp.ts'
 import { ascending, RawPeer } from '../../support/raw-peer.ts'
+import { StackPair } from '../../support/stack-pair.ts'
 
 /** A timestamps option. */
 function stamp(value: number): number[] {
@@ -77,5 +78,15 @@ describe('rules of the RFCs that no other test shows', () => {
     flow.segment({ flags: ACK | FIN })
     expect(tcb.rcv.queuedBytes).toBe(10)
     expect(tcb.rcv.finished).toBe(true)
+  })
+
+  it('urgent data given before the connection is there ends where it ends', () => {
+    const pair = new StackPair()
+    const { client, server, clock, clientAddress, serverAddress } = pair
+    const listener = server.tcp.listen(serverAddress, 9000, 1)!
+    const tcb = client.tcp.connect(clientAddress, 0, serverAddress, 9000, clock.now())!
+    client.tcp.send(tcb, ascending(10), 0, clock.now(), true)
+    pair.settle()
+    expect(server.tcp.accept(listener)!.urgentBytes()).toBe(10)
   })
 })

@@ -45,7 +45,7 @@ function start(context: RingPort, sqe: Sqe): void {
     reply(context, sqe, -errno.ENETUNREACH)
     return
   }
-  const port = socket.bound?.port ?? 0
+  const port = kernel.ports.portFor(socket, stack)
   const tcb = stack.tcp.connect(
     local,
     port,
