@@ -2,8 +2,10 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Census, HeldReport, IfqStats } from '../../../diagnostics.ts'
 import type { NicInfo } from '../../../driver/nic.ts'
+import type { QueueRequest, QueueShare } from '../../../host/devices/index.ts'
 import type { StackReport } from '../../../host/interface.ts'
 import type { HostOptions } from '../../../host/options.ts'
+import type { SiblingsData } from './siblings.ts'
 
 /** A piece of memory that both sides have. */
 export interface Piece {
@@ -113,12 +115,16 @@ export interface NicModule {
 }
 
 /** `HostOptions` that can go to another thread. */
-export type CloneableOptions = Omit<HostOptions, 'device' | 'clock'>
+export type CloneableOptions = Omit<HostOptions, 'device' | 'clock' | 'sibling'>
 
 /** What a worker is started with. */
 export interface ThreadData {
   readonly options: CloneableOptions
-  readonly device: string | NicModule
+  readonly device: QueueRequest | NicModule
+  /** What the first queue's NIC has brought for the others. */
+  readonly share?: QueueShare
+  /** Of several queues of one interface. */
+  readonly siblings?: SiblingsData
   /** Which of the workers it is, and how many there are. */
   readonly index: number
   readonly count: number
@@ -130,7 +136,7 @@ export interface ThreadData {
 export type ToWorker = { readonly type: 'attach'; readonly link: QueueLink; readonly owner: boolean }
 /** From the worker to that thread. */
 export type FromWorker =
-  | { readonly type: 'opened'; readonly state: QueueState }
+  | { readonly type: 'opened'; readonly state: QueueState; readonly share: QueueShare | null }
   | { readonly type: 'failed'; readonly error: ToldError }
   /** Of a ring of whichever thread: so that it can be closed when the worker is no more. */
   | { readonly type: 'door'; readonly door: Int32Array }
