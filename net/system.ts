@@ -150,9 +150,7 @@ const OWNED = new WeakMap<System, QueueWorker>()
 /** What each worker opens. @throws ArgumentError when there are not so many queues */
 function devicesOf(device: string | NicModule, workers: number | 'queues'): (QueueRequest | NicModule)[] {
   if (typeof device === 'string') return planQueues(device, workers)
-  const { data } = device
-  const all = Array.isArray(data) ? data.length : 1
-  return Array.from({ length: workers === 'queues' ? all : workers }, () => device)
+  return Array.from({ length: workers === 'queues' ? (device.count ?? 1) : workers }, () => device)
 }
 
 /** Queues of workers that this thread has started. */

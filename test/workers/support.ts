@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type SharedEnd, SharedLink, SharedNic } from '../../driver/memory/index.ts'
+import { SharedLink, SharedNic, sharedDevice } from '../../driver/memory/index.ts'
 import { type Client, connect } from '../../net/client.ts'
 import type { Connection } from '../../net/connection.ts'
 import type { ConnectionHandler, Server } from '../../net/server.ts'
@@ -10,11 +10,10 @@ import { bytesOf } from '../support/ring-pair.ts'
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url))
 
 /** Workers run what was compiled. */
-export const obstacle = existsSync(dist('uapi/backend/worker/thread.js')) ? '' : 'nothing is compiled: npm run build'
+export const obstacle = existsSync(dist('uapi/backend/worker/thread.js'))
+  ? ''
+  : 'nothing is compiled: npm run build'
 if (obstacle !== '') console.warn(`tests of workers are skipped: ${obstacle}`)
-
-/** Opens an end of a link on the worker's thread. */
-export const SHARED_NIC = dist('driver/memory/shared-link.js')
 
 /** A script of these tests, for a thread. */
 export const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -31,8 +30,8 @@ export class Wires {
   }
 
   /** What workers are told to open. */
-  get device(): { module: string; data: readonly SharedEnd[] } {
-    return { module: SHARED_NIC, data: this.links.map(({ b }) => b) }
+  get device(): ReturnType<typeof sharedDevice> {
+    return sharedDevice(this.links.map(({ b }) => b))
   }
 
   async connect(queue: number, port = 9000, flows = 1): Promise<Client> {

@@ -106,12 +106,17 @@ export interface QueueLink {
   readonly about: RingLink
 }
 
-/** A NIC that a module of yours opens on the worker's thread: `export function openNic(data, index)`. */
+/**
+ * A NIC that a module of yours opens on the worker's thread: `export function openNic(data, index, share)` returns it, or a promise of
+ * it, or `{ nic, share }`: what the first worker's gives as its share the others' get (`openQueue`).
+ */
 export interface NicModule {
   /** URL or absolute path. */
   readonly module: string
   /** Handed to it; anything that can be cloned. */
   readonly data?: unknown
+  /** How many queues there are: what workers `'queues'` takes; default 1. */
+  readonly count?: number
 }
 
 /** `HostOptions` that can go to another thread. */

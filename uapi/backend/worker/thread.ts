@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Nic } from '../../../driver/nic.ts'
 import { ArgumentError } from '../../../errors.ts'
-import { type OpenedQueue, openQueue } from '../../../host/devices/index.ts'
+import { type OpenedQueue, openQueue, type QueueShare } from '../../../host/devices/index.ts'
 import { FileTable } from '../../kernel/files.ts'
 import type { Process } from '../../kernel/process.ts'
 import { Host } from '../host.ts'
@@ -26,6 +26,9 @@ interface User {
   readonly files: Process['files']
 }
 
+type Opened = Nic | OpenedQueue
+type OpenNic = (data: unknown, index: number, share: QueueShare | null) => Opened | Promise<Opened>
+
 const data = workerData as ThreadData
 
 function say(message: FromWorker): void {
@@ -36,12 +39,14 @@ async function nicOf({ device, index, areaBytes, share }: ThreadData): Promise<O
   if (!('module' in device))
     return openQueue(device, share ?? null, areaBytes === undefined ? {} : { areaBytes })
   const { module, data: given } = device
-  const { openNic } = (await import(module)) as {
-    openNic?: (data: unknown, index: number) => Nic | Promise<Nic>
-  }
+  const { openNic } = (await import(module)) as { openNic?: OpenNic }
   if (typeof openNic !== 'function')
-    throw new ArgumentError(`${module} exports no openNic`, 'export function openNic(data, index) { … }')
-  return { nic: await openNic(given, index), share: null }
+    throw new ArgumentError(
+      `${module} exports no openNic`,
+      'export function openNic(data, index, share) { … }',
+    )
+  const opened = await openNic(given, index, share ?? null)
+  return 'nic' in opened ? opened : { nic: opened, share: null }
 }
 
 /** One queue's end of the business. */
