@@ -173,6 +173,7 @@ export class RecvZcRequest extends SocketRequest {
       pool.shareWithUser(niov)
     }
     ifq.held?.handed(pool, niov, this)
+    ifq.holders?.handed(pool, niov, this)
     this.#count(tcb, bytes)
     ifq.stats.cells[ZERO_COPIED_BYTES]! += bytes
     return 0
@@ -195,6 +196,7 @@ export class RecvZcRequest extends SocketRequest {
     target.bytes.set(from.bytes.subarray(offset, offset + bytes), at)
     target.shareWithUser(niov)
     ifq.held?.handed(target, niov, this)
+    ifq.holders?.handed(target, niov, this)
     this.context.postData(this, bytes, at, target.areaId << 16)
     if (bytes === length) {
       rcv.head = fragments.next[node]!
