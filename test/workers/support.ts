@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { SharedLink, SharedNic, sharedDevice } from '../../driver/memory/index.ts'
 import { type Client, connect } from '../../net/client.ts'
 import type { Connection } from '../../net/connection.ts'
+import { type OpenedHost, openHost } from '../../net/host.ts'
 import type { ConnectionHandler, Server } from '../../net/server.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 
@@ -24,6 +25,7 @@ export const ADDRESS = '192.0.2.2'
 export class Wires {
   readonly links: readonly SharedLink[]
   readonly #clients: Client[] = []
+  readonly #hosts: OpenedHost[] = []
 
   constructor(queues = 1) {
     this.links = Array.from({ length: queues }, (_, queue) => new SharedLink({ queue }))
@@ -47,8 +49,26 @@ export class Wires {
     return client
   }
 
+  /** Opens clients at the far end of a wire, one after the other, to whichever port. */
+  async clients(queue: number): Promise<(port: number) => Promise<Client>> {
+    const device = SharedNic.open(this.links[queue]!.a)
+    const host = await openHost({
+      device,
+      address: `192.0.2.${10 + queue}`,
+      ownAddress: true,
+      areaBytes: 1 << 20,
+    })
+    this.#hosts.push(host)
+    return async (port) => {
+      const client = await connect({ host, remoteAddress: ADDRESS, remotePort: port })
+      this.#clients.push(client)
+      return client
+    }
+  }
+
   close(): void {
     for (const client of this.#clients) client.close()
+    for (const host of this.#hosts) void host.close()
   }
 }
 

@@ -196,6 +196,7 @@ export class ZcrxIfq {
         taken = i + 1
       } else if (pool.returnFromUser(low >>> pool.shift)) {
         this.stats.cells[REFILLED]! += 1
+        this.holders?.returned(pool, low >>> pool.shift)
         if (memory !== null && pool.isFree(low >>> pool.shift)) memory.cameBack(pool.areaId)
       } else this.stats.refillNotHeld++
     }

@@ -119,10 +119,12 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
+    const { holders } = this.#ifq
     this.#moving = this.#ifq.moves
     this.#allowed = Math.min(FAR, this.#limited ? this.#left : FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
       if (this.#allowed === 0) return 0
+      if (holders?.exhausted(this) === true) return AGAIN
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // A copy looks for its buffer first.
