@@ -21,6 +21,7 @@ import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
 import { Rings } from './rings.ts'
 import { FEATURES, type Refusal, sizesOf } from './setup.ts'
+import { type Sleeper, Sleepers } from './sleepers.ts'
 import { Socket } from './socket.ts'
 import { KernelTimers } from './timers.ts'
 import type { ZcrxIfq } from './zcrx.ts'
@@ -98,24 +99,10 @@ export class Kernel implements KernelPort {
   readonly #contexts = new Set<RingContext>()
   /** Rings with SQPOLL, and attended ones. */
   readonly #polled: RingContext[] = []
-  #armed: (() => void) | null = null
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
-  #timer: NodeJS.Timeout | null = null
-  /** What the timer waits for, microseconds of the stacks' clock. */
-  #timerAt = Number.POSITIVE_INFINITY
-  /** As an interrupt would: the stacks work before whoever sleeps is woken, so that peers are answered first. */
-  readonly #fire = (): void => {
-    const callback = this.#armed
-    if (callback === null) return
-    this.#armed = null
-    this.poll()
-    callback()
-  }
-  readonly #expire = (): void => {
-    this.#timer = null
-    this.#timerAt = Number.POSITIVE_INFINITY
-    this.#fire()
-  }
+  readonly #sleepers = new Sleepers(this)
+  /** Who has no ring. */
+  readonly #nobody: Sleeper = { wakes: null }
 
   constructor(options: KernelOptions) {
     this.options = options
@@ -205,6 +192,7 @@ export class Kernel implements KernelPort {
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
     for (let i = 0; i < this.#polled.length; i++) work += this.#polled[i]!.pollSubmissions()
+    if (this.#sleepers.anybody) this.#sleepers.lookAfter()
     return work
   }
 
@@ -246,27 +234,17 @@ export class Kernel implements KernelPort {
   }
 
   /**
-   * Calls `callback` once, from the event loop, when a frame waits or a timer is due. A later call replaces it; null takes
-   * it back. Keeps the process alive meanwhile.
+   * Calls `callback` once, from the event loop, when a frame waits, a timer is due, or somebody else's work has brought something for
+   * this sleeper. A later call for the same one replaces it; null takes it back. Keeps the process alive meanwhile.
    */
-  arm(callback: (() => void) | null): void {
-    this.#armed = callback
-    for (let i = 0; i < this.stacks.length; i++)
-      this.stacks[i]!.nic.arm(callback === null ? null : this.#fire)
-    const deadline = callback === null ? Number.POSITIVE_INFINITY : this.nextDeadline()
-    if (deadline === this.#timerAt) return
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    this.#timerAt = deadline
-    if (deadline === Number.POSITIVE_INFINITY) return
-    const ms = Math.ceil((deadline - this.now) / 1000)
-    this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+  arm(callback: (() => void) | null, sleeper: Sleeper = this.#nobody): void {
+    this.#sleepers.arm(sleeper, callback)
   }
 
   /** Something happened outside the queues: the stacks work, and who sleeps in the event loop is woken. */
   interrupt(): void {
     // Who polls at the moment sends what came of it.
-    if (!this.#polling) this.#fire()
+    if (!this.#polling) this.#sleepers.fire()
   }
 
   /** The stack that serves a local address; for the unspecified one the only one there is. */
