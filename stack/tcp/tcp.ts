@@ -363,7 +363,6 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     tcb.error = error
     this.timers.cancelAll(tcb)
     this.#flows.remove(tcb)
-    this.ports.end(tcb)
     tcb.rcv.ooo.clear()
     this.#payload.unpack(tcb.rcv)
     this.#transmitter.abandon(tcb)
@@ -375,6 +374,8 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
       tcb.orphaned = true
     }
     this.onEnd(tcb)
+    // Not before it is no longer steered: a sibling may have the port at once.
+    this.ports.end(tcb)
     if (tcb.orphaned) this.dropQueue(tcb)
     else this.raise(tcb, EVENT_CLOSED | EVENT_READABLE)
   }
