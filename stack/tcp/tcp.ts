@@ -249,9 +249,13 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     return tcb
   }
 
-  /** An attempt to connect begins again from another port: with another number, and nothing left of what it was. */
+  /**
+   * An attempt to connect that the peer has answered elsewhere begins again from another port: with another number, and nothing
+   * left of what it was, at the peer neither.
+   */
   restart(tcb: Tcb, port: number, now: number): void {
     const { snd, localPort, rare } = tcb
+    this.#output.reset(tcb)
     this.#flows.remove(tcb)
     tcb.localPort = port
     this.#flows.add(tcb)
