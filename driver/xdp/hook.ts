@@ -258,21 +258,23 @@ function loadAll(native: Native, keep: Keep, queues: number) {
     native.bpfMapCreate(MAP_TYPE_XSKMAP, 4, 4, queues, 0, 'zcrx_sockets'),
     'creating an xskmap',
   )
-  const program = keep(loadProgram(native, steering, sockets), 'loading the XDP program')
+  const program = keep(
+    loadProgram(native, buildProgram(steering, sockets, queues > 1)),
+    'loading the XDP program',
+  )
   return { steering, sockets, program }
 }
 
 /** Whether the kernel takes maps and program: loads them, puts them nowhere, gives them back. @throws NicError */
 export function probeProgram(native: Native): void {
   guarded(native, 'this machine', (keep) => {
-    for (const fd of Object.values(loadAll(native, keep, 1))) native.close(fd)
+    for (const fd of Object.values(loadAll(native, keep, 2))) native.close(fd)
   })
 }
 
 /** Descriptor of the program, or a negative errno. @throws NicError with the verifier's last words */
-function loadProgram(native: Native, steering: number, sockets: number): number {
+function loadProgram(native: Native, program: Uint8Array): number {
   const log = new Uint8Array(VERIFIER_LOG_BYTES)
-  const program = buildProgram(steering, sockets)
   let fd = -ERRNO.EAGAIN
   // The verifier gives up with EAGAIN when a signal is pending: a profiler's timer is enough.
   for (let attempt = 0; attempt < LOAD_RETRIES && fd === -ERRNO.EAGAIN; attempt++) {
