@@ -46,7 +46,7 @@ class Application {
 }
 
 describe.skipIf(obstacle !== '')('applications on threads of their own', () => {
-  const ends: (() => Promise<unknown> | void)[] = []
+  const ends: (() => unknown)[] = []
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end()
   })
