@@ -50,6 +50,13 @@ const ADDRESSES: Readonly<Record<Route, readonly [client: string, server: string
   dev6: ['2001:db8:1::1', '2001:db8:1::2'],
 }
 
+let adaptKernel = (kernel: InlineKernel): InlineKernel => kernel
+
+/** Kernels of machines that are made from now on are handed to it first. */
+export function adaptKernels(adapt: (kernel: InlineKernel) => InlineKernel): void {
+  adaptKernel = adapt
+}
+
 /** A kernel of ours with its networks under a virtual clock. */
 export class Machine {
   readonly clock = new VirtualClock(START_US)
@@ -62,10 +69,12 @@ export class Machine {
   #call = 1
 
   constructor() {
-    this.kernel = new InlineKernel({
-      memoryFor: (stack) => this.#plainMemory(stack.nic.info.mtu),
-      idle: (until) => this.#idle(until),
-    })
+    this.kernel = adaptKernel(
+      new InlineKernel({
+        memoryFor: (stack) => this.#plainMemory(stack.nic.info.mtu),
+        idle: (until) => this.#idle(until),
+      }),
+    )
     // Standard input, output and error: 0 is no descriptor that a program gets.
     for (let fd = 0; fd < 3; fd++) this.kernel.files.open({ kind: 'foreign', release: () => {} })
     this.lo = this.network(

@@ -152,11 +152,7 @@ export class Endpoint {
   /** Issues a request. Its id is its user_data. */
   submit(prepare: (sqe: Sqe) => Sqe, completion: Completion): number {
     const id = this.#nextId++
-    let sqe = this.engine.ring.getSqe()
-    while (sqe === null) {
-      this.engine.ring.submit()
-      sqe = this.engine.ring.getSqe()
-    }
+    const sqe = this.engine.sqe()
     this.#completions.set(id, completion)
     prepare(sqe).setData(id)
     this.engine.wake()

@@ -13,6 +13,7 @@ import type { Cqe } from '../../uapi/ring/cqe.ts'
 import type { EventRequest, Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring, type RingParams } from '../../uapi/ring/ring.ts'
 import { CLIENT, CLIENT6, plainMemory, SERVER, SERVER6 } from './stack-pair.ts'
+import { adapt, contextOf } from './which-backend.ts'
 
 export interface RingPairOptions extends Omit<MemoryLinkOptions, 'now'> {
   /** Buffers of the registered area; 0 registers none. */
@@ -83,7 +84,7 @@ export class RingPair {
     }
     this.client = make(this.link.a, this.clientAddress, 11)
     this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
-    this.kernel = new InlineKernel({ memoryFor, idle: () => this.#passTime() })
+    this.kernel = adapt(new InlineKernel({ memoryFor, idle: () => this.#passTime() }))
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)
     const backend = this.kernel.ringBackend()
@@ -92,7 +93,7 @@ export class RingPair {
       { ringBackend: () => backend },
       { flags: ZC_FLAGS, cqEntries: 4096, ...options.params },
     )
-    this.context = backend.context
+    this.context = contextOf(backend)
     const niovs = options.niovs ?? 256
     this.area = options.area ?? new Uint8Array(new ArrayBuffer(niovs * 4096))
     const ifq = this.ring.registerIfq({

@@ -3,6 +3,7 @@ import * as client from '../../net/client.ts'
 import * as server from '../../net/server.ts'
 import type { System } from '../../net/system.ts'
 import { Host } from '../../uapi/backend/host.ts'
+import { Process } from '../../uapi/kernel/process.ts'
 import type { RingBackend } from '../../uapi/ring/backend.ts'
 import { RecordingBackend, WasmMemory } from './recording-backend.ts'
 import { WorkerLoopback } from './worker-loopback.ts'
@@ -58,7 +59,7 @@ export class OtherSystem implements System {
   static worker(options: HostOptions): OtherSystem {
     const loopbacks: WorkerLoopback[] = []
     const system = new OtherSystem(options, ({ kernel, nic }) => {
-      const loopback = new WorkerLoopback(kernel).run()
+      const loopback = new WorkerLoopback(kernel, new Process(kernel.files)).run()
       loopbacks.push(loopback)
       OtherSystem.workers++
       return loopback.backend(nic.info.tailBytes).backend

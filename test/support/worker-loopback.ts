@@ -6,6 +6,7 @@ import type { RingLink } from '../../uapi/backend/worker/messages.ts'
 import { KernelService } from '../../uapi/backend/worker/service.ts'
 import type { RingSession } from '../../uapi/backend/worker/session.ts'
 import type { Waiting } from '../../uapi/backend/worker/waiting.ts'
+import type { AddressSpace } from '../../uapi/kernel/address-space.ts'
 import type { Kernel } from '../../uapi/kernel/kernel.ts'
 import { Process } from '../../uapi/kernel/process.ts'
 
@@ -18,10 +19,11 @@ export class WorkerLoopback {
   readonly #kernel: Kernel
   readonly #waiting: Waiting
   #loop: ServiceLoop | null = null
-  readonly process = new Process()
+  readonly process: Process
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, process = new Process()) {
     this.#kernel = kernel
+    this.process = process
     this.service = new KernelService(kernel)
     this.#waiting = {
       wait: (door, word, value, timeoutMs) => {
@@ -40,15 +42,16 @@ export class WorkerLoopback {
     return this
   }
 
-  /** The other side of a ring more. */
-  backend(tailBytes = 0): { backend: WorkerBackend; session: RingSession } {
+  /** The other side of a ring more. @param space what both sides have anyway; absent: memory is told of, as between threads */
+  backend(tailBytes = 0, space?: AddressSpace): { backend: WorkerBackend; session: RingSession } {
     const calls = new MessageChannel()
     const events = new MessageChannel()
     const door = openDoor()
     const link = (at: 'port1' | 'port2'): RingLink => ({ door, calls: calls[at], events: events[at] })
-    const session = this.service.add(link('port1'), this.process.files)
+    const session = this.service.add(link('port1'), this.process.files, space)
     this.#loop?.wake()
-    return { backend: new WorkerBackend(link('port2'), { tailBytes, waiting: this.#waiting }), session }
+    const options = { tailBytes, waiting: this.#waiting, ...(space === undefined ? {} : { space }) }
+    return { backend: new WorkerBackend(link('port2'), options), session }
   }
 
   end(): void {

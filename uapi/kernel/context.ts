@@ -54,6 +54,8 @@ export class RingContext implements RingPort, RingFile {
   readonly cq: CompletionQueue
   /** Where requests in flight are written down, for a user on another thread; null: nowhere. */
   ledger: Ledger | null = null
+  /** Called when entries are there and before they are looked at: what they name may have been told of a moment ago. */
+  beforeTaking: (() => void) | null = null
   #attended = false
   /** The entry that is looked at: a copy, which nobody can change meanwhile. */
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
@@ -363,6 +365,7 @@ export class RingContext implements RingPort, RingFile {
     const ready = (Atomics.load(control, Rings.SQ_TAIL) - head) | 0
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
     if (count === 0) return 0
+    this.beforeTaking?.()
     const stops = (this.flags & abi.IORING_SETUP_SUBMIT_ALL) === 0
     let taken = 0
     this.submitting = true

@@ -7,12 +7,13 @@ import type { Socket } from './socket.ts'
  * one counts as a process, so that what it names by mistake, or on purpose, is its own.
  */
 export class Process {
-  readonly space: AddressSpace = new AddressSpace()
+  readonly space: AddressSpace
   readonly files: FileTable<Socket>
 
-  /** @param files shared with other rings of the same thread; default a table of its own */
-  constructor(files: FileTable<Socket> = new FileTable()) {
+  /** @param files shared with other rings of the same thread; default a table of its own @param space default its own */
+  constructor(files: FileTable<Socket> = new FileTable(), space: AddressSpace = new AddressSpace()) {
     this.files = files
+    this.space = space
   }
 
   /** It has ended: its descriptors are closed. Its rings are to be closed before. */

@@ -30,6 +30,8 @@ export interface WorkerBackendOptions {
   readonly tailBytes: number
   /** How to wait; default: block. */
   readonly waiting?: Waiting
+  /** What both sides have anyway, being on one thread; default: one of its own, whose memory the other side is told of. */
+  readonly space?: AddressSpace
 }
 
 type Asked = Question extends infer Q ? (Q extends Question ? Omit<Q, 'seq'> : never) : never
@@ -46,7 +48,9 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   readonly #link: RingLink
   readonly #tailBytes: number
   readonly #waiting: Waiting
-  readonly #space = new AddressSpace()
+  readonly #space: AddressSpace
+  /** The other side has the same address space: all memory is reached. */
+  readonly #one: boolean
   readonly #keepAlive = new KeepAlive()
   readonly #heldReports = new Map<number, (report: HeldReport) => void>()
   #memory: RingMemory | null = null
@@ -67,14 +71,23 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     this.#door = link.door
     this.#tailBytes = options.tailBytes
     this.#waiting = options.waiting ?? blocking
-    this.#space.onMap = (base, buffer) =>
-      this.#tell({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
-    this.#space.onUnmap = (base) => {
-      if (!this.#closed) this.#tell({ type: 'unmap', base })
-    }
+    this.#one = options.space !== undefined
+    this.#space = options.space ?? new AddressSpace()
+    if (!this.#one) this.#tellOf(this.#space)
     link.events.on('message', (event: Event) => this.#event(event))
     link.events.on('close', () => this.gone(null))
     link.events.unref()
+  }
+
+  #tellOf(space: AddressSpace): void {
+    space.onMap = (base, buffer) => {
+      this.#tell({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
+      // Entries that name it may be taken without a call.
+      Atomics.add(this.#door, doors.BELL, 1)
+    }
+    space.onUnmap = (base) => {
+      if (!this.#closed) this.#tell({ type: 'unmap', base })
+    }
   }
 
   get diagnostics(): Diagnostics {
@@ -190,7 +203,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   }
 
   reaches(bytes: Uint8Array): boolean {
-    return bytes.buffer instanceof SharedArrayBuffer
+    return this.#one || bytes.buffer instanceof SharedArrayBuffer
   }
 
   arm(callback: (() => void) | null): void {

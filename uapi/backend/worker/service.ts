@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto'
 import type { StackReport } from '../../../host/interface.ts'
 import { EBADF, EMFILE } from '../../abi/errno.ts'
+import type { RingContext } from '../../kernel/context.ts'
 import type { OpenFile } from '../../kernel/files.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
-import type { Process } from '../../kernel/process.ts'
-import { ZcrxFile } from '../../kernel/zcrx.ts'
+import { Process } from '../../kernel/process.ts'
+import { ZcrxFile, type ZcrxIfq } from '../../kernel/zcrx.ts'
 import type { RingLink } from './messages.ts'
 import { RingSession, type SessionOwner } from './session.ts'
 
@@ -33,11 +34,30 @@ export class KernelService implements SessionOwner {
     this.kernel = kernel
   }
 
-  /** A ring more. @param files the descriptors of the thread whose ring it is */
-  add(link: RingLink, files: Process['files']): RingSession {
-    const session = new RingSession(this, link, files)
+  /** A ring more. @param files the descriptors of the thread whose ring it is @param space default one of its own */
+  add(link: RingLink, files: Process['files'], space?: Process['space']): RingSession {
+    const session = new RingSession(this, link, new Process(files, space))
     this.sessions.push(session)
     return session
+  }
+
+  /** Rings that are closed, by the descriptors of their threads, with the instances that they held. */
+  readonly #left = new Map<Process['files'], { context: RingContext; ifq: ZcrxIfq }[]>()
+
+  left(session: RingSession, context: RingContext, ifqs: readonly ZcrxIfq[]): void {
+    const { files } = session.process
+    const all = this.#left.get(files) ?? []
+    for (const ifq of ifqs) if (ifq.holders !== null) all.push({ context, ifq })
+    if (all.length > 0) this.#left.set(files, all)
+  }
+
+  /** A thread has ended, or has done with the queue: its rings and descriptors are closed, what it was handed is taken back. */
+  threadEnded(files: Process['files']): void {
+    for (const session of [...this.sessions]) if (session.process.files === files) session.end()
+    for (const { context, ifq } of this.#left.get(files) ?? []) ifq.abandoned(context)
+    this.#left.delete(files)
+    files.end()
+    this.kernel.flush()
   }
 
   forget(session: RingSession): void {

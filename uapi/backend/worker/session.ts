@@ -9,8 +9,9 @@ import type { RingContext } from '../../kernel/context.ts'
 import type { OpenFile } from '../../kernel/files.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { Ledger } from '../../kernel/ledger.ts'
-import { Process } from '../../kernel/process.ts'
+import type { Process } from '../../kernel/process.ts'
 import { Rings } from '../../kernel/rings.ts'
+import type { ZcrxIfq } from '../../kernel/zcrx.ts'
 import { InlineBackend, ProcessMemory } from '../inline.ts'
 import * as doors from './door.ts'
 import type { Answer, FromUser, MapMessage, Piece, Question, RingLink } from './messages.ts'
@@ -18,6 +19,8 @@ import { tellError } from './told-error.ts'
 
 /** Messages that are looked at in one turn: somebody who never stops does not keep the others waiting. */
 const MESSAGES = 64
+/** Messages in front of entries: those whose memory is told of behind so many others are answered EFAULT. */
+const MESSAGES_AHEAD = 4096
 /** Completions that wake a sleeping user while more are coming; fewer wake him when there is a pause, or after a while. */
 const GATHER = 1024
 /** How long (milliseconds) completions wait to be joined by others. */
@@ -32,6 +35,8 @@ export interface SessionOwner {
   hand(file: OpenFile | null): number
   handed(token: number): OpenFile | null
   forget(session: RingSession): void
+  /** Its ring is about to be closed, and holds these instances. */
+  left(session: RingSession, context: RingContext, ifqs: readonly ZcrxIfq[]): void
 }
 
 /** What a question comes to, without its number. */
@@ -56,15 +61,20 @@ export class RingSession {
   #listening = false
   #ended = false
 
-  /** @param files the descriptors of the thread whose ring it is */
-  constructor(service: SessionOwner, link: RingLink, files: Process['files']) {
+  /** @param process whose ring it is: descriptors of its thread, and an address space of its own */
+  constructor(service: SessionOwner, link: RingLink, process: Process) {
     this.#service = service
     this.link = link
     this.#door = link.door
-    this.process = new Process(files)
+    this.process = process
     this.#backend = new InlineBackend(service.kernel, new ProcessMemory(sharedPages), this.process)
     link.calls.on('close', () => this.end())
     link.calls.unref()
+  }
+
+  /** The kernel's side of the ring; null before it is set up. */
+  get context(): RingContext | null {
+    return this.#context
   }
 
   get ended(): boolean {
@@ -82,9 +92,10 @@ export class RingSession {
       this.#attends = Atomics.load(door, doors.ATTEND) !== 0
       this.#wants = Math.max(0, Atomics.load(door, doors.WANT))
       if (this.#context !== null) this.#context.attended = this.#attends || this.#wants > 0
+      // What an enter names may have been told of in front of it.
+      this.#listen(MESSAGES)
       const call = Atomics.load(door, doors.CALL)
       if (call !== this.#call) this.#enter(call)
-      this.#listen()
     } catch (error) {
       this.fail(error)
     }
@@ -107,8 +118,8 @@ export class RingSession {
     Atomics.notify(door, doors.REPLY)
   }
 
-  #listen(): void {
-    for (let i = 0; i < MESSAGES && !this.#ended; i++) {
+  #listen(most: number): void {
+    for (let i = 0; i < most && !this.#ended; i++) {
       const received = receiveMessageOnPort(this.link.calls) as { message: FromUser } | undefined
       if (received === undefined) return
       this.#hear(received.message)
@@ -199,6 +210,10 @@ export class RingSession {
     if (typeof mapping === 'number') return { result: mapping, params: params.bytes }
     const { context } = this.#backend
     this.#context = context
+    // Whoever saw the entries sees what was said before they were shown.
+    context.beforeTaking = () => {
+      if (Atomics.load(this.#door, doors.BELL) !== this.#bell) this.#listen(MESSAGES_AHEAD)
+    }
     context.ledger = new Ledger((memory) => this.link.calls.postMessage({ type: 'ledger', memory }))
     this.showAwake()
     return { result: 0, params: params.bytes, rings: pieceOf(mapping.rings), sqes: pieceOf(mapping.sqes) }
@@ -280,8 +295,9 @@ export class RingSession {
     this.#ended = true
     // What was submitted before is done first.
     if (this.#context?.attended === true) this.#context.pollSubmissions()
-    for (const ifq of this.#context?.ifqs ?? []) ifq.abandoned(this.#context!)
-    this.#context?.close()
+    const context = this.#context
+    if (context !== null) this.#service.left(this, context, [...context.ifqs])
+    context?.close()
     doors.close(this.#door)
     this.link.calls.close()
     this.link.events.close()

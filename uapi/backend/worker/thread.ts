@@ -128,9 +128,7 @@ class QueueThread {
 
   #detach(user: User): void {
     if (!this.#users.delete(user) || this.#stopped) return
-    for (const session of [...this.#service.sessions]) if (session.process.files === user.files) session.end()
-    user.files.end()
-    this.#host.kernel.flush()
+    this.#service.threadEnded(user.files)
     this.#loop.wake()
   }
 
