@@ -1,5 +1,5 @@
 import { IpAddress } from '../address.ts'
-import { ZcrxError } from '../errors.ts'
+import { ArgumentError, ZcrxError } from '../errors.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
 import { endpointOf, sockaddrOf } from '../uapi/abi/sockaddr.ts'
 import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from '../uapi/abi/socket.ts'
@@ -16,6 +16,8 @@ export interface ConnectOptions extends EngineOptions {
   /** IPv4 or IPv6 address of the peer, as text, and its port. */
   readonly remoteAddress: string
   readonly remotePort: number
+  /** Of several queues the one to connect from; default 0. */
+  readonly queue?: number
   /** Connections to open; default 1. */
   readonly flows?: number
 }
@@ -33,15 +35,19 @@ export class Client {
   constructor(systems: Systems, options: ConnectOptions) {
     this.#systems = systems
     const given = { areaBytes: AREA_BYTES, ...options }
+    const { queue = 0 } = options
+    const system = systems.queues[queue]
+    if (system === undefined)
+      throw new ArgumentError(`there is no queue ${queue}`, `there are ${systems.queues.length}`)
     this.#engine = new Engine(
-      systems.queues[0]!,
+      system,
       given,
       (_kind, id, res) => {
         const waiter = this.#waiters[id]
         delete this.#waiters[id]
         waiter?.(res)
       },
-      systems.instances?.[0] ?? null,
+      systems.instances?.[queue] ?? null,
     )
   }
 
