@@ -14,6 +14,7 @@ const SUITES = [
   'test/e2e/',
   'test/e2e/matrix',
   'test/examples/',
+  'test/workers/',
   'test/pcap/',
   'test/replay/',
   'test/fuzz/',
