@@ -87,7 +87,7 @@ export class FlowNic extends ScriptedNic {
 
   override receive(burst: RxBurst): number {
     const left = (Atomics.load(this.#words, GRANTED) - this.#handedOut) | 0
-    this.budget = left > 0 ? left : 0
+    this.budget = Math.max(left, 0)
     return super.receive(burst)
   }
 
