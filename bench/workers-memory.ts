@@ -1,9 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { renderTable } from '../daemon/cli/table.ts'
 import { type Spread, spread } from './spread.ts'
 import type { ReceiveCase, ReceiveFigures, ReceiveOrder } from './workers-memory-child.ts'
+import { Subject } from './workers-process.ts'
 import { cell } from './workers-table.ts'
 
 const PAYLOAD = 1448
@@ -27,44 +25,10 @@ export interface MemoryRow {
   readonly rateToOneWorker: Spread
 }
 
-/** A process that receives, for one case. */
-class Receiver {
+interface Receiver {
   readonly case: ReceiveCase
-  readonly figures: ReceiveFigures[] = []
-  readonly ready: Promise<unknown>
-  readonly #process: ChildProcess
-
-  constructor(one: ReceiveCase) {
-    this.case = one
-    const child = fileURLToPath(new URL('./workers-memory-child.js', import.meta.url))
-    this.#process = fork(child, [JSON.stringify(one)])
-    this.ready = this.#message()
-    this.ready.catch(() => {})
-  }
-
-  async #message(): Promise<unknown> {
-    const over = new AbortController()
-    const { signal } = over
-    try {
-      return await Promise.race([
-        once(this.#process, 'message', { signal }).then(([message]) => message),
-        once(this.#process, 'exit', { signal }).then(([code]) => {
-          throw new Error(`the receiver ended with status ${code}`)
-        }),
-      ])
-    } finally {
-      over.abort()
-    }
-  }
-
-  async receive(packets: number): Promise<ReceiveFigures> {
-    this.#process.send({ packets } satisfies ReceiveOrder)
-    return (await this.#message()) as ReceiveFigures
-  }
-
-  end(): void {
-    this.#process.kill('SIGKILL')
-  }
+  readonly subject: Subject<ReceiveOrder, ReceiveFigures>
+  readonly figures: ReceiveFigures[]
 }
 
 /**
@@ -72,17 +36,20 @@ class Receiver {
  * stack, the rings and the application has to do with it.
  */
 export async function measureMemory(packets: number, rounds: number): Promise<MemoryRow[]> {
-  const receivers = CASES.map(({ workers, flows }) => new Receiver({ workers, flows, payload: PAYLOAD }))
+  const receivers = CASES.map((one): Receiver => {
+    const given: ReceiveCase = { ...one, payload: PAYLOAD }
+    return { case: given, subject: new Subject('./workers-memory-child.js', given), figures: [] }
+  })
   try {
-    for (const receiver of receivers) {
-      await receiver.ready
+    for (const { subject } of receivers) {
+      await subject.ready
       // What compiles does so here; in parts, as whoever sleeps and wakes is to be compiled too.
-      for (let i = 0; i < 4; i++) await receiver.receive(packets)
+      for (let i = 0; i < 4; i++) await subject.run({ packets })
     }
     for (let round = 0; round < rounds; round++)
-      for (const receiver of receivers) receiver.figures.push(await receiver.receive(packets))
+      for (const receiver of receivers) receiver.figures.push(await receiver.subject.run({ packets }))
   } finally {
-    for (const receiver of receivers) receiver.end()
+    for (const { subject } of receivers) subject.end()
   }
   return receivers.map((receiver) => rowOf(receiver, receivers, packets))
 }

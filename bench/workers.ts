@@ -2,8 +2,10 @@ import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
 import { describeFailure } from '../daemon/cli/report.ts'
+import { measureEcho, renderEcho } from './workers-echo.ts'
 import { measureMemory, renderMemory } from './workers-memory.ts'
 
+const ECHOES = 10_000
 const PARTS = ['memory', 'veth', 'echo'] as const
 
 /**
@@ -47,6 +49,11 @@ async function bench(args: string[]): Promise<void> {
     const rows = await measureMemory(packets, rounds)
     results.memory = rows
     say(`frames in place, ${packets} packets a round`, renderMemory(rows))
+  }
+  if (parts.includes('echo')) {
+    const rows = await measureEcho(ECHOES, rounds)
+    results.echo = rows
+    say(`echo of 64 bytes, ${ECHOES} a round`, renderEcho(rows))
   }
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',
