@@ -10,6 +10,7 @@ export {
   SharedLink,
   type SharedLinkOptions,
   SharedNic,
+  sharedDevice,
 } from './driver/memory/index.ts'
 export type { Nic, NicInfo, NicMemory, NicStats } from './driver/nic.ts'
 export { PacketNic, type PacketNicOptions } from './driver/packet/index.ts'

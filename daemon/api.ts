@@ -19,13 +19,21 @@ export {
   ImpairedNic,
   MemoryLink,
   type Nic,
+  type NicModule,
   type OpenOptions,
   openDevice,
   openDevices,
+  openQueue,
   parseDevice,
+  planQueues,
+  type QueueRequest,
+  type QueueShare,
   RateLimitNic,
   type ServerOptions,
   type ServerStats,
+  SharedLink,
+  SharedNic,
+  sharedDevice,
   type Way,
   ZcrxError,
 } from '../index.ts'
@@ -67,6 +75,10 @@ export type Server = Pick<
   | 'onHeld'
   | 'onAddresses'
   | 'onGone'
+  | 'onQueueGone'
+  | 'queues'
+  | 'queueStats'
+  | 'queueCensus'
   | 'openConnections'
   | 'close'
 >

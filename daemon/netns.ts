@@ -42,8 +42,8 @@ export class NetworkPair {
     this.mtu = mtu
   }
 
-  /** @param mtu of both ends. @throws ZcrxError when the kernel refuses; nothing is left behind then */
-  static async create(mtu: number): Promise<NetworkPair> {
+  /** @param mtu,queues of both ends. @throws ZcrxError when the kernel refuses; nothing is left behind then */
+  static async create(mtu: number, queues = 1): Promise<NetworkPair> {
     removeStale()
     const base = `zcrx-${process.pid}-${startTime(process.pid) ?? '0'}`
     const pair = new NetworkPair(
@@ -52,7 +52,7 @@ export class NetworkPair {
       mtu,
     )
     try {
-      await pair.#build()
+      await pair.#build(String(queues))
     } catch (error) {
       pair.remove()
       throw error
@@ -60,15 +60,17 @@ export class NetworkPair {
     return pair
   }
 
-  async #build(): Promise<void> {
+  async #build(queues: string): Promise<void> {
     const { sender, receiver } = this
     const mtu = String(this.mtu)
     await ip('netns', 'add', sender.namespace)
     await ip('netns', 'add', receiver.namespace)
     for (const { namespace } of [sender, receiver]) await disableIpv6(namespace)
     await ip(
-      ...['-n', sender.namespace, 'link', 'add', sender.device, 'mtu', mtu, 'type', 'veth'],
-      ...['peer', 'name', receiver.device, 'mtu', mtu, 'netns', receiver.namespace],
+      ...['-n', sender.namespace, 'link', 'add', sender.device, 'mtu', mtu],
+      ...['numtxqueues', queues, 'numrxqueues', queues, 'type', 'veth'],
+      ...['peer', 'name', receiver.device, 'mtu', mtu, 'numtxqueues', queues, 'numrxqueues', queues],
+      ...['netns', receiver.namespace],
     )
     for (const { namespace, device, address } of [sender, receiver]) {
       await ip('-n', namespace, 'addr', 'add', `${address}/30`, 'dev', device)

@@ -157,18 +157,23 @@ export const NicStats: new () => NicStats = counting(Stats)
 
 /** Decides which frames come to a queue whose interface others use too. Without it, every frame of the interface comes here. */
 export interface Steering {
-  /** From now on frames to this address (network order, 4 or 16 bytes) and TCP port (host order) come here. @throws NicError */
-  steer(address: Uint8Array, port: number): void
-  /** Undoes one `steer`. */
-  unsteer(address: Uint8Array, port: number): void
+  /**
+   * From now on frames to this address (network order, 4 or 16 bytes) and TCP port (host order) come here.
+   * @param everyQueue those on the interface's other queues go to whoever has opened these, asked for or not; to nobody where none
+   * has: not to the host's kernel, in any case. One queue at a time may ask so for a port. Default false. A NIC whose queues have
+   * no frames of the host's takes no notice. @throws NicError
+   */
+  steer(address: Uint8Array, port: number, everyQueue?: boolean): void
+  /** Undoes one `steer` with the same arguments. */
+  unsteer(address: Uint8Array, port: number, everyQueue?: boolean): void
   /**
    * The address is the stack's alone: every IP frame to it, and what asks for its hardware
    * address (ARP requests, neighbour solicitations), come here.
-   * @throws NicError
+   * @param everyQueue see `steer` @throws NicError
    */
-  claim(address: Uint8Array): void
-  /** Undoes `claim`. */
-  unclaim(address: Uint8Array): void
+  claim(address: Uint8Array, everyQueue?: boolean): void
+  /** Undoes one `claim` with the same arguments. */
+  unclaim(address: Uint8Array, everyQueue?: boolean): void
 }
 
 /** The device cuts long frames into segments. */

@@ -113,7 +113,8 @@ export class Interface {
       if (plan.addresses.length > 0) {
         if (network !== null) checkTheirs(nic, network, plan)
       } else if (!plan.auto) takeTheirs(nic, network, plan, options.prefixLength ?? 0)
-      const ip = { ...options.ip, ...(options.dad === undefined ? {} : { dad: options.dad }) }
+      const dad = options.sibling === true ? false : options.dad
+      const ip = { ...options.ip, ...(dad === undefined ? {} : { dad }) }
       const stack = new Stack({
         nic,
         memory: ownMemory(nic),
@@ -143,7 +144,7 @@ export class Interface {
           attendant.interrupt()
         }
       }
-      this.#addAddresses(options.secretFile)
+      this.#addAddresses(options)
       this.#share(options.takeOver ?? false)
     } catch (error) {
       network?.close()
@@ -206,7 +207,7 @@ export class Interface {
     this.portGuard?.close()
   }
 
-  #addAddresses(secretFile: string | undefined): void {
+  #addAddresses({ secretFile, sibling = false }: HostOptions): void {
     const { stack } = this
     const { addresses, gateways, own, auto } = this.#plan
     for (const { address, prefixLength } of addresses) {
@@ -215,7 +216,8 @@ export class Interface {
       if (stack.link.isLocal(address)) this.#waiting.delete(address.toString())
     }
     for (const gateway of gateways) stack.setGateway(gateway)
-    if (auto) {
+    if (auto && sibling) stack.followRouters()
+    else if (auto) {
       const { secret, trouble } = stableSecret(secretFile)
       if (trouble !== '') this.notes.push(trouble)
       stack.autoconfigure(secret, () => this.#noRouter())

@@ -32,6 +32,10 @@ export interface HostOptions {
    */
   readonly takeOver?: boolean
   /**
+   * The stack of another queue keeps the addresses of our own: this one neither tests them nor asks routers for any. @internal
+   */
+  readonly sibling?: boolean
+  /**
    * Where the secret of stable addresses is kept, with address `auto`. Default: `address-secret` in `$STATE_DIRECTORY`, in
    * `$XDG_STATE_HOME/zcrx`, or in `/var/lib/zcrx`.
    */

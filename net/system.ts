@@ -2,7 +2,7 @@ import type { IpAddress } from '../address.ts'
 import { allocateShared } from '../driver/area.ts'
 import type { Nic } from '../driver/nic.ts'
 import { ArgumentError, type NicError } from '../errors.ts'
-import { openDevice } from '../host/devices/index.ts'
+import { openDevice, planQueues, type QueueRequest } from '../host/devices/index.ts'
 import type { AddressesChange, StackReport } from '../host/interface.ts'
 import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
@@ -134,18 +134,24 @@ function threadsOf(
   const { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile } = options
   const cloneable = { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile }
   const given = Object.fromEntries(Object.entries(cloneable).filter(([, value]) => value !== undefined))
-  const count = workers === 'queues' ? 1 : workers
-  return Array.from({ length: count }, (_, index) => ({
+  const devices = devicesOf(device, workers)
+  return devices.map((each, index) => ({
     options: given,
-    device,
+    device: each,
     index,
-    count,
+    count: devices.length,
     ...(areaBytes === undefined ? {} : { areaBytes }),
     ...(spinUs === undefined ? {} : { spinUs }),
   }))
 }
 
 const OWNED = new WeakMap<System, QueueWorker>()
+
+/** What each worker opens. @throws ArgumentError when there are not so many queues */
+function devicesOf(device: string | NicModule, workers: number | 'queues'): (QueueRequest | NicModule)[] {
+  if (typeof device === 'string') return planQueues(device, workers)
+  return Array.from({ length: workers === 'queues' ? (device.count ?? 1) : workers }, () => device)
+}
 
 /** Queues of workers that this thread has started. */
 class WorkerSystems implements Systems {

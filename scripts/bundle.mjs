@@ -4,7 +4,15 @@ import { join, resolve } from 'node:path'
 import { rolldown } from 'rolldown'
 
 /** Relative to dist/. They start each other as files of one directory. */
-const PROGRAMS = ['daemon/main', 'daemon/demo/sender', 'daemon/demo/receiver', 'daemon/doctor/peer', 'uapi/backend/worker/thread']
+const PROGRAMS = [
+  'daemon/main',
+  'daemon/demo/sender',
+  'daemon/demo/receiver',
+  'daemon/doctor/peer',
+  'uapi/backend/worker/thread',
+  'driver/memory/shared-link',
+  'daemon/run/wrapped-queue',
+]
 
 const given = process.argv[2]
 if (given === undefined) throw new Error('usage: node scripts/bundle.mjs DIST')

@@ -1,14 +1,18 @@
 import { MAX_FLOW_BYTES } from '../demo/content.ts'
-import { MAX_DEMO_FLOWS } from '../demo/demo.ts'
+import { MAX_DEMO_FLOWS, MAX_DEMO_WORKERS } from '../demo/demo.ts'
 import { DEMO_DRIVERS, type DemoDriver } from '../demo/options.ts'
 import { addCaptureOptions, type CaptureFlags, captureOf } from './capture.ts'
 import { type AddCommand, checked, checkedModes, MODES } from './command.ts'
 import { parseChoice, parseInteger, parseSize, UsageError } from './parse.ts'
 
+/** Which queue a connection comes to is the link's to say: with so many each has some. */
+const FLOWS_PER_WORKER = 8
+
 interface DemoFlags extends CaptureFlags {
   bytes?: number
   mtu: number
-  flows: number
+  flows?: number
+  workers?: number
   driver?: DemoDriver
   json: boolean
 }
@@ -31,9 +35,13 @@ export const addDemo: AddCommand = (program, actions, done) => {
     )
     .option(
       '--flows <n>',
-      'connections',
+      'connections (default: 1, or 8 for each worker)',
       checked((text) => parseInteger(text, 'number of flows', 1, MAX_DEMO_FLOWS)),
-      1,
+    )
+    .option(
+      '--workers <n>',
+      'threads of zcrx, each with a queue of the link (default: none)',
+      checked((text) => parseInteger(text, 'number of workers', 1, MAX_DEMO_WORKERS)),
     )
     .option(
       '--driver <driver>',
@@ -57,12 +65,16 @@ and removes them again. Exit status: 0 only when every byte arrived unchanged an
 Examples:
   zcrxd demo
   zcrxd demo --json --mtu 9000 --flows 8
+  zcrxd demo --workers 2
   zcrxd demo --driver tap
   zcrxd demo --driver memory --bytes 64M
   zcrxd demo --bytes 64M --capture demo.pcapng --snaplen 128`,
     )
     .action(async (flags: DemoFlags) => {
-      const { bytes, mtu, flows, driver, mode, json } = flags
+      const { bytes, mtu, workers, driver, mode, json } = flags
+      const flows = flags.flows ?? (FLOWS_PER_WORKER * (workers ?? 0) || 1)
+      if (workers !== undefined && flags.capture !== undefined)
+        throw new UsageError('--capture is of one queue on the main thread: leave out --workers')
       if (bytes !== undefined && (bytes < flows || bytes > MAX_FLOW_BYTES)) {
         throw new UsageError(
           `--bytes ${bytes} does not do for ${flows} flows; allowed is at least one byte a flow, at most 256T`,
@@ -76,6 +88,7 @@ Examples:
             mode: mode?.attach ?? 'auto',
             ...(bytes === undefined ? {} : { bytes }),
             ...(driver === undefined ? {} : { driver }),
+            ...(workers === undefined ? {} : { workers }),
             ...captureOf(flags),
           },
           json,

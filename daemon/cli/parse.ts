@@ -30,6 +30,14 @@ export function parseInteger(text: string, what: string, min: number, max: numbe
   return value
 }
 
+/** Most workers: as many as there are places for in what they share. */
+const MAX_WORKERS = 255
+
+/** A number of workers, or `queues`. @throws UsageError */
+export function parseWorkers(text: string): number | 'queues' {
+  return text === 'queues' ? text : parseInteger(text, "number of workers, or 'queues'", 1, MAX_WORKERS)
+}
+
 export interface ListenAddress {
   /** IPv4 or IPv6; absent: the interface's first. */
   readonly address?: string

@@ -17,6 +17,7 @@ import {
   parseSink,
   parseSize,
   parseVlan,
+  parseWorkers,
   type SinkSpec,
   UsageError,
 } from './parse.ts'
@@ -24,6 +25,7 @@ import {
 interface RunFlags extends CaptureFlags {
   device: string
   queue?: number
+  workers?: number | 'queues'
   listen: ListenAddress[]
   takeOver: boolean
   sink: SinkSpec
@@ -70,6 +72,11 @@ export const addRun: AddCommand = (program, actions, done) => {
       '-q, --queue <n>',
       'receive queue of the interface',
       checked((text) => parseInteger(text, 'queue', 0, 65535)),
+    )
+    .option(
+      '--workers <n>',
+      'threads, each with a queue of the device and its stack; queues: one for each (default: none)',
+      checked(parseWorkers),
     )
     .option(
       '--mode <mode>',
@@ -143,6 +150,7 @@ Examples:
   zcrxd run --device eth0 --queue 1 --listen 192.0.2.1:9000
   zcrxd run --device eth0 --listen :9000 --sink file:/srv/incoming --area 256M
   zcrxd run --device auto:eth0 --listen :9000 --sink hash --once --json
+  zcrxd run --device xdp:eth0/0-3 --workers queues --listen :9000
   zcrxd run --device tap:tap0 --address 192.0.2.2/24 --listen :9000
   zcrxd run --device eth0 --listen :9000 --address 192.0.2.5/24 --gateway 192.0.2.254 --address auto
   zcrxd run --device eth0 --listen :9000 --capture /var/tmp/in.pcapng --capture-size 100M --capture-files 10`,
@@ -151,6 +159,7 @@ Examples:
       done(
         await actions.run({
           device: deviceString(flags.device, flags.queue, flags.mode?.attach),
+          ...(flags.workers === undefined ? {} : { workers: flags.workers }),
           listen: flags.listen.length === 1 ? flags.listen[0]! : flags.listen,
           ...(flags.takeOver ? { takeOver: true } : {}),
           sink: sinkOf(flags),

@@ -23,6 +23,9 @@ const PROGRESS_MS = 200
 /** More connections than these show nothing more and cost the sender memory (1 MiB each). */
 export const MAX_DEMO_FLOWS = 1024
 
+/** More queues than these no link of the demo's has. */
+export const MAX_DEMO_WORKERS = 16
+
 /** Bytes of each pass unless asked otherwise: some seconds in all on any way in. */
 export const DEFAULT_BYTES: Readonly<Record<DemoDriver, number>> = {
   xdp: 2 * 2 ** 30,
@@ -102,7 +105,9 @@ async function runReceiver(
       throw error instanceof ZcrxError ? new Unavailable(error) : error
     })
     if (request.kind === 'zcrx') await place.ready?.()
-    events.onStep?.(`${who} receives: ${ready.driver}, ${ready.mode}, MTU ${ready.mtu}`)
+    const { workers } = request
+    const threads = workers === undefined ? '' : `, ${workers} ${workers === 1 ? 'worker' : 'workers'}`
+    events.onStep?.(`${who} receives: ${ready.driver}, ${ready.mode}, MTU ${ready.mtu}${threads}`)
     if (request.capture !== undefined) events.onStep?.(`capturing its frames to ${options.capture?.file}`)
     const session = {
       who,

@@ -15,6 +15,8 @@ export interface DemoOptions {
   readonly driver?: DemoDriver
   /** How the XDP program is attached: `auto`, `native`, `generic`. */
   readonly mode: string
+  /** Threads of zcrx, each with a queue; absent: none. */
+  readonly workers?: number
   /** Of zcrx's queue, both passes; absent: none. */
   readonly capture?: CaptureRequest
 }

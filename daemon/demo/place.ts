@@ -29,8 +29,10 @@ export async function choosePlace(options: DemoOptions, events: DemoEvents): Pro
         'run it as root: sudo npx zcrxd demo',
       )
     }
-    events.onStep?.(`making two network namespaces and a veth pair, MTU ${mtu}`)
-    const pair = await NetworkPair.create(mtu)
+    const queues = options.workers ?? 1
+    const many = queues === 1 ? '' : `, ${queues} queues`
+    events.onStep?.(`making two network namespaces and a veth pair, MTU ${mtu}${many}`)
+    const pair = await NetworkPair.create(mtu, queues)
     const remove = (): void => pair.remove()
     process.once('exit', remove)
     const choose = async (link: () => Promise<void>): Promise<void> => {
@@ -83,9 +85,10 @@ export function openRequest(who: 'zcrx' | 'node:net', place: Place, options: Dem
   } as const
   if (who === 'node:net') return { ...common, kind: 'node' }
   // Only what zcrx sees: node:net's frames are Linux's, where tcpdump sees them.
-  const { capture } = options
+  const { capture, workers } = options
   const zcrx = {
     ...common,
+    ...(workers === undefined ? {} : { workers }),
     ...(capture === undefined ? {} : { capture: { ...capture, file: resolve(capture.file) } }),
   }
   if (pair === null) return { ...zcrx, kind: 'memory' }
@@ -104,6 +107,6 @@ export function openRequest(who: 'zcrx' | 'node:net', place: Place, options: Dem
     case 'raw':
       return { ...zcrx, kind: 'zcrx', device: `raw:${address}` }
     default:
-      return { ...zcrx, kind: 'zcrx', device: `xdp:${device}/0${mode}` }
+      return { ...zcrx, kind: 'zcrx', device: `xdp:${device}${workers === undefined ? '/0' : ''}${mode}` }
   }
 }

@@ -1,5 +1,6 @@
 import { formatBytes, formatCount } from '../cli/format.ts'
 import { renderTable, wrap } from '../cli/table.ts'
+import { workerLines } from '../run/totals.ts'
 import { explainDrops } from './drops.ts'
 import type { DemoReport, StackReport } from './report.ts'
 
@@ -17,6 +18,7 @@ export function renderDemoReport(report: DemoReport): string[] {
     ...digestLines('node:net', peer),
     '',
     ...placeLines(report),
+    ...workerLines(report.workers),
     ...dropLines('zcrx', report),
     ...dropLines('node:net', peer),
     ...noteLines(report),

@@ -1,6 +1,7 @@
 /** What the demo and its two child processes tell each other over Node's IPC. */
 import type { Census } from '../api.ts'
 import type { CaptureRequest } from '../capture.ts'
+import type { WorkerReport } from '../run/totals.ts'
 
 /** Verified: SHA-256 over every byte at both ends. Measured: bytes counted, contents sampled. */
 export type PassKind = 'verified' | 'measured'
@@ -20,6 +21,8 @@ export interface OpenRequest {
   /** Interface whose drops are counted (`node`); empty: none. */
   readonly interface: string
   readonly mtu: number
+  /** Threads of zcrx; absent: none. */
+  readonly workers?: number
   /** Of zcrx's queue; absent: none. */
   readonly capture?: CaptureRequest
 }
@@ -82,6 +85,8 @@ export interface PassResult {
   readonly drops: Record<string, number>
   /** At the end of the pass, all streams ended. */
   readonly niovs: Census
+  /** Of each worker, when there are any: of the pass, and where the buffers are at its end. */
+  readonly workers?: readonly WorkerReport[]
   /** When receiver and sender share the process: the sender's end. */
   readonly sent?: SentReply
 }

@@ -2,6 +2,7 @@
  * Child process of the demo: the receiving end, zcrx or its peer. Told what to do over IPC; ends when the demo does.
  */
 import type { Nic } from '../api.ts'
+import type { WorkerReport } from '../run/totals.ts'
 import type { MemoryPath } from './memory.ts'
 import { PassMeter } from './meter.ts'
 import { reply, serve } from './program.ts'
@@ -41,10 +42,14 @@ async function open(request: OpenRequest): Promise<ReceivingStack> {
   const { openZcrx } = await import('./zcrx-stack.ts')
   if (request.kind === 'memory') {
     const { MemoryPath } = await import('./memory.ts')
-    path = new MemoryPath(request.mtu)
-    return openZcrx(await captured(path.nic, request), path.address, true)
+    path = new MemoryPath(request.mtu, request.workers)
+    const { device, address } = path
+    if (request.workers !== undefined) return openZcrx(device, address, true, request.workers)
+    return openZcrx(await captured(device as Nic, request), address, true)
   }
   const { openDevice } = await import('../api.ts')
+  if (request.workers !== undefined)
+    return openZcrx(request.device, request.address, request.ownAddress, request.workers)
   const nic = await captured(openDevice(request.device), request)
   return openZcrx(nic, request.address, request.ownAddress)
 }
@@ -60,6 +65,7 @@ async function captured(nic: Nic, { capture }: OpenRequest): Promise<Nic> {
 async function receive(stack: ReceivingStack, request: PassRequest): Promise<PassResult> {
   const meter = new PassMeter(request.pass, request.flowBytes.length)
   const before = stack.counters()
+  const workersBefore = stack.workers?.()
   stack.measure(meter)
   const timer = setInterval(() => reply<ReceiverReply>(progress(stack, meter, before)), request.progressEvery)
   reply<ReceiverReply>({ type: 'armed' })
@@ -82,6 +88,7 @@ async function receive(stack: ReceivingStack, request: PassRequest): Promise<Pas
     samplesWrong: samplers.reduce((sum, sampler) => sum + sampler.wrong, 0),
     ...since(stack.counters(), before),
     niovs: stack.census(),
+    ...(workersBefore === undefined ? {} : { workers: workersSince(stack.workers!(), workersBefore) }),
     ...(sent === undefined ? {} : { sent }),
   }
 }
@@ -96,6 +103,19 @@ function progress(stack: ReceivingStack, meter: PassMeter, before: StackCounters
     niovs: stack.census(),
     seconds: meter.seconds,
   }
+}
+
+function workersSince(now: readonly WorkerReport[], before: readonly WorkerReport[]): WorkerReport[] {
+  return now.map((report, worker) => {
+    const { connections, zeroCopiedBytes, copiedBytes, frames } = before[worker]!
+    return {
+      ...report,
+      connections: report.connections - connections,
+      zeroCopiedBytes: report.zeroCopiedBytes - zeroCopiedBytes,
+      copiedBytes: report.copiedBytes - copiedBytes,
+      frames: report.frames - frames,
+    }
+  })
 }
 
 function since(now: StackCounters, before: StackCounters): StackCounters {

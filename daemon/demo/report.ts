@@ -1,5 +1,6 @@
 import type { Census } from '../api.ts'
 import { gigabits, round } from '../cli/format.ts'
+import type { WorkerReport } from '../run/totals.ts'
 import type { PassResult, SentReply } from './protocol.ts'
 
 /** A pass, both ends of it. */
@@ -31,6 +32,8 @@ export interface StackReport {
   readonly cpuSecondsPerGB: number
   /** After the measured pass. */
   readonly niovs: Census
+  /** Of each worker, of the measured pass; absent without any. */
+  readonly workers?: readonly WorkerReport[]
   /** As `ss` shows it for the live connections; null when it can't be told. */
   readonly congestionControl: string | null
   /** By the sender, in the measured pass; null when not counted. */
@@ -104,6 +107,7 @@ export function stackReport(
     drops: received.drops,
     cpuSecondsPerGB: round(received.bytes === 0 ? 0 : received.cpuSeconds / (received.bytes / 1e9), 4),
     niovs: received.niovs,
+    ...(received.workers === undefined ? {} : { workers: received.workers }),
     congestionControl: sent.congestionControl ?? congestionControl ?? null,
     retransmittedSegments: sent.retransmittedSegments ?? null,
     samplesChecked: received.samplesChecked,

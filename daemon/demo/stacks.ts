@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Census } from '../api.ts'
+import type { WorkerReport } from '../run/totals.ts'
 import type { FlowMeter, PassMeter } from './meter.ts'
 import { NO_NIOVS } from './protocol.ts'
 
@@ -28,6 +29,8 @@ export interface ReceivingStack {
   measure(meter: PassMeter | null): void
   counters(): StackCounters
   census(): Census
+  /** Of each worker, cumulative; empty without any. */
+  workers?(): WorkerReport[]
   close(): Promise<void>
 }
 

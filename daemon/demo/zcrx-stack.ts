@@ -1,11 +1,18 @@
-import { type Connection, type ConnectionHandler, createServer, type Nic } from '../api.ts'
+import { type Connection, type ConnectionHandler, createServer, type Nic, type NicModule } from '../api.ts'
+import { workerReports } from '../run/totals.ts'
 import type { FlowMeter, PassMeter } from './meter.ts'
 import type { ReceivingStack } from './stacks.ts'
 
 /** zcrx on `device`, listening on `address` and a port of its choice. @throws ZcrxError */
-export async function openZcrx(device: Nic, address: string, ownAddress: boolean): Promise<ReceivingStack> {
+export async function openZcrx(
+  device: Nic | NicModule | string,
+  address: string,
+  ownAddress: boolean,
+  workers?: number,
+): Promise<ReceivingStack> {
   const handler = new ZcrxHandler()
-  const server = await createServer({ device, address, port: 0, ownAddress, handler })
+  const threads = workers === undefined ? {} : { workers }
+  const server = await createServer({ device, address, port: 0, ownAddress, handler, ...threads })
   handler.area = server.area
   const { driver, mode, mtu } = server.nic.info
   return {
@@ -21,6 +28,7 @@ export async function openZcrx(device: Nic, address: string, ownAddress: boolean
       return { zeroCopiedBytes, copiedBytes, completions, frames, drops: { ...drops } }
     },
     census: () => server.census(),
+    ...(workers === undefined ? {} : { workers: () => workerReports(server) }),
     close: () => server.close(),
   }
 }

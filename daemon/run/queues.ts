@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Census, Nic, Server, ServerOptions } from '../api.ts'
+import type { Census, Nic, NicModule, Server, ServerOptions } from '../api.ts'
 import type { Sink } from '../sinks/index.ts'
 import { type ConnectionRecord, Receiver, type ReceiverTotals } from './receiver.ts'
 
@@ -19,7 +19,7 @@ export class Queues {
 
   /** Starts a server on every device. What is open already is closed when one can't be. @throws ZcrxError */
   static async open(
-    devices: readonly (Nic | string)[],
+    devices: readonly (Nic | NicModule | string)[],
     sink: Sink,
     log: Logger,
     options: Omit<ServerOptions, 'device' | 'handler'>,
@@ -37,7 +37,8 @@ export class Queues {
       }
     } catch (error) {
       for (const { server } of opened) await server.close()
-      for (const device of devices.slice(opened.length + 1)) if (typeof device !== 'string') device.close()
+      for (const device of devices.slice(opened.length + 1))
+        if (typeof device !== 'string' && 'close' in device) device.close()
       throw error
     }
     return new Queues(opened)
@@ -46,6 +47,11 @@ export class Queues {
   /** The first, which says what holds of all. */
   get server(): Server {
     return this.all[0]!.server
+  }
+
+  /** How many there are; a server with workers has several. */
+  get count(): number {
+    return this.all.reduce((sum, { server }) => sum + server.queues, 0)
   }
 
   get receivedBytes(): number {

@@ -5,14 +5,14 @@ import {
   checkCapture,
   createServer,
   formatEndpoint,
-  ImpairedNic,
   type Nic,
+  type NicModule,
   type OpenOptions,
   openDevice,
   openDevices,
   PcapNic,
   parseDevice,
-  RateLimitNic,
+  planQueues,
   type Server,
   type ServerOptions,
 } from '../api.ts'
@@ -23,7 +23,9 @@ import { EXIT_CUT, EXIT_FAILED } from '../cli/report.ts'
 import { createLogger, droppedLogLines, printReport } from '../log/index.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
 import { Queues } from './queues.ts'
-import { type RunReport, renderRunReport } from './totals.ts'
+import { type RunReport, renderRunReport, workerReports } from './totals.ts'
+import { wrapNic } from './wrap.ts'
+import type { WrappedQueues } from './wrapped-queue.ts'
 
 /** A sink that keeps a buffer for longer is warned about. */
 const HELD_TOO_LONG_MS = 5000
@@ -38,6 +40,8 @@ const HOLDERS_NAMED = 5
 export interface RunOptions {
   /** A device string of the library's. */
   readonly device: string
+  /** Threads, each with a queue; absent: none, all is done on this one. */
+  readonly workers?: number | 'queues'
   /** One, or several. */
   readonly listen: ListenAddress | readonly ListenAddress[]
   readonly sink: SinkSpec
@@ -118,7 +122,10 @@ async function receive(
   sink: Sink,
 ): Promise<number> {
   const where = whereOf(options)
-  const { devices, capture, played } = openDevicesOf(options, environment, log)
+  const { devices, capture, played } =
+    options.workers === undefined
+      ? openDevicesOf(options, environment, log)
+      : { devices: [deviceOfWorkers(options, log)], capture: null, played: null }
   const queues = await Queues.open(
     devices,
     sink,
@@ -126,6 +133,7 @@ async function receive(
     {
       ownAddress: options.ownAddress,
       ...(options.takeOver === true ? { takeOver: true } : {}),
+      ...(options.workers === undefined ? {} : { workers: options.workers }),
       // Without addresses of our own there is nothing to test.
       ...(options.ownAddress ? { dad: options.dad } : {}),
       ...(options.secretFile === undefined ? {} : { secretFile: options.secretFile }),
@@ -145,7 +153,8 @@ async function receive(
       addresses: server.addresses,
       device: info.name,
       queue: info.queue,
-      ...(queues.all.length > 1 ? { queues: queues.all.length } : {}),
+      ...(queues.count > 1 ? { queues: queues.count } : {}),
+      ...(options.workers === undefined ? {} : { workers: server.queues }),
       driver: info.driver,
       mode: info.mode,
       mtu: info.mtu,
@@ -161,6 +170,7 @@ async function receive(
     tellHeld(queue.server, log)
   }
   tellAddresses(server, log)
+  const lost = tellQueuesGone(queues, log)
   const stopTelling = tellTraffic(options.statsEvery, queues, log)
   let report: RunReport
   let gone: Error | null = null
@@ -179,7 +189,7 @@ async function receive(
       )
     }
     await queues.stop()
-    report = collect(queues, sink, (performance.now() - startedAt) / 1000)
+    report = collect(options, queues, sink, (performance.now() - startedAt) / 1000)
   } finally {
     stopTelling()
     await queues.close()
@@ -196,9 +206,9 @@ async function receive(
   if (played !== null) log.info(played.notPlayed, 'frames that were not played')
   if (failed !== null) log.error({ code: failed.code }, `not all of the file was played: ${failed.message}`)
   // Who reads them may have gone away: that is no failure of ours.
-  const lost = typeof unprinted === 'string' && unprinted !== 'EPIPE'
+  const unheard = typeof unprinted === 'string' && unprinted !== 'EPIPE'
   if (report.sinkFailures > 0 || report.capture?.error !== undefined) return EXIT_FAILED
-  if (failed !== null || lost || gone !== null) return EXIT_FAILED
+  if (failed !== null || unheard || gone !== null || lost.length > 0) return EXIT_FAILED
   return report.cut > 0 ? EXIT_CUT : 0
 }
 
@@ -280,25 +290,43 @@ function openDevicesOf(
   return { devices: [capture ?? nic], capture, played: device instanceof PcapNic ? device : null }
 }
 
-/** The NIC with what is to happen to its frames; closed when that fails. */
-function wrap(nic: Nic, { impair, rateLimit }: RunOptions, log: Logger): Nic {
-  try {
-    if (rateLimit !== undefined) {
-      nic = new RateLimitNic(nic, {
-        receive: { bitsPerSecond: rateLimit },
-        transmit: { bitsPerSecond: rateLimit },
-      })
-    }
-    if (impair !== undefined) {
-      const { seed = randomInt(2 ** 32), ...both } = impair
-      log.warn({ ...both, seed }, 'frames are spoiled on purpose')
-      nic = new ImpairedNic(nic, { seed, receive: both, transmit: both })
-    }
-    return nic
-  } catch (error) {
-    nic.close()
-    throw error
+function wrap(nic: Nic, options: RunOptions, log: Logger): Nic {
+  return wrapNic(nic, options, (spoils) => log.warn(spoils, 'frames are spoiled on purpose'))
+}
+
+/** What each worker is to open. @throws UsageError, ArgumentError */
+function deviceOfWorkers(options: RunOptions, log: Logger): string | NicModule {
+  const { device, workers, impair, rateLimit, areaBytes } = options
+  if (options.capture !== undefined)
+    throw new UsageError('--capture is of one queue on the main thread: leave out --workers')
+  if (parseDevice(device).driver === 'pcap')
+    throw new UsageError(`${device} is played on the main thread: leave out --workers`)
+  if (impair === undefined && rateLimit === undefined) return device
+  const seeded = impair === undefined ? {} : { impair: { seed: randomInt(2 ** 32), ...impair } }
+  if (seeded.impair !== undefined) log.warn(seeded.impair, 'frames are spoiled on purpose')
+  const requests = planQueues(device, workers!)
+  const data: WrappedQueues = {
+    requests,
+    ...seeded,
+    ...(rateLimit === undefined ? {} : { rateLimit }),
+    ...(areaBytes === undefined ? {} : { areaBytes }),
   }
+  return { module: new URL('./wrapped-queue.js', import.meta.url).href, data, count: requests.length }
+}
+
+/** Says of each queue that went away while others go on. Returns the list of them, which grows. */
+function tellQueuesGone(queues: Queues, log: Logger): readonly Error[] {
+  const gone: Error[] = []
+  for (const { server } of queues.all) {
+    server.onQueueGone(({ queue, error }) => {
+      gone.push(error)
+      log.error(
+        { worker: queue, code: error.code },
+        `${error.message}; its connections have ended, those of the others go on`,
+      )
+    })
+  }
+  return gone
 }
 
 function openCapture(options: RunOptions, device: Nic, log: Logger): CaptureNic | null {
@@ -382,7 +410,7 @@ function tellTraffic(everyMs: number, queues: Queues, log: Logger): () => void {
   return () => clearInterval(timer)
 }
 
-function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
+function collect({ workers }: RunOptions, queues: Queues, sink: Sink, seconds: number): RunReport {
   const { server } = queues
   const { info } = server.nic
   const { zeroCopiedBytes, copiedBytes, completions, frames, drops } = queues.stats()
@@ -391,7 +419,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     mode: info.mode,
     device: info.name,
     queue: info.queue,
-    queues: queues.all.length,
+    queues: queues.count,
     listen: server.listening.join(', '),
     sink: sink.name,
     seconds: round(seconds, 3),
@@ -402,6 +430,7 @@ function collect(queues: Queues, sink: Sink, seconds: number): RunReport {
     frames,
     drops,
     niovs: queues.census(),
+    ...(workers === undefined ? {} : { workers: workerReports(server) }),
     openConnections: queues.heldConnections,
     logLinesDropped: 0,
     connectionList: queues.records,

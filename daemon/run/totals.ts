@@ -1,4 +1,4 @@
-import type { Census, ServerStats } from '../api.ts'
+import type { Census, Server, ServerStats } from '../api.ts'
 import type { CaptureReport } from '../capture.ts'
 import { formatBytes, formatCount } from '../cli/format.ts'
 import { renderTable } from '../cli/table.ts'
@@ -23,6 +23,8 @@ export interface RunReport extends ReceiverTotals {
   readonly frames: number
   readonly drops: ServerStats['drops']
   readonly niovs: Census
+  /** Of each worker, when there are any. */
+  readonly workers?: readonly WorkerReport[]
   /** Connections that the server still held when everything had ended. */
   readonly openConnections: number
   /** Log lines that nobody took, or that could not be written. */
@@ -31,6 +33,33 @@ export interface RunReport extends ReceiverTotals {
   readonly capture?: CaptureReport
   /** The latest connections, oldest first. */
   readonly connectionList: readonly ConnectionRecord[]
+}
+
+/** What one worker did. */
+export interface WorkerReport {
+  readonly worker: number
+  readonly connections: number
+  readonly zeroCopiedBytes: number
+  readonly copiedBytes: number
+  readonly frames: number
+  readonly niovs: Census
+}
+
+export function workerReports(server: Pick<Server, 'queueStats' | 'queueCensus'>): WorkerReport[] {
+  const census = server.queueCensus()
+  return server.queueStats().map((stats, worker) => {
+    const { connections, zeroCopiedBytes, copiedBytes, frames } = stats
+    return { worker, connections, zeroCopiedBytes, copiedBytes, frames, niovs: census[worker]! }
+  })
+}
+
+/** A line for each worker. */
+export function workerLines(workers: readonly WorkerReport[] = []): string[] {
+  return workers.map(
+    ({ worker, connections, zeroCopiedBytes, copiedBytes, frames, niovs }) =>
+      `worker ${worker}: ${formatCount(connections)} connections, ${formatBytes(zeroCopiedBytes)} in place, ` +
+      `${formatBytes(copiedBytes)} copied, ${formatCount(frames)} frames; niovs: ${niovs.total} in all, ${niovs.lost} lost`,
+  )
 }
 
 /** The report for people. */
@@ -74,6 +103,7 @@ export function renderRunReport(report: RunReport): string[] {
     `niovs: ${report.niovs.total} in all, ${report.niovs.free} free, ${report.niovs.fill} fill, ${report.niovs.rx} rx, ` +
       `${report.niovs.queued} queued, ${report.niovs.user} user, ${report.niovs.lost} lost`,
   )
+  lines.push(...workerLines(report.workers))
   if (report.logLinesDropped > 0) lines.push(`${formatCount(report.logLinesDropped)} log lines were dropped`)
   if (report.capture !== undefined) lines.push(...captureLines(report.capture))
   return lines

@@ -286,7 +286,18 @@ export class SharedNic implements Nic {
   }
 }
 
-/** For a worker (`NicModule`): the end that is handed to it, or of several the one of its index. */
+/** What a worker is told to open: a `NicModule` for these ends, one for each worker. */
+export function sharedDevice(ends: readonly SharedEnd[]): {
+  module: string
+  data: readonly SharedEnd[]
+  count: number
+} {
+  const here = import.meta.url
+  const module = here.endsWith('.ts') ? '../../dist/driver/memory/shared-link.js' : './shared-link.js'
+  return { module: new URL(module, here).href, data: ends, count: ends.length }
+}
+
+/** On a worker's thread: the end that is handed to it, or of several the one of its index. */
 export function openNic(data: SharedEnd | readonly SharedEnd[], index: number): SharedNic {
   const end = Array.isArray(data) ? (data as readonly SharedEnd[])[index] : (data as SharedEnd)
   if (end === undefined) throw new ArgumentError(`there is no end of a link for worker ${index}`)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { ArgumentError, NicError } from '../../errors.ts'
 import { checkAddress, checkPort, Flows } from '../flows.ts'
 import { FollowedLink } from '../followed.ts'
-import type { Guard } from '../guard/guard.ts'
+import { type Guard, textOf } from '../guard/guard.ts'
 import { type GuardKind, openGuard } from '../guard/index.ts'
 import { type LinkInfo, loadNative, type Native } from '../native/index.ts'
 import {
@@ -190,8 +190,13 @@ export class PacketNic extends SideNic implements Nic, Steering {
     this.received.flush()
   }
 
-  steer(address: Uint8Array, port: number): void {
+  steer(address: Uint8Array, port: number, everyQueue = false): void {
     checkPort(port)
+    if (everyQueue && this.#options.fanout !== undefined && !this.#flows.claimed(address)) {
+      this.note(
+        `answers to connections from ${textOf(address)}, an address of the host's, are lost when they come to another socket of the fanout group: give the stacks an address of their own to connect from`,
+      )
+    }
     const fresh = this.#add(address, port)
     if (!fresh) return
     const { guard } = this.#holdings

@@ -4,6 +4,7 @@ import type { LinkInfo, Native, XdpAttachment } from '../native/index.ts'
 import { ERRNO, errnoName, holdersOfProgram, linkInfo, systemFailure } from '../system.ts'
 import {
   buildProgram,
+  EVERY_QUEUE,
   presenceKey,
   STEERING_KEY_BYTES,
   STEERING_VALUE_BYTES,
@@ -51,6 +52,14 @@ export interface XdpHookHandle {
   readonly link: number
 }
 
+/** What this queue has entered into the steering map. */
+interface Entry {
+  readonly key: Uint8Array
+  /** What to do with its frames on a queue without a socket, XDP_*. */
+  readonly action: number
+  references: number
+}
+
 /**
  * The XDP hook of one interface: the program, the steering map, and the map of sockets by queue. The kernel takes the
  * program off the interface when the last descriptor of its link is closed, however that comes about.
@@ -60,7 +69,7 @@ export class XdpHook {
   readonly handle: XdpHookHandle
   readonly #native: Native
   readonly #queue: number
-  readonly #entries = new Map<string, { key: Uint8Array; references: number }>()
+  readonly #entries = new Map<string, Entry>()
   #open = true
 
   private constructor(native: Native, device: string, queue: number, handle: XdpHookHandle) {
@@ -137,28 +146,49 @@ export class XdpHook {
    * reach the kernel: it knows of no such connection, and would answer with a reset.
    */
   restarting<T>(work: () => T): T {
-    const set = (action: number): void => {
-      for (const { key } of this.#entries.values()) {
-        this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(action))
+    const set = (wanted?: number): void => {
+      for (const { key, action } of this.#entries.values()) {
+        this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(wanted ?? action))
       }
     }
     set(XDP_DROP)
     try {
       return work()
     } finally {
-      set(XDP_PASS)
+      set()
     }
   }
 
-  /** Adds a reference to a steering entry (see `steeringKey`). @throws NicError */
-  add(address: Uint8Array, port: number): void {
-    const key = steeringKey(checkAddress(address), port, this.#queue)
+  /**
+   * Adds a reference to the steering entry of this queue (see `steeringKey`), and to that of every queue, if it is for them too:
+   * while this queue's references last, another queue must not ask for the same.
+   * @throws NicError
+   */
+  add(address: Uint8Array, port: number, everyQueue = false): void {
+    this.#refer(steeringKey(checkAddress(address), port, this.#queue), XDP_PASS)
+    if (!everyQueue) return
+    try {
+      // What waits for a socket here waits in vain, but must not reach the kernel.
+      this.#refer(steeringKey(address, port, EVERY_QUEUE), XDP_DROP)
+    } catch (error) {
+      this.remove(address, port)
+      throw error
+    }
+  }
+
+  /** Takes a reference away; without one it does nothing. */
+  remove(address: Uint8Array, port: number, everyQueue = false): void {
+    this.#unrefer(steeringKey(checkAddress(address), port, this.#queue))
+    if (everyQueue) this.#unrefer(steeringKey(address, port, EVERY_QUEUE))
+  }
+
+  #refer(key: Uint8Array, action: number): void {
     const entry = this.#entries.get(key.join())
     if (entry !== undefined) {
       entry.references++
       return
     }
-    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(XDP_PASS))
+    const result = this.#native.bpfMapUpdate(this.handle.steering, key, bytes32(action))
     if (result === -ERRNO.E2BIG || result === -ERRNO.ENOMEM) {
       throw new NicError(
         'ZCRX_NIC_SYSTEM',
@@ -168,16 +198,14 @@ export class XdpHook {
       )
     }
     if (result < 0) throw systemFailure(result, 'entering a port into the steering map', this.device)
-    this.#entries.set(key.join(), { key, references: 1 })
+    this.#entries.set(key.join(), { key, action, references: 1 })
   }
 
-  /** Takes a reference away; without one it does nothing. */
-  remove(address: Uint8Array, port: number): void {
-    const name = steeringKey(checkAddress(address), port, this.#queue).join()
-    const entry = this.#entries.get(name)
+  #unrefer(key: Uint8Array): void {
+    const entry = this.#entries.get(key.join())
     if (entry === undefined || --entry.references > 0) return
-    this.#entries.delete(name)
-    this.#native.bpfMapDelete(this.handle.steering, entry.key)
+    this.#entries.delete(key.join())
+    this.#native.bpfMapDelete(this.handle.steering, key)
   }
 
   /** Lets go of the hook; the last one takes the program off the interface. Idempotent. */
@@ -230,21 +258,23 @@ function loadAll(native: Native, keep: Keep, queues: number) {
     native.bpfMapCreate(MAP_TYPE_XSKMAP, 4, 4, queues, 0, 'zcrx_sockets'),
     'creating an xskmap',
   )
-  const program = keep(loadProgram(native, steering, sockets), 'loading the XDP program')
+  const program = keep(
+    loadProgram(native, buildProgram(steering, sockets, queues > 1)),
+    'loading the XDP program',
+  )
   return { steering, sockets, program }
 }
 
 /** Whether the kernel takes maps and program: loads them, puts them nowhere, gives them back. @throws NicError */
 export function probeProgram(native: Native): void {
   guarded(native, 'this machine', (keep) => {
-    for (const fd of Object.values(loadAll(native, keep, 1))) native.close(fd)
+    for (const fd of Object.values(loadAll(native, keep, 2))) native.close(fd)
   })
 }
 
 /** Descriptor of the program, or a negative errno. @throws NicError with the verifier's last words */
-function loadProgram(native: Native, steering: number, sockets: number): number {
+function loadProgram(native: Native, program: Uint8Array): number {
   const log = new Uint8Array(VERIFIER_LOG_BYTES)
-  const program = buildProgram(steering, sockets)
   let fd = -ERRNO.EAGAIN
   // The verifier gives up with EAGAIN when a signal is pending: a profiler's timer is enough.
   for (let attempt = 0; attempt < LOAD_RETRIES && fd === -ERRNO.EAGAIN; attempt++) {

@@ -240,20 +240,20 @@ export class XdpNic implements Nic, Steering {
     this.#transmit?.flush()
   }
 
-  steer(address: Uint8Array, port: number): void {
-    this.#hook().add(address, checkPort(port))
+  steer(address: Uint8Array, port: number, everyQueue = false): void {
+    this.#hook().add(address, checkPort(port), everyQueue)
   }
 
-  unsteer(address: Uint8Array, port: number): void {
-    this.#holdings.hook?.remove(address, checkPort(port))
+  unsteer(address: Uint8Array, port: number, everyQueue = false): void {
+    this.#holdings.hook?.remove(address, checkPort(port), everyQueue)
   }
 
-  claim(address: Uint8Array): void {
-    this.#hook().add(address, 0)
+  claim(address: Uint8Array, everyQueue = false): void {
+    this.#hook().add(address, 0, everyQueue)
   }
 
-  unclaim(address: Uint8Array): void {
-    this.#holdings.hook?.remove(address, 0)
+  unclaim(address: Uint8Array, everyQueue = false): void {
+    this.#holdings.hook?.remove(address, 0, everyQueue)
   }
 
   wait(timeoutMs: number): boolean {

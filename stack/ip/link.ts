@@ -68,6 +68,8 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
   resolver: Resolver | null = null
   /** Bytes of the largest IPv6 packet: less where a router says so. */
   mtu6: number
+  /** Of addresses that are being tested, how their claims are undone. */
+  readonly #unclaims = new Map<string, () => void>()
   readonly #tests: boolean
   readonly #announcement: Announcement
   #lastMac: Uint8Array
@@ -118,18 +120,24 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
    */
   add(address: IpAddress, own: boolean, now: number, tested?: DadResult): void {
     if (this.isLocal(address) || this.dad.tests(address)) return
-    if (own) this.nic.roles.steering?.claim(address.bytes())
+    const { steering } = this.nic.roles
+    // Who has a tested address may say so to another queue, whose stack has not got it yet, and tells.
+    const everyQueue = own && this.#tests && this.ndp.shared
+    if (own) steering?.claim(address.bytes(), everyQueue)
     if (!own || !this.#tests) {
       this.addresses.push({ address, own })
       if (own) this.onAddress({ address, what: 'usable', holder: null }, now)
       return
     }
+    const unclaim = (): void => steering?.unclaim(address.bytes(), everyQueue)
+    this.#unclaims.set(address.toString(), unclaim)
     const done: DadResult = (holder, at) => {
-      if (holder === null) this.addresses.push({ address, own })
-      else {
-        this.nic.roles.steering?.unclaim(address.bytes())
-        this.broadcasts.forget(address)
-      }
+      this.#unclaims.delete(address.toString())
+      if (holder === null) {
+        this.addresses.push({ address, own })
+        if (everyQueue) steering?.claim(address.bytes())
+      } else this.broadcasts.forget(address)
+      if (holder !== null || everyQueue) unclaim()
       if (tested !== undefined) tested(holder, at)
       else this.onAddress({ address, what: holder === null ? 'usable' : 'taken', holder }, at)
     }
@@ -140,6 +148,8 @@ export class Link implements Solicitor, DiscoveryOwner, DadOwner {
   remove(address: IpAddress, holder: Uint8Array | null, now: number): void {
     this.dad.forget(address)
     this.broadcasts.forget(address)
+    this.#unclaims.get(address.toString())?.()
+    this.#unclaims.delete(address.toString())
     const at = this.addresses.findIndex((entry) => entry.address.equals(address))
     if (at < 0) return
     const [entry] = this.addresses.splice(at, 1)

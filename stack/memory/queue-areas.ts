@@ -35,4 +35,11 @@ export class QueueAreas {
     for (const pool of this.pools) free += pool?.freeCount ?? 0
     return free
   }
+
+  /** Parts of niovs that the user has. */
+  withUser(): number {
+    let out = 0
+    for (const pool of this.pools) out += pool?.userOut ?? 0
+    return out
+  }
 }

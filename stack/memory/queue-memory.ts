@@ -170,6 +170,11 @@ export class QueueMemory {
     return free + this.#nic.chunksHeld() + this.arriving
   }
 
+  /** Niovs that the application has, at the most: of one it may have several parts. */
+  withUser(): number {
+    return Math.min(this.total, this.areas.length === 1 ? this.pool.userOut : this.#areas.withUser())
+  }
+
   measure(): void {
     this.roomy = this.available() >= this.packBelow
   }

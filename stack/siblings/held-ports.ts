@@ -1,12 +1,13 @@
 import { Timer, type TimerWheel } from '../timers.ts'
 import type { SharedPorts } from './shared-ports.ts'
 
-/** As long as a peer repeats a SYN,ACK that nobody answers: Linux five times, 63 s in all. */
-const HELD_US = 64_000_000
+/** More than a round trip. */
+const HELD_US = 4_000_000
 
 /**
- * Ports that attempts to connect have left. The peer has half a connection there, and repeats its answer: it would be reset by
- * whoever gets it, and disturb who connected to that peer from that port.
+ * Ports that attempts to connect have left. A reset is on its way to the peer, which has half a connection there, and answers of
+ * the peer may be on theirs: nobody else is to begin from there meanwhile. If the reset was lost, the peer repeats its answer, and is
+ * reset by whoever gets it.
  */
 export class HeldPorts extends Timer {
   readonly #wheel: TimerWheel

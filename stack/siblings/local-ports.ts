@@ -18,7 +18,7 @@ const HOME_LOOKS = 64
 
 /** What the ports ask of the TCP module. */
 export interface AttemptOwner {
-  /** Forgets the attempt to connect and begins it again from another port. */
+  /** Takes the attempt to connect back, and begins it again from another port. */
   restart(tcb: Tcb, port: number, now: number): void
 }
 

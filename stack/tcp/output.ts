@@ -30,7 +30,7 @@ import {
 import { ECT_0, Ecn, NOT_ECT } from './ecn.ts'
 import type { TcpConfig } from './options.ts'
 import type { Segment } from './segment.ts'
-import { SYN_RECEIVED } from './state.ts'
+import { SYN_RECEIVED, SYN_SENT } from './state.ts'
 import type { Tcb } from './tcb.ts'
 import type { WindowKeeper } from './window.ts'
 
@@ -204,9 +204,13 @@ export class TcpOutput {
     this.#sendReset(at, 0)
   }
 
-  /** Aborts a connection towards its peer. */
+  /**
+   * Aborts a connection towards its peer. In SYN-SENT too: the peer, in SYN-RECEIVED, waits for the number behind our SYN and takes
+   * a reset with exactly this (RFC 9293 3.10.7.4, RFC 5961 3.2); an ACK bit would have to come with a number that we don't know.
+   */
   reset(tcb: Tcb): void {
     if (tcb.remoteMacHigh < 0) return
+    const acks = tcb.state !== SYN_SENT
     const at = this.#frames.reserve()
     if (at < 0) return
     const frame = this.#frames.nic.txMemory
@@ -226,9 +230,9 @@ export class TcpOutput {
       tcb.localPort,
       tcb.remotePort,
       tcb.snd.acceptable(),
-      tcb.rcv.nxt,
+      acks ? tcb.rcv.nxt : 0,
       TCP_MIN_HEADER_BYTES + options,
-      RST | ACK,
+      acks ? RST | ACK : RST,
       0,
     )
     const out = this.#frame

@@ -70,8 +70,8 @@ export class Tcb {
   error = 0
   /** The application has let go: nobody will read or write any more. */
   orphaned = false
-  /** The NIC has been asked to bring its segments here, by whoever drives the stack. */
-  steered = false
+  /** The NIC has been asked to bring its segments here, from its queue or from all (`Steering.steer`), by whoever drives the stack. */
+  steered: 'here' | 'everywhere' | null = null
   /** Its local port is ours among the stacks of the interface (`SharedPorts.take`). */
   portTaken = false
   /** Listener that will hand the connection out, until accepted. */

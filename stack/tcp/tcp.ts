@@ -249,9 +249,13 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     return tcb
   }
 
-  /** An attempt to connect begins again from another port: with another number, and nothing left of what it was. */
+  /**
+   * An attempt to connect that the peer has answered elsewhere begins again from another port: with another number, and nothing
+   * left of what it was, at the peer neither.
+   */
   restart(tcb: Tcb, port: number, now: number): void {
     const { snd, localPort, rare } = tcb
+    this.#output.reset(tcb)
     this.#flows.remove(tcb)
     tcb.localPort = port
     this.#flows.add(tcb)
@@ -363,7 +367,6 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     tcb.error = error
     this.timers.cancelAll(tcb)
     this.#flows.remove(tcb)
-    this.ports.end(tcb)
     tcb.rcv.ooo.clear()
     this.#payload.unpack(tcb.rcv)
     this.#transmitter.abandon(tcb)
@@ -375,6 +378,8 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
       tcb.orphaned = true
     }
     this.onEnd(tcb)
+    // Not before it is no longer steered: a sibling may have the port at once.
+    this.ports.end(tcb)
     if (tcb.orphaned) this.dropQueue(tcb)
     else this.raise(tcb, EVENT_CLOSED | EVENT_READABLE)
   }

@@ -235,7 +235,8 @@ export class WindowKeeper {
   /** Niovs that one connection may hold and be promised. */
   #share(): number {
     const { total, reserve } = this.#memory
-    const capacity = total - reserve
+    // What the application keeps is nobody's to be promised: a newcomer finds something however much that is.
+    const capacity = Math.max(0, total - reserve - this.#memory.withUser())
     const senders = Math.max(1, this.#sendingNow + this.#sendingBefore)
     return Math.max(
       1,

@@ -83,6 +83,20 @@ export class FakeServer implements Server {
     this.gone = report
   }
 
+  /** What was asked to be told when one of several queues goes away. */
+  queueGone: Parameters<Server['onQueueGone']>[0] = null
+  onQueueGone(report: Parameters<Server['onQueueGone']>[0]): void {
+    this.queueGone = report
+  }
+
+  readonly queues: number = 1
+  queueStats(): ServerStats[] {
+    return Array.from({ length: this.queues }, () => this.stats())
+  }
+  queueCensus(): Census[] {
+    return Array.from({ length: this.queues }, () => this.census())
+  }
+
   census(): Census {
     return NIOVS
   }

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type SharedEnd, SharedLink, SharedNic } from '../../driver/memory/index.ts'
+import { SharedLink, SharedNic, sharedDevice } from '../../driver/memory/index.ts'
 import { type Client, connect } from '../../net/client.ts'
 import type { Connection } from '../../net/connection.ts'
+import { type OpenedHost, openHost } from '../../net/host.ts'
 import type { ConnectionHandler, Server } from '../../net/server.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url))
 
 /** Workers run what was compiled. */
-export const obstacle = existsSync(dist('uapi/backend/worker/thread.js')) ? '' : 'nothing is compiled: npm run build'
+export const obstacle = existsSync(dist('uapi/backend/worker/thread.js'))
+  ? ''
+  : 'nothing is compiled: npm run build'
 if (obstacle !== '') console.warn(`tests of workers are skipped: ${obstacle}`)
-
-/** Opens an end of a link on the worker's thread. */
-export const SHARED_NIC = dist('driver/memory/shared-link.js')
 
 /** A script of these tests, for a thread. */
 export const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -25,14 +25,15 @@ export const ADDRESS = '192.0.2.2'
 export class Wires {
   readonly links: readonly SharedLink[]
   readonly #clients: Client[] = []
+  readonly #hosts: OpenedHost[] = []
 
   constructor(queues = 1) {
     this.links = Array.from({ length: queues }, (_, queue) => new SharedLink({ queue }))
   }
 
   /** What workers are told to open. */
-  get device(): { module: string; data: readonly SharedEnd[] } {
-    return { module: SHARED_NIC, data: this.links.map(({ b }) => b) }
+  get device(): ReturnType<typeof sharedDevice> {
+    return sharedDevice(this.links.map(({ b }) => b))
   }
 
   async connect(queue: number, port = 9000, flows = 1): Promise<Client> {
@@ -48,8 +49,26 @@ export class Wires {
     return client
   }
 
+  /** Opens clients at the far end of a wire, one after the other, to whichever port. */
+  async clients(queue: number): Promise<(port: number) => Promise<Client>> {
+    const device = SharedNic.open(this.links[queue]!.a)
+    const host = await openHost({
+      device,
+      address: `192.0.2.${10 + queue}`,
+      ownAddress: true,
+      areaBytes: 1 << 20,
+    })
+    this.#hosts.push(host)
+    return async (port) => {
+      const client = await connect({ host, remoteAddress: ADDRESS, remotePort: port })
+      this.#clients.push(client)
+      return client
+    }
+  }
+
   close(): void {
     for (const client of this.#clients) client.close()
+    for (const host of this.#hosts) void host.close()
   }
 }
 

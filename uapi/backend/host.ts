@@ -1,3 +1,4 @@
+import type { IpAddress } from '../../address.ts'
 import { allocateArea } from '../../driver/area.ts'
 import type { NicError } from '../../errors.ts'
 import { Interface, type InterfaceParts, ownMemory } from '../../host/interface.ts'
@@ -33,6 +34,18 @@ export class Host extends Interface implements RingHost {
     host.begin(options, host.kernel)
     host.kernel.portGuard = host.portGuard
     return host
+  }
+
+  /** What the stack of the interface's first queue says of an address of our own. */
+  siblingAddress(address: IpAddress, usable: boolean): void {
+    const there = this.stack.link.isLocal(address)
+    if (usable === there) return
+    if (!usable) {
+      this.stack.removeAddress(address)
+      return
+    }
+    this.stack.addAddress(address, true)
+    this.kernel.addressAdded(this.stack, address)
   }
 
   /** The other side of a ring on this host; its areas have the room behind them that the NIC needs. */

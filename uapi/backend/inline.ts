@@ -57,6 +57,9 @@ export class InlineBackend implements RingBackend, Diagnostics {
     return this
   }
 
+  /** Whoever sleeps on this ring has something to wake for; not while he is entering it. */
+  readonly wakes = (): boolean => this.#context?.wakes === true
+
   /** The kernel's side of the ring. @throws ArgumentError before `open` */
   get context(): RingContext {
     if (this.#context === null)
@@ -116,7 +119,7 @@ export class InlineBackend implements RingBackend, Diagnostics {
   }
 
   arm(callback: (() => void) | null): void {
-    this.#kernel.arm(callback)
+    this.#kernel.arm(callback, this)
   }
 
   close(): void {

@@ -209,6 +209,11 @@ export class RingContext implements RingPort, RingFile {
     return this.cq.overflown || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0
   }
 
+  /** Whoever waits outside of `enter` has something to come for. */
+  get wakes(): boolean {
+    return !this.#entered && (this.cq.used > 0 || this.hasWork)
+  }
+
   /** What poll(2) says of the ring's descriptor. */
   pollEvents(): number {
     const { control, sqEntries } = this.memory

@@ -21,7 +21,9 @@ import { query } from './query.ts'
 import { SocketRequest } from './request.ts'
 import { Rings } from './rings.ts'
 import { FEATURES, type Refusal, sizesOf } from './setup.ts'
+import { type Sleeper, Sleepers } from './sleepers.ts'
 import { Socket } from './socket.ts'
+import { type PortGuard, Steered } from './steered.ts'
 import { KernelTimers } from './timers.ts'
 import type { ZcrxIfq } from './zcrx.ts'
 
@@ -47,13 +49,6 @@ export interface Outside {
   look(): void
   /** Longest time (milliseconds) to sleep without a look. */
   readonly napMs: number
-}
-
-/** Holds ports at addresses of the machine's, so that its own kernel does not answer there. */
-export interface PortGuard {
-  /** @param address network order @throws NicError when somebody has the port */
-  hold(address: Uint8Array, port: number): void
-  release(address: Uint8Array, port: number): void
 }
 
 /** What a process's rings share: descriptors, address space and the stacks behind its interfaces. */
@@ -83,10 +78,8 @@ export class Kernel implements KernelPort {
   readonly options: KernelOptions
   /** Called once for a stack whose device went away, after its requests have ended. */
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
-  /** Holds the ports that are listened on at addresses of the machine's, for NICs that don't; null: nobody does. */
-  portGuard: PortGuard | null = null
   readonly ports: Ports = new Ports(this)
-  readonly #listening: Listening[] = []
+  readonly #steered = new Steered()
   /** What else the stacks learn from; null: nothing. */
   outside: Outside | null = null
   #untilOutside = OUTSIDE_EVERY
@@ -98,27 +91,22 @@ export class Kernel implements KernelPort {
   readonly #contexts = new Set<RingContext>()
   /** Rings with SQPOLL, and attended ones. */
   readonly #polled: RingContext[] = []
-  #armed: (() => void) | null = null
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
-  #timer: NodeJS.Timeout | null = null
-  /** What the timer waits for, microseconds of the stacks' clock. */
-  #timerAt = Number.POSITIVE_INFINITY
-  /** As an interrupt would: the stacks work before whoever sleeps is woken, so that peers are answered first. */
-  readonly #fire = (): void => {
-    const callback = this.#armed
-    if (callback === null) return
-    this.#armed = null
-    this.poll()
-    callback()
-  }
-  readonly #expire = (): void => {
-    this.#timer = null
-    this.#timerAt = Number.POSITIVE_INFINITY
-    this.#fire()
-  }
+  readonly #sleepers = new Sleepers(this)
+  /** Who has no ring. */
+  readonly #nobody: Sleeper = { wakes: null }
 
   constructor(options: KernelOptions) {
     this.options = options
+  }
+
+  /** Holds the ports that are listened on at addresses of the machine's, for NICs that don't; null: nobody does. */
+  get portGuard(): PortGuard | null {
+    return this.#steered.guard
+  }
+
+  set portGuard(guard: PortGuard | null) {
+    this.#steered.guard = guard
   }
 
   get space(): AddressSpace {
@@ -131,7 +119,7 @@ export class Kernel implements KernelPort {
 
   addStack(stack: Stack): void {
     this.stacks.push(stack)
-    stack.tcp.onEnd = (tcb) => this.#unsteerConnection(stack, tcb)
+    this.#steered.follow(stack)
     stack.onOutside = () => setImmediate(() => this.interrupt())
   }
 
@@ -205,6 +193,7 @@ export class Kernel implements KernelPort {
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
     for (let i = 0; i < this.#polled.length; i++) work += this.#polled[i]!.pollSubmissions()
+    if (this.#sleepers.anybody) this.#sleepers.lookAfter()
     return work
   }
 
@@ -246,27 +235,17 @@ export class Kernel implements KernelPort {
   }
 
   /**
-   * Calls `callback` once, from the event loop, when a frame waits or a timer is due. A later call replaces it; null takes
-   * it back. Keeps the process alive meanwhile.
+   * Calls `callback` once, from the event loop, when a frame waits, a timer is due, or somebody else's work has brought something for
+   * this sleeper. A later call for the same one replaces it; null takes it back. Keeps the process alive meanwhile.
    */
-  arm(callback: (() => void) | null): void {
-    this.#armed = callback
-    for (let i = 0; i < this.stacks.length; i++)
-      this.stacks[i]!.nic.arm(callback === null ? null : this.#fire)
-    const deadline = callback === null ? Number.POSITIVE_INFINITY : this.nextDeadline()
-    if (deadline === this.#timerAt) return
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    this.#timerAt = deadline
-    if (deadline === Number.POSITIVE_INFINITY) return
-    const ms = Math.ceil((deadline - this.now) / 1000)
-    this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+  arm(callback: (() => void) | null, sleeper: Sleeper = this.#nobody): void {
+    this.#sleepers.arm(sleeper, callback)
   }
 
   /** Something happened outside the queues: the stacks work, and who sleeps in the event loop is woken. */
   interrupt(): void {
     // Who polls at the moment sends what came of it.
-    if (!this.#polling) this.#fire()
+    if (!this.#polling) this.#sleepers.fire()
   }
 
   /** The stack that serves a local address; for the unspecified one the only one there is. */
@@ -346,116 +325,30 @@ export class Kernel implements KernelPort {
     return -EMFILE
   }
 
-  /**
-   * Frames to this address and port come to the stack from now on: to a wildcard, those to every address that there is, and
-   * with `addressAdded` will be. @param v6Only see `SocketOptions` @throws NicError
-   */
+  // ---- which frames come to the stacks: see `Steered` ------------------------------------------------------------
+
   steer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
-    const entry: Listening = { stack, address, port, v6Only, at: [] }
-    try {
-      for (const { address: local } of stack.link.addresses)
-        if (takes(entry, local)) this.#steerAt(entry, local)
-    } catch (error) {
-      this.#unsteer(entry)
-      throw error
-    }
-    this.#listening.push(entry)
+    this.#steered.listen(stack, address, port, v6Only)
   }
 
   unsteer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
-    const at = this.#listening.findIndex(
-      (entry) =>
-        entry.stack === stack &&
-        entry.port === port &&
-        entry.v6Only === v6Only &&
-        entry.address.equals(address),
-    )
-    if (at >= 0) this.#unsteer(this.#listening.splice(at, 1)[0]!)
+    this.#steered.unlisten(stack, address, port, v6Only)
   }
 
-  /**
-   * What listens at an address that the stack has got gets its frames. Returns why some don't. @param address the stack's
-   * already
-   */
   addressAdded(stack: Stack, address: IpAddress): unknown[] {
-    const failures: unknown[] = []
-    for (const entry of this.#listening) {
-      if (entry.stack !== stack || !takes(entry, address)) continue
-      try {
-        this.#steerAt(entry, address)
-      } catch (error) {
-        failures.push(error)
-      }
-    }
-    return failures
+    return this.#steered.addressAdded(stack, address)
   }
 
-  /** The contrary: nobody new gets there, connections go on. */
   addressRemoved(stack: Stack, address: IpAddress): void {
-    for (const tcb of [...stack.tcp]) if (tcb.local.equals(address)) this.#keepSteered(stack, tcb)
-    for (const entry of this.#listening) {
-      const at = entry.at.findIndex((one) => one.equals(address))
-      if (entry.stack !== stack || at < 0) continue
-      entry.at.splice(at, 1)
-      this.#unsteerAt(entry, address)
-    }
+    this.#steered.addressRemoved(stack, address)
   }
 
-  #steerAt(entry: Listening, local: IpAddress): void {
-    const { stack, port, at } = entry
-    if (at.some((one) => one.equals(local))) return
-    const bytes = local.bytes()
-    const guard = stack.link.isOwn(local) ? null : this.portGuard
-    guard?.hold(bytes, port)
-    try {
-      stack.nic.roles.steering?.steer(bytes, port)
-    } catch (error) {
-      guard?.release(bytes, port)
-      throw error
-    }
-    at.push(local)
-  }
-
-  #unsteerAt({ stack, port }: Listening, local: IpAddress): void {
-    stack.nic.roles.steering?.unsteer(local.bytes(), port)
-    this.portGuard?.release(local.bytes(), port)
-  }
-
-  #unsteer(entry: Listening): void {
-    for (const local of entry.at.splice(0)) this.#unsteerAt(entry, local)
-  }
-
-  /**
-   * A connection's segments come to the stack until it has ended, whatever becomes of descriptors: the host's kernel would
-   * answer them with a reset. @throws NicError
-   */
   steerConnection(stack: Stack, tcb: Tcb): void {
-    stack.nic.roles.steering?.steer(tcb.local.bytes(), tcb.localPort)
-    tcb.steered = true
+    this.#steered.connection(stack, tcb)
   }
 
-  /** The listener of a port goes, its connections stay. */
   steerConnections(stack: Stack, port: number): void {
-    for (const tcb of [...stack.tcp]) {
-      if (tcb.localPort === port) this.#keepSteered(stack, tcb)
-    }
-  }
-
-  /** The connection was reached because somebody listened. */
-  #keepSteered(stack: Stack, tcb: Tcb): void {
-    if (tcb.steered) return
-    try {
-      this.steerConnection(stack, tcb)
-    } catch {
-      // The NIC can't hold one more: the peer hears of it from us, with a number that it accepts.
-      stack.tcp.abort(tcb)
-    }
-  }
-
-  #unsteerConnection(stack: Stack, tcb: Tcb): void {
-    if (!tcb.steered) return
-    tcb.steered = false
-    stack.nic.roles.steering?.unsteer(tcb.local.bytes(), tcb.localPort)
+    this.#steered.connections(stack, port)
   }
 
   #dispatch(stack: Stack): void {
@@ -472,21 +365,4 @@ export class Kernel implements KernelPort {
     }
     ready.length = 0
   }
-}
-
-/** A port that is listened on. */
-interface Listening {
-  readonly stack: Stack
-  /** As it was bound. */
-  readonly address: IpAddress
-  readonly port: number
-  readonly v6Only: boolean
-  /** The addresses that are steered for it. */
-  readonly at: IpAddress[]
-}
-
-/** The IPv6 wildcard stands for IPv4 too, unless it must not. */
-function takes({ address, v6Only }: Listening, local: IpAddress): boolean {
-  if (!address.unspecified) return address.equals(local)
-  return address.version === local.version || (address.version === 6 && !v6Only)
 }

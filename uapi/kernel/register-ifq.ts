@@ -59,7 +59,7 @@ function importIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
   const file = process.files.get(reg.ifIdx)
   if (!(file instanceof ZcrxFile)) return -errno.EBADF
   if (!space.isWritable(arg)) return -errno.EFAULT
-  file.ifq.hold()
+  file.ifq.join()
   reg.setOffsets(RQ_HEAD_OFFSET, RQ_TAIL_OFFSET, RQ_RQES_OFFSET)
   reg.zcrxId = context.addIfq(file.ifq)
   return 0
@@ -112,7 +112,14 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
   let ifq: ZcrxIfq
   try {
     const provided = (desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0 ? region : null
-    ifq = new ZcrxIfq(kernel, { stack, area, queue, events: events?.events ?? null, provided })
+    ifq = new ZcrxIfq(kernel, {
+      stack,
+      area,
+      queue,
+      events: events?.events ?? null,
+      provided,
+      maker: context,
+    })
   } catch (error) {
     return nicErrno(kernel, error)
   }

@@ -80,6 +80,8 @@ export abstract class Request implements Waiter {
   finished = false
   /** Nothing is done for it any more; its completion is still to come. */
   cancelled = false
+  /** Its ring's number with who knows which ring has which buffers (`Holders`); 0 without. */
+  ring = 0
   /** Its slot in the ring's ledger; -1 without. */
   slot = -1
   /** Its number with who looks for buffers that are kept (`HeldWatch`); -1 without. */

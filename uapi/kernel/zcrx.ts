@@ -10,6 +10,7 @@ import type { AreaMemory } from './area-memory.ts'
 import type { EventPort, ZcrxEvents } from './events.ts'
 import type { OpenFile } from './files.ts'
 import type { HeldWatch } from './held.ts'
+import { Holders } from './holders.ts'
 
 /** Most areas an instance can have had, as on Linux (docs/conformance.md, A11). */
 export const MAX_AREAS = 1024
@@ -43,6 +44,8 @@ export interface IfqParts {
   readonly events: ZcrxEvents | null
   /** The refill region, when it is memory of the kernel's, for mmap; null when the user brought it. */
   readonly provided: Uint8Array | null
+  /** The ring it is made on. */
+  readonly maker: EventPort
 }
 
 /**
@@ -60,6 +63,10 @@ export class ZcrxIfq {
   readonly provided: Uint8Array | null
   /** Looks for buffers that stay out too long, when somebody asked. */
   held: HeldWatch | null = null
+  /** Knows which ring has which buffers, once several rings share the instance. */
+  holders: Holders | null = null
+  /** The ring that it was made on. */
+  readonly #maker: EventPort
   readonly dmabuf: boolean
   readonly niovSize: number
   /** The NIC can't write into the area: the queue keeps the stack's own memory, and everything is copied. */
@@ -81,6 +88,7 @@ export class ZcrxIfq {
     this.#kernel = kernel
     this.events = parts.events
     this.provided = parts.provided
+    this.#maker = parts.maker
     this.stack = stack
     this.#queue = parts.queue
     this.dmabuf = area.dmabuf
@@ -99,6 +107,12 @@ export class ZcrxIfq {
 
   hold(): void {
     this.#holders++
+  }
+
+  /** One more ring shares it. */
+  join(): void {
+    this.hold()
+    this.holders ??= new Holders(this.areas, this.#maker)
   }
 
   /** The last one to let go ends the instance. */
@@ -182,6 +196,7 @@ export class ZcrxIfq {
         taken = i + 1
       } else if (pool.returnFromUser(low >>> pool.shift)) {
         this.stats.cells[REFILLED]! += 1
+        this.holders?.returned(pool, low >>> pool.shift)
         if (memory !== null && pool.isFree(low >>> pool.shift)) memory.cameBack(pool.areaId)
       } else this.stats.refillNotHeld++
     }
@@ -202,6 +217,20 @@ export class ZcrxIfq {
   watchDevice(): void {
     if (this.events === null || this.stack === null || !this.events.armed(ZCRX_EVENT_ALLOC_FAIL)) return
     if (this.stack.memory.starved()) this.events.fire(ZCRX_EVENT_ALLOC_FAIL)
+  }
+
+  /**
+   * The thread of a ring has ended, and with it whoever would give back what the ring was handed: what only it had is taken back. Not
+   * done for a ring that is closed: on Linux others of its process may still give back, as the record of a kernel has it. Returns how many
+   * buffers that were.
+   */
+  abandoned(ring: EventPort): number {
+    if (this.holders === null) return 0
+    // What waits in the queue is not to be taken for what is taken back.
+    while (this.takeRefills() > 0);
+    const taken = this.holders.left(ring)
+    if (taken > 0) this.stack?.kick()
+    return taken
   }
 
   /** A ring is closed: events, if they go there, end. */

@@ -184,6 +184,19 @@ describe.skipIf(obstacle !== '')('a queue over AF_PACKET', () => {
     expect(collectSide(nic, 1).length).toBe(1)
   })
 
+  test('a member of a group tells that it can’t have the answers that come to others', () => {
+    nic = openPacket(pair, { fanout: { group: 9 } })
+    nic.claim(OWN)
+    nic.steer(OWN, PORT, true)
+    nic.steer(OURS, PORT)
+    expect(nic.notes.join()).not.toContain('answers')
+    nic.steer(OURS, PORT + 1, true)
+    expect(nic.notes.join()).toMatch(/answers to connections from 10\.77\.0\.2, .* are lost/)
+    using alone = openPacket(pair)
+    alone.steer(OURS, PORT + 2, true)
+    expect(alone.notes.join()).not.toContain('answers')
+  })
+
   test('members of a group share the flows', () => {
     nic = openPacket(pair, { fanout: { group: 9 } })
     using second = openPacket(pair, { fanout: { group: 9 } })

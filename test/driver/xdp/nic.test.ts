@@ -30,6 +30,12 @@ function nicOn(pair: VethPair, options: Partial<XdpNicOptions> = {}): XdpNic {
   return nic
 }
 
+/** Resets that our namespace's kernel has sent. */
+function resetsOf(pair: VethPair): number {
+  const [names, values] = pair.run(pair.ours, 'grep', '^Tcp:', '/proc/net/snmp').trim().split('\n')
+  return Number(values!.split(' ')[names!.split(' ').indexOf('OutRsts')])
+}
+
 /** A queue that receives our port, and its memory. */
 function receiver(pair: VethPair, options: Partial<XdpNicOptions> = {}) {
   const nic = nicOn(pair, options)
@@ -259,20 +265,16 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
   test('a restart resets no connection', async () => {
     const pair = pairOf()
     const { nic } = receiver(pair)
-    const resets = (): number => {
-      const [names, values] = pair.run(pair.ours, 'grep', '^Tcp:', '/proc/net/snmp').trim().split('\n')
-      return Number(values!.split(' ')[names!.split(' ').indexOf('OutRsts')])
-    }
     const frame = ethernet(0x800, ipv4(tcp(PORT)), [], nic.info.mac)
     const sender = pair.start(pair.peer, PYTHON, script('inject.py'), pair.peerDevice, '1460', '1')
     const exit = once(sender, 'exit')
     await new Promise<void>((resolve) => sender.stdin!.end(hex(frame), resolve))
     expect(nic.wait(2000)).toBe(true)
     for (let round = 0; round < 10; round++) nic.attach(memoryFor(nic))
-    expect(resets()).toBe(0)
+    expect(resetsOf(pair)).toBe(0)
     nic.close()
     await exit
-    expect(resets()).toBeGreaterThan(0)
+    expect(resetsOf(pair)).toBeGreaterThan(0)
   })
 
   test.each([true, false])('WebAssembly.Memory (shared: %s) as the area', (shared) => {
@@ -371,6 +373,63 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     expect(pair.xdpProgram()).toBeDefined()
     first.close()
     expect(pair.xdpProgram()).toBeUndefined()
+  })
+
+  test('one steers on every queue: others get its frames, keep what is theirs, and lose it with them', () => {
+    const pair = pairOf({ queues: 2 })
+    const first = nicOn(pair)
+    const second = nicOn(pair, { queue: 1, hook: first.shareHook() })
+    for (const nic of [first, second]) {
+      nic.attach(memoryFor(nic))
+      nic.fill(chunkNumbers(512), 0, 512)
+    }
+    const burst = new RxBurst()
+    // Frames of a packet socket come on queue 0.
+    const comes = (): boolean => {
+      inject(pair, [toUs(1)])
+      const came = first.wait(100)
+      while (first.receive(burst) > 0);
+      return came
+    }
+    second.steer(OURS, PORT, true)
+    second.steer(OURS, PORT, true)
+    expect(comes()).toBe(true)
+    second.unsteer(OURS, PORT, true)
+    expect(comes()).toBe(true)
+    // A plain one ends none that is for all.
+    second.steer(OURS, PORT)
+    second.unsteer(OURS, PORT)
+    expect(comes()).toBe(true)
+    first.steer(OURS, PORT)
+    second.unsteer(OURS, PORT, true)
+    expect(comes()).toBe(true)
+    first.unsteer(OURS, PORT)
+    expect(comes()).toBe(false)
+    second.claim(OURS, true)
+    expect(comes()).toBe(true)
+    second.unclaim(OURS, true)
+    expect(comes()).toBe(false)
+    second.claim(OURS, true)
+    second.close()
+    expect(comes()).toBe(false)
+  })
+
+  test('what is steered on every queue does not reach the kernel where no socket is', () => {
+    const pair = pairOf({ queues: 2 })
+    const first = nicOn(pair)
+    const second = nicOn(pair, { queue: 1, hook: first.shareHook() })
+    const frame = ethernet(0x800, ipv4(tcp(PORT)), [], first.info.mac)
+    const send = (): number => {
+      // With a checksum that the kernel does not look at.
+      inject(pair, [frame], 1460)
+      return resetsOf(pair)
+    }
+    // Queue 0 is opened and has no socket.
+    expect(send()).toBe(1)
+    second.steer(OURS, PORT, true)
+    expect(send()).toBe(1)
+    second.unsteer(OURS, PORT, true)
+    expect(send()).toBe(2)
   })
 
   test('the queue that brings the hook tells of those that nobody has', () => {

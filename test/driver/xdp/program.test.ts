@@ -149,11 +149,11 @@ const cases: [string, Uint8Array, number][] = [
   ['half an ARP packet', ethernet(0x806, arp(CLAIMED).slice(0, 20)), PASS],
 ]
 
-describe.skipIf(obstacle !== '')('verdicts', () => {
+describe.skipIf(obstacle !== '').each([1, 2])('verdicts, of %i queues', (queues) => {
   let pair: VethPair
   let nic: XdpNic
   beforeAll(() => {
-    pair = new VethPair()
+    pair = new VethPair({ queues })
     nic = XdpNic.open({ device: pair.device, netns: pair.oursPath })
     nic.attach(memoryFor(nic))
     nic.steer(OURS, PORT)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { IpAddress } from '../../../address.ts'
+import type { Steering } from '../../../driver/nic.ts'
 import { dropsByCause } from '../../../stack/counters.ts'
 import type { AddressEvent } from '../../../stack/ip/link.ts'
 import { ESTABLISHED, SYN_SENT } from '../../../stack/tcp/state.ts'
@@ -215,6 +216,66 @@ describe('neighbours and addresses over several queues', () => {
     spread.inject(arp(1, PEER_MAC, NOBODY, SERVER))
     spread.settle()
     expect(events).toEqual([`${SERVER} taken`])
+  })
+
+  it('and claims it on every queue while it tests; then, and without a test, each on its own', () => {
+    for (const version of [4, 6] as const) {
+      const spread = new Spread({ queues: 2, bare: true, version, firstIp: { dad: true } })
+      const [first, second] = spread.stacks
+      const claims = spread.stacks.map(({ nic }) => {
+        const log: [string, boolean][] = []
+        const steering: Steering = {
+          steer: () => {},
+          unsteer: () => {},
+          claim: (_address, everyQueue = false) => log.push(['claim', everyQueue]),
+          unclaim: (_address, everyQueue = false) => log.push(['unclaim', everyQueue]),
+        }
+        Object.assign(nic, { roles: { ...nic.roles, steering } })
+        return log
+      })
+      const address = spread.address
+      first!.addAddress(address, true)
+      expect(claims[0]!.splice(0)).toEqual([['claim', true]])
+      spread.pass(20 * SECOND)
+      expect(first!.link.isLocal(address)).toBe(true)
+      // The one before the other: in between, too, all comes here.
+      expect(claims[0]!.splice(0)).toEqual([
+        ['claim', false],
+        ['unclaim', true],
+      ])
+      second!.addAddress(address, true)
+      for (const stack of spread.stacks) stack.removeAddress(address)
+      expect(claims.splice(0)).toEqual([
+        [['unclaim', false]],
+        [
+          ['claim', false],
+          ['unclaim', false],
+        ],
+      ])
+    }
+  })
+
+  it('and claims it no longer when it is taken away, or is somebody else’s, before it was tested', () => {
+    for (const taken of [false, true]) {
+      const spread = new Spread({ queues: 2, bare: true, firstIp: { dad: true } })
+      const [first] = spread.stacks
+      let held = 0
+      const count = (by: number) => (_address: Uint8Array, everyQueue?: boolean) => {
+        expect(everyQueue).toBe(true)
+        held += by
+      }
+      const steering: Steering = { steer: () => {}, unsteer: () => {}, claim: count(1), unclaim: count(-1) }
+      Object.assign(first!.nic, { roles: { ...first!.nic.roles, steering } })
+      first!.addAddress(SERVER, true)
+      spread.pass(1.5 * SECOND)
+      expect(held).toBe(1)
+      if (taken) spread.inject(arp(1, PEER_MAC, NOBODY, SERVER))
+      else first!.removeAddress(SERVER)
+      spread.settle()
+      expect(held).toBe(0)
+      first!.removeAddress(SERVER)
+      expect(held).toBe(0)
+    }
   })
 
   it('and defends it, told by another queue, but not for ever', () => {

@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { MessageChannel, type TransferListItem, Worker } from 'node:worker_threads'
 import { NicError } from '../../../errors.ts'
+import type { QueueShare } from '../../../host/devices/index.ts'
+import { SharedPorts } from '../../../stack/siblings/shared-ports.ts'
 import * as doors from './door.ts'
 import type { FromWorker, QueueLink, QueueState, ThreadData, ToWorker } from './messages.ts'
 import { ringChannels, WorkerQueue, workerGone } from './queue.ts'
@@ -21,9 +24,13 @@ export interface QueueTicket {
   readonly state: QueueState
 }
 
+type Opened = Extract<FromWorker, { type: 'opened' }>
+
 /** A worker's thread, as its owner sees it. */
 export class QueueWorker {
   readonly index: number
+  /** What the NICs of other queues take part in. */
+  readonly share: QueueShare | null
   /** The queue, for the thread that owns the worker. */
   readonly queue: WorkerQueue
   /** Resolves when the thread has ended. */
@@ -32,8 +39,9 @@ export class QueueWorker {
   readonly #doors: Set<Int32Array>
   #state: QueueState
 
-  private constructor(data: ThreadData, worker: Worker, state: QueueState) {
+  private constructor(data: ThreadData, worker: Worker, { state, share }: Opened) {
     this.index = data.index
+    this.share = share
     this.#worker = worker
     this.#doors = new Set()
     this.#state = state
@@ -53,6 +61,7 @@ export class QueueWorker {
       worker.on('exit', () => {
         // Threads that block can't be told otherwise.
         for (const door of this.#doors) doors.close(door)
+        if (data.siblings !== undefined) new SharedPorts(data.siblings.ports, data.index).abandon(data.index)
         this.queue.lost(workerGone(data.index, why))
         resolve()
       })
@@ -63,16 +72,16 @@ export class QueueWorker {
   /** Starts a thread and opens the queue there. @throws NicError, ArgumentError of the opening */
   static async open(data: ThreadData): Promise<QueueWorker> {
     const worker = new Worker(THREAD, { workerData: data, name: `zcrx queue ${data.index}` })
-    const state = await new Promise<QueueState>((resolve, reject) => {
+    const opened = await new Promise<Opened>((resolve, reject) => {
       worker.on('message', (message: FromWorker) => {
-        if (message.type === 'opened') resolve(message.state)
+        if (message.type === 'opened') resolve(message)
         else if (message.type !== 'door') reject(toldError(message.error))
       })
       worker.on('error', reject)
       worker.on('exit', () => reject(workerGone(data.index, 'its thread ended before the queue was open')))
     })
     for (const event of ['message', 'error', 'exit'] as const) worker.removeAllListeners(event)
-    return new QueueWorker(data, worker, state)
+    return new QueueWorker(data, worker, opened)
   }
 
   /** A way to the queue for one more thread. */
@@ -121,9 +130,15 @@ function links(): { link: { ours: QueueLink; theirs: QueueLink }; transfer: Tran
 /** Opens a worker for each of `each`; those that are open are closed when one can't be. @throws as `QueueWorker.open` */
 export async function openWorkers(each: readonly ThreadData[]): Promise<QueueWorker[]> {
   const opened: QueueWorker[] = []
+  const siblings =
+    each.length > 1 ? { channel: `zcrx-${randomUUID()}`, ports: SharedPorts.memory() } : undefined
   try {
     // One after the other: what the first brings the others take part in.
-    for (const data of each) opened.push(await QueueWorker.open(data))
+    for (const data of each) {
+      const share = opened[0]?.share ?? null
+      const shared = siblings === undefined ? data : { ...data, siblings }
+      opened.push(await QueueWorker.open(share === null ? shared : { ...shared, share }))
+    }
     return opened
   } catch (error) {
     for (const worker of opened) worker.close()

@@ -66,6 +66,8 @@ export class ServiceLoop {
     for (let now = 0; now < end; ) {
       let busy = true
       for (let i = 0; i < TURNS && busy; i++) busy = service.turn()
+      // By somebody who was served: the device may be closed.
+      if (this.#stopped) return
       now = performance.now()
       if (busy) this.#idleSince = 0
       else if (this.#idleSince === 0) this.#idleSince = now
@@ -79,7 +81,9 @@ export class ServiceLoop {
     const service = this.#service
     for (const session of service.sessions) session.showAsleep()
     // Whoever did not see the flag has left something to be found now.
-    if (service.turn()) {
+    const busy = service.turn()
+    if (this.#stopped) return true
+    if (busy) {
       for (const session of service.sessions) session.showAwake()
       return false
     }

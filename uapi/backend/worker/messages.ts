@@ -2,8 +2,10 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Census, HeldReport, IfqStats } from '../../../diagnostics.ts'
 import type { NicInfo } from '../../../driver/nic.ts'
+import type { QueueRequest, QueueShare } from '../../../host/devices/index.ts'
 import type { StackReport } from '../../../host/interface.ts'
 import type { HostOptions } from '../../../host/options.ts'
+import type { SiblingsData } from './siblings.ts'
 
 /** A piece of memory that both sides have. */
 export interface Piece {
@@ -104,21 +106,30 @@ export interface QueueLink {
   readonly about: RingLink
 }
 
-/** A NIC that a module of yours opens on the worker's thread: `export function openNic(data, index)`. */
+/**
+ * A NIC that a module of yours opens on the worker's thread: `export function openNic(data, index, share)` returns it, or a promise of
+ * it, or `{ nic, share }`: what the first worker's gives as its share the others' get (`openQueue`).
+ */
 export interface NicModule {
   /** URL or absolute path. */
   readonly module: string
   /** Handed to it; anything that can be cloned. */
   readonly data?: unknown
+  /** How many queues there are: what workers `'queues'` takes; default 1. */
+  readonly count?: number
 }
 
 /** `HostOptions` that can go to another thread. */
-export type CloneableOptions = Omit<HostOptions, 'device' | 'clock'>
+export type CloneableOptions = Omit<HostOptions, 'device' | 'clock' | 'sibling'>
 
 /** What a worker is started with. */
 export interface ThreadData {
   readonly options: CloneableOptions
-  readonly device: string | NicModule
+  readonly device: QueueRequest | NicModule
+  /** What the first queue's NIC has brought for the others. */
+  readonly share?: QueueShare
+  /** Of several queues of one interface. */
+  readonly siblings?: SiblingsData
   /** Which of the workers it is, and how many there are. */
   readonly index: number
   readonly count: number
@@ -130,7 +141,7 @@ export interface ThreadData {
 export type ToWorker = { readonly type: 'attach'; readonly link: QueueLink; readonly owner: boolean }
 /** From the worker to that thread. */
 export type FromWorker =
-  | { readonly type: 'opened'; readonly state: QueueState }
+  | { readonly type: 'opened'; readonly state: QueueState; readonly share: QueueShare | null }
   | { readonly type: 'failed'; readonly error: ToldError }
   /** Of a ring of whichever thread: so that it can be closed when the worker is no more. */
   | { readonly type: 'door'; readonly door: Int32Array }

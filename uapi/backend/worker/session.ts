@@ -280,6 +280,7 @@ export class RingSession {
     this.#ended = true
     // What was submitted before is done first.
     if (this.#context?.attended === true) this.#context.pollSubmissions()
+    for (const ifq of this.#context?.ifqs ?? []) ifq.abandoned(this.#context!)
     this.#context?.close()
     doors.close(this.#door)
     this.link.calls.close()

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Nic } from '../../../driver/nic.ts'
 import { ArgumentError } from '../../../errors.ts'
-import { openDevice } from '../../../host/devices/index.ts'
+import { type OpenedQueue, openQueue, type QueueShare } from '../../../host/devices/index.ts'
 import { FileTable } from '../../kernel/files.ts'
 import type { Process } from '../../kernel/process.ts'
 import { Host } from '../host.ts'
@@ -10,7 +10,6 @@ import { ServiceLoop } from './loop.ts'
 import type {
   FromQueue,
   FromWorker,
-  NicModule,
   QueueLink,
   QueueState,
   ThreadData,
@@ -18,6 +17,7 @@ import type {
   ToWorker,
 } from './messages.ts'
 import { KernelService } from './service.ts'
+import { SiblingChannel } from './siblings.ts'
 import { tellError } from './told-error.ts'
 
 /** A thread that uses this queue. */
@@ -26,21 +26,27 @@ interface User {
   readonly files: Process['files']
 }
 
+type Opened = Nic | OpenedQueue
+type OpenNic = (data: unknown, index: number, share: QueueShare | null) => Opened | Promise<Opened>
+
 const data = workerData as ThreadData
 
 function say(message: FromWorker): void {
   parentPort!.postMessage(message)
 }
 
-async function nicOf({ device, index, areaBytes }: ThreadData): Promise<Nic> {
-  if (typeof device === 'string') return openDevice(device, areaBytes === undefined ? {} : { areaBytes })
-  const { module, data: given } = device as NicModule
-  const { openNic } = (await import(module)) as {
-    openNic?: (data: unknown, index: number) => Nic | Promise<Nic>
-  }
+async function nicOf({ device, index, areaBytes, share }: ThreadData): Promise<OpenedQueue> {
+  if (!('module' in device))
+    return openQueue(device, share ?? null, areaBytes === undefined ? {} : { areaBytes })
+  const { module, data: given } = device
+  const { openNic } = (await import(module)) as { openNic?: OpenNic }
   if (typeof openNic !== 'function')
-    throw new ArgumentError(`${module} exports no openNic`, 'export function openNic(data, index) { … }')
-  return await openNic(given, index)
+    throw new ArgumentError(
+      `${module} exports no openNic`,
+      'export function openNic(data, index, share) { … }',
+    )
+  const opened = await openNic(given, index, share ?? null)
+  return 'nic' in opened ? opened : { nic: opened, share: null }
 }
 
 /** One queue's end of the business. */
@@ -49,6 +55,7 @@ class QueueThread {
   readonly #service: KernelService
   readonly #loop: ServiceLoop
   readonly #users = new Set<User>()
+  #siblings: SiblingChannel | null = null
   #gone: FromQueue | null = null
   #ready: FromQueue | null = null
   #stopped = false
@@ -59,7 +66,12 @@ class QueueThread {
     this.#service.report = () => host.report()
     this.#loop = new ServiceLoop(this.#service, data.spinUs === undefined ? {} : { spinUs: data.spinUs })
     this.#loop.onFault = (error) => this.fault(error)
-    host.onAddress = () => this.#tellAll({ type: 'state', state: this.state })
+    if (data.siblings !== undefined)
+      this.#siblings = new SiblingChannel(data.siblings, data.index, host, () => this.#loop.wake())
+    host.onAddress = (event) => {
+      this.#siblings?.address(event)
+      this.#tellAll({ type: 'state', state: this.state })
+    }
     host.onAddresses = ({ failures }) => {
       this.#tellAll({ type: 'addresses', state: this.state, failures: failures.map(tellError) })
     }
@@ -128,6 +140,7 @@ class QueueThread {
     this.#loop.stop()
     this.#service.end(about)
     for (const { files } of this.#users) files.end()
+    this.#siblings?.close()
     this.#host.close()
     // Once the answer is out, nothing holds the thread any more.
     setImmediate(() => {
@@ -164,11 +177,11 @@ class QueueThread {
 }
 
 try {
-  const device = await nicOf(data)
-  const queue = new QueueThread(Host.open({ ...data.options, device }))
+  const { nic: device, share } = await nicOf(data)
+  const queue = new QueueThread(Host.open({ ...data.options, device, sibling: data.index > 0 }))
   process.on('uncaughtException', (error) => queue.fault(error))
   parentPort!.on('message', (message: ToWorker) => queue.attach(message))
-  say({ type: 'opened', state: queue.state })
+  say({ type: 'opened', state: queue.state, share })
 } catch (error) {
   say({ type: 'failed', error: tellError(error) })
   parentPort!.close()

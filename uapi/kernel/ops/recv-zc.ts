@@ -119,10 +119,12 @@ export class RecvZcRequest extends SocketRequest {
     const rcv = tcb.rcv
     let space = this.context.cqSpace()
     let turns = FRAGMENTS_PER_TURN
+    const { holders } = this.#ifq
     this.#moving = this.#ifq.moves
     this.#allowed = Math.min(FAR, this.#limited ? this.#left : FAR, this.socket.untilUrgent())
     while (rcv.head >= 0) {
       if (this.#allowed === 0) return 0
+      if (holders?.exhausted(this) === true) return AGAIN
       if (space <= 0) space = this.context.cqSpace()
       if (space-- <= 0) {
         // A copy looks for its buffer first.
@@ -173,6 +175,7 @@ export class RecvZcRequest extends SocketRequest {
       pool.shareWithUser(niov)
     }
     ifq.held?.handed(pool, niov, this)
+    ifq.holders?.handed(pool, niov, this)
     this.#count(tcb, bytes)
     ifq.stats.cells[ZERO_COPIED_BYTES]! += bytes
     return 0
@@ -195,6 +198,7 @@ export class RecvZcRequest extends SocketRequest {
     target.bytes.set(from.bytes.subarray(offset, offset + bytes), at)
     target.shareWithUser(niov)
     ifq.held?.handed(target, niov, this)
+    ifq.holders?.handed(target, niov, this)
     this.context.postData(this, bytes, at, target.areaId << 16)
     if (bytes === length) {
       rcv.head = fragments.next[node]!

@@ -1,0 +1,73 @@
+import type { Stack } from '../../stack/stack.ts'
+
+/** What sleepers need of the kernel: `Kernel` says more of each. */
+interface SleepersHost {
+  readonly stacks: readonly Stack[]
+  readonly now: number
+  nextDeadline(): number
+  poll(): number
+}
+
+/** Somebody who sleeps until there is something for him. */
+export interface Sleeper {
+  /** Entering would bring completions, or there are some; null: nobody but devices and timers wakes him. */
+  readonly wakes: (() => boolean) | null
+}
+
+/** Who sleeps in the event loop: woken by a frame, a timer, or by what somebody else's work has brought. */
+export class Sleepers {
+  readonly #host: SleepersHost
+  readonly #armed = new Map<Sleeper, () => void>()
+  #timer: NodeJS.Timeout | null = null
+  /** What the timer waits for, microseconds of the stacks' clock. */
+  #timerAt = Number.POSITIVE_INFINITY
+  readonly #fire = (): void => this.fire()
+  readonly #expire = (): void => {
+    this.#timer = null
+    this.#timerAt = Number.POSITIVE_INFINITY
+    this.fire()
+  }
+
+  constructor(host: SleepersHost) {
+    this.#host = host
+  }
+
+  /** See `Kernel.arm`. */
+  arm(sleeper: Sleeper, callback: (() => void) | null): void {
+    if (callback === null) this.#armed.delete(sleeper)
+    else this.#armed.set(sleeper, callback)
+    const { stacks } = this.#host
+    const anybody = this.#armed.size > 0
+    for (let i = 0; i < stacks.length; i++) stacks[i]!.nic.arm(anybody ? this.#fire : null)
+    const deadline = anybody ? this.#host.nextDeadline() : Number.POSITIVE_INFINITY
+    if (deadline === this.#timerAt) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#timerAt = deadline
+    if (deadline === Number.POSITIVE_INFINITY) return
+    const ms = Math.ceil((deadline - this.#host.now) / 1000)
+    this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+  }
+
+  /** As an interrupt would: the stacks work before whoever sleeps is woken, so that peers are answered first. */
+  fire(): void {
+    if (this.#armed.size === 0) return
+    const woken = [...this.#armed.values()]
+    this.#armed.clear()
+    this.#host.poll()
+    for (const callback of woken) callback()
+  }
+
+  /** Somebody has polled who was awake: what that brought for those that sleep wakes them. */
+  lookAfter(): void {
+    for (const [sleeper, callback] of this.#armed) {
+      if (sleeper.wakes?.() !== true) continue
+      this.#armed.delete(sleeper)
+      setImmediate(callback)
+    }
+  }
+
+  get anybody(): boolean {
+    return this.#armed.size > 0
+  }
+}
