@@ -13,11 +13,12 @@ export class Subject<Order extends object, Figures> {
     const child = fileURLToPath(new URL(script, import.meta.url))
     const [command, ...args] = [...prefix, process.execPath, child, JSON.stringify(given)]
     this.#process = spawn(command!, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    this.ready = this.#message()
+    this.ready = this.next()
     this.ready.catch(() => {})
   }
 
-  async #message(): Promise<unknown> {
+  /** What it says next. */
+  async next(): Promise<unknown> {
     const over = new AbortController()
     const { signal } = over
     try {
@@ -34,7 +35,7 @@ export class Subject<Order extends object, Figures> {
 
   async run(order: Order): Promise<Figures> {
     this.#process.send(order)
-    return (await this.#message()) as Figures
+    return (await this.next()) as Figures
   }
 
   end(): void {

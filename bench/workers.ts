@@ -4,8 +4,10 @@ import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
 import { describeFailure } from '../daemon/cli/report.ts'
 import { measureEcho, renderEcho } from './workers-echo.ts'
 import { measureMemory, renderMemory } from './workers-memory.ts'
+import { measureVeth, renderVeth } from './workers-veth.ts'
 
 const ECHOES = 10_000
+const VETH_SECONDS = 2
 const PARTS = ['memory', 'veth', 'echo'] as const
 
 /**
@@ -49,6 +51,17 @@ async function bench(args: string[]): Promise<void> {
     const rows = await measureMemory(packets, rounds)
     results.memory = rows
     say(`frames in place, ${packets} packets a round`, renderMemory(rows))
+  }
+  if (parts.includes('veth')) {
+    if (process.getuid?.() !== 0) {
+      process.stderr.write('over veth: not measured, namespaces and AF_XDP need root\n\n')
+    } else {
+      const rows = await measureVeth(VETH_SECONDS, rounds, (name, why) =>
+        process.stderr.write(`over veth, ${name}: not measured: ${why}\n`),
+      )
+      results.veth = rows
+      say('eight streams over veth', renderVeth(rows))
+    }
   }
   if (parts.includes('echo')) {
     const rows = await measureEcho(ECHOES, rounds)
