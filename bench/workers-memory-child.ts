@@ -20,11 +20,13 @@ export interface ReceiveOrder {
   readonly packets: number
 }
 
-/** What that took. Times in seconds and nanoseconds. */
+/** What that took. */
 export interface ReceiveFigures {
-  readonly seconds: number
+  readonly packetsPerSecond: number
   /** CPU time of all threads per packet, less what writing the frames takes. */
   readonly cpuNs: number
+  /** What writing a frame takes. */
+  readonly framesNs: number
   /** Of it the application's thread's, nothing taken off. */
   readonly mainNs: number
 }
@@ -81,7 +83,12 @@ async function receive(packets: number): Promise<ReceiveFigures> {
   for (const one of words) grant(one, each)
   await finished
   const seconds = (performance.now() - start) / 1000
-  return { seconds, cpuNs: (cpuNs() - cpu) / all - frames, mainNs: (mainNs() - main) / all }
+  return {
+    packetsPerSecond: all / seconds,
+    cpuNs: (cpuNs() - cpu) / all - frames,
+    framesNs: frames,
+    mainNs: (mainNs() - main) / all,
+  }
 }
 
 let seen = 0
