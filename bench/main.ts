@@ -5,6 +5,8 @@ const BENCHES: Record<string, string> = {
   pcap: 'captures: reading, following and replaying a million packets, beside capinfos and tshark',
   scale: 'memory of 100000 idle connections, and what a timer costs among a million',
   stack: 'the protocol stack alone, over a scripted queue: time per packet',
+  workers:
+    'a server on worker threads beside one inline: rate and CPU per packet, over veth (needs root, cc), latency',
 }
 
 // Who reads the output may have seen enough (`| head`).

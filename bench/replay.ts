@@ -25,6 +25,21 @@ export const SHAPES: Record<string, Shape> = {
 export const TCP_BYTES = 32
 /** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
 const FILL = 8192
+const INFO: NicInfo = {
+  driver: 'replay',
+  mode: 'replay',
+  name: 'replay',
+  ifIndex: 1,
+  queue: 0,
+  mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
+  mtu: 9000,
+  chunkPayload: NIOV - HEADROOM,
+  tailBytes: 0,
+  fillEntries: FILL,
+  ringPackets: 0,
+  partialChecksums: true,
+  placement: 'area',
+}
 
 /**
  * A NIC whose receive ring is always full: chunks that come back through `fill` are handed out again with the next
@@ -35,21 +50,7 @@ export class ScriptedNic implements Nic {
   readonly txMemory = new Uint8Array(64 * 256)
   readonly txSlotBytes = 256
   readonly gone = false
-  readonly info: NicInfo = {
-    driver: 'replay',
-    mode: 'replay',
-    name: 'replay',
-    ifIndex: 1,
-    queue: 0,
-    mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-    mtu: 9000,
-    chunkPayload: NIOV - HEADROOM,
-    tailBytes: 0,
-    fillEntries: FILL,
-    ringPackets: 0,
-    partialChecksums: true,
-    placement: 'area',
-  }
+  readonly info: NicInfo
   readonly #chunks = new Uint32Array(FILL)
   #head = 0
   #count = 0
@@ -62,6 +63,11 @@ export class ScriptedNic implements Nic {
   next: (bytes: Uint8Array, offset: number) => number = () => 0
   /** Frames handed out before `receive` pauses; -1 = no limit. */
   budget = 0
+
+  /** @param info what it says otherwise than the one there is alone */
+  constructor(info: Partial<NicInfo> = {}) {
+    this.info = { ...INFO, ...info }
+  }
 
   attach(memory: NicMemory): void {
     this.#bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
@@ -112,7 +118,7 @@ export class ScriptedNic implements Nic {
   wait(): boolean {
     return true
   }
-  arm(): void {}
+  arm(_callback: (() => void) | null): void {}
   stats(): NicStats {
     return new NicStats()
   }

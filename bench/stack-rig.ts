@@ -1,4 +1,4 @@
-import { get32, put16, put32 } from '../bytes.ts'
+import { get32 } from '../bytes.ts'
 import { allocateArea, asNicMemory } from '../driver/area.ts'
 import type { NicMemory } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
@@ -8,26 +8,11 @@ import * as abi from '../uapi/abi/index.ts'
 import { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { type Flow, HEADROOM, NIOV, PORT, putSegment, ScriptedNic, type Shape, TCP_BYTES } from './replay.ts'
+import { AREA_BYTES, nextSegment } from './frames.ts'
+import { type Flow, HEADROOM, NIOV, PORT, putSegment, ScriptedNic, type Shape } from './replay.ts'
 
-export const AREA_BYTES = 64 << 20
 /** Frames per entry of the ring: one burst. */
 const ROUND = 256
-
-/** Turns the segment that already lies in a chunk into the next one of `flow`; the pseudo-header's sum stays the same. */
-export function nextSegment(
-  tcpAt: number,
-  bytes: Uint8Array,
-  at: number,
-  flow: Flow,
-  payload: number,
-): number {
-  put16(bytes, at + tcpAt, flow.port)
-  put32(bytes, at + tcpAt + 4, flow.seq)
-  put32(bytes, at + tcpAt + 8, flow.ack)
-  flow.seq = (flow.seq + payload) | 0
-  return tcpAt + TCP_BYTES + payload
-}
 
 /** A stack with established flows, and frames of theirs that a replaying NIC puts into memory. */
 export interface Rig {

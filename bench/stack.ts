@@ -1,33 +1,9 @@
 import { parseArgs } from 'node:util'
 import { allocateArea } from '../driver/area.ts'
-import { type Flow, HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
+import { AREA_BYTES, cpuNs, timeFrames } from './frames.ts'
+import { HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
 import { type Spread, spread } from './spread.ts'
-import { AREA_BYTES, makeRig, nextSegment } from './stack-rig.ts'
-
-/** CPU time in nanoseconds: unlike the wall's, it does not count what others did meanwhile. */
-function cpuNs(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) * 1000
-}
-
-/** Nanoseconds per packet that writing the frames alone takes: taken off, since a NIC's DMA would do it. */
-function timeFrames(tcpAt: number, packets: number, payload: number, count: number): number {
-  const area = allocateArea(AREA_BYTES, 0)
-  const flows: Flow[] = Array.from({ length: count }, (_, i) => ({
-    port: 20_000 + i,
-    seq: 0,
-    ack: 0,
-    tsEcr: 0,
-    tsVal: 1,
-  }))
-  const start = cpuNs()
-  let turn = 0
-  for (let i = 0; i < packets; i++) {
-    nextSegment(tcpAt, area, (i & 255) * NIOV + HEADROOM, flows[turn]!, payload)
-    turn = turn + 1 === count ? 0 : turn + 1
-  }
-  return (cpuNs() - start) / packets
-}
+import { makeRig } from './stack-rig.ts'
 
 /** Nanoseconds per copy of `payload` bytes out of one 4 KiB chunk after another into one buffer. */
 function timeMemcpy(packets: number, payload: number): number {

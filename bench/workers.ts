@@ -1,0 +1,78 @@
+import { availableParallelism, cpus, release } from 'node:os'
+import { parseArgs } from 'node:util'
+import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
+import { describeFailure } from '../daemon/cli/report.ts'
+import { measureEcho, renderEcho } from './workers-echo.ts'
+import { measureMemory, renderMemory } from './workers-memory.ts'
+import { measureVeth, renderVeth } from './workers-veth.ts'
+
+const ECHOES = 10_000
+const VETH_SECONDS = 2
+const PARTS = ['memory', 'veth', 'echo'] as const
+
+/**
+ * A server on workers beside one inline: frames that lie in the area already, over veth, and the time that an echo takes. Tables
+ * on stderr, one JSON object as the last line on stdout.
+ */
+export async function main(args: string[]): Promise<void> {
+  for (const [name, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const)
+    process.once(name, () => process.exit(128 + number))
+  try {
+    await bench(args)
+  } catch (error) {
+    const failure = describeFailure(error)
+    process.stderr.write(`${failure.text}\n`)
+    process.exitCode = failure.status
+  }
+}
+
+async function bench(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      packets: { type: 'string', default: '1000000' },
+      rounds: { type: 'string', default: '5' },
+      only: { type: 'string', multiple: true },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const packets = parseInteger(values.packets, 'number of packets', 1000, 1e9)
+  const rounds = parseInteger(values.rounds, 'number of rounds', 1, 1000)
+  const parts: readonly string[] = values.only?.map((text) => parseChoice(text, 'part', PARTS)) ?? PARTS
+  const say = (title: string, lines: readonly string[]): void => {
+    if (!values.json)
+      process.stderr.write(`${title}; median (min-max) of ${rounds} rounds\n\n${lines.join('\n')}\n\n`)
+  }
+  const results: Record<string, unknown> = {}
+  if (parts.includes('memory')) {
+    const rows = await measureMemory(packets, rounds)
+    results.memory = rows
+    say(`frames in place, ${packets} packets a round`, renderMemory(rows))
+  }
+  if (parts.includes('veth')) {
+    if (process.getuid?.() !== 0) {
+      process.stderr.write('over veth: not measured, namespaces and AF_XDP need root\n\n')
+    } else {
+      const rows = await measureVeth(VETH_SECONDS, rounds, (name, why) =>
+        process.stderr.write(`over veth, ${name}: not measured: ${why}\n`),
+      )
+      results.veth = rows
+      say('eight streams over veth', renderVeth(rows))
+    }
+  }
+  if (parts.includes('echo')) {
+    const rows = await measureEcho(ECHOES, rounds)
+    results.echo = rows
+    say(`echo of 64 bytes, ${ECHOES} a round`, renderEcho(rows))
+  }
+  const machine = {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    kernel: release(),
+    node: process.version,
+  }
+  process.stdout.write(`${JSON.stringify({ bench: 'workers', machine, packets, rounds, ...results })}\n`)
+}
