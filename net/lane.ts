@@ -20,8 +20,6 @@ export interface LaneOwner {
   readonly handler: ConnectionHandler | null
   /** Accepts of each listener that whoever iterates waits for. */
   readonly wanted: number
-  /** The server ends. */
-  readonly closing: boolean
   /** A number for one more connection. */
   number(): number
   /** Somebody is being accepted: to be called with the connection, once. Whoever waited for one does no longer. */
@@ -52,6 +50,8 @@ export class Lane {
   #deaf: NodeJS.Timeout | null = null
   #gone: NicError | null = null
   #finalStats: LaneStats | null = null
+  /** The server ends: nothing is handed out any more. */
+  closing = false
   /** Connections that were accepted, and those of them that were given back. */
   accepted = 0
   closed = 0
@@ -143,7 +143,7 @@ export class Lane {
     const connection = this.connections[id]!
     if ((flags & IORING_CQE_F_MORE) !== 0) {
       // Behind close() nothing is handed out any more.
-      if (this.#owner.closing || connection.deliver(offset, res)) this.engine.release(offset)
+      if (this.closing || connection.deliver(offset, res)) this.engine.release(offset)
       return
     }
     if (res === -ENOSPC || res === -ENOMEM) {
@@ -169,7 +169,7 @@ export class Lane {
     this.accepted++
     const connection = new Connection(host, owner.number(), remote.address.toString(), remote.port)
     this.connections[id] = connection
-    if (owner.closing) {
+    if (this.closing) {
       // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
       if (this.#unheard) connection.abandon()
       return
@@ -194,7 +194,7 @@ export class Lane {
 
   readonly #afterBatch = (): void => {
     this.#owner.batchEnd()
-    if (this.#owner.closing || this.#stalled.length === 0) return
+    if (this.closing || this.#stalled.length === 0) return
     const stalled = this.#stalled
     this.#stalled = []
     for (const connection of stalled) connection.start()

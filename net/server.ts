@@ -83,9 +83,6 @@ export class Server implements AsyncIterable<Connection> {
       get wanted(): number {
         return server.#wanted
       },
-      get closing(): boolean {
-        return server.#closing !== null
-      },
       number: () => ++this.#accepted,
       claim: () => {
         const waiter = this.#acceptors.shift()
@@ -322,6 +319,7 @@ export class Server implements AsyncIterable<Connection> {
         reject(error)
       }
     }
+    for (const lane of this.#lanes) lane.closing = true
     // Begun at once, not in a microtask: whoever does not wait for it finds it done.
     if (this.#lanes.some(({ engine }) => engine.reaping)) this.#afterClosing = close
     else close()

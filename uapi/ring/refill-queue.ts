@@ -18,6 +18,8 @@ export class RefillQueue {
   readonly #mask: number
   readonly #lock: Int32Array | null
   #tail: number
+  /** The kernel's head when it was last looked at: it may have gone on, which matters when the queue looks full. */
+  #headSeen: number
   readonly entries: number
   /** Where it lies, for whoever is to push to it from another thread. */
   readonly region: Uint8Array
@@ -37,6 +39,7 @@ export class RefillQueue {
     this.#tailWord = new Int32Array(region.buffer, region.byteOffset + offsets.tail, 1)
     this.#entries = new Uint32Array(region.buffer, region.byteOffset + offsets.rqes, (entries * RQE_SIZE) / 4)
     this.#tail = Atomics.load(this.#tailWord, 0)
+    this.#headSeen = Atomics.load(this.#head, 0)
   }
 
   /** Several threads push to it: there is one queue, whoever holds the instance. */
@@ -52,6 +55,7 @@ export class RefillQueue {
     if (this.#lock !== null) {
       acquire(this.#lock)
       this.#tail = Atomics.load(this.#tailWord, 0)
+      this.#headSeen = Atomics.load(this.#head, 0)
     }
     while (offsets.length > 0 && this.push(areaId, offsets[offsets.length - 1]!, 0)) offsets.pop()
     this.advance()
@@ -68,7 +72,10 @@ export class RefillQueue {
    * enter the ring (or flush) and push again. The kernel does not see it before `advance`.
    */
   push(areaId: number, offset: number, length: number): boolean {
-    if (((this.#tail - Atomics.load(this.#head, 0)) | 0) >= this.entries) return false
+    if (((this.#tail - this.#headSeen) | 0) >= this.entries) {
+      this.#headSeen = Atomics.load(this.#head, 0)
+      if (((this.#tail - this.#headSeen) | 0) >= this.entries) return false
+    }
     const at = (this.#tail & this.#mask) * 4
     const entries = this.#entries
     entries[at] = offset

@@ -22,9 +22,9 @@ const MESSAGES = 64
 /** Messages in front of entries: those whose memory is told of behind so many others are answered EFAULT. */
 const MESSAGES_AHEAD = 4096
 /** Completions that wake a sleeping user while more are coming; fewer wake him when there is a pause, or after a while. */
-const GATHER = 1024
+const GATHER = 4096
 /** How long (milliseconds) completions wait to be joined by others. */
-const GATHER_MS = 0.2
+const GATHER_MS = 0.5
 
 /** What a ring's session asks of whoever serves it among others: `KernelService` says more of each. */
 export interface SessionOwner {
@@ -231,7 +231,7 @@ export class RingSession {
     }
     if (Atomics.load(door, doors.ASLEEP) === 0) return
     if (used === 0 && (this.#attends || !context.hasWork)) return
-    if (!pause && used < Math.min(GATHER, context.memory.cqEntries / 4)) {
+    if (!pause && used < Math.min(GATHER, context.memory.cqEntries / 2)) {
       if (this.#waitingSince === 0) this.#waitingSince = now()
       if (now() - this.#waitingSince < GATHER_MS) return
     }
