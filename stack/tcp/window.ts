@@ -297,7 +297,8 @@ export class WindowKeeper {
     const mean = rcv.sinceBytes / rcv.sinceNiovs
     // Never so little that the whole share is less than the smallest window that can be said.
     const floor = Math.min(this.#memory.chunkPayload, Math.max(64, 1 << rcv.shift))
-    rcv.bytesPerNiov = Math.max(floor, Math.round(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
+    // Rounded down: what is promised must find a place.
+    rcv.bytesPerNiov = Math.max(floor, Math.floor(rcv.bytesPerNiov + (mean - rcv.bytesPerNiov) / 8))
     this.#tune(tcb, rcv.sinceBytes)
     rcv.sinceBytes = 0
     rcv.sinceNiovs = 0
