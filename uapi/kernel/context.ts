@@ -54,6 +54,10 @@ export class RingContext implements RingPort, RingFile {
   readonly cq: CompletionQueue
   /** Where requests in flight are written down, for a user on another thread; null: nowhere. */
   ledger: Ledger | null = null
+  /** How long (milliseconds) entries are taken at once, chains as a whole: of a ring among others of which each has its turn. */
+  sliceMs: number = Number.POSITIVE_INFINITY
+  /** The latest entries were not all taken because of that. */
+  cut = false
   #attended = false
   /** The entry that is looked at: a copy, which nobody can change meanwhile. */
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
@@ -150,7 +154,12 @@ export class RingContext implements RingPort, RingFile {
     if (this.submitting || this.disabled) return 0
     if (this.#attended) this.cq.flushOverflow()
     let taken = 0
-    for (let count = -1; count !== 0; taken += count) count = this.#submit(this.memory.sqEntries)
+    // A lap at most: whoever keeps on submitting meanwhile, or lies about the tail, is not waited for.
+    const { sqEntries } = this.memory
+    for (let count = -1; count !== 0 && taken < sqEntries && !this.cut; taken += count) {
+      count = this.#submit(sqEntries - taken)
+    }
+    this.cut = false
     const work = this.#work.length + this.#ready.length
     this.#runWork()
     this.#runReady()
@@ -359,6 +368,7 @@ export class RingContext implements RingPort, RingFile {
 
   #submit(toSubmit: number): number {
     const { control, sqEntries } = this.memory
+    this.cut = false
     const head = Atomics.load(control, Rings.SQ_HEAD)
     const ready = (Atomics.load(control, Rings.SQ_TAIL) - head) | 0
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
@@ -366,7 +376,12 @@ export class RingContext implements RingPort, RingFile {
     const stops = (this.flags & abi.IORING_SETUP_SUBMIT_ALL) === 0
     let taken = 0
     this.submitting = true
+    const end = performance.now() + this.sliceMs
     for (let good = true; taken < count && (good || !stops); taken++) {
+      if ((taken & 15) === 15 && !this.#submission.chaining && performance.now() >= end) {
+        this.cut = true
+        break
+      }
       const at = (head + taken) & (sqEntries - 1)
       this.#entryBytes.set(this.#slots[at]!)
       good = this.#submission.add(this.#sqe, this.#entryBytes)

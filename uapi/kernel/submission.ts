@@ -34,6 +34,11 @@ export class Submission {
     this.#context = context
   }
 
+  /** The entry that comes next belongs to the latest. */
+  get chaining(): boolean {
+    return this.#head !== null
+  }
+
   /** Nothing waits behind a drain. */
   get idle(): boolean {
     return this.#deferred.length === 0

@@ -50,7 +50,7 @@ export class QueueWorker {
     this.#attach(link.theirs, transfer, true)
     this.queue = new WorkerQueue(data.index, link.ours, state)
     worker.on('message', (message: FromWorker) => {
-      if (message.type === 'door') this.#doors.add(message.door)
+      if (message.type === 'door') this.#addDoor(message.door)
       else if (message.type === 'opened') this.#state = message.state
       else why = message.error.message
     })
@@ -92,6 +92,12 @@ export class QueueWorker {
       ticket: { index: this.index, link: link.ours, state: this.#state },
       transfer: [link.ours.control, link.ours.about.calls, link.ours.about.events],
     }
+  }
+
+  /** Those of rings that are closed are left out. */
+  #addDoor(door: Int32Array): void {
+    for (const other of this.#doors) if (Atomics.load(other, doors.GONE) !== 0) this.#doors.delete(other)
+    this.#doors.add(door)
   }
 
   #attach(link: QueueLink, transfer: TransferListItem[], owner: boolean): void {
