@@ -67,8 +67,9 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     this.#door = link.door
     this.#tailBytes = options.tailBytes
     this.#waiting = options.waiting ?? blocking
+    // Answered before anything names it: an attended ring's entries may be taken at any time.
     this.#space.onMap = (base, buffer) =>
-      this.#tell({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
+      void this.#ask({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
     this.#space.onUnmap = (base) => {
       if (!this.#closed) this.#tell({ type: 'unmap', base })
     }

@@ -1,7 +1,7 @@
 /** What comes from a thread that may say anything: nothing else of this package relies on its having the type that it should have. */
 import { MessagePort } from 'node:worker_threads'
 import * as doors from './door.ts'
-import type { FromUser, MapMessage, Question, RingLink, ToQueue } from './messages.ts'
+import type { FromUser, Question, RingLink, ToQueue } from './messages.ts'
 
 /** Most bytes of parameters: the structure has fewer. */
 const MAX_PARAMS = 1024
@@ -17,8 +17,7 @@ const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (val
 /** A message that can be acted on; null: none. What a question asks with is looked at by `answerable`. */
 export function checkedMessage(message: unknown): FromUser | null {
   if (typeof message !== 'object' || message === null) return null
-  const { type, base, buffer, seq } = message as Anything
-  if (type === 'map') return isCount(base) && isPlain(buffer) ? (message as MapMessage) : null
+  const { type, base, seq } = message as Anything
   if (type === 'unmap') return isCount(base) ? (message as FromUser) : null
   return Number.isInteger(seq) ? (message as Question) : null
 }
@@ -31,9 +30,24 @@ function isPlain(buffer: unknown): boolean {
 
 /** Whether a question asks with numbers where there have to be some. */
 export function answerable(question: Question): boolean {
-  const { entries, params, opcode, address, nrArgs, offset, length, zcrxId, afterMs, fd, token } =
-    question as unknown as Anything
+  const {
+    entries,
+    params,
+    opcode,
+    address,
+    nrArgs,
+    offset,
+    length,
+    zcrxId,
+    afterMs,
+    fd,
+    token,
+    base,
+    buffer,
+  } = question as unknown as Anything
   switch (question.type) {
+    case 'map':
+      return isCount(base) && isPlain(buffer)
     case 'open':
       return isU32(entries) && params instanceof Uint8Array && params.length <= MAX_PARAMS
     case 'register':

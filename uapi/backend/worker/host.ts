@@ -49,6 +49,7 @@ export class QueueWorker {
     const { link, transfer } = links()
     this.#attach(link.theirs, transfer, true)
     this.queue = new WorkerQueue(data.index, link.ours, state)
+    this.queue.onClosed = () => {}
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'door') this.#addDoor(message.door)
       else if (message.type === 'opened') this.#state = message.state
@@ -71,7 +72,12 @@ export class QueueWorker {
 
   /** Starts a thread and opens the queue there. @throws NicError, ArgumentError of the opening */
   static async open(data: ThreadData): Promise<QueueWorker> {
-    const worker = new Worker(THREAD, { workerData: data, name: `zcrx queue ${data.index}` })
+    const { resourceLimits } = data
+    const worker = new Worker(THREAD, {
+      workerData: data,
+      name: `zcrx queue ${data.index}`,
+      ...(resourceLimits === undefined ? {} : { resourceLimits }),
+    })
     const opened = await new Promise<Opened>((resolve, reject) => {
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'opened') resolve(message)

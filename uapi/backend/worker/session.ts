@@ -14,7 +14,7 @@ import { Rings } from '../../kernel/rings.ts'
 import { InlineBackend, ProcessMemory } from '../inline.ts'
 import { answerable, checkedMessage } from './checked.ts'
 import * as doors from './door.ts'
-import type { Answer, MapMessage, Piece, Question, RingLink } from './messages.ts'
+import type { Answer, Piece, Question, RingLink } from './messages.ts'
 import { tellError } from './told-error.ts'
 
 /** Messages that are looked at in one turn, up to a question: somebody who never stops does not keep the others waiting. */
@@ -137,18 +137,12 @@ export class RingSession {
   #hear(said: unknown): boolean {
     const message = checkedMessage(said)
     if (message === null) return false
-    if (message.type === 'map') this.#map(message)
-    else if (message.type === 'unmap') this.process.space.unmap(message.base)
-    else {
-      this.#answer(message)
-      return true
+    if (message.type === 'unmap') {
+      this.process.space.unmap(message.base)
+      return false
     }
-    return false
-  }
-
-  #map({ base, buffer, huge }: MapMessage): void {
-    if (!this.process.space.map(base, buffer)) return
-    if (huge === true) markHuge(buffer)
+    this.#answer(message)
+    return true
   }
 
   #answer(question: Question): void {
@@ -173,6 +167,12 @@ export class RingSession {
       case 'mmap': {
         const region = backend.mmap(question.offset, question.length)
         return typeof region === 'number' ? { result: region } : { result: 0, piece: pieceOf(region) }
+      }
+      case 'map': {
+        const { base, buffer, huge } = question
+        if (!this.process.space.map(base, buffer)) return { result: -EINVAL }
+        if (huge === true) markHuge(buffer)
+        return { result: 0 }
       }
       case 'fd':
         return { result: backend.fd }

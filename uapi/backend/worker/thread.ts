@@ -166,6 +166,7 @@ class QueueThread {
     say({ type: 'fault', error: told })
     try {
       this.#loop.stop()
+      this.#tellAll({ type: 'fault', error: told })
       for (const session of [...this.#service.sessions]) session.abandon(error)
       for (const { link } of this.#users) link.control.close()
       this.#host.close()
