@@ -27,6 +27,8 @@ export class Holders {
   /** By ring: buffers that only it has, and requests that wait until it has fewer. */
   readonly #out: number[] = []
   readonly #waiting: Receiver[][] = []
+  /** Numbers of rings that have ended. */
+  readonly #free: number[] = []
 
   /** @param first what is out now is with it */
   constructor(pools: readonly (PagePool | null)[], first: object) {
@@ -97,6 +99,7 @@ export class Holders {
     }
     this.#out[number] = 0
     this.#waiting[number]!.length = 0
+    this.#free.push(number)
     return taken
   }
 
@@ -109,7 +112,7 @@ export class Holders {
   #numberOf(ring: object): number {
     let number = this.#numbers.get(ring)
     if (number === undefined) {
-      number = Math.max(1, this.#out.length)
+      number = this.#free.pop() ?? Math.max(1, this.#out.length)
       this.#numbers.set(ring, number)
       this.#out[number] = 0
       this.#waiting[number] = []

@@ -10,6 +10,9 @@ import { RingSession, type SessionOwner } from './session.ts'
 
 /** Things that one user may have handed over to others. */
 const MAX_HANDED = 1024
+/** What one user may have here: descriptors, and things that are kept for him (`Keeper`). */
+const MAX_FILES = 1 << 18
+const MAX_KEPT = 1 << 20
 
 /** Serves rings of other threads on a kernel of this one. It works when `turn` is called. */
 export class KernelService implements SessionOwner {
@@ -40,6 +43,8 @@ export class KernelService implements SessionOwner {
 
   /** A ring more. @param files the descriptors of the thread whose ring it is */
   add(link: RingLink, files: Process['files']): RingSession {
+    files.most = MAX_FILES
+    files.keeper.most = MAX_KEPT
     const session = new RingSession(this, link, files)
     this.sessions.push(session)
     return session
