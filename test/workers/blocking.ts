@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { attachHost, type HostTicket } from '../../net/host.ts'
 
+import * as abi from '../../uapi/abi/index.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 
 export interface BlockingReport {
@@ -27,7 +28,8 @@ async function run(ticket: HostTicket['value']): Promise<BlockingReport> {
   for (const data of [1, 2]) ring.getSqe()!.prepTimeout(time).setData(data)
   ring.submit()
   parentPort!.postMessage('blocks')
-  ring.getSqe()!.prepTimeout(time).setData(3)
+  ring.getSqe()!.prepTimeout(time).setData(3).setFlags(abi.IOSQE_IO_LINK)
+  ring.getSqe()!.prepNop().setData(4)
   const result = ring.submitAndWait(1)
   const taken = (): [number, number][] => {
     const found: [number, number][] = []
@@ -38,7 +40,7 @@ async function run(ticket: HostTicket['value']): Promise<BlockingReport> {
     return found
   }
   const completions = taken()
-  ring.getSqe()!.prepNop().setData(4)
+  ring.getSqe()!.prepNop().setData(5)
   const submitted = ring.submitAndWait(1)
   const after = taken()[0]?.[1] ?? 0
   const registered = ring.registerFilesSparse(4)

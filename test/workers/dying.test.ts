@@ -83,7 +83,7 @@ describe.skipIf(obstacle !== '')('a worker that ends in mid-stream', () => {
     expect(gone.map(([queue, code]) => [queue, code])).toEqual([[0, 'ZCRX_WORKER_GONE']])
     expect(gone[0]![2]).toMatch(REASONS[what]!)
     const { completions, later, gone: heard } = await report.ends
-    expect(completions).toEqual([1, 2, 3].map((data) => [data, -ENODEV]))
+    expect(completions).toEqual([1, 2, 3, 4].map((data) => [data, -ENODEV]))
     expect(later).toEqual([1, -ENODEV, -ENODEV, -ENODEV])
     expect(heard).toBe('ZCRX_WORKER_GONE')
     // What there is left answers, and ends.
