@@ -41,14 +41,15 @@ export class WorkerLoopback {
   }
 
   /** The other side of a ring more. */
-  backend(tailBytes = 0): { backend: WorkerBackend; session: RingSession } {
+  backend(tailBytes = 0): { backend: WorkerBackend; session: RingSession; user: RingLink } {
     const calls = new MessageChannel()
     const events = new MessageChannel()
     const door = openDoor()
     const link = (at: 'port1' | 'port2'): RingLink => ({ door, calls: calls[at], events: events[at] })
     const session = this.service.add(link('port1'), this.process.files)
     this.#loop?.wake()
-    return { backend: new WorkerBackend(link('port2'), { tailBytes, waiting: this.#waiting }), session }
+    const user = link('port2')
+    return { backend: new WorkerBackend(user, { tailBytes, waiting: this.#waiting }), session, user }
   }
 
   end(): void {
