@@ -1,3 +1,4 @@
+import type { ResourceLimits } from 'node:worker_threads'
 import type { IpAddress } from '../address.ts'
 import { allocateShared } from '../driver/area.ts'
 import type { Nic } from '../driver/nic.ts'
@@ -73,6 +74,8 @@ export interface OpenOptions extends Omit<HostOptions, 'device'> {
   readonly workers?: number | 'queues'
   /** So long (microseconds) a worker goes on looking when there is nothing to do, before it sleeps; Infinity: it never does. Default 50. */
   readonly spinUs?: number
+  /** Of each worker's thread: `new Worker`'s, as they are there. A worker that exceeds them ends, and its connections with it. */
+  readonly resourceLimits?: ResourceLimits
   /** Bytes of the area received data lies in, of each queue; default 64 MiB. */
   readonly areaBytes?: number
   /** Opens what to run on. @internal */
@@ -130,7 +133,7 @@ function threadsOf(
     throw new ArgumentError('a clock stays on its thread', 'leave it out: workers have the machine’s')
   if (workers !== 'queues' && !(Number.isInteger(workers) && workers >= 1 && workers <= 255))
     throw new ArgumentError(`${workers} is no number of workers`, "say 1 to 255, or 'queues'")
-  const { areaBytes, spinUs } = options
+  const { areaBytes, spinUs, resourceLimits } = options
   const { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile } = options
   const cloneable = { address, ownAddress, dad, prefixLength, gateway, tcp, ip, burst, takeOver, secretFile }
   const given = Object.fromEntries(Object.entries(cloneable).filter(([, value]) => value !== undefined))
@@ -142,6 +145,7 @@ function threadsOf(
     count: devices.length,
     ...(areaBytes === undefined ? {} : { areaBytes }),
     ...(spinUs === undefined ? {} : { spinUs }),
+    ...(resourceLimits === undefined ? {} : { resourceLimits }),
   }))
 }
 

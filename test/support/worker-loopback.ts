@@ -43,15 +43,19 @@ export class WorkerLoopback {
   }
 
   /** The other side of a ring more. @param space what both sides have anyway; absent: memory is told of, as between threads */
-  backend(tailBytes = 0, space?: AddressSpace): { backend: WorkerBackend; session: RingSession } {
+  backend(
+    tailBytes = 0,
+    space?: AddressSpace,
+  ): { backend: WorkerBackend; session: RingSession; user: RingLink } {
     const calls = new MessageChannel()
     const events = new MessageChannel()
     const door = openDoor()
     const link = (at: 'port1' | 'port2'): RingLink => ({ door, calls: calls[at], events: events[at] })
     const session = this.service.add(link('port1'), this.process.files, space)
     this.#loop?.wake()
+    const user = link('port2')
     const options = { tailBytes, waiting: this.#waiting, ...(space === undefined ? {} : { space }) }
-    return { backend: new WorkerBackend(link('port2'), options), session }
+    return { backend: new WorkerBackend(user, options), session, user }
   }
 
   end(): void {

@@ -5,6 +5,9 @@ import type { Addresser } from '../abi/sqe.ts'
 /** First address handed out: page 0 stays unmapped, so that NULL is never valid. */
 const BASE = 0x1_0000
 
+/** Pieces of memory that somebody else may give addresses to. */
+const MAX_MAPPED = 65_536
+
 /** A piece of memory that an address resolved to. */
 export interface Mapping {
   readonly buffer: ArrayBufferLike
@@ -52,7 +55,7 @@ export class AddressSpace implements Addresser {
   map(base: number, buffer: ArrayBufferLike): boolean {
     const { byteLength } = buffer
     if (!Number.isSafeInteger(base + byteLength) || base < BASE || base % PAGE !== 0) return false
-    if (this.#bases.has(buffer)) return false
+    if (this.#bases.has(buffer) || this.#mapped.size >= MAX_MAPPED) return false
     const at = this.#after(base)
     const before = this.#ranges[at - 1]
     const behind = this.#ranges[at]

@@ -5,6 +5,7 @@ import * as abi from '../abi/io-uring.ts'
 import type { Sqe } from '../abi/sqe.ts'
 import { getU64, putU64 } from '../abi/struct.ts'
 import type { AddressSpace } from './address-space.ts'
+import type { RingKeeper } from './keeper.ts'
 
 const SERVED_FLAGS = abi.IOU_PBUF_RING_MMAP | abi.IOU_PBUF_RING_INC
 const MAX_RING_ENTRIES = 65_536
@@ -81,10 +82,12 @@ class BufferRing implements BufferGroup {
 class LegacyBuffers implements BufferGroup {
   readonly kind = 'legacy'
   readonly #space: AddressSpace
+  readonly #keeper: RingKeeper
   readonly #buffers: { id: number; address: number; length: number }[] = []
 
-  constructor(space: AddressSpace) {
+  constructor(space: AddressSpace, keeper: RingKeeper) {
     this.#space = space
+    this.#keeper = keeper
   }
 
   get count(): number {
@@ -93,11 +96,14 @@ class LegacyBuffers implements BufferGroup {
 
   add(id: number, address: number, length: number): void {
     this.#buffers.push({ id, address, length })
+    this.#keeper.add(1)
   }
 
   /** Takes away the first ones. Returns how many there were. */
   remove(count: number): number {
-    return this.#buffers.splice(0, count).length
+    const removed = this.#buffers.splice(0, count).length
+    this.#keeper.remove(removed)
+    return removed
   }
 
   peek(most: number): Selection | null {
@@ -108,7 +114,7 @@ class LegacyBuffers implements BufferGroup {
   }
 
   commit(): boolean {
-    this.#buffers.shift()
+    if (this.#buffers.shift() !== undefined) this.#keeper.remove(1)
     return false
   }
 }
@@ -116,10 +122,12 @@ class LegacyBuffers implements BufferGroup {
 /** A ring's groups of buffers. */
 export class BufferGroups {
   readonly #space: AddressSpace
+  readonly #keeper: RingKeeper
   readonly #groups = new Map<number, BufferRing | LegacyBuffers>()
 
-  constructor(space: AddressSpace) {
+  constructor(space: AddressSpace, keeper: RingKeeper) {
     this.#space = space
+    this.#keeper = keeper
   }
 
   get(id: number): BufferGroup | null {
@@ -189,12 +197,12 @@ export class BufferGroups {
   provide(sqe: Sqe): number {
     let group = this.#groups.get(sqe.bufGroup)
     if (group === undefined) {
-      group = new LegacyBuffers(this.#space)
+      group = new LegacyBuffers(this.#space, this.#keeper)
       this.#groups.set(sqe.bufGroup, group)
     }
     if (!(group instanceof LegacyBuffers)) return -EINVAL
     let added = 0
-    for (; added < sqe.fd && group.count < MAX_LEGACY; added++) {
+    for (; added < sqe.fd && group.count < MAX_LEGACY && !this.#keeper.full; added++) {
       group.add(sqe.off + added, sqe.addr + added * sqe.len, sqe.len)
     }
     return added > 0 ? 0 : -EOVERFLOW

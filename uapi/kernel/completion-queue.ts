@@ -1,5 +1,6 @@
 import * as abi from '../abi/io-uring.ts'
 import type { Waiter } from './files.ts'
+import type { RingKeeper } from './keeper.ts'
 import { Rings } from './rings.ts'
 
 /** A completion on its way to the queue. */
@@ -15,6 +16,7 @@ export interface Completion {
 /** The kernel's end of a completion queue. */
 export class CompletionQueue {
   readonly #memory: Rings
+  readonly #keeper: RingKeeper
   readonly #mixed: boolean
   /** What a data completion takes and carries: 1 and MORE, or 2 and F_32 as well where sizes are mixed. */
   readonly #dataSlots: number
@@ -24,8 +26,9 @@ export class CompletionQueue {
   /** Who waits for completions to be there: POLL_ADD on the ring's descriptor. */
   readonly pollers: Waiter[] = []
 
-  constructor(memory: Rings, flags: number) {
+  constructor(memory: Rings, flags: number, keeper: RingKeeper) {
     this.#memory = memory
+    this.#keeper = keeper
     this.#mixed = (flags & abi.IORING_SETUP_CQE_MIXED) !== 0
     this.#dataSlots = this.#mixed ? 2 : 1
     this.#dataFlags = abi.IORING_CQE_F_MORE | (this.#mixed ? abi.IORING_CQE_F_32 : 0)
@@ -102,10 +105,20 @@ export class CompletionQueue {
     return true
   }
 
+  /** There was nowhere to keep a completion: it is lost, and counted (`cq_overflow`). */
+  drop(): void {
+    Atomics.add(this.#memory.control, Rings.CQ_OVERFLOW, 1)
+  }
+
   /** Writes a completion; to the overflow list when there is no room, so that none is lost. */
   post(completion: Completion): void {
     if (this.tryPost(completion)) return
+    if (this.#keeper.full) {
+      this.drop()
+      return
+    }
     this.#overflow.push(completion)
+    this.#keeper.add(1)
     Atomics.or(this.#memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_CQ_OVERFLOW)
     this.publish()
   }
@@ -118,6 +131,7 @@ export class CompletionQueue {
       this.#write(this.#overflow[moved++]!)
     }
     this.#overflow.splice(0, moved)
+    this.#keeper.remove(moved)
     this.publish()
     if (this.#overflow.length === 0) {
       Atomics.and(this.#memory.control, Rings.SQ_FLAGS, ~abi.IORING_SQ_CQ_OVERFLOW)

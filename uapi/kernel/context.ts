@@ -1,4 +1,4 @@
-import { EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
+import { EAGAIN, EBADFD, ECANCELED, EEXIST, EINVAL, ETIME } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
 import { POLLIN, POLLOUT } from '../abi/poll.ts'
 import { Sqe } from '../abi/sqe.ts'
@@ -7,6 +7,7 @@ import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles, type UserData } from './fixed-files.ts'
+import { RingKeeper } from './keeper.ts'
 import type { Ledger } from './ledger.ts'
 import { mapRegion } from './memmap.ts'
 import { execute } from './ops/dispatch.ts'
@@ -15,7 +16,7 @@ import { Personalities } from './personality.ts'
 import type { KernelPort, RingFile, RingPort } from './port.ts'
 import type { Process } from './process.ts'
 import { register } from './register.ts'
-import type { Counting, Entry, Request } from './request.ts'
+import { type Counting, Entry, type Request } from './request.ts'
 import { Rings } from './rings.ts'
 import { SERVED_ENTER_FLAGS } from './setup.ts'
 import { Submission } from './submission.ts'
@@ -51,11 +52,14 @@ export class RingContext implements RingPort, RingFile {
   timeoutCompletions = 0
   /** Inside the submission of a batch: completions other than data wait for its end. */
   submitting = false
+  readonly keeper: RingKeeper
   readonly cq: CompletionQueue
   /** Where requests in flight are written down, for a user on another thread; null: nowhere. */
   ledger: Ledger | null = null
-  /** Called when entries are there and before they are looked at: what they name may have been told of a moment ago. */
-  beforeTaking: (() => void) | null = null
+  /** How long (milliseconds) entries are taken at once, chains as a whole: of a ring among others of which each has its turn. */
+  sliceMs: number = Number.POSITIVE_INFINITY
+  /** The latest entries were not all taken because of that. */
+  cut = false
   #attended = false
   /** The entry that is looked at: a copy, which nobody can change meanwhile. */
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
@@ -77,11 +81,12 @@ export class RingContext implements RingPort, RingFile {
   constructor(kernel: RingKernel, process: Process, memory: Rings, flags: number) {
     this.kernel = kernel
     this.process = process
-    this.buffers = new BufferGroups(process.space)
+    this.keeper = new RingKeeper(process.files.keeper)
+    this.buffers = new BufferGroups(process.space, this.keeper)
     this.memory = memory
     this.flags = flags
     this.disabled = (flags & abi.IORING_SETUP_R_DISABLED) !== 0
-    this.cq = new CompletionQueue(memory, flags)
+    this.cq = new CompletionQueue(memory, flags, this.keeper)
     this.#slots = memory.slots()
     if (this.sqPoll) Atomics.or(memory.control, Rings.SQ_FLAGS, abi.IORING_SQ_NEED_WAKEUP)
   }
@@ -152,7 +157,11 @@ export class RingContext implements RingPort, RingFile {
     if (this.submitting || this.disabled) return 0
     if (this.#attended) this.cq.flushOverflow()
     let taken = 0
-    for (let count = -1; count !== 0; taken += count) count = this.#submit(this.memory.sqEntries)
+    // A lap at most: whoever keeps on submitting meanwhile, or lies about the tail, is not waited for.
+    const { sqEntries } = this.memory
+    for (let count = 1; count > 0 && taken < sqEntries && !this.cut; taken += count)
+      count = Math.max(0, this.#submit(sqEntries - taken))
+    this.cut = false
     const work = this.#work.length + this.#ready.length
     this.#runWork()
     this.#runReady()
@@ -182,6 +191,7 @@ export class RingContext implements RingPort, RingFile {
   close(): void {
     for (const request of [...this.active]) if (!request.cancelled) request.detach()
     this.active.clear()
+    this.keeper.end()
     this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
@@ -269,19 +279,37 @@ export class RingContext implements RingPort, RingFile {
   /** A request that waits: it can be cancelled, and the time behind it runs. */
   track(request: Request): void {
     this.active.add(request)
+    this.keeper.add(1)
     if (this.ledger !== null) request.slot = this.ledger.enter(request.userDataLow, request.userDataHigh)
     const { limitEntry } = request
     if (limitEntry === null) return
     request.limitEntry = null
     request.limit = new LinkTimeoutRequest(request, limitEntry, limitEntry.timespec!)
     this.active.add(request.limit)
+    this.keeper.add(1)
     const { limit } = request
     if (this.ledger !== null) limit.slot = this.ledger.enter(limit.userDataLow, limit.userDataHigh)
   }
 
   /** Runs an entry whose turn it is. */
   start(sqe: Sqe): void {
+    if (sqe instanceof Entry) {
+      this.#letGo(sqe)
+      // Its time limit goes with it (`Request`).
+      if (sqe.limit !== null) this.#letGo(sqe.limit)
+    }
     execute(this, sqe)
+  }
+
+  /** An entry waits for its turn: until it is started or cancelled. */
+  keep(entry: Entry): void {
+    this.keeper.add(1)
+    if (this.ledger !== null) entry.slot = this.ledger.enter(entry.userDataLow, entry.userDataHigh)
+  }
+
+  #letGo(entry: Entry): void {
+    this.keeper.remove(1)
+    if (entry.slot >= 0) this.#strike(entry)
   }
 
   /** Something submitted earlier has not completed. */
@@ -291,8 +319,9 @@ export class RingContext implements RingPort, RingFile {
 
   /** Completes entries that never run. @param silent without completions: the request before asked for none */
   cancelChain(first: Entry | null, silent: boolean): void {
-    for (let entry = first; entry !== null && !silent; entry = entry.next) {
-      this.#queue(entry, entry.refused || -ECANCELED, 0)
+    for (let entry = first; entry !== null; entry = entry.next) {
+      this.#letGo(entry)
+      if (!silent) this.#queue(entry, entry.refused || -ECANCELED, 0)
     }
   }
 
@@ -313,8 +342,12 @@ export class RingContext implements RingPort, RingFile {
 
   /** A completion of no request that comes by task work. */
   postLater(of: UserData, res: number, flags: number): void {
-    const { userDataLow, userDataHigh } = of
-    this.#events.push({ userDataLow, userDataHigh, res, flags, extra: null })
+    if (this.keeper.full) {
+      this.cq.drop()
+      return
+    }
+    this.keeper.add(1)
+    this.#events.push({ userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags, extra: null })
     this.#showWork()
   }
 
@@ -328,7 +361,7 @@ export class RingContext implements RingPort, RingFile {
   }
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
-    this.active.delete(request)
+    if (this.active.delete(request)) this.keeper.remove(1)
     if (request.slot >= 0) this.#strike(request)
     request.fixed?.drop()
     const { limit, limitEntry, next } = request
@@ -344,9 +377,9 @@ export class RingContext implements RingPort, RingFile {
     }
   }
 
-  #strike(request: Request): void {
-    this.ledger?.leave(request.slot)
-    request.slot = -1
+  #strike(of: { slot: number }): void {
+    this.ledger?.leave(of.slot)
+    of.slot = -1
   }
 
   /** Posts a zero-copy data completion: `CompletionQueue.postData`. */
@@ -361,15 +394,22 @@ export class RingContext implements RingPort, RingFile {
 
   #submit(toSubmit: number): number {
     const { control, sqEntries } = this.memory
+    this.cut = false
     const head = Atomics.load(control, Rings.SQ_HEAD)
     const ready = (Atomics.load(control, Rings.SQ_TAIL) - head) | 0
     const count = Math.min(toSubmit, Math.max(0, Math.min(ready, sqEntries)))
     if (count === 0) return 0
-    this.beforeTaking?.()
+    if (this.keeper.full) return -EAGAIN
     const stops = (this.flags & abi.IORING_SETUP_SUBMIT_ALL) === 0
     let taken = 0
     this.submitting = true
+    const end = performance.now() + this.sliceMs
     for (let good = true; taken < count && (good || !stops); taken++) {
+      if (taken > 0 && this.keeper.full) break
+      if ((taken & 15) === 15 && !this.#submission.chaining && performance.now() >= end) {
+        this.cut = true
+        break
+      }
       const at = (head + taken) & (sqEntries - 1)
       this.#entryBytes.set(this.#slots[at]!)
       good = this.#submission.add(this.#sqe, this.#entryBytes)
@@ -413,6 +453,7 @@ export class RingContext implements RingPort, RingFile {
 
   #postEvents(): void {
     if (this.#events.length === 0) return
+    this.keeper.remove(this.#events.length)
     for (const event of this.#events) this.cq.post(event)
     this.#events.length = 0
     if (this.#work.length === 0 && this.#ready.length === 0) this.#hideWork()

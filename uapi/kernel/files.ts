@@ -1,3 +1,5 @@
+import { Keeper } from './keeper.ts'
+
 /** Most descriptors, as a process's usual hard limit. */
 const MAX_FILES = 1_048_576
 /** The first number given out: a process has standard streams below. */
@@ -30,6 +32,10 @@ export interface OpenFile {
 
 /** Descriptors: the lowest free number is given out, as POSIX has it. Its files of kind `socket` are of class `Socket`. */
 export class FileTable<Socket extends OpenFile = OpenFile> {
+  /** What else is kept for whoever has these descriptors. */
+  readonly keeper: Keeper = new Keeper()
+  /** Most descriptors. */
+  most: number = MAX_FILES
   readonly #files: (OpenFile | null)[] = new Array(FIRST_FILE).fill(null)
   #firstFree = FIRST_FILE
 
@@ -37,7 +43,7 @@ export class FileTable<Socket extends OpenFile = OpenFile> {
   open(file: OpenFile): number {
     let fd = this.#firstFree
     while (fd < this.#files.length && this.#files[fd] !== null) fd++
-    if (fd >= MAX_FILES) return -1
+    if (fd >= this.most) return -1
     this.#files[fd] = file
     this.#firstFree = fd + 1
     return fd

@@ -24,9 +24,13 @@ export class Holders {
   readonly #numbers = new Map<object, number>()
   /** By area: the number of the ring that each buffer is with. */
   readonly #by: Int16Array[] = []
+  /** Rings that are closed and still have buffers. */
+  readonly #closed = new Set<number>()
   /** By ring: buffers that only it has, and requests that wait until it has fewer. */
   readonly #out: number[] = []
   readonly #waiting: Receiver[][] = []
+  /** Numbers of rings that have ended. */
+  readonly #free: number[] = []
 
   /** @param first what is out now is with it */
   constructor(pools: readonly (PagePool | null)[], first: object) {
@@ -65,6 +69,7 @@ export class Holders {
     by[niov] = 0
     if (ring <= 0) return
     this.#out[ring]!--
+    if (this.#out[ring] === 0 && this.#closed.has(ring)) this.#forget(ring)
     const waiting = this.#waiting[ring]!
     if (waiting.length > 0 && this.#out[ring]! < this.#share)
       for (const request of waiting.splice(0)) request.wake()
@@ -79,11 +84,24 @@ export class Holders {
     return true
   }
 
+  /** The ring is closed: it receives nothing more, and counts no longer among those that share. What it has may still come back. */
+  closed(ring: object): void {
+    const number = this.#numbers.get(ring)
+    if (number === undefined) return
+    if (this.#out[number] === 0) this.#forget(number)
+    else this.#closed.add(number)
+  }
+
+  /** Buffers that only this ring has. */
+  with(ring: object): number {
+    const number = this.#numbers.get(ring)
+    return number === undefined ? 0 : this.#out[number]!
+  }
+
   /** The ring has ended: what only it had is taken back. Returns how many buffers that were. */
   left(ring: object): number {
     const number = this.#numbers.get(ring)
     if (number === undefined) return 0
-    this.#numbers.delete(ring)
     let taken = 0
     for (const pool of this.#pools) {
       if (pool === null || pool.userOut === 0) continue
@@ -95,21 +113,28 @@ export class Holders {
         taken++
       }
     }
-    this.#out[number] = 0
-    this.#waiting[number]!.length = 0
+    this.#forget(number)
     return taken
   }
 
   get #share(): number {
     let total = 0
     for (const pool of this.#pools) total += pool?.total ?? 0
-    return Math.max(LEAST_SHARE, Math.floor(total / Math.max(2, this.#numbers.size)))
+    return Math.max(LEAST_SHARE, Math.floor(total / Math.max(2, this.#numbers.size - this.#closed.size)))
+  }
+
+  #forget(number: number): void {
+    for (const [ring, other] of this.#numbers) if (other === number) this.#numbers.delete(ring)
+    this.#closed.delete(number)
+    this.#out[number] = 0
+    this.#waiting[number]!.length = 0
+    this.#free.push(number)
   }
 
   #numberOf(ring: object): number {
     let number = this.#numbers.get(ring)
     if (number === undefined) {
-      number = Math.max(1, this.#out.length)
+      number = this.#free.pop() ?? Math.max(1, this.#out.length)
       this.#numbers.set(ring, number)
       this.#out[number] = 0
       this.#waiting[number] = []

@@ -78,6 +78,10 @@ export class Kernel implements KernelPort {
   readonly options: KernelOptions
   /** Called once for a stack whose device went away, after its requests have ended. */
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
+  /** Called when serving a ring threw while it was nobody's turn but its own; default: whoever polls is told. */
+  onRingFault: (context: RingContext, error: unknown) => void = (_context, error) => {
+    throw error
+  }
   readonly ports: Ports = new Ports(this)
   readonly #steered = new Steered()
   /** What else the stacks learn from; null: nothing. */
@@ -192,7 +196,14 @@ export class Kernel implements KernelPort {
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
-    for (let i = 0; i < this.#polled.length; i++) work += this.#polled[i]!.pollSubmissions()
+    for (let i = 0; i < this.#polled.length; i++) {
+      const context = this.#polled[i]!
+      try {
+        work += context.pollSubmissions()
+      } catch (error) {
+        this.onRingFault(context, error)
+      }
+    }
     if (this.#sleepers.anybody) this.#sleepers.lookAfter()
     return work
   }

@@ -61,7 +61,7 @@ export function updateFiles2(context: RingPort, arg: Uint8Array | null, nrArgs: 
 export function fileAllocRange(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (arg === null || nrArgs !== 0) return -EINVAL
   if (arg.length < FileIndexRange.SIZE) return -EFAULT
-  const range = new FileIndexRange(arg)
+  const range = new FileIndexRange(arg.slice(0, FileIndexRange.SIZE))
   if (range.off + range.len > 0xffff_ffff) return -EOVERFLOW
   if (!range.reservedZero || range.off + range.len > context.files.size) return -EINVAL
   context.files.allocRange(range.off, range.len)

@@ -15,9 +15,17 @@ export class Entry extends Sqe {
   refused = 0
   /** Of a LINK_TIMEOUT. */
   timespec: Timespec | null = null
+  /** Its slot in the ring's ledger; -1 without. */
+  slot = -1
 
   constructor(from: Uint8Array, addresser: Addresser) {
     super(from.slice(), addresser)
+  }
+
+  /** The LINK_TIMEOUT behind it, which is not an entry of its own. */
+  get limit(): Entry | null {
+    if (this.opcode === abi.IORING_OP_LINK_TIMEOUT) return null
+    return this.next?.opcode === abi.IORING_OP_LINK_TIMEOUT ? this.next : null
   }
 }
 
@@ -96,12 +104,9 @@ export abstract class Request implements Waiter {
     this.flags = sqe.flags
     this.fixed = (sqe.flags & abi.IOSQE_FIXED_FILE) === 0 ? null : (context.files.get(sqe.fd)?.hold() ?? null)
     // A LINK_TIMEOUT belongs to the request before it, and so does what follows both.
-    let next = sqe instanceof Entry && sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT ? sqe.next : null
-    if (next !== null && next.opcode === abi.IORING_OP_LINK_TIMEOUT) {
-      this.limitEntry = next
-      next = next.next
-    }
-    this.next = next
+    this.limitEntry = sqe instanceof Entry ? sqe.limit : null
+    if (this.limitEntry !== null) this.next = this.limitEntry.next
+    else this.next = sqe instanceof Entry && sqe.opcode !== abi.IORING_OP_LINK_TIMEOUT ? sqe.next : null
   }
 
   /** What it waits on, for cancelling by descriptor. */

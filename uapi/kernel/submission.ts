@@ -12,6 +12,8 @@ interface Submitter extends RingPort {
   readonly busy: boolean
   /** Runs an entry whose turn it is. */
   start(sqe: Sqe): void
+  /** It waits for its turn, until it is started or cancelled. */
+  keep(entry: Entry): void
   /** Completes entries that never run. */
   cancelChain(first: Entry | null, silent: boolean): void
 }
@@ -34,6 +36,11 @@ export class Submission {
     this.#context = context
   }
 
+  /** The entry that comes next belongs to the latest. */
+  get chaining(): boolean {
+    return this.#head !== null
+  }
+
   /** Nothing waits behind a drain. */
   get idle(): boolean {
     return this.#deferred.length === 0
@@ -52,6 +59,7 @@ export class Submission {
       }
     }
     const entry = new Entry(bytes, this.#context)
+    this.#context.keep(entry)
     entry.refused = error === 0 ? this.#check(entry) : error
     if ((flags & abi.IOSQE_IO_DRAIN) !== 0 && entry.refused === 0) {
       this.#draining = true

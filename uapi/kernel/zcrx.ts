@@ -227,7 +227,8 @@ export class ZcrxIfq {
   abandoned(ring: EventPort): number {
     if (this.holders === null) return 0
     // What waits in the queue is not to be taken for what is taken back.
-    while (this.takeRefills() > 0);
+    for (let left = this.#queue.count, taken = -1; left > 0 && taken !== 0; left -= taken)
+      taken = this.takeRefills(left)
     const taken = this.holders.left(ring)
     if (taken > 0) this.stack?.kick()
     return taken
@@ -236,6 +237,7 @@ export class ZcrxIfq {
   /** A ring is closed: events, if they go there, end. */
   leave(ring: EventPort): void {
     this.events?.leave(ring)
+    this.holders?.closed(ring)
     this.release()
   }
 

@@ -80,11 +80,9 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   }
 
   #tellOf(space: AddressSpace): void {
-    space.onMap = (base, buffer) => {
-      this.#tell({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
-      // Entries that name it may be taken without a call.
-      Atomics.add(this.#door, doors.BELL, 1)
-    }
+    // Answered before anything names it: an attended ring's entries may be taken at any time.
+    space.onMap = (base, buffer) =>
+      void this.#ask({ type: 'map', base, buffer: buffer as SharedArrayBuffer, huge: isHuge(buffer) })
     space.onUnmap = (base) => {
       if (!this.#closed) this.#tell({ type: 'unmap', base })
     }
@@ -150,6 +148,8 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     const ready = (): number => (Atomics.load(control, cqTailAt) - Atomics.load(control, cqHeadAt)) >>> 0
     if (ready() >= wanted) return 0
     const end = performance.now() + timeoutMs
+    let asked = performance.now()
+    let beat = Atomics.load(door, doors.BEAT)
     Atomics.store(door, doors.WANT, wanted)
     doors.ring(door)
     try {
@@ -160,8 +160,19 @@ export class WorkerBackend implements RingBackend, Diagnostics {
           this.gone(null)
           return 0
         }
-        const left = end - performance.now()
+        const now = performance.now()
+        const left = end - now
         if (left <= 0) return -ETIME
+        // Whoever would close the door may be gone as well: it is asked for a sign of life now and then.
+        if (now - asked > PATIENCE_MS) {
+          if (Atomics.load(door, doors.BEAT) === beat) {
+            this.gone(noAnswer())
+            return 0
+          }
+          beat = Atomics.load(door, doors.BEAT)
+          asked = now
+          doors.ring(door)
+        }
         if (!this.#waiting.wait(door, doors.WAKE, seen, Math.min(left, LOOK_MS))) return -EINVAL
       }
     } finally {
@@ -353,7 +364,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       quiet = now === beat ? quiet + performance.now() - before : 0
       beat = now
       if (quiet > PATIENCE_MS) {
-        this.gone(new ZcrxError('ZCRX_WORKER_GONE', `no answer in ${PATIENCE_MS / 1000} s`))
+        this.gone(noAnswer())
         return -ENODEV
       }
     }
@@ -384,6 +395,10 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       else if (message.seq === seq) return message
     }
   }
+}
+
+function noAnswer(): ZcrxError {
+  return new ZcrxError('ZCRX_WORKER_GONE', `no answer in ${PATIENCE_MS / 1000} s`)
 }
 
 function bytesOf({ buffer, offset, bytes }: Piece): Uint8Array {

@@ -50,10 +50,11 @@ export function wake(door: Int32Array): void {
   Atomics.notify(door, WAKE)
 }
 
-/** Nobody serves the ring any more: whoever waits, for whatever, is woken. */
+/** Nobody serves the ring any more: whoever waits, for whatever, is woken, on either side. */
 export function close(door: Int32Array): void {
   Atomics.store(door, GONE, 1)
   Atomics.add(door, WAKE, 1)
   Atomics.notify(door, WAKE)
   Atomics.notify(door, REPLY)
+  Atomics.notify(door, BELL)
 }

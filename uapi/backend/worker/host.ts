@@ -49,8 +49,9 @@ export class QueueWorker {
     const { link, transfer } = links()
     this.#attach(link.theirs, transfer, true)
     this.queue = new WorkerQueue(data.index, link.ours, state)
+    this.queue.onClosed = () => {}
     worker.on('message', (message: FromWorker) => {
-      if (message.type === 'door') this.#doors.add(message.door)
+      if (message.type === 'door') this.#addDoor(message.door)
       else if (message.type === 'opened') this.#state = message.state
       else why = message.error.message
     })
@@ -71,7 +72,12 @@ export class QueueWorker {
 
   /** Starts a thread and opens the queue there. @throws NicError, ArgumentError of the opening */
   static async open(data: ThreadData): Promise<QueueWorker> {
-    const worker = new Worker(THREAD, { workerData: data, name: `zcrx queue ${data.index}` })
+    const { resourceLimits } = data
+    const worker = new Worker(THREAD, {
+      workerData: data,
+      name: `zcrx queue ${data.index}`,
+      ...(resourceLimits === undefined ? {} : { resourceLimits }),
+    })
     const opened = await new Promise<Opened>((resolve, reject) => {
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'opened') resolve(message)
@@ -92,6 +98,12 @@ export class QueueWorker {
       ticket: { index: this.index, link: link.ours, state: this.#state },
       transfer: [link.ours.control, link.ours.about.calls, link.ours.about.events],
     }
+  }
+
+  /** Those of rings that are closed are left out. */
+  #addDoor(door: Int32Array): void {
+    for (const other of this.#doors) if (Atomics.load(other, doors.GONE) !== 0) this.#doors.delete(other)
+    this.#doors.add(door)
   }
 
   #attach(link: QueueLink, transfer: TransferListItem[], owner: boolean): void {

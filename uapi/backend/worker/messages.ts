@@ -1,5 +1,5 @@
 /** What the user of a ring and the thread that serves it tell each other beside the ring's words: never per packet. */
-import type { MessagePort } from 'node:worker_threads'
+import type { MessagePort, ResourceLimits } from 'node:worker_threads'
 import type { Census, HeldReport, IfqStats } from '../../../diagnostics.ts'
 import type { NicInfo } from '../../../driver/nic.ts'
 import type { QueueRequest, QueueShare } from '../../../host/devices/index.ts'
@@ -14,14 +14,7 @@ export interface Piece {
   readonly bytes: number
 }
 
-/** Memory that has got an address in the user's space, before anything names it; and that it has none any more. */
-export interface MapMessage {
-  readonly type: 'map'
-  readonly base: number
-  readonly buffer: SharedArrayBuffer
-  /** It consists of huge pages, or counts as if it did. */
-  readonly huge: boolean
-}
+/** Memory has no address in the user's space any more. */
 export interface UnmapMessage {
   readonly type: 'unmap'
   readonly base: number
@@ -32,6 +25,14 @@ export type Question = { readonly seq: number } & (
   | { readonly type: 'open'; readonly entries: number; readonly params: Uint8Array }
   | { readonly type: 'register'; readonly opcode: number; readonly address: number; readonly nrArgs: number }
   | { readonly type: 'mmap'; readonly offset: number; readonly length: number }
+  | {
+      /** Memory has got an address in the user's space: answered before anything names it. 0, or -EINVAL where it can't lie there. */
+      readonly type: 'map'
+      readonly base: number
+      readonly buffer: SharedArrayBuffer
+      /** It consists of huge pages, or counts as if it did. */
+      readonly huge: boolean
+    }
   | { readonly type: 'fd' }
   | { readonly type: 'census'; readonly zcrxId: number }
   | { readonly type: 'stats'; readonly zcrxId: number }
@@ -70,7 +71,7 @@ export type Answer = { readonly type: 'answer'; readonly seq: number; readonly r
 }
 
 /** From the user. */
-export type FromUser = Question | MapMessage | UnmapMessage
+export type FromUser = Question | UnmapMessage
 /** To the user: answers, and the memory of the ledger whenever there is more of it. */
 export type ToUser = Answer | { readonly type: 'ledger'; readonly memory: SharedArrayBuffer }
 /** To the user, whenever it happens. */
@@ -135,6 +136,7 @@ export interface ThreadData {
   readonly count: number
   readonly areaBytes?: number
   readonly spinUs?: number
+  readonly resourceLimits?: ResourceLimits
 }
 
 /** To the worker, from the thread that started it. */
@@ -156,3 +158,5 @@ export type FromQueue =
   | { readonly type: 'addresses'; readonly state: QueueState; readonly failures: readonly ToldError[] }
   | { readonly type: 'ready'; readonly error: ToldError | null }
   | { readonly type: 'gone'; readonly error: ToldError }
+  /** The worker ends because of it. */
+  | { readonly type: 'fault'; readonly error: ToldError }

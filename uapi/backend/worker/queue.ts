@@ -44,6 +44,8 @@ export class WorkerQueue implements RingHost {
   /** Called once when the device, or the worker, went away: connections have ended with ENODEV. */
   onGone: (error: NicError) => void = () => {}
   onAddresses: (change: AddressesChange) => void = () => {}
+  /** Called when the link is closed from the other side. Who hears of the thread's end otherwise, and why, waits for that. */
+  onClosed: () => void = () => this.lost(workerGone(this.index, 'its thread has ended'))
   readonly #link: QueueLink
   readonly #about: WorkerBackend
   readonly #waiting: Waiting
@@ -67,7 +69,7 @@ export class WorkerQueue implements RingHost {
     })
     this.ready.catch(() => {})
     link.control.on('message', (message: FromQueue) => this.#hear(message))
-    link.control.on('close', () => this.lost(workerGone(index, 'its thread has ended')))
+    link.control.on('close', () => this.onClosed())
     link.control.unref()
   }
 
@@ -99,6 +101,9 @@ export class WorkerQueue implements RingHost {
   }
 
   ringBackend(): WorkerBackend {
+    // Who has blocked has not heard of it yet.
+    if (Atomics.load(this.#link.about.door, doors.GONE) !== 0)
+      this.lost(workerGone(this.index, 'its thread has ended'))
     const { ours, theirs, transfer } = ringChannels()
     const backend = new WorkerBackend(ours, { tailBytes: this.info.tailBytes, waiting: this.#waiting })
     if (this.#gone === null) {
@@ -152,7 +157,8 @@ export class WorkerQueue implements RingHost {
     } else if (message.type === 'addresses') {
       this.#state = message.state
       this.onAddresses({ addresses: this.addresses, failures: message.failures.map(toldError) })
-    } else {
+    } else if (message.type === 'fault') this.lost(workerGone(this.index, message.error.message))
+    else {
       // The device went away: the kernel there has ended its connections, and goes on answering.
       const error = toldError(message.error)
       if (error instanceof NicError) this.onGone(error)

@@ -9,8 +9,11 @@ import { ZcrxFile, type ZcrxIfq } from '../../kernel/zcrx.ts'
 import type { RingLink } from './messages.ts'
 import { RingSession, type SessionOwner } from './session.ts'
 
-/** Things that may be on their way from one user to another. */
+/** Things that one user may have handed over to others. */
 const MAX_HANDED = 1024
+/** What one user may have here: descriptors, and things that are kept for him (`Keeper`). */
+const MAX_FILES = 1 << 18
+const MAX_KEPT = 1 << 20
 
 /** Serves rings of other threads on a kernel of this one. It works when `turn` is called. */
 export class KernelService implements SessionOwner {
@@ -22,7 +25,7 @@ export class KernelService implements SessionOwner {
   report: () => StackReport = () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {} })
   /** Somebody asks for the end of it all; answered when it has returned. */
   onStop: (by: RingSession) => void = () => {}
-  readonly #handed = new Map<number, ZcrxFile>()
+  readonly #handed = new Map<number, { file: ZcrxFile; by: Process['files'] }>()
   #turning = false
   #now = 0
   readonly #clock = (): number => {
@@ -32,32 +35,30 @@ export class KernelService implements SessionOwner {
 
   constructor(kernel: Kernel) {
     this.kernel = kernel
+    kernel.onRingFault = (context, error) => {
+      const session = this.sessions.find((other) => other.serves(context))
+      if (session === undefined) throw error
+      session.fail(error)
+    }
   }
 
   /** A ring more. @param files the descriptors of the thread whose ring it is @param space default one of its own */
   add(link: RingLink, files: Process['files'], space?: Process['space']): RingSession {
+    files.most = MAX_FILES
+    files.keeper.most = MAX_KEPT
     const session = new RingSession(this, link, new Process(files, space))
     this.sessions.push(session)
     return session
   }
 
-  /** Rings that are closed, by the descriptors of their threads, with the instances that they held. */
+  /** Rings that are closed, by the descriptors of their threads, with instances whose buffers they still have. */
   readonly #left = new Map<Process['files'], { context: RingContext; ifq: ZcrxIfq }[]>()
 
   left(session: RingSession, context: RingContext, ifqs: readonly ZcrxIfq[]): void {
     const { files } = session.process
     const all = this.#left.get(files) ?? []
-    for (const ifq of ifqs) if (ifq.holders !== null) all.push({ context, ifq })
+    for (const ifq of ifqs) if ((ifq.holders?.with(context) ?? 0) > 0) all.push({ context, ifq })
     if (all.length > 0) this.#left.set(files, all)
-  }
-
-  /** A thread has ended, or has done with the queue: its rings and descriptors are closed, what it was handed is taken back. */
-  threadEnded(files: Process['files']): void {
-    for (const session of [...this.sessions]) if (session.process.files === files) session.end()
-    for (const { context, ifq } of this.#left.get(files) ?? []) ifq.abandoned(context)
-    this.#left.delete(files)
-    files.end()
-    this.kernel.flush()
   }
 
   forget(session: RingSession): void {
@@ -87,26 +88,45 @@ export class KernelService implements SessionOwner {
     }
   }
 
-  /** Takes an exported instance from a user, for others. A token that they ask for it by, or minus errno. */
-  hand(file: OpenFile | null): number {
+  /** Takes an exported instance from a user, for others, as long as he is there. A token that they ask for it by, or minus errno. */
+  hand(file: OpenFile | null, by: Process['files']): number {
     if (!(file instanceof ZcrxFile)) return -EBADF
-    if (this.#handed.size >= MAX_HANDED) return -EMFILE
+    let had = 0
+    for (const other of this.#handed.values()) if (other.by === by) had++
+    if (had >= MAX_HANDED) return -EMFILE
     let token = 0
     while (token === 0 || this.#handed.has(token)) token = randomInt(1, 2 ** 31)
-    this.#handed.set(token, new ZcrxFile(file.ifq))
+    this.#handed.set(token, { file: new ZcrxFile(file.ifq), by })
     return token
+  }
+
+  /**
+   * A user has gone: his rings are ended, his descriptors closed, what he was handed is taken back, and what he has handed over is not to
+   * be had any more.
+   */
+  forgetUser(files: Process['files']): void {
+    for (const session of [...this.sessions]) if (session.process.files === files) session.end()
+    for (const { context, ifq } of this.#left.get(files) ?? []) ifq.abandoned(context)
+    this.#left.delete(files)
+    for (const [token, { file, by }] of [...this.#handed]) {
+      if (by !== files) continue
+      this.#handed.delete(token)
+      file.release()
+    }
+    files.end()
+    this.kernel.flush()
   }
 
   /** What was handed over under a token, to be given a descriptor; null: nothing. */
   handed(token: number): ZcrxFile | null {
-    const file = this.#handed.get(token)
-    return file === undefined ? null : new ZcrxFile(file.ifq)
+    const handed = this.#handed.get(token)
+    return handed === undefined ? null : new ZcrxFile(handed.file.ifq)
   }
 
   /** Every ring is ended, but that of whoever waits for the answer, and nothing is kept for anybody. */
   end(but: RingSession | null = null): void {
     for (const session of [...this.sessions]) if (session !== but) session.end()
-    for (const file of this.#handed.values()) file.release()
+    for (const { file } of this.#handed.values()) file.release()
     this.#handed.clear()
   }
 }

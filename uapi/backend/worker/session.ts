@@ -13,14 +13,15 @@ import type { Process } from '../../kernel/process.ts'
 import { Rings } from '../../kernel/rings.ts'
 import type { ZcrxIfq } from '../../kernel/zcrx.ts'
 import { InlineBackend, ProcessMemory } from '../inline.ts'
+import { answerable, checkedMessage } from './checked.ts'
 import * as doors from './door.ts'
-import type { Answer, FromUser, MapMessage, Piece, Question, RingLink } from './messages.ts'
+import type { Answer, Piece, Question, RingLink } from './messages.ts'
 import { tellError } from './told-error.ts'
 
-/** Messages that are looked at in one turn: somebody who never stops does not keep the others waiting. */
+/** Messages that are looked at in one turn, up to a question: somebody who never stops does not keep the others waiting. */
 const MESSAGES = 64
-/** Messages in front of entries: those whose memory is told of behind so many others are answered EFAULT. */
-const MESSAGES_AHEAD = 4096
+/** How long (milliseconds) entries of one ring are taken before the others get their turn. */
+const SLICE_MS = 1
 /** Completions that wake a sleeping user while more are coming; fewer wake him when there is a pause, or after a while. */
 const GATHER = 4096
 /** How long (milliseconds) completions wait to be joined by others. */
@@ -32,7 +33,7 @@ export interface SessionOwner {
   faults: number
   report: () => StackReport
   onStop: (by: RingSession) => void
-  hand(file: OpenFile | null): number
+  hand(file: OpenFile | null, by: Process['files']): number
   handed(token: number): OpenFile | null
   forget(session: RingSession): void
   /** Its ring is about to be closed, and holds these instances. */
@@ -55,6 +56,9 @@ export class RingSession {
   #call = 0
   #attends = false
   #wants = 0
+  /** Entries of the latest enter that are still to be taken, and how many were: what takes too long goes on in the next turn. */
+  #left = 0
+  #taken = 0
   /** When completions were first found that the sleeping user has not seen; 0: there are none. */
   #waitingSince = 0
   /** The bell is being waited for, from the event loop. */
@@ -81,34 +85,42 @@ export class RingSession {
     return this.#ended
   }
 
+  serves(context: object): boolean {
+    return this.#context === context
+  }
+
   /** Looks at what the user wants. Returns whether he wanted something. */
   serve(): boolean {
     const door = this.#door
     const bell = Atomics.load(door, doors.BELL)
-    if (bell === this.#bell) return false
+    if (bell === this.#bell && this.#left === 0) return false
     this.#bell = bell
     Atomics.add(door, doors.BEAT, 1)
     try {
       this.#attends = Atomics.load(door, doors.ATTEND) !== 0
       this.#wants = Math.max(0, Atomics.load(door, doors.WANT))
       if (this.#context !== null) this.#context.attended = this.#attends || this.#wants > 0
-      // What an enter names may have been told of in front of it.
-      this.#listen(MESSAGES)
       const call = Atomics.load(door, doors.CALL)
-      if (call !== this.#call) this.#enter(call)
+      if (this.#left > 0) this.#enter(this.#call, this.#left)
+      else if (call !== this.#call) {
+        this.#taken = 0
+        this.#enter(call, Math.max(0, Atomics.load(door, doors.TO_SUBMIT)))
+      }
+      this.#listen()
     } catch (error) {
       this.fail(error)
     }
     return true
   }
 
-  #enter(call: number): void {
-    const door = this.#door
+  #enter(call: number, count: number): void {
     this.#call = call
-    const count = Atomics.load(door, doors.TO_SUBMIT)
-    const flags = Atomics.load(door, doors.ENTER_FLAGS)
-    const result = this.#context?.enter(Math.max(0, count), 0, flags, 0) ?? -EBADF
-    this.#reply(call, result)
+    const context = this.#context
+    const flags = Atomics.load(this.#door, doors.ENTER_FLAGS)
+    const result = context?.enter(count, 0, flags, 0) ?? -EBADF
+    if (result > 0) this.#taken += result
+    this.#left = context?.cut === true && result > 0 ? count - result : 0
+    if (this.#left === 0) this.#reply(call, this.#taken > 0 ? this.#taken : result)
   }
 
   #reply(seq: number, result: number): void {
@@ -118,31 +130,33 @@ export class RingSession {
     Atomics.notify(door, doors.REPLY)
   }
 
-  #listen(most: number): void {
-    for (let i = 0; i < most && !this.#ended; i++) {
-      const received = receiveMessageOnPort(this.link.calls) as { message: FromUser } | undefined
+  #listen(): void {
+    for (let i = 0; i < MESSAGES && !this.#ended; i++) {
+      const received = receiveMessageOnPort(this.link.calls)
       if (received === undefined) return
-      this.#hear(received.message)
+      // Who asks waits for the answer: there is no next question yet, but of somebody who means no good.
+      if (this.#hear(received.message)) break
     }
     // There may be more.
     this.#bell = ~Atomics.load(this.#door, doors.BELL)
   }
 
-  #hear(message: FromUser): void {
-    if (message?.type === 'map') this.#map(message)
-    else if (message?.type === 'unmap') this.process.space.unmap(message.base)
-    else if (Number.isInteger(message?.seq)) this.#answer(message)
-  }
-
-  #map({ base, buffer, huge }: MapMessage): void {
-    if (!(buffer instanceof SharedArrayBuffer) || !this.process.space.map(base, buffer)) return
-    if (huge === true) markHuge(buffer)
+  /** Whether it was a question. */
+  #hear(said: unknown): boolean {
+    const message = checkedMessage(said)
+    if (message === null) return false
+    if (message.type === 'unmap') {
+      this.process.space.unmap(message.base)
+      return false
+    }
+    this.#answer(message)
+    return true
   }
 
   #answer(question: Question): void {
     let reply: Reply
     try {
-      reply = this.#replyTo(question)
+      reply = answerable(question) ? this.#replyTo(question) : { result: -EINVAL }
     } catch (error) {
       reply = { result: -EIO, error: tellError(error) }
     }
@@ -161,6 +175,12 @@ export class RingSession {
       case 'mmap': {
         const region = backend.mmap(question.offset, question.length)
         return typeof region === 'number' ? { result: region } : { result: 0, piece: pieceOf(region) }
+      }
+      case 'map': {
+        const { base, buffer, huge } = question
+        if (!this.process.space.map(base, buffer)) return { result: -EINVAL }
+        if (huge === true) markHuge(buffer)
+        return { result: 0 }
       }
       case 'fd':
         return { result: backend.fd }
@@ -183,7 +203,7 @@ export class RingSession {
         return { result: 0, refusal: refusal === null ? null : tellError(refusal) }
       }
       case 'hand':
-        return { result: this.#service.hand(this.process.files.get(question.fd)) }
+        return { result: this.#service.hand(this.process.files.get(question.fd), this.process.files) }
       case 'take': {
         const file = this.#service.handed(question.token)
         if (file === null) return { result: -EBADF }
@@ -210,10 +230,7 @@ export class RingSession {
     if (typeof mapping === 'number') return { result: mapping, params: params.bytes }
     const { context } = this.#backend
     this.#context = context
-    // Whoever saw the entries sees what was said before they were shown.
-    context.beforeTaking = () => {
-      if (Atomics.load(this.#door, doors.BELL) !== this.#bell) this.#listen(MESSAGES_AHEAD)
-    }
+    context.sliceMs = SLICE_MS
     context.ledger = new Ledger((memory) => this.link.calls.postMessage({ type: 'ledger', memory }))
     this.showAwake()
     return { result: 0, params: params.bytes, rings: pieceOf(mapping.rings), sqes: pieceOf(mapping.sqes) }
@@ -293,15 +310,25 @@ export class RingSession {
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    // What was submitted before is done first.
-    if (this.#context?.attended === true) this.#context.pollSubmissions()
+    this.#service.forget(this)
     const context = this.#context
-    if (context !== null) this.#service.left(this, context, [...context.ifqs])
-    context?.close()
+    if (context !== null) {
+      // What was submitted before is done first; whatever becomes of that, the ring is closed.
+      if (context.attended) this.#try(() => context.pollSubmissions())
+      this.#service.left(this, context, [...context.ifqs])
+      this.#try(() => context.close())
+    }
     doors.close(this.#door)
     this.link.calls.close()
     this.link.events.close()
-    this.#service.forget(this)
+  }
+
+  #try(step: () => void): void {
+    try {
+      step()
+    } catch {
+      this.#service.faults++
+    }
   }
 }
 

@@ -6,19 +6,16 @@ import { type OpenedQueue, openQueue, type QueueShare } from '../../../host/devi
 import { FileTable } from '../../kernel/files.ts'
 import type { Process } from '../../kernel/process.ts'
 import { Host } from '../host.ts'
+import { checkedRing } from './checked.ts'
+import * as doors from './door.ts'
 import { ServiceLoop } from './loop.ts'
-import type {
-  FromQueue,
-  FromWorker,
-  QueueLink,
-  QueueState,
-  ThreadData,
-  ToQueue,
-  ToWorker,
-} from './messages.ts'
+import type { FromQueue, FromWorker, QueueLink, QueueState, ThreadData, ToWorker } from './messages.ts'
 import { KernelService } from './service.ts'
 import { SiblingChannel } from './siblings.ts'
 import { tellError } from './told-error.ts'
+
+/** Rings that one thread may have here at once. */
+const MAX_RINGS = 256
 
 /** A thread that uses this queue. */
 interface User {
@@ -111,10 +108,17 @@ class QueueThread {
         if (by === about) this.#stop(about)
       }
     }
-    control.on('message', (message: ToQueue) => {
-      if (message?.type !== 'ring') return
-      this.#service.add(message.link, user.files)
-      say({ type: 'door', door: message.link.door })
+    control.on('message', (message: unknown) => {
+      const ring = checkedRing(message)
+      if (ring === null || this.#stopped) return
+      if (this.#ringsOf(user) >= MAX_RINGS) {
+        doors.close(ring.door)
+        ring.calls.close()
+        ring.events.close()
+        return
+      }
+      this.#service.add(ring, user.files)
+      say({ type: 'door', door: ring.door })
       this.#loop.wake()
     })
     // The thread has ended, or has done with the queue.
@@ -128,8 +132,14 @@ class QueueThread {
 
   #detach(user: User): void {
     if (!this.#users.delete(user) || this.#stopped) return
-    this.#service.threadEnded(user.files)
+    this.#service.forgetUser(user.files)
     this.#loop.wake()
+  }
+
+  #ringsOf({ files }: User): number {
+    let rings = 0
+    for (const { process } of this.#service.sessions) if (process.files === files) rings++
+    return rings
   }
 
   #stop(about: KernelService['sessions'][number]): void {
@@ -156,6 +166,7 @@ class QueueThread {
     say({ type: 'fault', error: told })
     try {
       this.#loop.stop()
+      this.#tellAll({ type: 'fault', error: told })
       for (const session of [...this.#service.sessions]) session.abandon(error)
       for (const { link } of this.#users) link.control.close()
       this.#host.close()

@@ -17,6 +17,9 @@ import { begin, reply } from './reply.ts'
 /** Completions of one request before others get their turn, as on Linux. */
 const MAX_TURNS = 32
 
+/** Buffers of one bundle. */
+const MAX_BUNDLE = 1024
+
 /** MSG_* that are served. */
 const SERVED_FLAGS = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_NOSIGNAL
 
@@ -197,7 +200,10 @@ class RecvSelectRequest extends SocketRequest {
   #deliver(stack: Stack, tcb: Tcb, group: BufferGroup, first: Selection): boolean {
     let total = 0
     let rest = false
+    let buffers = 0
     for (let next: Selection | null = first; next !== null && next.bytes !== null; ) {
+      // Empty ones may be as many as somebody adds meanwhile.
+      if (++buffers > MAX_BUNDLE) break
       const bytes = copyOut(this.socket, stack, tcb, next.bytes, this.#flags)
       total += bytes
       rest = group.commit(bytes)
