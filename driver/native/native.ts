@@ -21,6 +21,11 @@ export interface Native {
    * @param fd a memfd to map shared from its start, or -1 for anonymous memory
    */
   mapMemory(bytes: number, huge: boolean, fd: number): ArrayBuffer | number
+  /**
+   * Asks for transparent huge pages (madvise(2)) in memory of the runtime's, before it is touched: whole 2 MiB on their boundaries.
+   * 0, or minus errno where the system has none.
+   */
+  adviseHuge(memory: Uint8Array): number
   /** A memfd of `bytes`, which another process can map (memfd_create(2)). Returns the descriptor. */
   createMemfd(name: string, bytes: number, huge: boolean): number
   /**
