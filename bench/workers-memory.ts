@@ -9,12 +9,19 @@ const CORES = 2
 /** Rounds' worth of packets before those that are measured, and how many are. */
 const WARM_UPS = 4
 const MEASURED = 3
-const CASES = [1, 64].flatMap((flows) => [0, 1, 2].map((workers) => ({ workers, flows })))
+/** Two processes at once, each inline, that have nothing to do with each other: what two cores of this machine give at the most. */
+const APART = 2
+const CASES = [1, 64].flatMap((flows) => [
+  ...[0, 1, 2].map((workers) => ({ workers, flows, processes: 1 })),
+  { workers: 0, flows, processes: APART },
+])
 
 /** One case of receiving frames in place. */
 export interface MemoryRow {
   /** 0: inline. */
   readonly workers: number
+  /** At once, each by itself; the figures are of all together. */
+  readonly processes: number
   readonly flows: number
   readonly packetsPerSecond: Spread
   readonly gbps: Spread
@@ -40,28 +47,50 @@ type Case = (typeof CASES)[number]
 export async function measureMemory(packets: number, rounds: number): Promise<MemoryRow[]> {
   const figures = new Map<Case, ReceiveFigures[]>(CASES.map((one) => [one, []]))
   for (let round = 0; round < rounds; round++)
-    for (const one of CASES) figures.get(one)!.push(await receive({ ...one, payload: PAYLOAD }, packets))
+    for (const one of CASES)
+      figures.get(one)!.push(await receive({ ...one, payload: PAYLOAD }, one.processes, packets))
   return CASES.map((one) => {
     const peer = (workers: number): ReceiveFigures[] =>
-      figures.get(CASES.find((other) => other.workers === workers && other.flows === one.flows)!)!
+      figures.get(
+        CASES.find(
+          ({ workers: n, flows, processes }) => n === workers && flows === one.flows && processes === 1,
+        )!,
+      )!
     return rowOf(one, figures.get(one)!, [peer(0), peer(1)])
   })
 }
 
-async function receive(given: ReceiveCase, packets: number): Promise<ReceiveFigures> {
-  const subject = new Subject<ReceiveOrder, ReceiveFigures>('./workers-memory-child.js', given)
+async function receive(given: ReceiveCase, processes: number, packets: number): Promise<ReceiveFigures> {
+  const script = './workers-memory-child.js'
+  const subjects = Array.from(
+    { length: processes },
+    () => new Subject<ReceiveOrder, ReceiveFigures>(script, given),
+  )
+  const each = async (order: ReceiveOrder): Promise<ReceiveFigures[]> =>
+    Promise.all(subjects.map((subject) => subject.run(order)))
   try {
-    await subject.ready
+    await Promise.all(subjects.map(({ ready }) => ready))
     // What is compiled is so here; in parts, as whoever sleeps and wakes is to be compiled too.
-    for (let i = 0; i < WARM_UPS; i++) await subject.run({ packets })
-    return await subject.run({ packets: MEASURED * packets })
+    for (let i = 0; i < WARM_UPS; i++) await each({ packets })
+    return together(await each({ packets: MEASURED * packets }))
   } finally {
-    subject.end()
+    for (const subject of subjects) subject.end()
+  }
+}
+
+/** Rates add up, costs are the same packets' on average. */
+function together(all: readonly ReceiveFigures[]): ReceiveFigures {
+  const sum = (figure: keyof ReceiveFigures): number => all.reduce((total, one) => total + one[figure], 0)
+  return {
+    packetsPerSecond: sum('packetsPerSecond'),
+    cpuNs: sum('cpuNs') / all.length,
+    framesNs: sum('framesNs') / all.length,
+    mainNs: sum('mainNs') / all.length,
   }
 }
 
 function rowOf(
-  { workers, flows }: Case,
+  { workers, flows, processes }: Case,
   figures: readonly ReceiveFigures[],
   [inline, oneWorker]: readonly (readonly ReceiveFigures[])[],
 ): MemoryRow {
@@ -70,6 +99,7 @@ function rowOf(
   const rate = (one: ReceiveFigures): number => one.packetsPerSecond
   return {
     workers,
+    processes,
     flows,
     packetsPerSecond: spread(figures.map(rate)),
     gbps: spread(figures.map((one) => (rate(one) * PAYLOAD * 8) / 1e9)),
@@ -78,14 +108,18 @@ function rowOf(
     rateToInline: over(inline!, rate),
     cpuToInline: over(inline!, ({ cpuNs }) => cpuNs),
     rateToOneWorker: over(oneWorker!, rate),
-    roomToOneWorker: over(oneWorker!, (one) => room(one, workers)),
+    roomToOneWorker: over(oneWorker!, (one) => room(one, workers || processes)),
   }
 }
 
-/** Packets per second that CPU time alone would allow, were `CORES` cores free: whichever is short, a thread or the cores. */
-function room({ cpuNs, framesNs, mainNs }: ReceiveFigures, workers: number): number {
+/**
+ * Packets per second that CPU time alone would allow, were `CORES` cores free: whichever is short, a thread or the cores.
+ * @param threads that share the stacks' work; inline they have the application's as well
+ */
+function room({ cpuNs, framesNs, mainNs }: ReceiveFigures, threads: number): number {
   const all = cpuNs + framesNs
-  const longest = workers === 0 ? all : Math.max(mainNs, (all - mainNs) / workers)
+  const apart = mainNs < all / 2
+  const longest = apart ? Math.max(mainNs, (all - mainNs) / threads) : all / threads
   return 1e9 / Math.max(longest, all / CORES)
 }
 
@@ -105,7 +139,11 @@ export function renderMemory(rows: readonly MemoryRow[]): string[] {
     ],
     rows.map((row) => [
       String(row.flows),
-      row.workers === 0 ? 'inline' : String(row.workers),
+      row.workers > 0
+        ? String(row.workers)
+        : row.processes > 1
+          ? `inline, ${row.processes} processes`
+          : 'inline',
       cell(row.packetsPerSecond, 2, 1e-6),
       cell(row.gbps, 1),
       cell(row.cpuNs, 0),
