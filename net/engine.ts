@@ -201,12 +201,12 @@ export class Engine {
   /** Goes round again while there is work; otherwise this is where the process sleeps. Frames that wait call back at once. */
   #goOn(): void {
     const { ring } = this
-    let more = this.#busyPoll || this.#scheduled || ring.cqReady() > 0
+    let more = this.#busyPoll || this.#scheduled
     if (this.#attended) {
       // Whoever works by itself takes entries that are shown to it; what has overflowed comes when it sees that there is room.
       ring.submit()
       if (ring.hasWork()) ring.wakeUp()
-    } else more ||= ring.sqReady() > 0 || ring.hasWork()
+    } else more ||= ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()
     if (more) {
       this.#scheduled = true
       setImmediate(this.#turn)

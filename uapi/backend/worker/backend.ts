@@ -228,20 +228,26 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     this.#keepAlive.hold()
     const seen = Atomics.load(door, doors.WAKE)
     Atomics.store(door, doors.ASLEEP, 1)
-    if (this.#something()) {
+    if (this.#something(false)) {
       setImmediate(this.#fire, callback)
       return
     }
     this.#listen(seen)
   }
 
-  /** Whether entering, or looking, would bring something now. */
-  #something(): boolean {
+  /** Whether entering, or looking, would bring something now. @param woken the other side thinks so */
+  #something(woken: boolean): boolean {
     if (this.#grave !== null || Atomics.load(this.#door, doors.GONE) !== 0) return true
     if (this.#memory === null) return false
     const { control, cqHeadAt, cqTailAt, sqFlagsAt } = this.#memory
-    if (Atomics.load(control, cqTailAt) !== Atomics.load(control, cqHeadAt)) return true
-    return !this.#attended && (Atomics.load(control, sqFlagsAt) & PENDING) !== 0
+    const flags = Atomics.load(control, sqFlagsAt)
+    if (Atomics.load(control, cqTailAt) !== Atomics.load(control, cqHeadAt)) {
+      // Whoever works for the ring and is awake wakes when it is worth it: to come back for each few costs more than they do.
+      return (
+        woken || !this.#attended || (flags & (abi.IORING_SQ_NEED_WAKEUP | abi.IORING_SQ_CQ_OVERFLOW)) !== 0
+      )
+    }
+    return !this.#attended && (flags & PENDING) !== 0
   }
 
   #listen(seen: number): void {
@@ -261,7 +267,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   readonly #woken = (): void => {
     if (this.#armed === null) return
     if (Atomics.load(this.#door, doors.GONE) !== 0) this.gone(null)
-    if (this.#something()) this.#fire(this.#armed)
+    if (this.#something(true)) this.#fire(this.#armed)
     // Woken by what was there when it was armed before.
     else this.arm(this.#armed)
   }
