@@ -76,8 +76,12 @@ elif command == "holes":
     raw.settimeout(5)
     for i in range(int(rest[4])):
         ports = (20000 + i, port)
-        raw.send(segment(to, own, source, target, ports, 1000, 0, 2))
+        asked = 0
         while True:
+            # As any peer: a SYN, or its answer, may be lost beside a stream that fills the path.
+            if time.monotonic() - asked > 0.5:
+                asked = time.monotonic()
+                raw.send(segment(to, own, source, target, ports, 1000, 0, 2))
             frame = raw.recv(2048)
             if frame[26:34] == target + source and frame[36:38] == struct.pack(">H", ports[0]) and frame[47] == 0x12:
                 break
