@@ -18,6 +18,13 @@ export interface Census {
   lost: number
 }
 
+/** Place by place, over several areas; of none all zeros. */
+export function sumOfCensus(parts: readonly Census[]): Census {
+  const sum: Census = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+  for (const part of parts) for (const key of Object.keys(sum) as (keyof Census)[]) sum[key] += part[key]
+  return sum
+}
+
 class Stats {
   /** Data completions. */
   completions = 0

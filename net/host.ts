@@ -8,12 +8,13 @@ import {
   IORING_SETUP_SINGLE_ISSUER,
 } from '../uapi/abi/io-uring.ts'
 import type { QueueTicket, QueueWorker } from '../uapi/backend/worker/host.ts'
+import { bytesOf, type Piece, pieceOf } from '../uapi/backend/worker/piece.ts'
 import { WorkerQueue } from '../uapi/backend/worker/queue.ts'
 import type { RingBackend } from '../uapi/ring/backend.ts'
 import { Ifq } from '../uapi/ring/ifq.ts'
 import { RefillQueue } from '../uapi/ring/refill-queue.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { registerArea } from './register-area.ts'
+import { type AreaOptions, registerArea } from './register-area.ts'
 import { SharedSystem, type SystemView } from './shared-system.ts'
 import {
   type AreaPart,
@@ -28,18 +29,7 @@ import {
 const RING_FLAGS = IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER
 
 /** What a host is opened with: the device, and the memory that all of its servers and clients receive into. */
-export interface OpenHostOptions extends Omit<OpenOptions, 'host'> {
-  /** As of a server: `EngineOptions`. */
-  readonly bufferBytes?: number
-  readonly rqEntries?: number
-}
-
-/** Bytes of a shared buffer. */
-interface Piece {
-  readonly buffer: ArrayBufferLike
-  readonly offset: number
-  readonly bytes: number
-}
+export interface OpenHostOptions extends Omit<OpenOptions, 'host'>, AreaOptions {}
 
 /** A registered instance, as another thread is told of it. */
 interface InstanceTicket {
@@ -280,12 +270,4 @@ export function attachHost(ticket: HostTicket['value']): OpenedHost {
     for (const queue of queues) queue.close()
     return Promise.resolve()
   })
-}
-
-function pieceOf(bytes: Uint8Array): Piece {
-  return { buffer: bytes.buffer, offset: bytes.byteOffset, bytes: bytes.byteLength }
-}
-
-function bytesOf({ buffer, offset, bytes }: Piece): Uint8Array {
-  return new Uint8Array(buffer, offset, bytes)
 }

@@ -1,5 +1,5 @@
 import { formatEndpoint } from '../address.ts'
-import type { Census, HeldReport } from '../diagnostics.ts'
+import { type Census, type HeldReport, sumOfCensus } from '../diagnostics.ts'
 import { ArgumentError, type NicError } from '../errors.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import type { NicView } from '../uapi/backend/worker/queue.ts'
@@ -15,7 +15,7 @@ import type {
   ServerOptions,
   ServerStats,
 } from './server-types.ts'
-import { NOTHING, sumOfCensus, sumOfStats } from './sums.ts'
+import { sumOfStats } from './sums.ts'
 import { openSystems, ownedBy, type Systems } from './system.ts'
 
 export type * from './server-types.ts'
@@ -240,7 +240,7 @@ export class Server implements AsyncIterable<Connection> {
 
   /** The same for each queue by itself. */
   queueCensus(): Census[] {
-    return this.#lanes.map(({ engine }) => (engine.closed ? { ...NOTHING } : engine.ifq.census()))
+    return this.#lanes.map(({ engine }) => (engine.closed ? sumOfCensus([]) : engine.ifq.census()))
   }
 
   /**

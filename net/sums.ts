@@ -1,14 +1,4 @@
-import type { Census } from '../diagnostics.ts'
 import type { ServerStats } from './server-types.ts'
-
-/** Of an area that was given back. */
-export const NOTHING: Readonly<Census> = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
-
-export function sumOfCensus(parts: readonly Census[]): Census {
-  const sum: Census = { ...NOTHING }
-  for (const part of parts) for (const key of Object.keys(sum) as (keyof Census)[]) sum[key] += part[key]
-  return sum
-}
 
 /** @param connections accepted in all */
 export function sumOfStats(parts: readonly ServerStats[], connections: number): ServerStats {

@@ -15,9 +15,4 @@ export class Process {
     this.files = files
     this.space = space
   }
-
-  /** It has ended: its descriptors are closed. Its rings are to be closed before. */
-  end(): void {
-    this.files.end()
-  }
 }

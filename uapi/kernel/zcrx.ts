@@ -1,5 +1,5 @@
 import type { Census } from '../../diagnostics.ts'
-import { IfqStats, REFILLED } from '../../diagnostics.ts'
+import { IfqStats, REFILLED, sumOfCensus } from '../../diagnostics.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { NicError } from '../../errors.ts'
 import { PagePool, takeCensus } from '../../stack/memory/page-pool.ts'
@@ -243,13 +243,8 @@ export class ZcrxIfq {
 
   /** Where the buffers of all areas are. */
   census(): Census {
-    const sum: Census = { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
-    for (const pool of this.areas) {
-      if (pool === null) continue
-      const one = this.stack === null ? takeCensus(pool, 0) : this.stack.census(pool)
-      for (const key of Object.keys(sum) as (keyof Census)[]) sum[key] += one[key]
-    }
-    return sum
+    const pools = this.areas.filter((pool) => pool !== null)
+    return sumOfCensus(pools.map((pool) => this.stack?.census(pool) ?? takeCensus(pool, 0)))
   }
 
   #add(pool: PagePool, lockedBytes: number): void {

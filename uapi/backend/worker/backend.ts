@@ -1,5 +1,11 @@
 import { receiveMessageOnPort } from 'node:worker_threads'
-import { type Census, type Diagnostics, type HeldReport, IfqStats } from '../../../diagnostics.ts'
+import {
+  type Census,
+  type Diagnostics,
+  type HeldReport,
+  IfqStats,
+  sumOfCensus,
+} from '../../../diagnostics.ts'
 import { allocateShared, isHuge } from '../../../driver/area.ts'
 import { ArgumentError, ZcrxError } from '../../../errors.ts'
 import type { StackReport } from '../../../host/interface.ts'
@@ -13,7 +19,8 @@ import type { AllocateOptions, RingBackend } from '../../ring/backend.ts'
 import { type RingMapping, RingMemory } from '../../ring/memory.ts'
 import * as doors from './door.ts'
 import { Grave } from './grave.ts'
-import type { Answer, Event, FromUser, Piece, Question, RingLink, ToUser } from './messages.ts'
+import type { Answer, Event, FromUser, Question, RingLink, ToUser } from './messages.ts'
+import { bytesOf } from './piece.ts'
 import { toldError } from './told-error.ts'
 import { blocking, KeepAlive, type Waiting } from './waiting.ts'
 
@@ -280,7 +287,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
 
   census(zcrxId: number): Census {
     const census = this.#ask({ type: 'census', zcrxId })?.census
-    return census ?? { total: 0, free: 0, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }
+    return census ?? sumOfCensus([])
   }
 
   /** A copy. Of a ring that nobody serves any more the latest that was told, or zeros. */
@@ -405,8 +412,4 @@ export class WorkerBackend implements RingBackend, Diagnostics {
 
 function noAnswer(): ZcrxError {
   return new ZcrxError('ZCRX_WORKER_GONE', `no answer in ${PATIENCE_MS / 1000} s`)
-}
-
-function bytesOf({ buffer, offset, bytes }: Piece): Uint8Array {
-  return new Uint8Array(buffer, offset, bytes)
 }

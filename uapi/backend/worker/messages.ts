@@ -5,14 +5,8 @@ import type { NicInfo } from '../../../driver/nic.ts'
 import type { QueueRequest, QueueShare } from '../../../host/devices/index.ts'
 import type { StackReport } from '../../../host/interface.ts'
 import type { HostOptions } from '../../../host/options.ts'
+import type { Piece } from './piece.ts'
 import type { SiblingsData } from './siblings.ts'
-
-/** A piece of memory that both sides have. */
-export interface Piece {
-  readonly buffer: SharedArrayBuffer
-  readonly offset: number
-  readonly bytes: number
-}
 
 /** Memory has no address in the user's space any more. */
 export interface UnmapMessage {

@@ -15,7 +15,8 @@ import type { ZcrxIfq } from '../../kernel/zcrx.ts'
 import { InlineBackend, ProcessMemory } from '../inline.ts'
 import { answerable, checkedMessage } from './checked.ts'
 import * as doors from './door.ts'
-import type { Answer, Piece, Question, RingLink } from './messages.ts'
+import type { Answer, Question, RingLink } from './messages.ts'
+import { pieceOf } from './piece.ts'
 import { tellError } from './told-error.ts'
 
 /** Messages that are looked at in one turn, up to a question: somebody who never stops does not keep the others waiting. */
@@ -330,8 +331,4 @@ export class RingSession {
       this.#service.faults++
     }
   }
-}
-
-function pieceOf(bytes: Uint8Array): Piece {
-  return { buffer: bytes.buffer as SharedArrayBuffer, offset: bytes.byteOffset, bytes: bytes.byteLength }
 }
