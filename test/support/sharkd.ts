@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { withoutGuesses } from './wireshark.ts'
 
 /** Wireshark's dissectors in a process that reads one capture after the other: a tshark for each takes a third of a second to start. */
 
@@ -32,7 +33,7 @@ export class Sharkd {
 
   constructor() {
     // It ends with its standard input, so whatever becomes of the process that started it.
-    this.#child = spawn('sharkd', ['-'], { stdio: ['pipe', 'pipe', 'ignore'] })
+    this.#child = spawn('sharkd', ['-'], { stdio: ['pipe', 'pipe', 'ignore'], env: withoutGuesses() })
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const { id, ...answer } = JSON.parse(line) as Answer & { id: number }
       this.#asked.get(id)?.resolve(answer)

@@ -7,6 +7,7 @@ import { nextLine } from './lines.ts'
 import { ip, type VethPair } from './netns.ts'
 import { PYTHON } from './python.ts'
 import { hasSharkd, withCapture } from './sharkd.ts'
+import { withoutGuesses } from './wireshark.ts'
 
 /** A directory of a test's own for captures. */
 export function captureDirectory(): { path: string; remove: () => void } {
@@ -21,6 +22,7 @@ export function tshark(file: string, ...args: string[]): string[] {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
     maxBuffer: 1 << 28,
+    env: withoutGuesses(),
   })
     .split('\n')
     .filter((line) => line !== '')
