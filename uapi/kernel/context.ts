@@ -58,6 +58,8 @@ export class RingContext implements RingPort, RingFile {
   ledger: Ledger | null = null
   /** How long (milliseconds) entries are taken at once, chains as a whole: of a ring among others of which each has its turn. */
   sliceMs: number = Number.POSITIVE_INFINITY
+  /** Entries are taken without being entered while `attended`; whoever only blocks in `enter` is told how many of his were. */
+  taking = false
   /** The latest entries were not all taken because of that. */
   cut = false
   #attended = false
@@ -127,7 +129,7 @@ export class RingContext implements RingPort, RingFile {
     this.#entered = true
     try {
       this.cq.flushOverflow()
-      const polled = this.sqPoll || this.#attended
+      const polled = this.sqPoll || this.taking
       if (polled && (this.#attended || (flags & abi.IORING_ENTER_SQ_WAKEUP) !== 0)) this.pollSubmissions()
       const consumed = polled ? toSubmit : this.#submit(toSubmit)
       if ((flags & abi.IORING_ENTER_GETEVENTS) === 0) {
@@ -141,7 +143,7 @@ export class RingContext implements RingPort, RingFile {
     }
   }
 
-  /** The kernel works for it at every poll: it takes entries, and what is pending runs, as if somebody were always in `enter`. */
+  /** The kernel works for it at every poll: what is pending runs, as if somebody were always in `enter`; with `taking` it takes entries too. */
   get attended(): boolean {
     return this.#attended
   }
@@ -159,7 +161,11 @@ export class RingContext implements RingPort, RingFile {
     let taken = 0
     // A lap at most: whoever keeps on submitting meanwhile, or lies about the tail, is not waited for.
     const { sqEntries } = this.memory
-    for (let count = 1; count > 0 && taken < sqEntries && !this.cut; taken += count)
+    for (
+      let count = Number(this.sqPoll || this.taking);
+      count > 0 && taken < sqEntries && !this.cut;
+      taken += count
+    )
       count = Math.max(0, this.#submit(sqEntries - taken))
     this.cut = false
     const work = this.#work.length + this.#ready.length

@@ -100,7 +100,11 @@ export class RingSession {
     try {
       this.#attends = Atomics.load(door, doors.ATTEND) !== 0
       this.#wants = Math.max(0, Atomics.load(door, doors.WANT))
-      if (this.#context !== null) this.#context.attended = this.#attends || this.#wants > 0
+      const context = this.#context
+      if (context !== null) {
+        context.taking = this.#attends
+        context.attended = this.#attends || this.#wants > 0
+      }
       const call = Atomics.load(door, doors.CALL)
       if (this.#left > 0) this.#enter(this.#call, this.#left)
       else if (call !== this.#call) {
