@@ -26,7 +26,11 @@ export function withoutGuesses(): NodeJS.ProcessEnv {
 
 /** What `tshark -G` prints, the fields of each line. */
 function table(name: string): string[][] {
-  const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 1 << 24 } as const
-  const lines = execFileSync('tshark', ['-G', name], options).split('\n')
+  const printed = execFileSync('tshark', ['-G', name], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 1 << 24,
+  })
+  const lines = printed.split('\n')
   return lines.filter((line) => line !== '').map((line) => line.split('\t'))
 }
