@@ -178,15 +178,17 @@ export class Run {
     if (at() < 0) return null
     const [seen] = found.splice(at(), 1)
     this.#learn(seen!)
+    this.#latest = this.#result(seen!)
     return seen!.res
   }
 
   /** Writes down what a request completes with. */
   tell(what: string, prepare: Prepare, ring: Ring = this.r): number | null {
     const res = this.do(prepare, ring)
-    this.say(what, res === null ? 'pending' : this.name(res))
+    this.say(what, res === null ? 'pending' : this.#latest)
     return res
   }
+  #latest = ''
 
   /** As `do`, on a ring beside that which is looked at: what a system call would be. */
   call(prepare: Prepare): number {
@@ -205,11 +207,6 @@ export class Run {
     for (const seen of all) this.say(`${what}:`, this.#text(seen))
     if (all.length === 0) this.say(`${what}: nothing`)
     return all
-  }
-
-  /** A descriptor, or what a result is called. */
-  name(res: number): string {
-    return res < 0 ? abi.errnoName(res) : (this.#names.get(res) ?? String(res))
   }
 
   socket(family: number = abi.AF_INET): number {
@@ -331,12 +328,15 @@ export class Run {
 
   #text(seen: Seen): string {
     this.#learn(seen)
-    const { userData, res, flags, bufferId, extra } = seen
+    const { userData, flags, bufferId, extra } = seen
     const words = FLAGS.filter(([bit]) => (flags & bit) !== 0).map(([, word]) => word)
     if ((flags & abi.IORING_CQE_F_BUFFER) !== 0) words.push(`#${bufferId}`)
     if (extra.some((word) => word !== 0)) words.push(`(${extra.join(' ')})`)
-    const result = opens(seen) ? this.name(res) : res < 0 ? abi.errnoName(res) : String(res)
-    return [userData, result, ...words].join(' ')
+    return [userData, this.#result(seen), ...words].join(' ')
+  }
+
+  #result(seen: Seen): string {
+    return opens(seen) ? this.#names.get(seen.res)! : answer(seen.res)
   }
 
   /** Names a descriptor that is new, forgets one that is closed. */
@@ -345,6 +345,11 @@ export class Run {
     if (seen.of?.opcode === abi.IORING_OP_CLOSE && seen.of.fileIndex === 0 && seen.res === 0)
       this.#names.delete(seen.of.fd)
   }
+}
+
+/** A result, an errno by its name. */
+export function answer(res: number): string {
+  return res < 0 ? abi.errnoName(res) : String(res)
 }
 
 /** The completion gives a descriptor. */

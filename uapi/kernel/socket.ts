@@ -3,13 +3,13 @@ import type { Stack } from '../../stack/stack.ts'
 import { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import {
   CLOSED,
+  ESTABLISHED,
   EVENT_CLOSED,
   EVENT_CONNECTED,
   EVENT_READABLE,
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
-import { ECANCELED } from '../abi/errno.ts'
 import type { OpenFile, Waiter } from './files.ts'
 
 /** What sockets need of the kernel. */
@@ -36,9 +36,16 @@ export class Socket implements OpenFile {
   readShut = false
   /** SHUT_WR was called. */
   writeShut = false
+  /** It was connected once. */
+  #connected = false
+  /** CONNECT has told that there is no connection: another may follow. */
+  refused = false
   /** The connection's error has been reported to a reader: later reads see the end of the stream. */
   errorReported = false
-  /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
+  /**
+   * Requests are answered EAGAIN or EINPROGRESS instead of waiting, as system calls are with O_NONBLOCK. A ring's are not, SOCK_NONBLOCK or
+   * not: this is for whoever does for a program what system calls would.
+   */
   nonBlocking = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
@@ -48,8 +55,6 @@ export class Socket implements OpenFile {
   readonly connectors: Waiter[] = []
   readonly pollers: Waiter[] = []
   #references = 1
-  /** Descriptors and slots of fixed files that name it. */
-  #names = 1
 
   constructor(kernel: SocketHost, family: number) {
     this.kernel = kernel
@@ -62,6 +67,14 @@ export class Socket implements OpenFile {
     this.tcb = tcb
     tcb.owner = this
     this.options = tcb.options
+    this.#connected = tcb.state >= ESTABLISHED
+    this.refused = false
+    this.errorReported = false
+  }
+
+  /** A connection that was asked for came to nothing, and no CONNECT has told. */
+  get unanswered(): boolean {
+    return this.tcb !== null && this.tcb.state === CLOSED && !this.#connected && !this.refused
   }
 
   /** Changes options of the socket, and of the connection or listener it has. Returns 0, the result of the call. */
@@ -96,17 +109,14 @@ export class Socket implements OpenFile {
   }
 
   dup(): void {
-    this.#names++
     this.hold()
   }
 
   release(): void {
-    // Accepts of a closed listener can never be served; armed receives go on until the stream ends, as on Linux.
-    if (--this.#names === 0) for (const acceptor of [...this.acceptors]) acceptor.finish(-ECANCELED)
     this.drop()
   }
 
-  /** Gives a reference back, as `hold` has taken it; the last one closes the connection or the listener. */
+  /** Gives a reference back, as `hold` has taken it: requests that wait go on, closed or not. The last one closes the connection or the listener. */
   drop(): void {
     if (--this.#references > 0) return
     const { stack, tcb } = this
@@ -138,6 +148,7 @@ export class Socket implements OpenFile {
 
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
+    if ((events & EVENT_CONNECTED) !== 0) this.#connected = true
     wakeAll(this.pollers)
     if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
     if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)

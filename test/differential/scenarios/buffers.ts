@@ -1,10 +1,16 @@
 import * as abi from '../../../uapi/abi/index.ts'
 import type { BufRing } from '../../../uapi/ring/buf-ring.ts'
-import { DEFER, type Run, show } from '../run.ts'
+import { answer, DEFER, type Run, show } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 /** A ring of buffers of group 7, filled with some of the given length. */
-function group(x: Run, entries: number, length: number, filled = entries, flags = 0): [BufRing, Uint8Array[]] {
+function group(
+  x: Run,
+  entries: number,
+  length: number,
+  filled = entries,
+  flags = 0,
+): [BufRing, Uint8Array[]] {
   const ring = x.r.setupBufRing(entries, 7, flags)
   if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
   const buffers = Array.from({ length: filled }, () => x.bytes(length, 46))
@@ -17,11 +23,7 @@ const SELECT = abi.IOSQE_BUFFER_SELECT
 
 /** A single RECV that takes its buffer from a group. */
 function select(s: abi.Sqe, fd: number, length = 0, flags = 0, bgid = 7): abi.Sqe {
-  return s
-    .prepRw(abi.IORING_OP_RECV, fd, 0, length, 0)
-    .setOpFlags(flags)
-    .setFlags(SELECT)
-    .setBufGroup(bgid)
+  return s.prepRw(abi.IORING_OP_RECV, fd, 0, length, 0).setOpFlags(flags).setFlags(SELECT).setBufGroup(bgid)
 }
 
 export const buffers: Scenario[] = scenarios('buffers', {
@@ -170,6 +172,16 @@ export const buffers: Scenario[] = scenarios('buffers', {
     x.see('end')
     x.say('head', x.r.bufRingHead(7))
   },
+  singleWaitAllCancelled(x) {
+    const [client, server] = x.pair()
+    group(x, 4, 8)
+    x.go(1, (s) => select(s, server, 0, abi.MSG_WAITALL))
+    x.send(client, 3)
+    x.see('some')
+    x.go(2, (s) => s.prepCancel(1))
+    x.see('cancel')
+    x.say('left', x.recv(server), 'head', x.r.bufRingHead(7))
+  },
   empty(x) {
     const [client, server] = x.pair()
     const [ring, buffers] = group(x, 4, 8, 0)
@@ -209,7 +221,7 @@ export const buffers: Scenario[] = scenarios('buffers', {
     view.setUint32(8, 16, true)
     view.setUint16(12, 5, true)
     view.setUint16(abi.BUF_RING_TAIL_OFFSET, 1, true)
-    x.say('register', x.name(register(x, abi.IORING_REGISTER_PBUF_RING, reg.bytes, 1)))
+    x.say('register', answer(register(x, abi.IORING_REGISTER_PBUF_RING, reg.bytes, 1)))
     x.go(1, (s) => select(s, server))
     x.send(client, 3)
     x.see('recv')
@@ -235,8 +247,8 @@ export const buffers: Scenario[] = scenarios('buffers', {
   },
   free(x) {
     const [ring] = group(x, 4, 8)
-    x.say('free', x.r.freeBufRing(ring), x.name(x.r.freeBufRing(ring)))
-    x.say('head', x.name(x.r.bufRingHead(7)))
+    x.say('free', x.r.freeBufRing(ring), answer(x.r.freeBufRing(ring)))
+    x.say('head', answer(x.r.bufRingHead(7)))
     const [again] = group(x, 4, 8)
     x.say('again', again.bgid)
   },
@@ -345,10 +357,10 @@ export const buffers: Scenario[] = scenarios('buffers', {
   statusErrors(x) {
     const status = new abi.BufStatus(x.bytes(abi.BufStatus.SIZE))
     status.bufGroup = 99
-    x.say('no group', x.name(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)))
-    x.say('count', x.name(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 2)))
+    x.say('no group', answer(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)))
+    x.say('count', answer(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 2)))
     status.bytes[20] = 1
-    x.say('reserved', x.name(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)))
+    x.say('reserved', answer(register(x, abi.IORING_REGISTER_PBUF_STATUS, status.bytes, 1)))
   },
   deferredSetup(x) {
     x.ring(DEFER | abi.IORING_SETUP_SUBMIT_ALL)

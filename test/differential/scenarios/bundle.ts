@@ -5,7 +5,13 @@ import { type Scenario, scenarios } from '../scenario.ts'
 
 const BUNDLE = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_BUNDLE
 
-function group(x: Run, entries: number, length: number, filled = entries, flags = 0): [BufRing, Uint8Array[]] {
+function group(
+  x: Run,
+  entries: number,
+  length: number,
+  filled = entries,
+  flags = 0,
+): [BufRing, Uint8Array[]] {
   const ring = x.r.setupBufRing(entries, 7, flags)
   if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
   const buffers = Array.from({ length: filled }, () => x.bytes(length, 46))
@@ -109,6 +115,91 @@ export const bundle: Scenario[] = scenarios('bundle', {
     x.go(1, (s) => s.prepRecvMultishot(server, 7).setIoprio(BUNDLE))
     x.see('data')
   },
+  sizes(x) {
+    for (const [i, [length, sent]] of [
+      [16, 16],
+      [16, 17],
+      [16, 32],
+      [16, 33],
+      [8, 40],
+      [4, 40],
+      [4, 7],
+      [64, 40],
+    ].entries()) {
+      const [client, server] = x.pair(i)
+      const ring = x.r.setupBufRing(16, i)
+      if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
+      for (let bid = 0; bid < 16; bid++) ring.bufRingAdd(x.bytes(length!), bid)
+      ring.bufRingAdvance()
+      const multishot = (s: abi.Sqe) => s.prepRecvMultishot(server, i).setIoprio(BUNDLE)
+      x.go(1, multishot)
+      for (let lap = 0; lap < 3; lap++) {
+        x.send(client, sent!)
+        x.see(`${sent} into ${length}`)
+      }
+      x.go(2, (s) => s.prepCancel(1))
+      x.see('cancel')
+    }
+  },
+  mixedSizes(x) {
+    const [client, server] = x.pair()
+    const ring = x.r.setupBufRing(16, 7)
+    if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
+    for (const [bid, length] of [4, 16, 16, 16, 16, 4, 4, 4, 4, 16, 16].entries())
+      ring.bufRingAdd(x.bytes(length), bid)
+    ring.bufRingAdvance()
+    x.go(1, (s) => s.prepRecvMultishot(server, 7).setIoprio(BUNDLE))
+    for (const sent of [30, 40, 30]) {
+      x.send(client, sent)
+      x.see(`send ${sent}`)
+    }
+    x.say('head', x.r.bufRingHead(7))
+  },
+  incrementalSizes(x) {
+    for (const [i, [first, second]] of [
+      [10, 30],
+      [15, 40],
+      [4, 30],
+      [1, 60],
+    ].entries()) {
+      const [client, server] = x.pair(i)
+      const ring = x.r.setupBufRing(8, i, abi.IOU_PBUF_RING_INC)
+      if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
+      for (let bid = 0; bid < 8; bid++) ring.bufRingAdd(x.bytes(16), bid)
+      ring.bufRingAdvance()
+      x.go(1, (s) => s.prepRecvMultishot(server, i).setIoprio(BUNDLE))
+      x.send(client, first!)
+      x.see(`${first}`)
+      x.send(client, second!)
+      x.see(`then ${second}`)
+      x.go(2, (s) => s.prepCancel(1))
+      x.see('cancel')
+    }
+  },
+  noGroup(x) {
+    const [client, server] = x.pair()
+    x.go(1, (s) => s.prepRecvMultishot(server, 9).setIoprio(BUNDLE))
+    x.see('without data')
+    x.send(client, 3)
+    x.go(2, (s) => s.prepRecvMultishot(server, 9).setIoprio(BUNDLE))
+    x.see('with data')
+  },
+  send(x) {
+    const [client, server] = x.pair()
+    const ring = x.r.setupBufRing(8, 7)
+    if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
+    for (let bid = 0; bid < 3; bid++) ring.bufRingAdd(x.bytes(4 + bid, 97 + bid), bid)
+    ring.bufRingAdvance()
+    x.go(1, (s) =>
+      s
+        .prepRw(abi.IORING_OP_SEND, client, 0, 0, 0)
+        .setIoprio(abi.IORING_RECVSEND_BUNDLE)
+        .setFlags(abi.IOSQE_BUFFER_SELECT)
+        .setBufGroup(7),
+    )
+    x.see('send')
+    x.say('recv', x.recv(server), 'head', x.r.bufRingHead(7))
+  },
   notSelected(x) {
     const [client, server] = x.pair()
     x.send(client, 4)
@@ -119,9 +210,7 @@ export const bundle: Scenario[] = scenarios('bundle', {
     const [client, server] = x.pair()
     group(x, 4, 8)
     x.send(client, 10)
-    x.go(1, (s) =>
-      s.prepRecvMultishot(server, 7, 20, abi.MSG_WAITALL).setIoprio(abi.IORING_RECVSEND_BUNDLE),
-    )
+    x.go(1, (s) => s.prepRecvMultishot(server, 7, 20, abi.MSG_WAITALL).setIoprio(abi.IORING_RECVSEND_BUNDLE))
     x.see('some')
     x.send(client, 10)
     x.see('all')

@@ -1,5 +1,5 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import type { Run } from '../run.ts'
+import { answer, type Run } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 const {
@@ -32,7 +32,7 @@ function sync(x: Run, what: string, { addr = 0, fd = -1, flags = 0, opcode = 0 }
   reg.flags = flags
   reg.opcode = opcode
   new BigInt64Array(reg.bytes.buffer, reg.bytes.byteOffset + 16, 2).fill(-1n)
-  x.say(what, x.name(x.r.registerSyncCancel(reg)))
+  x.say(what, answer(x.r.registerSyncCancel(reg)))
 }
 
 export const cancel: Scenario[] = scenarios('cancel', {
@@ -167,6 +167,28 @@ export const cancel: Scenario[] = scenarios('cancel', {
     sync(x, 'none', { flags: ANY | ALL })
     sync(x, 'none by all', { addr: 5, flags: ALL })
   },
+  syncAgain(x) {
+    const [, server] = x.pair()
+    arm(x, server, 1, 2, 3)
+    sync(x, 'one', { addr: 1 })
+    sync(x, 'again', { addr: 1 })
+    sync(x, 'all of it', { addr: 1, flags: ALL })
+    sync(x, 'any', { flags: ANY })
+    x.see('all')
+  },
+  again(x) {
+    const [, server] = x.pair()
+    x.put(1, (s) => s.prepRecv(server, x.bytes(4)))
+    x.put(2, (s) => s.prepCancel(1))
+    x.put(3, (s) => s.prepCancel(1))
+    x.put(4, (s) => s.prepCancel(1, ALL))
+    x.put(5, (s) => s.prepTimeout(x.timespec(60_000)))
+    x.put(6, (s) => s.prepCancel(5))
+    x.put(7, (s) => s.prepCancel(5))
+    x.put(8, (s) => s.prepCancel(5, ALL))
+    x.r.submit()
+    x.see('all')
+  },
   syncErrors(x) {
     const [, server] = x.pair()
     sync(x, 'unknown flag', { addr: 1, flags: 1 << 9 })
@@ -177,9 +199,9 @@ export const cancel: Scenario[] = scenarios('cancel', {
     sync(x, 'no table', { fd: 0, flags: FD | FIXED })
     const reg = new abi.SyncCancelReg(x.bytes(abi.SyncCancelReg.SIZE))
     reg.bytes[60] = 1
-    x.say('reserved', x.name(x.r.registerSyncCancel(reg)))
+    x.say('reserved', answer(x.r.registerSyncCancel(reg)))
     const { register } = { register: (count: number) => x.backend(x.r).register(24, x.bytes(64), count) }
-    x.say('count', x.name(register(0)), x.name(register(2)))
+    x.say('count', answer(register(0)), answer(register(2)))
   },
   multishots(x) {
     const [, server] = x.pair()

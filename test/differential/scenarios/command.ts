@@ -68,8 +68,6 @@ export const command: Scenario[] = scenarios('command', {
       set(x, `${name} long`, fd, SOL_SOCKET, name, x.ints(0, 7))
       get(x, `${name}`, fd, SOL_SOCKET, name)
     }
-    set(x, 'SO_RCVLOWAT negative', fd, SOL_SOCKET, abi.SO_RCVLOWAT, x.ints(-1))
-    get(x, 'SO_RCVLOWAT', fd, SOL_SOCKET, abi.SO_RCVLOWAT)
     for (const name of [abi.SO_TYPE, abi.SO_ERROR, abi.SO_DOMAIN, abi.SO_ACCEPTCONN])
       set(x, `${name}`, fd, SOL_SOCKET, name, x.ints(1))
   },
@@ -95,7 +93,6 @@ export const command: Scenario[] = scenarios('command', {
       [1, 5],
       [1, 0],
       [0, 7],
-      [1, -1],
     ] as const) {
       set(x, `${on} ${seconds}`, fd, SOL_SOCKET, abi.SO_LINGER, x.ints(on, seconds))
       read()
@@ -141,7 +138,8 @@ export const command: Scenario[] = scenarios('command', {
     x.recv(server, 3)
     ask('read')
     x.shutdown(client, abi.SHUT_WR)
-    x.see('wait')
+    // The acknowledgement of a FIN may be delayed.
+    x.see('wait', { ms: 60 })
     ask('shut')
     x.recv(server)
     ask('end')

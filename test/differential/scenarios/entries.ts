@@ -1,5 +1,5 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import { DEFER } from '../run.ts'
+import { answer, DEFER } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 const LINK = abi.IOSQE_IO_LINK
@@ -67,6 +67,23 @@ export const entries: Scenario[] = scenarios('entries', {
       x.see('rest')
     }
   },
+  unserved(x) {
+    const [client] = x.pair()
+    for (const [what, opcode] of [
+      ['POLL_REMOVE', 7],
+      ['SENDMSG', 9],
+      ['RECVMSG', 10],
+      ['FILES_UPDATE', 20],
+      ['READ', 22],
+      ['WRITE', 23],
+      ['EPOLL_CTL', 29],
+      ['SENDMSG_ZC', 48],
+      ['FIXED_FD_INSTALL', 54],
+    ] as const) {
+      x.go(opcode, (s) => s.prepRw(opcode, client, 8, 0, 0).setIoprio(1 << 15))
+      x.see(what)
+    }
+  },
   submitAll(x) {
     x.ring(DEFER | abi.IORING_SETUP_SUBMIT_ALL)
     x.put(1, (s) => s.prepRw(200, -1, 0, 0, 0))
@@ -81,7 +98,12 @@ export const entries: Scenario[] = scenarios('entries', {
     x.see('both')
   },
   flags(x) {
-    for (const [i, flags] of [0x80, abi.IOSQE_BUFFER_SELECT, abi.IOSQE_FIXED_FILE, abi.IOSQE_ASYNC].entries()) {
+    for (const [i, flags] of [
+      0x80,
+      abi.IOSQE_BUFFER_SELECT,
+      abi.IOSQE_FIXED_FILE,
+      abi.IOSQE_ASYNC,
+    ].entries()) {
       x.go(i + 1, (s) => s.prepNop().setFlags(flags))
       x.see(`0x${flags.toString(16)}`)
     }
@@ -110,7 +132,7 @@ export const entries: Scenario[] = scenarios('entries', {
     x.see('known')
     x.go(2, (s) => s.prepNop().setPersonality(id + 7))
     x.see('unknown')
-    x.say('unregister', x.r.unregisterPersonality(id), x.name(x.r.unregisterPersonality(id)))
+    x.say('unregister', x.r.unregisterPersonality(id), answer(x.r.unregisterPersonality(id)))
     x.go(3, (s) => s.prepNop().setPersonality(id))
     x.see('gone')
   },
@@ -175,7 +197,7 @@ export const entries: Scenario[] = scenarios('entries', {
     x.put(1, (s) => s.prepNop())
     x.put(2, (s) => s.prepNop())
     x.say('submit', x.r.submitAndWait(2), 'ready', x.r.cqReady())
-    x.say('timeout', x.name(x.r.submitAndWaitTimeout(3, 2)))
+    x.say('timeout', answer(x.r.submitAndWaitTimeout(3, 2)))
     x.put(3, (s) => s.prepNop())
     x.say('submit', x.r.submitAndWaitTimeout(3, 50), 'ready', x.r.cqReady())
     x.see('nops')
@@ -183,7 +205,7 @@ export const entries: Scenario[] = scenarios('entries', {
   waitsForOneTooMany(x) {
     x.put(1, (s) => s.prepNop())
     x.say('submit', x.r.submitAndWaitTimeout(2, 2), 'ready', x.r.cqReady())
-    x.say('again', x.name(x.r.submitAndWaitTimeout(2, 2)))
+    x.say('again', answer(x.r.submitAndWaitTimeout(2, 2)))
     x.see('nop')
   },
   enterFlags(x) {

@@ -27,7 +27,6 @@ export const files: Scenario[] = scenarios('files', {
   },
   registerErrors(x) {
     const [client] = x.pair()
-    say(x, 'none', x.r.registerFiles([]))
     say(x, 'closed', x.r.registerFiles([client, 9999]))
     say(x, 'ring', x.r.registerFiles([x.r.ringFd]))
     say(x, 'skip', x.r.registerFiles([abi.IORING_REGISTER_FILES_SKIP]))
@@ -128,8 +127,7 @@ export const files: Scenario[] = scenarios('files', {
     say(x, 'no table', x.r.registerFileAllocRange(0, 1))
     x.r.registerFilesSparse(6)
     say(x, 'range', x.r.registerFileAllocRange(2, 2))
-    for (let i = 0; i < 3; i++)
-      x.tell('any', (s) => s.prepSocketDirect(abi.AF_INET, abi.SOCK_STREAM, 0, ANY))
+    for (let i = 0; i < 3; i++) x.tell('any', (s) => s.prepSocketDirect(abi.AF_INET, abi.SOCK_STREAM, 0, ANY))
     say(x, 'beyond', x.r.registerFileAllocRange(4, 3), x.r.registerFileAllocRange(6, 1))
     say(x, 'nothing', x.r.registerFileAllocRange(2, 0))
     x.tell('any', (s) => s.prepSocketDirect(abi.AF_INET, abi.SOCK_STREAM, 0, ANY))
@@ -177,7 +175,8 @@ export const files: Scenario[] = scenarios('files', {
     const update = new abi.FilesUpdate(x.bytes(16))
     update.offset = 1
     update.fds = x.r.arena.addressOf(x.ints(client))
-    const raw = (count: number) => x.backend(x.r).register(abi.IORING_REGISTER_FILES_UPDATE, update.bytes, count)
+    const raw = (count: number) =>
+      x.backend(x.r).register(abi.IORING_REGISTER_FILES_UPDATE, update.bytes, count)
     say(x, 'one', raw(1))
     say(x, 'none', raw(0))
     say(x, 'beyond', raw(2))

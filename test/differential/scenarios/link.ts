@@ -1,5 +1,5 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import type { Prepare, Run } from '../run.ts'
+import { answer, type Prepare, type Run } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 const { IOSQE_IO_LINK: LINK, IOSQE_IO_HARDLINK: HARD, IOSQE_IO_DRAIN: DRAIN } = abi
@@ -98,12 +98,7 @@ export const link: Scenario[] = scenarios('link', {
   requestResponse(x) {
     const [client, server] = x.pair()
     const buffer = x.bytes(8)
-    chain(
-      x,
-      1,
-      [(s) => s.prepSend(client, x.bytes(3, 97)), LINK],
-      [(s) => s.prepRecv(client, buffer), 0],
-    )
+    chain(x, 1, [(s) => s.prepSend(client, x.bytes(3, 97)), LINK], [(s) => s.prepRecv(client, buffer), 0])
     x.see('sent')
     x.say('request', x.recv(server), 'answer', x.send(server, 5))
     x.see('answered')
@@ -176,7 +171,7 @@ export const drain: Scenario[] = scenarios('drain', {
     reg.addr = 1
     reg.fd = -1
     new BigInt64Array(reg.bytes.buffer, reg.bytes.byteOffset + 16, 2).fill(-1n)
-    x.say('cancel', x.name(x.backend(other).register(24, reg.bytes, 1)))
+    x.say('cancel', answer(x.backend(other).register(24, reg.bytes, 1)))
     x.r.registerSyncCancel(reg)
     x.see('goes on')
   },

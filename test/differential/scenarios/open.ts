@@ -95,7 +95,8 @@ export const open: Scenario[] = scenarios('open', {
   listen(x) {
     const fd = x.socket()
     x.tell('descriptor', (s) => s.prepListen(9999, 4))
-    x.tell('unbound', (s) => s.prepListen(fd, 4))
+    x.bind(fd, x.any('server'))
+    x.tell('any port', (s) => s.prepListen(fd, 4))
     x.tell('again', (s) => s.prepListen(fd, 8))
     x.tell('negative', (s) => s.prepListen(fd, -1))
     x.tell('fields', (s) => s.prepRw(abi.IORING_OP_LISTEN, fd, 1, 4, 0))

@@ -1,11 +1,11 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import { DEFER, type Run } from '../run.ts'
+import { answer, DEFER, type Run } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 /** Submits so many NOPs, and says how the queue is afterwards. */
 function nops(x: Run, first: number, count: number): void {
   for (let i = 0; i < count; i++) x.put(first + i, (s) => s.prepNop())
-  x.say('submit', x.name(x.r.submit()), 'ready', x.r.cqReady(), 'work', x.r.hasWork())
+  x.say('submit', answer(x.r.submit()), 'ready', x.r.cqReady(), 'work', x.r.hasWork())
 }
 
 export const overflow: Scenario[] = scenarios('overflow', {

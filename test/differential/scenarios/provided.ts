@@ -1,5 +1,5 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import { show } from '../run.ts'
+import { answer, show } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 /** Buffers that are handed in by entries (IORING_OP_PROVIDE_BUFFERS). */
@@ -36,8 +36,8 @@ export const provided: Scenario[] = scenarios('provided', {
     x.tell('provide', (s) => s.prepProvideBuffers(memory, 16, 1, 7, 0))
     x.tell('remove', (s) => s.prepRemoveBuffers(1, 7))
     x.tell('another', (s) => s.prepProvideBuffers(memory, 16, 2, 8, 0))
-    x.say('ring', x.name(x.r.setupBufRing(4, 8) as number), 'head', x.name(x.r.bufRingHead(8)))
-    x.say('free', x.name(x.r.freeBufRing({ bgid: 8 })))
+    x.say('ring', answer(x.r.setupBufRing(4, 8) as number), 'head', answer(x.r.bufRingHead(8)))
+    x.say('free', answer(x.r.freeBufRing({ bgid: 8 })))
     x.tell('remove', (s) => s.prepRemoveBuffers(2, 8))
     x.say('ring', typeof x.r.setupBufRing(4, 8))
   },

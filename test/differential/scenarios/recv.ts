@@ -184,9 +184,7 @@ export const recv: Scenario[] = scenarios('recv', {
     x.see('waits')
     x.send(client, 4)
     x.see('data')
-    x.go(3, (s) =>
-      s.prepRecv(server, buffer, abi.MSG_DONTWAIT).setIoprio(abi.IORING_RECVSEND_POLL_FIRST),
-    )
+    x.go(3, (s) => s.prepRecv(server, buffer, abi.MSG_DONTWAIT).setIoprio(abi.IORING_RECVSEND_POLL_FIRST))
     x.see('dontwait')
   },
   end(x) {

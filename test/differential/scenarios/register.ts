@@ -1,9 +1,9 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import { DEFER, type Run } from '../run.ts'
+import { answer, DEFER, type Run } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 function raw(x: Run, what: string, opcode: number, arg: Uint8Array | null, count: number): void {
-  x.say(what, x.name(x.backend(x.r).register(opcode, arg, count)))
+  x.say(what, answer(x.backend(x.r).register(opcode, arg, count)))
 }
 
 /** IORING_REGISTER_EVENTFD, IORING_REGISTER_RESTRICTIONS: not served here. */
@@ -19,8 +19,8 @@ export const register: Scenario[] = scenarios('register', {
     const id = x.r.registerPersonality()
     const other = x.r.registerPersonality()
     x.say('ids', id > 0, other > 0, id !== other)
-    x.say('unregister', x.r.unregisterPersonality(id), x.name(x.r.unregisterPersonality(id)))
-    x.say('none', x.name(x.r.unregisterPersonality(0)), x.name(x.r.unregisterPersonality(999)))
+    x.say('unregister', x.r.unregisterPersonality(id), answer(x.r.unregisterPersonality(id)))
+    x.say('none', answer(x.r.unregisterPersonality(0)), answer(x.r.unregisterPersonality(999)))
     raw(x, 'argument', abi.IORING_REGISTER_PERSONALITY, x.bytes(8), 0)
     raw(x, 'count', abi.IORING_REGISTER_PERSONALITY, null, 1)
   },
@@ -108,7 +108,7 @@ export const register: Scenario[] = scenarios('register', {
     const restriction = x.bytes(16)
     restriction[0] = 1
     raw(x, 'NOP only', RESTRICTIONS, restriction, 1)
-    x.say('enable', x.name(x.r.enableRings()))
+    x.say('enable', answer(x.r.enableRings()))
     x.go(1, (s) => s.prepNop())
     x.see('nop')
     x.go(2, (s) => s.prepTimeout(x.timespec(1)))
@@ -127,7 +127,7 @@ export const register: Scenario[] = scenarios('register', {
   minWait: {
     run(x) {
       const started = performance.now()
-      x.say('timeout', x.name(x.r.submitAndWaitTimeout(1, 2)))
+      x.say('timeout', answer(x.r.submitAndWaitTimeout(1, 2)))
       x.say('soon', performance.now() - started < 5000)
     },
   },

@@ -1,6 +1,6 @@
 import * as abi from '../../../uapi/abi/index.ts'
 import { Ring, type RingParams } from '../../../uapi/ring/ring.ts'
-import { DEFER, type Run } from '../run.ts'
+import { answer, DEFER, type Run } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 
 const { IORING_SETUP_SINGLE_ISSUER: SINGLE } = abi
@@ -78,8 +78,7 @@ export const setup: Scenario[] = scenarios('setup', {
   },
   sqe128Entries(x) {
     const r = x.ring(abi.IORING_SETUP_SQE128 | DEFER, { entries: 4 })
-    for (let lap = 0; lap < 3; lap++)
-      for (let i = 1; i <= 4; i++) x.put(lap * 4 + i, (s) => s.prepNop())
+    for (let lap = 0; lap < 3; lap++) for (let i = 1; i <= 4; i++) x.put(lap * 4 + i, (s) => s.prepNop())
     x.say('submit', r.submit(), 'left', r.sqReady())
     for (let lap = 0; lap < 3; lap++) {
       for (let i = 1; i <= 3; i++) x.put(lap * 4 + i, (s) => s.prepNop())
@@ -90,9 +89,9 @@ export const setup: Scenario[] = scenarios('setup', {
   disabled(x) {
     const r = x.ring(DEFER | abi.IORING_SETUP_R_DISABLED)
     x.put(1, (s) => s.prepNop())
-    x.say('submit', x.name(r.submit()), 'get events', x.name(r.getEvents()))
+    x.say('submit', answer(r.submit()), 'get events', answer(r.getEvents()))
     x.see('before')
-    x.say('enable', r.enableRings(), x.name(r.enableRings()))
+    x.say('enable', r.enableRings(), answer(r.enableRings()))
     x.say('submit', r.submit())
     x.see('after')
   },
@@ -106,7 +105,7 @@ export const setup: Scenario[] = scenarios('setup', {
     x.see('send')
   },
   enableEnabled(x) {
-    x.say('enable', x.name(x.r.enableRings()))
+    x.say('enable', answer(x.r.enableRings()))
   },
   coop(x) {
     x.ring(abi.IORING_SETUP_COOP_TASKRUN | abi.IORING_SETUP_TASKRUN_FLAG)

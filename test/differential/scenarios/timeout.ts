@@ -39,6 +39,10 @@ export const timeout: Scenario[] = scenarios('timeout', {
     x.see('BOOTTIME', { ms: 4 })
     x.go(2, (s) => s.prepTimeout(x.timespec(1), 0, 1 << 3))
     x.see('REALTIME', { ms: 4 })
+    x.go(3, (s) => s.prepTimeout(x.timespec(1), 0, (1 << 3) | abi.IORING_TIMEOUT_ABS))
+    x.see('REALTIME past', { ms: 4 })
+    x.go(4, (s) => s.prepTimeout(x.timespec(Date.now() + 5), 0, (1 << 3) | abi.IORING_TIMEOUT_ABS))
+    x.see('REALTIME to come', { ms: 10 })
   },
   count(x) {
     x.put(1, (s) => s.prepTimeout(x.timespec(FAR), 2))
@@ -93,6 +97,9 @@ export const timeout: Scenario[] = scenarios('timeout', {
       s.prepRw(abi.IORING_OP_TIMEOUT_REMOVE, -1, 1, 0, 8).setOpFlags(abi.IORING_TIMEOUT_UPDATE),
     )
     x.tell('update of none', (s) => s.prepTimeoutUpdate(x.timespec(1), 5))
+    for (const bits of [1 << 2, 1 << 3, (1 << 2) | (1 << 3), 1 << 5, 1 << 6])
+      x.tell(`update with ${bits}`, (s) => s.prepTimeoutUpdate(x.timespec(1), 5, bits))
+    x.tell('linked alone', (s) => s.prepTimeoutRemove(1, 1 << 4))
     x.tell('fixed', (s) => s.prepTimeoutRemove(1).setFlags(abi.IOSQE_FIXED_FILE))
   },
   update(x) {

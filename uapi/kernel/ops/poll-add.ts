@@ -29,6 +29,9 @@ function start(context: RingPort, sqe: Sqe): void {
   else reply(context, sqe, sqe.opFlags & (POLLIN | POLLOUT))
 }
 
+/** What is told without being asked for. */
+const UNASKED = POLLERR | POLLHUP | POLLRDHUP
+
 /** Of a socket, once or multishot: completes with the events that are true, as poll(2) would give them. */
 class PollRequest extends SocketRequest {
   readonly #events: number
@@ -36,7 +39,7 @@ class PollRequest extends SocketRequest {
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe, socket)
-    this.#events = sqe.opFlags | POLLERR | POLLHUP
+    this.#events = sqe.opFlags | UNASKED
     this.#multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
   }
 
@@ -47,8 +50,7 @@ class PollRequest extends SocketRequest {
   override run(): void {
     const events = pollEvents(this.socket) & this.#events
     if (events === 0) return
-    const ends = !this.#multishot || (events & (POLLERR | POLLHUP)) !== 0
-    if (ends || !this.context.postMore(this, events, 0)) this.finish(events)
+    if (!this.#multishot || !this.context.postMore(this, events, 0)) this.finish(events)
   }
 }
 
