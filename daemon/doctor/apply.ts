@@ -13,6 +13,8 @@ export type Applier = (request: ApplyRequest, onStep: (step: SetupStep) => void)
 
 const applySystem: Applier = (request, onStep) => applyQueueSetup({ ...request, onStep })
 
+/** A server that the same Ctrl-C ends has that long to let go of the queue. */
+const LET_GO_MS = 3000
 /** An hour: a timer keeps the process alive, a signal's listener does not. */
 const HOUR_MS = 3_600_000
 
@@ -35,8 +37,8 @@ export async function applyUntil(
     ready()
     await aborted(signal)
   } finally {
+    await setup.undoWithin(LET_GO_MS)
     process.off('exit', undo)
-    setup.undo()
   }
   return setup.undone
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { ArgumentError, NicError } from '../../errors.ts'
 import { checkPort } from '../flows.ts'
 import type { Rings } from '../netlink/index.ts'
@@ -48,13 +49,21 @@ export interface QueueSetup {
   /** In the order they were taken. */
   readonly steps: readonly SetupStep[]
   /**
-   * Puts everything back, the last step first, and returns what became of each. What is refused is `left` (the kernel keeps the split
-   * on while somebody has the queue: let go of it first) and tried again by the next call. Does nothing when all is back.
+   * Puts everything back, the last step first, and returns what became of each. What is refused is `left`, and tried again by the next
+   * call. While somebody has the queue the split stays on, and RSS off it: let go of it first. Does nothing when all is back.
    */
   undo(): SetupStep[]
+  /**
+   * The same, and what is refused is tried again until it is taken, for so long: a queue that was let go of is free some dozens of
+   * milliseconds later.
+   */
+  undoWithin(timeoutMs: number): Promise<SetupStep[]>
   /** Nothing is left to undo. */
   readonly undone: boolean
 }
+
+/** How long until what was refused is tried again. */
+const AGAIN_MS = 20
 
 /** How one change is put back. */
 interface Undo {
@@ -176,6 +185,12 @@ class AppliedSetup implements QueueSetup {
     ours: readonly number[],
     own: boolean,
   ): Partial<SetupStep> | undefined {
+    const holder = this.#switches.holder(this.#queue)
+    if (holder !== null && holder !== 'af_xdp')
+      throw new NicError(
+        'ZCRX_NIC_BUSY',
+        `queue ${this.#queue} is still had by ${holder}: connections would break`,
+      )
     const now = this.#switches.indirection()
     if (now === null || (now.length === ours.length && now.every((queue, i) => queue === ours[i]))) {
       this.#switches.setIndirection(own ? [] : before)
@@ -220,13 +235,34 @@ class AppliedSetup implements QueueSetup {
   }
 
   undo(): SetupStep[] {
+    const steps = this.#putBack()
+    for (const step of steps) this.#onStep(step)
+    return steps
+  }
+
+  async undoWithin(timeoutMs: number): Promise<SetupStep[]> {
+    const until = performance.now() + timeoutMs
+    const steps: SetupStep[] = []
+    for (;;) {
+      const now = this.#putBack()
+      const last = this.undone || performance.now() >= until
+      for (const step of now) {
+        if (step.outcome === 'left' && !last) continue
+        steps.push(step)
+        this.#onStep(step)
+      }
+      if (last) return steps
+      await setTimeout(AGAIN_MS)
+    }
+  }
+
+  #putBack(): SetupStep[] {
     const steps: SetupStep[] = []
     const left: Undo[] = []
     for (const undo of [...this.#undos].reverse()) {
       const step = putBack(undo)
       if (step.outcome === 'left') left.unshift(undo)
       steps.push(step)
-      this.#onStep(step)
     }
     this.#undos = left
     if (this.undone) this.#switches.close()
@@ -250,7 +286,7 @@ class AppliedSetup implements QueueSetup {
       work()
     } catch (error) {
       if (!(error instanceof NicError) || error.code !== 'ZCRX_NIC_UNSUPPORTED') throw error
-      this.#step(what, command, 'not offered', error.message)
+      this.#step(what, command, 'not offered', wordsOf(error))
       return false
     }
     this.#step(what, command, there ? 'there' : 'done', '')
@@ -272,6 +308,12 @@ function putBack({ what, command, work }: Undo): SetupStep {
     // What went with the interface, or was taken away by somebody, needs no undoing.
     if (error instanceof NicError && (error.code === 'ZCRX_NIC_NO_DEVICE' || error.errno === ERRNO.ENOENT))
       return { ...undone, words: 'it is gone already' }
-    return { ...undone, outcome: 'left', words: (error as Error).message }
+    return { ...undone, outcome: 'left', words: wordsOf(error as Error) }
   }
+}
+
+/** Its message, without the remedy that it ends with. */
+function wordsOf(error: Error): string {
+  const tail = error instanceof NicError && error.remedy !== '' ? `: ${error.remedy}` : ''
+  return error.message.slice(0, error.message.length - tail.length)
 }

@@ -1,7 +1,13 @@
-import type { NicErrorCode } from '../../errors.ts'
 import { NicError } from '../../errors.ts'
 import { loadNative, type Native } from '../native/index.ts'
-import { type DataSplit, EthtoolLink, type Offloads, type Rings } from '../netlink/index.ts'
+import {
+  type DataSplit,
+  EthtoolLink,
+  NetdevLink,
+  type Offloads,
+  type QueueHolder,
+  type Rings,
+} from '../netlink/index.ts'
 import { ERRNO, errnoName, inNamespace, linkInfo, systemFailure } from '../system.ts'
 import { type FlowRule, insertRule, listRules, type PortRule, removeRule } from './rules.ts'
 
@@ -12,6 +18,8 @@ export const NTUPLE = 'rx-ntuple-filter'
 export interface QueueSwitches {
   /** Receive queues in use. */
   readonly queues: number
+  /** Who has the queue instead of the kernel's own stack; null when nobody has, or it can't be asked. */
+  holder(queue: number): QueueHolder | null
   /** Null when the driver answers nothing of rings. */
   rings(): Rings | null
   setDataSplit(split: DataSplit): void
@@ -40,6 +48,7 @@ export class LinkSwitches implements QueueSwitches {
   readonly #device: string
   readonly #netns: string | undefined
   readonly #link: EthtoolLink
+  readonly #netdev: NetdevLink | null
 
   /** @param netns path of the network namespace the interface is in; undefined: the thread's @throws NicError */
   static open(device: string, netns?: string): LinkSwitches {
@@ -53,22 +62,31 @@ export class LinkSwitches implements QueueSwitches {
           'this kernel has no ethtool over netlink',
           'Linux 5.6 has, with CONFIG_ETHTOOL_NETLINK',
         )
-      return new LinkSwitches(native, device, netns, link, rxQueues)
+      return new LinkSwitches(
+        native,
+        { device, netns, queues: rxQueues },
+        link,
+        NetdevLink.open(native, index),
+      )
     })
   }
 
   private constructor(
     native: Native,
-    device: string,
-    netns: string | undefined,
+    { device, netns, queues }: { device: string; netns: string | undefined; queues: number },
     link: EthtoolLink,
-    queues: number,
+    netdev: NetdevLink | null,
   ) {
     this.#native = native
     this.#device = device
     this.#netns = netns
     this.#link = link
+    this.#netdev = netdev
     this.queues = queues
+  }
+
+  holder(queue: number): QueueHolder | null {
+    return this.#netdev?.receiveQueues()?.find(({ id }) => id === queue)?.holder ?? null
   }
 
   rings(): Rings | null {
@@ -122,6 +140,7 @@ export class LinkSwitches implements QueueSwitches {
 
   close(): void {
     this.#link.close()
+    this.#netdev?.close()
   }
 
   /** struct ethtool_rxfh_indir. */
@@ -141,21 +160,16 @@ export class LinkSwitches implements QueueSwitches {
 /** @param result negative errno @param what was to be changed @param said the kernel's own words, if it had any */
 export function switchRefused(result: number, what: string, device: string, said: string): NicError {
   const errno = -result
-  const words = said === '' ? '' : ` (${said})`
-  const refusal = REFUSALS.get(errno)
-  if (refusal === undefined) return systemFailure(result, `changing ${what}${words}`, device)
-  const [code, verb, remedy] = refusal
-  return new NicError(code, `${device}: ${what} ${verb}: ${errnoName(errno)}${words}`, remedy, errno)
+  const words = said === '' ? errnoName(errno) : `${errnoName(errno)}, ${said}`
+  if (errno === ERRNO.EOPNOTSUPP) {
+    const remedy = 'zcrxd doctor says what it has'
+    return new NicError('ZCRX_NIC_UNSUPPORTED', `${device} does not offer ${what} (${words})`, remedy, errno)
+  }
+  const message = `${what} of ${device} can’t be changed (${words})`
+  if (errno === ERRNO.EBUSY || errno === ERRNO.EEXIST)
+    return new NicError('ZCRX_NIC_BUSY', message, 'zcrxd doctor says who has its queues', errno)
+  if (errno !== ERRNO.EINVAL && errno !== ERRNO.ENOSPC)
+    return systemFailure(result, `changing ${what}`, device)
+  const remedy = said === '' ? 'the driver takes another value, or has no room' : ''
+  return new NicError('ZCRX_NIC_SYSTEM', message, remedy, errno)
 }
-
-type Refusal = readonly [code: NicErrorCode, verb: string, remedy: string]
-const BUSY: Refusal = ['ZCRX_NIC_BUSY', 'can’t be changed now', 'zcrxd doctor says who has its queues']
-const NONE: Refusal = ['ZCRX_NIC_UNSUPPORTED', 'is nothing the driver has', 'zcrxd doctor says what it has']
-const OTHER: Refusal = ['ZCRX_NIC_SYSTEM', 'refused', 'the driver takes another value, or has no room']
-const REFUSALS: ReadonlyMap<number, Refusal> = new Map([
-  [ERRNO.EOPNOTSUPP, NONE],
-  [ERRNO.EBUSY, BUSY],
-  [ERRNO.EEXIST, BUSY],
-  [ERRNO.EINVAL, OTHER],
-  [ERRNO.ENOSPC, OTHER],
-])

@@ -116,25 +116,34 @@ function about(observations: readonly Observation[], ways: readonly WayName[]): 
   }))
 }
 
+/** What several queues have in common. */
+interface Group {
+  readonly ids: number[]
+  readonly first: Observation
+  /** Undefined when each has another: it is told when one is asked for. */
+  fix: string | undefined
+  readonly closes: WayName[]
+  readonly hampers: WayName[]
+}
+
 /** The same said of several queues is said once. */
 function together(each: readonly (readonly [number, readonly Observation[]])[]): Observation[] {
-  const groups = new Map<
-    string,
-    { ids: number[]; first: Observation; closes: WayName[]; hampers: WayName[] }
-  >()
+  const groups = new Map<string, Group>()
   for (const [id, observations] of each) {
     for (const observation of observations) {
-      const { check, found, closes = [], hampers = [] } = observation
+      const { check, found, fix, closes = [], hampers = [] } = observation
       const key = `${check}\n${found}`
-      const group = groups.get(key) ?? { ids: [], first: observation, closes: [], hampers: [] }
+      const group = groups.get(key) ?? { ids: [], first: observation, fix, closes: [], hampers: [] }
+      if (group.fix !== fix) group.fix = undefined
       group.ids.push(id)
       group.closes.push(...closes)
       group.hampers.push(...hampers)
       groups.set(key, group)
     }
   }
-  return [...groups.values()].map(({ ids, first, closes, hampers }) => ({
+  return [...groups.values()].map(({ ids, first: { fix: _, ...first }, fix, closes, hampers }) => ({
     ...first,
+    ...(fix === undefined ? {} : { fix }),
     found: `${named(ids)}: ${first.found}`,
     ...(closes.length > 0 ? { closes } : {}),
     ...(hampers.length > 0 ? { hampers } : {}),

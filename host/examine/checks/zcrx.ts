@@ -111,7 +111,7 @@ export function checkNoProgram(facts: Facts, ways: Ways): Observation[] {
 
 /** Who has the queue. @param ways of this queue */
 export function checkHolder(link: LinkFacts, id: number, ways: Ways): Observation[] {
-  const check = 'queue'
+  const check = 'holder'
   const { receiveQueues } = link.features
   if (id >= link.info.rxQueues) {
     const { channels } = link.features
@@ -200,6 +200,8 @@ export function checkRules(
   const [port = SOME_PORT] = missing
   const rule = ruleCommand(name, { flow: 'tcp4', port, queue: id })
   const fix = off ? `ethtool -K ${name} ntuple on; ${rule}` : rule
-  const cost = `${missing.length === 0 ? 'connections' : `those to port ${missing.join(', ')}`} come to it only by hash, and are copied elsewhere`
+  const which = missing.length === 0 ? 'connections' : `those to port ${missing.join(', ')}`
+  const reached = here.length > 0 || features.indirection?.includes(id) !== false
+  const cost = reached ? `${which} come to other queues as well, and are copied there` : 'nothing comes to it'
   return [{ check, found, hampers: ways, cost, fix }]
 }

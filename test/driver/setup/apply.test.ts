@@ -126,7 +126,7 @@ describe('when a step is refused', () => {
     switches.refuse.set('remove 1000', new NicError('ZCRX_NIC_SYSTEM', 'odd', '', 5))
     expect(setup.undo().filter(({ outcome }) => outcome === 'left')).toMatchObject([
       { command: 'ethtool -N eth0 delete 1000', words: 'odd' },
-      { command: 'ethtool -G eth0 tcp-data-split off', words: 'not now: wait' },
+      { command: 'ethtool -G eth0 tcp-data-split off', words: 'not now' },
     ])
     expect([setup.undone, switches.closed]).toEqual([false, 0])
     switches.refuse.clear()
@@ -138,6 +138,42 @@ describe('when a step is refused', () => {
     // The filter stayed on as long as there was a rule.
     switches.setOffload('rx-ntuple-filter', false)
     expect(switches.state).toBe(before)
+  })
+})
+
+describe('while somebody has the queue', () => {
+  it('RSS stays off it: connections would break', () => {
+    const { switches, start } = apply()
+    const setup = start()
+    switches.held = 'io_uring'
+    const left = setup.undo().filter(({ outcome }) => outcome === 'left')
+    expect(left).toMatchObject([
+      { what: 'RSS', words: 'queue 3 is still had by io_uring: connections would break' },
+    ])
+    expect(switches.indirection()).not.toContain(3)
+    switches.held = null
+    expect(setup.undo()).toMatchObject([{ what: 'RSS', outcome: 'undone' }])
+  })
+
+  it('it is tried until the queue is free', async () => {
+    const { switches, before, told, start } = apply()
+    const setup = start()
+    switches.held = 'io_uring'
+    const undoing = setup.undoWithin(60_000)
+    switches.held = null
+    const steps = await undoing
+    expect(steps).toHaveLength(6)
+    expect(steps.at(-1)).toMatchObject({ what: 'RSS', outcome: 'undone' })
+    expect(told.filter(({ outcome }) => outcome === 'left')).toEqual([])
+    expect([setup.undone, switches.state]).toEqual([true, before])
+  })
+
+  it('or the time is up', async () => {
+    const { switches, start } = apply()
+    const setup = start()
+    switches.held = 'dmabuf'
+    expect((await setup.undoWithin(0)).filter(({ outcome }) => outcome === 'left')).toHaveLength(1)
+    expect(setup.undone).toBe(false)
   })
 })
 
@@ -202,7 +238,7 @@ describe('what can’t be', () => {
       'ZCRX_NIC_PERMISSION',
       'ZCRX_NIC_SYSTEM',
     ])
-    expect(switchRefused(-22, 'RSS', 'eth0', 'so it says').message).toContain('EINVAL (so it says)')
+    expect(switchRefused(-22, 'RSS', 'eth0', 'so it says').message).toContain('EINVAL, so it says')
   })
 
   it.skipIf(native === null)('the loopback offers nothing', () => {

@@ -1,4 +1,4 @@
-import type { Offloads, Rings } from '../../../driver/netlink/index.ts'
+import type { Offloads, QueueHolder, Rings } from '../../../driver/netlink/index.ts'
 import { type FlowRule, NTUPLE, type PortRule, type QueueSwitches } from '../../../driver/setup/index.ts'
 import { NicError } from '../../../errors.ts'
 
@@ -16,6 +16,8 @@ export class FakeSwitches implements QueueSwitches {
   /** What throws, by how its line in `done` begins, and with what. */
   readonly refuse = new Map<string, NicError>()
   closed = 0
+  /** Who has every queue. */
+  held: QueueHolder | null = null
   readonly #of: Interface
   #next = 1000
 
@@ -32,6 +34,10 @@ export class FakeSwitches implements QueueSwitches {
 
   get queues(): number {
     return this.#of.queues
+  }
+
+  holder(): QueueHolder | null {
+    return this.held
   }
 
   rings(): Rings | null {
