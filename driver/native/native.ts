@@ -222,6 +222,12 @@ export interface Native {
   /** Facts about an interface of the calling thread's network namespace; `-ENODEV` when there is none. */
   linkInfo(name: string): LinkInfo | number
   /**
+   * SIOCETHTOOL with one of the requests of linux/ethtool.h for rules of flows (`ETHTOOL_GRXCLS…`, `SRXCLS…`, struct ethtool_rxnfc) or
+   * `ETHTOOL_SRXFHINDIR`; what the kernel answers is in `bytes` then. @throws RangeError for another, or when `bytes` are fewer
+   * than the kernel reads and writes
+   */
+  ethtool(name: string, bytes: Uint8Array): number
+  /**
    * A netlink socket (netlink(7)) bound to multicast groups; it never blocks. Returns the descriptor.
    * @param protocol `NETLINK_ROUTE` is 0 @param groups one bit each, group 1 the lowest
    */
