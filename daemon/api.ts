@@ -4,7 +4,7 @@
  */
 import type * as library from '../index.ts'
 
-export { RawNic } from '../driver/index.ts'
+export { applyQueueSetup, type QueueSetup, RawNic, type SetupStep } from '../driver/index.ts'
 export {
   ArgumentError,
   type Census,
@@ -12,11 +12,13 @@ export {
   connect,
   createServer,
   type Examination,
+  type ExamineOptions,
   examineDevice,
   examineMachine,
   type Finding,
   formatEndpoint,
   ImpairedNic,
+  isLinuxDevice,
   MemoryLink,
   type Nic,
   type NicModule,
@@ -25,6 +27,7 @@ export {
   openDevices,
   openQueue,
   parseDevice,
+  parseLinuxDevice,
   planQueues,
   type QueueRequest,
   type QueueShare,

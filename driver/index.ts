@@ -7,6 +7,14 @@ export { allocatePages, type PageOptions, type Pages } from './native/memory.ts'
 export * from './nic.ts'
 export * from './packet/index.ts'
 export * from './raw/index.ts'
+export {
+  applyQueueSetup,
+  type QueueSetup,
+  type QueueSetupOptions,
+  type QueueSwitches,
+  type SetupStep,
+  type StepOutcome,
+} from './setup/index.ts'
 export * from './tap/index.ts'
 export * from './wrap/index.ts'
 export * from './xdp/index.ts'

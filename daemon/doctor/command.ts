@@ -1,4 +1,12 @@
-import { type Examination, examineDevice, examineMachine, type Finding, ZcrxError } from '../api.ts'
+import {
+  type Examination,
+  type ExamineOptions,
+  examineDevice,
+  examineMachine,
+  type Finding,
+  ZcrxError,
+} from '../api.ts'
+import { type Applier, type ApplyRequest, applyUntil, stepLine } from './apply.ts'
 import { type DoctorReport, renderExamination } from './print.ts'
 import { type Trial, tryWays } from './try.ts'
 
@@ -10,27 +18,65 @@ export interface DoctorRequest {
   readonly try: boolean
   /** Absent: the library's default. */
   readonly areaBytes?: number
+  /** TCP ports that are to come to the queue of `linux:`. */
+  readonly ports?: readonly number[]
+  /** Set the queue up as long as the doctor runs. */
+  readonly apply?: ApplyRequest
 }
 
 /**
  * `zcrxd doctor`. Returns the exit status: 0 when the device would open, and what was tried of its driver worked.
+ * @param apply for tests
  */
 export async function doctorCommand(
   request: DoctorRequest,
   signal: AbortSignal,
   print: (line: string) => void,
+  apply?: Applier,
 ): Promise<number> {
-  const options = request.areaBytes === undefined ? {} : { areaBytes: request.areaBytes }
-  const { device } = request
-  const found = device === undefined ? examineMachine(options) : examineDevice(device, options)
+  if (request.apply === undefined) return await report(request, signal, print)
+  let status = 1
+  const { json } = request
+  const all = await applyUntil(
+    request.apply,
+    signal,
+    (step) => print(json ? JSON.stringify({ step }) : stepLine(step)),
+    () => {
+      status = printReport(examined(request), json, print)
+      if (!json) print('set up until it is interrupted')
+    },
+    apply,
+  )
+  return all ? status : 1
+}
+
+async function report(
+  request: DoctorRequest,
+  signal: AbortSignal,
+  print: (line: string) => void,
+): Promise<number> {
+  const found = examined(request)
   const { tried, finding } = request.try ? await attempt(signal) : {}
-  const report: DoctorReport = {
+  const all: DoctorReport = {
     ...found,
     findings: finding === undefined ? found.findings : [...found.findings, finding],
     ok: found.ok && worked(found, tried),
     ...(tried === undefined ? {} : { tried }),
   }
-  if (request.json) print(JSON.stringify(report))
+  return printReport(all, request.json, print)
+}
+
+function examined({ device, areaBytes, ports }: DoctorRequest): Examination {
+  const options: ExamineOptions = {
+    ...(areaBytes === undefined ? {} : { areaBytes }),
+    ...(ports === undefined ? {} : { ports }),
+  }
+  return device === undefined ? examineMachine(options) : examineDevice(device, options)
+}
+
+/** Returns the exit status. */
+function printReport(report: DoctorReport, json: boolean, print: (line: string) => void): number {
+  if (json) print(JSON.stringify(report))
   else for (const line of renderExamination(report)) print(line)
   return report.ok ? 0 : 1
 }

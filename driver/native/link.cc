@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
 
 namespace zcrx {
@@ -163,6 +164,49 @@ Napi::Value LinkInfo(const Napi::CallbackInfo& info) {
   return facts;
 }
 
+// Bytes that the kernel reads or writes for the request at `bytes`; 0 for a command that is none of ours. The rules of
+// flows and the table of receive-side scaling have no other way, or had none before Linux 6.17.
+size_t EthtoolBytes(const uint8_t* bytes, size_t length) {
+  uint32_t command = 0;
+  if (length < sizeof command) return 0;
+  std::memcpy(&command, bytes, sizeof command);
+  switch (command) {
+    case ETHTOOL_GRXCLSRLCNT:
+    case ETHTOOL_GRXCLSRULE:
+    case ETHTOOL_SRXCLSRLINS:
+    case ETHTOOL_SRXCLSRLDEL:
+      return sizeof(ethtool_rxnfc);
+    case ETHTOOL_GRXCLSRLALL: {
+      ethtool_rxnfc request;
+      if (length < sizeof request) return sizeof request;
+      std::memcpy(&request, bytes, sizeof request);
+      const size_t table = offsetof(ethtool_rxnfc, rule_locs) + size_t{4} * request.rule_cnt;
+      return table > sizeof request ? table : sizeof request;
+    }
+    case ETHTOOL_SRXFHINDIR: {
+      ethtool_rxfh_indir request;
+      if (length < sizeof request) return sizeof request;
+      std::memcpy(&request, bytes, sizeof request);
+      return sizeof request + size_t{4} * request.size;
+    }
+    default:
+      return 0;
+  }
+}
+
+Napi::Value EthtoolRequest(const Napi::CallbackInfo& info) {
+  const std::string name = Text(info, 0, "name", IFNAMSIZ - 1);
+  const Span<uint8_t> bytes = Bytes(info, 1, "bytes");
+  const size_t needed = EthtoolBytes(bytes.data, bytes.length);
+  if (needed == 0 || needed > bytes.length) throw Napi::RangeError::New(info.Env(), "bytes are no request of ethtool's");
+  Socket socket(AF_INET, SOCK_DGRAM, 0);
+  if (socket.fd() < 0) return Result(info.Env(), -1);
+  ifreq frame = {};
+  std::memcpy(frame.ifr_name, name.c_str(), name.size() + 1);
+  frame.ifr_data = reinterpret_cast<char*>(bytes.data);
+  return Result(info.Env(), ioctl(socket.fd(), SIOCETHTOOL, &frame) < 0 ? -1 : 0);
+}
+
 Napi::Value SetNetns(const Napi::CallbackInfo& info) {
   return Result(info.Env(), setns(Fd(info, 0), CLONE_NEWNET));
 }
@@ -171,6 +215,7 @@ Napi::Value SetNetns(const Napi::CallbackInfo& info) {
 
 void InitLink(Napi::Env env, Napi::Object exports) {
   exports.Set("linkInfo", Napi::Function::New(env, LinkInfo, "linkInfo"));
+  exports.Set("ethtool", Napi::Function::New(env, EthtoolRequest, "ethtool"));
   exports.Set("setNetns", Napi::Function::New(env, SetNetns, "setNetns"));
 }
 

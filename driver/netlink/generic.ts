@@ -18,6 +18,7 @@ const CTRL_ATTR_FAMILY_NAME = 2
 export class GenericFamily {
   readonly #socket: RouteSocket
   readonly #id: number
+  #said = ''
 
   private constructor(socket: RouteSocket, id: number) {
     this.#socket = socket
@@ -43,11 +44,49 @@ export class GenericFamily {
    */
   ask(command: number, attributes: readonly NetlinkAttribute[]): Map<number, Uint8Array> | number {
     let answer: Map<number, Uint8Array> | null = null
-    const result = this.#socket.ask(requestOf(this.#id, command, attributes), false, (message) => {
-      // A copy: what acknowledges the request comes to the same place.
-      if (message.type === this.#id) answer = readAttributes(message.body.slice(), GENERIC_HEADER_BYTES)
+    const result = this.#exchange(command, attributes, false, (each) => {
+      answer = each
     })
     return result < 0 ? result : (answer ?? -ERRNO.ENODATA)
+  }
+
+  /** Does a command whose answer, if there is any, says nothing new. 0 or a negative errno. */
+  order(command: number, attributes: readonly NetlinkAttribute[]): number {
+    return this.#exchange(command, attributes, false, () => {})
+  }
+
+  /** Everything of a kind, message by message. 0 or a negative errno; `-EINTR` when it changed meanwhile. */
+  dump(
+    command: number,
+    attributes: readonly NetlinkAttribute[],
+    visit: (attributes: Map<number, Uint8Array>) => void,
+  ): number {
+    return this.#exchange(command, attributes, true, visit)
+  }
+
+  /** What the kernel said in words with the last acknowledgement: mostly why it refused. Empty when nothing. */
+  get said(): string {
+    return this.#said
+  }
+
+  #exchange(
+    command: number,
+    attributes: readonly NetlinkAttribute[],
+    dump: boolean,
+    visit: (attributes: Map<number, Uint8Array>) => void,
+  ): number {
+    this.#said = ''
+    return this.#socket.ask(
+      requestOf(this.#id, command, attributes),
+      dump,
+      (message) => {
+        // A copy: what acknowledges the request comes to the same place.
+        if (message.type === this.#id) visit(readAttributes(message.body.slice(), GENERIC_HEADER_BYTES))
+      },
+      (words) => {
+        this.#said = words
+      },
+    )
   }
 
   /** Idempotent. */

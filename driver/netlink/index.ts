@@ -1,5 +1,7 @@
+export * from './ethtool.ts'
 export * from './generic.ts'
 export { type LinkListener, LinkWatch } from './link-watch.ts'
 export * from './message.ts'
+export * from './netdev.ts'
 export * from './route.ts'
 export { RouteSocket } from './socket.ts'

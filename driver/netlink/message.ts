@@ -21,6 +21,14 @@ export const NLM_F_EXCL = 0x200
 /** Of an answer: what was dumped changed meanwhile. */
 export const NLM_F_DUMP_INTR = 0x10
 
+/** Of an NLMSG_ERROR: of the request only the header is repeated; attributes with an explanation follow. */
+const NLM_F_CAPPED = 0x100
+const NLM_F_ACK_TLVS = 0x200
+
+const NLMSGERR_ATTR_MSG = 1
+/** More than the kernel says in any explanation. */
+const MAX_EXPLANATION = 200
+
 /** Of a nested attribute's type: new families insist on it. */
 export const NLA_F_NESTED = 0x8000
 /** Without the nested and byte order bits of an attribute's type. */
@@ -126,6 +134,28 @@ export function writeMessage(
 /** The errno, 0 or negative, of an NLMSG_ERROR or NLMSG_DONE; 0 when it says none. */
 export function errnoOf(message: NetlinkMessage): number {
   return message.body.length < 4 ? 0 : Math.min(0, viewOf(message.body).getInt32(0, true))
+}
+
+/** What the kernel says in words with an NLMSG_ERROR or NLMSG_DONE (extended acknowledgement); empty when it says nothing. */
+export function explanationOf({ type, flags, body }: NetlinkMessage): string {
+  if ((flags & NLM_F_ACK_TLVS) === 0) return ''
+  let at = 4
+  if (type === NLMSG_ERROR) {
+    const headerEnd = 4 + NLMSG_HEADER_BYTES
+    if (body.length < headerEnd) return ''
+    // Behind the errno the request comes back, or its header.
+    at = (flags & NLM_F_CAPPED) === 0 ? 4 + align(viewOf(body).getUint32(4, true)) : headerEnd
+    if (at < headerEnd || at > body.length) return ''
+  }
+  const words = readAttributes(body, at).get(NLMSGERR_ATTR_MSG)
+  return words === undefined ? '' : attributeText(words).slice(0, MAX_EXPLANATION)
+}
+
+/** Text up to the zero byte that ends it, what is not printable in ASCII left out. */
+export function attributeText(value: Uint8Array): string {
+  const end = value.indexOf(0)
+  const bytes = end < 0 ? value : value.subarray(0, end)
+  return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f))
 }
 
 function align(length: number): number {

@@ -2,6 +2,7 @@ import type { Native, Watcher } from '../native/index.ts'
 import { ERRNO, systemFailure } from '../system.ts'
 import {
   errnoOf,
+  explanationOf,
   type NetlinkMessage,
   NLM_F_ACK,
   NLM_F_DUMP,
@@ -65,8 +66,14 @@ export class RouteSocket {
   /**
    * Sends a request and waits for everything that answers it. Returns 0 or a negative errno; `-EINTR` when what a dump told
    * was changed meanwhile: parts of it may be missing.
+   * @param explain is told what the kernel says in words with its acknowledgement, if it does
    */
-  ask(request: RouteRequest, dump: boolean, visit: (message: NetlinkMessage) => void): number {
+  ask(
+    request: RouteRequest,
+    dump: boolean,
+    visit: (message: NetlinkMessage) => void,
+    explain?: (words: string) => void,
+  ): number {
     const sequence = this.#sequence++
     const sent = this.#send(request, dump ? NLM_F_DUMP : NLM_F_ACK, sequence)
     if (sent < 0) return sent
@@ -83,8 +90,10 @@ export class RouteSocket {
       for (const message of readMessages(this.#buffer.subarray(0, length))) {
         if (message.sequence !== sequence) continue
         changed ||= (message.flags & NLM_F_DUMP_INTR) !== 0
-        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE)
+        if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
+          explain?.(explanationOf(message))
           return errnoOf(message) || (changed ? -ERRNO.EINTR : 0)
+        }
         visit(message)
       }
     }

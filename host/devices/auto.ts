@@ -9,6 +9,7 @@ import { NicError, type NicErrorCode } from '../../errors.ts'
 import { DEFAULT_AREA_BYTES, OWN_AREA_BYTES } from '../../pages.ts'
 import { XDP_TAIL_BYTES } from '../examine/checks/memory.ts'
 import { linkFacts, presentLink } from '../examine/index.ts'
+import { summarizeZcrx } from '../examine/zcrx-ways.ts'
 import type { DeviceKind } from './kind.ts'
 import { refuseLoopback } from './loopback.ts'
 import { packetCandidate } from './packet.ts'
@@ -44,6 +45,7 @@ export const auto: DeviceKind<AutoSpec> = {
       rawCandidate(address),
     ]
   },
+  observe: (_spec, facts) => summarizeZcrx(facts),
 }
 
 /** Of the trial: one chunk would do, a queue that works takes these at once. */

@@ -18,6 +18,7 @@ import {
   type Way,
 } from '../examine/index.ts'
 import type { DeviceKind } from './kind.ts'
+import { isLinuxDevice, linuxQueue, parseLinuxDevice } from './linux-queue.ts'
 import { parseDevice } from './open.ts'
 import { type DeviceSpec, kindOf } from './table.ts'
 import { workersFinding } from './workers.ts'
@@ -25,6 +26,8 @@ import { workersFinding } from './workers.ts'
 export interface ExamineOptions {
   /** Bytes of the area that is to be received into; default 64 MiB. */
   readonly areaBytes?: number
+  /** TCP ports that are to come to the queue of `linux:`; default none in particular. */
+  readonly ports?: readonly number[]
 }
 
 /** What opening a device would meet. */
@@ -48,14 +51,18 @@ export interface Examination {
  * @throws DeviceError
  */
 export function examineDevice(device: string, options: ExamineOptions = {}): Examination {
-  return examineWith(machineFacts(), parseDevice(device), device, options)
+  const machine = machineFacts()
+  if (isLinuxDevice(device))
+    return examineWith({ machine, device, options }, linuxQueue, parseLinuxDevice(device)).examination
+  const spec = parseDevice(device)
+  return examineKnown({ machine, device, options }, spec)
 }
 
 /** Examines the machine and each of its interfaces. */
 export function examineMachine(options: ExamineOptions = {}): Examination {
   const machine = machineFacts()
   const examine = (name: string): Examination =>
-    examineWith(machine, { driver: 'auto', name, queue: 0 }, `auto:${name}`, options)
+    examineKnown({ machine, device: `auto:${name}`, options }, { driver: 'auto', name, queue: 0 })
   const interfaces = interfaceNames().map((name) => ({ name, chosen: examine(name).chosen }))
   const wanted = wantedOf({}, options)
   const names = CHECKED_WAYS
@@ -68,13 +75,31 @@ export function examineMachine(options: ExamineOptions = {}): Examination {
   return { device: null, ok, chosen: null, findings, ways: [], interfaces }
 }
 
-function examineWith(
-  machine: MachineFacts,
-  spec: DeviceSpec,
-  device: string,
-  options: ExamineOptions,
-): Examination {
-  const kind = kindOf(spec.driver)!
+/** What is examined, apart from what its string says. */
+interface Subject {
+  readonly machine: MachineFacts
+  readonly device: string
+  readonly options: ExamineOptions
+}
+
+type Examined<S extends { readonly driver: string }> = Pick<
+  DeviceKind<S>,
+  'wanted' | 'missing' | 'candidates' | 'observe'
+>
+
+/** A device of the table: what its workers would be is told too. */
+function examineKnown(subject: Subject, spec: DeviceSpec): Examination {
+  const { examination, facts } = examineWith(subject, kindOf(spec.driver)!, spec)
+  const { chosen, findings } = examination
+  const workers = workersFinding(subject.device, spec, chosen, facts)
+  return workers === null ? examination : { ...examination, findings: [...findings, workers] }
+}
+
+function examineWith<S extends { readonly driver: string }>(
+  { machine, device, options }: Subject,
+  kind: Examined<S>,
+  spec: S,
+): { examination: Examination; facts: Facts } {
   const wanted = wantedOf(kind.wanted?.(spec) ?? {}, options)
   const { link, refusal } = gather(kind, spec, wanted)
   const facts: Facts = { machine, wanted, link }
@@ -82,12 +107,13 @@ function examineWith(
   const names = candidates.map((candidate) => candidate.name)
   const seen = [...observe(facts, names), ...refusal(names), ...(kind.observe?.(spec, facts) ?? [])]
   const { chosen, findings, ways } = judge(candidates, seen)
-  const workers = workersFinding(device, spec, chosen, facts)
-  if (workers !== null) findings.push(workers)
-  return { device, ok: chosen !== null, chosen, findings, ways }
+  return { examination: { device, ok: chosen !== null, chosen, findings, ways }, facts }
 }
 
-function wantedOf(wanted: Partial<Wanted>, { areaBytes = DEFAULT_AREA_BYTES }: ExamineOptions): Wanted {
+function wantedOf(
+  wanted: Partial<Wanted>,
+  { areaBytes = DEFAULT_AREA_BYTES, ports = [] }: ExamineOptions,
+): Wanted {
   return {
     name: '',
     queue: 0,
@@ -96,20 +122,24 @@ function wantedOf(wanted: Partial<Wanted>, { areaBytes = DEFAULT_AREA_BYTES }: E
     copy: 'auto',
     netns: undefined,
     areaBytes: Math.max(areaBytes, OWN_AREA_BYTES),
+    ports,
     ...wanted,
   }
 }
 
 /** What is known of the interface, and what is seen when its namespace can't be entered. */
-function gather(
-  kind: DeviceKind<DeviceSpec>,
-  spec: DeviceSpec,
+function gather<S extends { readonly driver: string }>(
+  kind: Examined<S>,
+  spec: S,
   { name, netns }: Wanted,
 ): { link: Facts['link']; refusal: (closes: Observation['closes'] & {}) => Observation[] } {
   const native = nativeOrNull()
   if (native === null || kind.wanted === undefined) return { link: null, refusal: () => [] }
-  if (name === '' && kind.missing !== undefined)
-    return { link: { missing: kind.missing(spec) }, refusal: () => [] }
+  if (name === '')
+    return {
+      link: kind.missing === undefined ? null : { missing: kind.missing(spec) },
+      refusal: () => [],
+    }
   let link: Facts['link'] = null
   const obstacle = obstacleOf(() => {
     link = inNamespace(native, netns, () => linkFacts(native, name))

@@ -1,8 +1,10 @@
 import { networkInterfaces } from 'node:os'
 import type { LinkInfo, Native } from '../../driver/native/index.ts'
+import { type FlowRule, listRules } from '../../driver/setup/index.ts'
 import { ERRNO, errnoName, holdersOfProgram } from '../../driver/system.ts'
 import { type DriverFeatures, driverFeatures } from './features.ts'
-import { list, read } from './machine.ts'
+import { list, read } from './read.ts'
+import { holdersOfRings } from './rings.ts'
 
 /** An XDP program that is on the interface already. */
 export interface AttachedProgram {
@@ -28,6 +30,10 @@ export interface LinkFacts {
   readonly name: string
   readonly info: LinkInfo
   readonly features: DriverFeatures
+  /** Rules that send flows to queues (`ethtool -n`); null when the driver has none, or they can't be asked. */
+  readonly rules: readonly FlowRule[] | null
+  /** Who may have its queues by io_uring: processes with a ring open. Empty when no queue is had so. */
+  readonly ringHolders: readonly string[]
   readonly programs: readonly AttachedProgram[]
   /** Empty for virtual devices; null when sysfs shows another namespace than the interface's. */
   readonly interrupts: readonly QueueInterrupt[] | null
@@ -44,10 +50,15 @@ export function linkFacts(native: Native, name: string): LinkFacts | { readonly 
     const missing = info === -ERRNO.ENODEV ? 'there is no such interface' : `RTM_GETLINK: ${errnoName(-info)}`
     return { missing }
   }
+  const features = driverFeatures(native, info.index)
+  const rules = listRules(native, name)
+  const taken = features.receiveQueues?.some(({ holder }) => holder === 'io_uring') === true
   return {
     name,
     info,
-    features: driverFeatures(native, info.index),
+    features,
+    rules: typeof rules === 'number' ? null : rules,
+    ringHolders: taken ? holdersOfRings() : [],
     programs: info.programs.map(({ id, mode }) => {
       const called = native.bpfProgName(id)
       return { id, mode, name: typeof called === 'string' ? called : '', holders: holdersOfProgram(id) }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { availableParallelism, cpus, release } from 'node:os'
 import { loadNative, type Native, nativeOrNull } from '../../driver/native/index.ts'
 import { packetSocketRefused } from '../../driver/packet/socket.ts'
@@ -6,9 +6,10 @@ import { loadRawSocket } from '../../driver/raw/package.ts'
 import { capabilities, memlockLimits } from '../../driver/system.ts'
 import { probeProgram } from '../../driver/xdp/hook.ts'
 import { openSocket } from '../../driver/xdp/socket.ts'
+import { type Obstacle, read } from './read.ts'
+import { type ZcrxSupport, zcrxSupport } from './zcrx-support.ts'
 
-/** Why something can't be had, and a command that would help where one exists; null = it can be had. */
-export type Obstacle = { readonly message: string; readonly fix: string } | null
+export { list, type Obstacle, read } from './read.ts'
 
 /** What the machine and the process offer whatever the interface is. */
 export interface MachineFacts {
@@ -31,6 +32,8 @@ export interface MachineFacts {
   readonly rawPackage: Obstacle
   /** /dev/net/tun, tried. */
   readonly tun: Obstacle
+  /** Linux's own zero-copy receive. */
+  readonly zcrx: ZcrxSupport
   readonly hugePages: { readonly total: number; readonly free: number; readonly bytes: number }
   /** Transparent huge pages: `always`, `madvise`, `never`; empty when the kernel has none. */
   readonly transparentHugePages: string
@@ -57,6 +60,7 @@ export function machineFacts(): MachineFacts {
     packetSocket: withAddon(tryPacketSocket),
     rawPackage: obstacleOf(() => void loadRawSocket()),
     tun: tryTun(),
+    zcrx: zcrxSupport(),
     hugePages: hugePages(),
     transparentHugePages: /\[(\w+)\]/.exec(read('/sys/kernel/mm/transparent_hugepage/enabled'))?.[1] ?? '',
     cpus: cpus().length,
@@ -101,22 +105,4 @@ function hugePages(): MachineFacts['hugePages'] {
   const folder = '/sys/kernel/mm/hugepages/hugepages-2048kB'
   const number = (name: string): number => Number(read(`${folder}/${name}`)) || 0
   return { total: number('nr_hugepages'), free: number('free_hugepages'), bytes: 2 << 20 }
-}
-
-/** A file of /proc or /sys; empty when it is not there, or not for us. */
-export function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1').trim()
-  } catch {
-    return ''
-  }
-}
-
-/** The same of a directory. */
-export function list(path: string): string[] {
-  try {
-    return readdirSync(path)
-  } catch {
-    return []
-  }
 }

@@ -5,7 +5,7 @@ import type { MachineFacts } from './machine.ts'
 export interface Wanted {
   /** Interface name; of `raw` the address. */
   readonly name: string
-  /** First receive queue, and how many. */
+  /** First receive queue, and how many; 0 for all there are, of `linux:`. */
   readonly queue: number
   readonly queues: number
   readonly mode: 'auto' | 'native' | 'generic'
@@ -14,6 +14,8 @@ export interface Wanted {
   readonly netns: string | undefined
   /** Bytes of the largest area that is to be received into. */
   readonly areaBytes: number
+  /** TCP ports that are to come to the queue of `linux:`; default none in particular. */
+  readonly ports?: readonly number[]
 }
 
 /** Everything that the checks look at: gathered before, so that they only think. */

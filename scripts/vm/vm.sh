@@ -12,22 +12,27 @@
 #       --smp N --mem M processors (1), memory (1G)
 #       --virtio        two virtio-net NICs, linked to each other: vn0 10.7.0.1/24 here, vn1 10.7.0.2/24 in `peer`'s namespace
 #       --virtio-args A further properties of both, e.g. 'mrg_rxbuf=off' (implies --virtio)
+#       --zcnic[=ARGS]  two NICs of software, linked to each other: zc0 10.9.0.1/24 here, with four receive queues that the kernel's
+#                       zero-copy receive can have, and zc1 10.9.0.2/24 in `peer`'s namespace. TCP comes to queue 1 of zc0. ARGS are
+#                       parameters of the module, e.g. 'mode=1 use_gro=1' (zcnic/zcnic.c). It is built once, from the kernel's headers
 #       --kernel-log F  where the kernel's console goes (default: shown only when something went wrong)
 #       --accel A --cpu C   QEMU's -accel (tcg) and -cpu
 #       --prepare       only download and make what is cached
 #   -v, --verbose       times of the stages on standard error
 #
 # In the machine: lo; a veth pair, v0 10.8.0.1/24 here and v1 10.8.0.2/24 in the namespace that `peer CMD...` runs in, which is
-# that of process ZCRX_VM_NS. ZCRX_VM=1 is set.
+# that of process ZCRX_VM_NS. ZCRX_VM=1 is set; with --zcnic also ZCRX_VM_IFINDEX (of zc0), ZCRX_VM_RXQ (1), ZCRX_VM_LOCAL
+# (10.9.0.1) and ZCRX_VM_PEER (10.9.0.2).
 # Exit code: COMMAND's; 124 time was up, 125 the machine could not be had or died, 123 COMMAND ended well and the kernel warned.
 # Environment: VM_CACHE (folder that packages and images are kept in), VM_MIRROR (Debian mirror; default: that of apt here),
 #   VM_SUITE (trixie-backports), VM_KERNEL (7.3.4+deb13), VM_QEMU, VM_APPEND (kernel parameters)
 set -euo pipefail
 T0=$EPOCHREALTIME
+HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 CACHE=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/zcrx-vm} SUITE=${VM_SUITE:-trixie-backports} ABI=${VM_KERNEL:-7.3.4+deb13}
 BASE=${SUITE%%-backports*} KV=$ABI-amd64
 TIMEOUT=${VM_TIMEOUT:-180}
-SMP=1 MEM=1G KLOG='' ACCEL=tcg CPU=max SHELLCMD= PREPARE= VERBOSE= VIRTIO= VIRTIO_ARGS= SHARES=() WRITES=() ENVS=()
+SMP=1 MEM=1G KLOG='' ACCEL=tcg CPU=max SHELLCMD= PREPARE= VERBOSE= VIRTIO= VIRTIO_ARGS= ZCNIC= ZCNIC_ARGS= SHARES=() WRITES=() ENVS=()
 die() { echo "vm.sh: $*" >&2; exit 125; }
 say() { [ -z "$VERBOSE" ] || printf 'vm.sh: %6.2f s  %s\n' "$(bc <<< "$EPOCHREALTIME - $T0")" "$*" >&2; }
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; }
@@ -42,6 +47,8 @@ while [ $# -gt 0 ]; do
     --mem) MEM=$2; shift 2;;
     --virtio) VIRTIO=1; shift;;
     --virtio-args) VIRTIO=1 VIRTIO_ARGS=,$2; shift 2;;
+    --zcnic) ZCNIC=1; shift;;
+    --zcnic=*) ZCNIC=1 ZCNIC_ARGS=${1#*=}; shift;;
     --kernel-log) KLOG=$2; shift 2;;
     --accel) ACCEL=$2; shift 2;;
     --cpu) CPU=$2; shift 2;;
@@ -60,7 +67,9 @@ case $MEM in *[Gg]) mib=$((${MEM%?} * 1024));; *[Mm]) mib=${MEM%?};; *) die "--m
 [ "$(uname -m)" = x86_64 ] || die "this machine is no x86-64: the kernel and the initramfs are"
 
 missing=()
-for t in "${VM_QEMU:-qemu-system-x86_64}:qemu-system-x86" busybox:busybox-static cpio:cpio xz:xz-utils zstd:zstd bc:bc flock:util-linux dpkg:dpkg; do
+tools=("${VM_QEMU:-qemu-system-x86_64}:qemu-system-x86" busybox:busybox-static cpio:cpio xz:xz-utils zstd:zstd bc:bc flock:util-linux dpkg:dpkg)
+[ -z "$ZCNIC" ] || tools+=(gcc:gcc make:make strip:binutils)
+for t in "${tools[@]}"; do
   command -v "${t%%:*}" > /dev/null || missing+=("${t#*:}")
 done
 [ "${#missing[@]}" = 0 ] || die "missing: ${missing[*]}. apt-get install --no-install-recommends ${missing[*]}"
@@ -77,13 +86,17 @@ apt_() { # apt-get or apt-cache with lists of its own: signed, and without touch
     -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null -o Dir::State::Lists="$CACHE/apt/lists" \
     -o Dir::Cache="$CACHE/apt" -o Dir::Cache::Archives="$CACHE/apt/archives" -o APT::Sandbox::User=root "$@"
 }
-fetch_kernel() {
-  local mirror=${VM_MIRROR:-} key=/usr/share/keyrings/debian-archive-keyring.gpg ver p
+lists() { # the package lists of the suite
+  local mirror=${VM_MIRROR:-} key=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -n "$mirror" ] || mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2> /dev/null | head -1)
   [ -n "$mirror" ] || die "VM_MIRROR is not set, and apt here has no debian.sources to take the mirror from"
   mkdir -p "$CACHE/apt/lists/partial" "$CACHE/apt/archives/partial" "$CACHE/dl"
   printf 'deb [signed-by=%s] %s %s main\n' $key "$mirror" "$SUITE" $key "$mirror" "$BASE" > "$CACHE/apt/sources.list"
   apt_ apt-get update || die "can't read the package lists of $SUITE from the mirror"
+}
+fetch_kernel() {
+  local ver p
+  lists
   ver=$(apt_ apt-cache madison "linux-binary-$KV" | awk -F' *[|] *' '{ print $2; exit }')
   [ -n "$ver" ] || die "$SUITE has no linux-binary-$KV; it has: $(apt_ apt-cache pkgnames linux-binary- | grep -E '^linux-binary-[0-9.~]+(rc[0-9]+)?\+deb[0-9]+-amd64$' | sort -V | tail -3 | tr '\n' ' ')"
   (cd "$CACHE/dl" && apt_ apt-get download "linux-binary-$KV=$ver" "linux-base-$KV=$ver" "linux-modules-$KV=$ver") ||
@@ -102,6 +115,33 @@ fetch_kernel() {
   rm -rf "$K"; mv "$K.new" "$K"
 }
 [ -s "$K/version" ] || { say "downloads $KV"; fetch_kernel; say "has $KV $(cat "$K/version")"; }
+
+fetch_headers() { # what modules for that kernel are built with
+  local ver p
+  ver=$(cat "$K/version")
+  lists
+  (cd "$CACHE/dl" && apt_ apt-get download "linux-headers-$KV=$ver" "linux-headers-$ABI-common=$ver" "linux-kbuild-$ABI=$ver" \
+    "libc6/$BASE" "libelf1t64/$BASE" "zlib1g/$BASE" "libzstd1/$BASE") ||
+    die "the headers of $ver could not be downloaded; a newer kernel comes when $K is deleted"
+  rm -rf "$K/build.new"; mkdir -p "$K/build.new/hdrs" "$K/build.new/libs"
+  for p in "$CACHE"/dl/linux-{headers-"$KV",headers-"$ABI"-common,kbuild-"$ABI"}_*.deb; do dpkg -x "$p" "$K/build.new/hdrs"; done
+  for p in "$CACHE"/dl/{libc6,libelf1t64,zlib1g,libzstd1}_*.deb; do dpkg -x "$p" "$K/build.new/libs"; done
+  rm -rf "$K/build"; mv "$K/build.new" "$K/build"
+}
+MODULE=
+if [ -n "$ZCNIC" ]; then
+  MODULE=$K/zcnic-$(cat "$HERE"/zcnic/{zcnic.c,Kbuild,build.sh} | sha256sum | cut -c1-12).ko
+  if [ ! -s "$MODULE" ]; then
+    [ -d "$K/build" ] || { say "downloads the headers of $KV"; fetch_headers; }
+    say "builds zcnic"
+    # The build tools of the packages want BASE's C library, newer than this machine's may be.
+    BUILD=$K/build/zcnic bash "$HERE/zcnic/build.sh" "$K/build/hdrs" "$ABI" "$K/build/libs" > "$K/zcnic.log" 2>&1 ||
+      { tail -20 "$K/zcnic.log" >&2; die "zcnic was not built ($K/zcnic.log)"; }
+    strip -g -o "$MODULE.new" "$K/build/zcnic/zcnic.ko"; mv "$MODULE.new" "$MODULE"
+    find "$K" -maxdepth 1 -name 'zcnic-*.ko' ! -name "${MODULE##*/}" -mtime +7 -delete
+    say "has zcnic"
+  fi
+fi
 
 init() { cat <<'INIT'
 #!/bin/busybox sh
@@ -135,6 +175,13 @@ if [ -e /ctl/virtio ]; then
   ip addr add 10.7.0.1/24 dev vn0; ip link set vn0 up
 fi
 ip addr add 10.8.0.1/24 dev v0; ip link set v0 up; peer ip addr add 10.8.0.2/24 dev v1; peer ip link set v1 up
+if [ -e /ctl/zcnic.ko ]; then
+  insmod /ctl/zcnic.ko $(cat /ctl/zcnic) || echo 'VM: zcnic was not loaded' > /dev/console
+  ip link set zc1 netns $ZCRX_VM_NS
+  peer ip addr add 10.9.0.2/24 dev zc1; peer ip link set zc1 up
+  ip addr add 10.9.0.1/24 dev zc0; ip link set zc0 up
+  export ZCRX_VM_IFINDEX=$(cat /sys/class/net/zc0/ifindex) ZCRX_VM_RXQ=1 ZCRX_VM_LOCAL=10.9.0.1 ZCRX_VM_PEER=10.9.0.2
+fi
 out=; err=
 for p in /sys/class/virtio-ports/*; do
   case $(cat $p/name) in out) out=/dev/${p##*/};; err) err=/dev/${p##*/};; esac
@@ -203,6 +250,7 @@ quote() { printf "'%s' " "${1//\'/\'\\\'\'}"; }
   printf 'cd '; quote "$PWD"; echo
   if [ -n "$SHELLCMD" ]; then printf '%s\n' "$*"; else printf 'exec '; for a in "$@"; do quote "$a"; done; echo; fi
 } > "$RUN/ctl/cmd"
+[ -z "$MODULE" ] || { cp "$MODULE" "$RUN/ctl/zcnic.ko"; echo "$ZCNIC_ARGS" > "$RUN/ctl/zcnic"; }
 log=${KLOG:-$RUN/console}
 net=()
 if [ -n "$VIRTIO" ]; then

@@ -31,7 +31,7 @@ export function checkHook(facts: Facts): Observation[] {
 }
 
 /** A link is held by a process and can't be taken off from outside; what netlink attached goes by its own mode. */
-function hookFix({ name }: LinkFacts, { mode, holders }: AttachedProgram): string {
+export function hookFix({ name }: LinkFacts, { mode, holders }: AttachedProgram): string {
   const pids = holders.map((holder) => /^pid (\d+)/.exec(holder)?.[1]).filter((pid) => pid !== undefined)
   return pids.length > 0 ? `kill ${pids.join(' ')}` : `ip link set dev ${name} ${KEYWORD[mode]} off`
 }

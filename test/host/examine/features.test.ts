@@ -3,13 +3,15 @@ import { expect, it } from 'vitest'
 import { nativeOrNull } from '../../../driver/native/index.ts'
 import {
   attributeNumber,
+  bitNames,
   GENERIC_HEADER_BYTES,
   GenericFamily,
   listAttributes,
   numberAttribute,
+  readXdpFeatures,
   writeAttributes,
 } from '../../../driver/netlink/index.ts'
-import { bitNames, driverFeatures, readXdpFeatures } from '../../../host/examine/features.ts'
+import { driverFeatures } from '../../../host/examine/features.ts'
 import { interruptNames, linkFacts } from '../../../host/examine/link.ts'
 import { machineFacts } from '../../../host/examine/machine.ts'
 

@@ -1,0 +1,61 @@
+import { applyQueueSetup, type QueueSetup, type SetupStep } from '../api.ts'
+
+/** What is set up for as long as the doctor runs. */
+export interface ApplyRequest {
+  readonly device: string
+  readonly queue: number
+  readonly ports: readonly number[]
+  readonly netns?: string
+}
+
+/** How it is set up; tests put their own in. */
+export type Applier = (request: ApplyRequest, onStep: (step: SetupStep) => void) => QueueSetup
+
+const applySystem: Applier = (request, onStep) => applyQueueSetup({ ...request, onStep })
+
+/** A server that the same Ctrl-C ends has that long to let go of the queue. */
+const LET_GO_MS = 3000
+/** An hour: a timer keeps the process alive, a signal's listener does not. */
+const HOUR_MS = 3_600_000
+
+/**
+ * Sets a queue up, calls `ready`, waits until `signal` aborts, and puts everything back; also when the process exits before. `told` gets
+ * each step as it is taken. Returns whether all is as it was.
+ * @throws NicError, ArgumentError when a step is refused: what was done until then is undone
+ */
+export async function applyUntil(
+  request: ApplyRequest,
+  signal: AbortSignal,
+  told: (step: SetupStep) => void,
+  ready: () => void,
+  apply: Applier = applySystem,
+): Promise<boolean> {
+  const setup = apply(request, told)
+  const undo = (): void => void setup.undo()
+  process.once('exit', undo)
+  try {
+    ready()
+    await aborted(signal)
+  } finally {
+    await setup.undoWithin(LET_GO_MS)
+    process.off('exit', undo)
+  }
+  return setup.undone
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {}, HOUR_MS)
+    signal.addEventListener('abort', () => {
+      clearInterval(timer)
+      resolve()
+    })
+  })
+}
+
+/** A step as a line. */
+export function stepLine({ what, command, outcome, words }: SetupStep): string {
+  const said = words === '' ? '' : command === '' ? words : ` (${words})`
+  return `  ${outcome.padEnd(11)}  ${command === '' ? `${what}: ` : command}${said}`
+}
