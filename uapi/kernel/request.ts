@@ -119,7 +119,7 @@ export abstract class Request implements Waiter {
   /** Stops waiting, because of a cancellation or the end of the ring. */
   abstract detach(): void
 
-  wake(): void {
+  wake(_events = 0): void {
     this.context.schedule(this)
   }
 

@@ -10,6 +10,7 @@ import {
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
+import { POLLIN, POLLOUT } from '../abi/poll.ts'
 import type { OpenFile, Waiter } from './files.ts'
 
 /** What sockets need of the kernel. */
@@ -149,7 +150,7 @@ export class Socket implements OpenFile {
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
     if ((events & EVENT_CONNECTED) !== 0) this.#connected = true
-    wakeAll(this.pollers)
+    wakeAll(this.pollers, this.#happened(events))
     if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
     if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
     if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
@@ -163,6 +164,13 @@ export class Socket implements OpenFile {
     }
   }
 
+  /** What pollers are woken by, as Linux does: by data and room as such, by what changes the connection with all that is true then. */
+  #happened(events: number): number {
+    const ended = this.tcb === null || this.tcb.rcv.finished
+    if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0 || ended) return 0
+    return ((events & EVENT_READABLE) !== 0 ? POLLIN : 0) | ((events & EVENT_WRITABLE) !== 0 ? POLLOUT : 0)
+  }
+
   /** So much waits that a reader is to be woken: SO_RCVLOWAT, but no peer is left standing before a closed window. */
   get readable(): boolean {
     const { tcb } = this
@@ -172,12 +180,12 @@ export class Socket implements OpenFile {
 
   /** Connections wait to be accepted: the requests submitted first get them. */
   onAcceptable(): void {
-    wakeAll(this.pollers)
+    wakeAll(this.pollers, POLLIN)
     const waiting = this.listener?.ready.length ?? 0
     for (let i = 0; i < Math.min(waiting, this.acceptors.length); i++) this.acceptors[i]!.wake()
   }
 }
 
-function wakeAll(waiters: readonly Waiter[]): void {
-  for (const waiter of waiters) waiter.wake()
+function wakeAll(waiters: readonly Waiter[], events = 0): void {
+  for (const waiter of waiters) waiter.wake(events)
 }

@@ -73,9 +73,6 @@ export const setup: Scenario[] = scenarios('setup', {
   hybridWithoutIopoll(x) {
     ask(x, 'HYBRID_IOPOLL', 8, abi.IORING_SETUP_HYBRID_IOPOLL)
   },
-  registeredFdOnly(x) {
-    ask(x, 'without NO_MMAP', 8, abi.IORING_SETUP_REGISTERED_FD_ONLY)
-  },
   sqe128Entries(x) {
     const r = x.ring(abi.IORING_SETUP_SQE128 | DEFER, { entries: 4 })
     for (let lap = 0; lap < 3; lap++) for (let i = 1; i <= 4; i++) x.put(lap * 4 + i, (s) => s.prepNop())

@@ -244,7 +244,8 @@ class RecvSelectRequest extends SocketRequest {
       this.finish(total, flags)
       return false
     }
-    return (flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0
+    // An error behind the data is found at once, too.
+    return (flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0 || atEnd(this.socket, tcb)
   }
 
   /**

@@ -1,4 +1,4 @@
-import { SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
+import { SYN_RECEIVED, SYN_SENT, TIME_WAIT } from '../../../stack/tcp/state.ts'
 import { EINVAL, ENOTCONN } from '../../abi/errno.ts'
 import { IORING_OP_SHUTDOWN } from '../../abi/io-uring.ts'
 import { SHUT_RD, SHUT_RDWR, SHUT_WR } from '../../abi/socket.ts'
@@ -34,7 +34,7 @@ function shut(socket: Socket, how: number): number {
     if (how !== SHUT_WR) socket.stopListening()
     return 0
   }
-  if (tcb === null || stack === null || tcb.state < SYN_RECEIVED) return -ENOTCONN
+  if (tcb === null || stack === null || tcb.state < SYN_RECEIVED || tcb.state === TIME_WAIT) return -ENOTCONN
   if (how !== SHUT_WR) {
     socket.readShut = true
     stack.tcp.shutdownReceive(tcb)
@@ -44,5 +44,6 @@ function shut(socket: Socket, how: number): number {
     socket.writeShut = true
     stack.tcp.shutdownSend(tcb, stack.clock.now())
   }
+  for (const poller of socket.pollers) poller.wake()
   return 0
 }
