@@ -150,10 +150,14 @@ export class Socket implements OpenFile {
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
     if ((events & EVENT_CONNECTED) !== 0) this.#connected = true
-    wakeAll(this.pollers, this.#happened(events))
-    if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
-    if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
-    if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
+    if ((events & EVENT_CLOSED) !== 0) {
+      this.#wakeForEnd()
+      return
+    }
+    if (this.pollers.length > 0) this.#wakePollers(events)
+    if ((events & EVENT_CONNECTED) !== 0) wakeAll(this.connectors)
+    if ((events & (EVENT_WRITABLE | EVENT_CONNECTED)) !== 0) wakeAll(this.writers)
+    if ((events & EVENT_READABLE) !== 0 && this.readers.length > 0) {
       // Of several receivers the one submitted last gets the data; the end of the stream is for all.
       const tcb = this.tcb
       const ended = tcb === null || tcb.rcv.finished || tcb.state === CLOSED
@@ -164,11 +168,22 @@ export class Socket implements OpenFile {
     }
   }
 
-  /** What pollers are woken by, as Linux does: by data and room as such, by what changes the connection with all that is true then. */
-  #happened(events: number): number {
-    const ended = this.tcb === null || this.tcb.rcv.finished
-    if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0 || ended) return 0
-    return ((events & EVENT_READABLE) !== 0 ? POLLIN : 0) | ((events & EVENT_WRITABLE) !== 0 ? POLLOUT : 0)
+  /** There is one error for all: as on Linux it is for who began to wait last. */
+  #wakeForEnd(): void {
+    const all = [...this.pollers, ...this.connectors, ...this.writers, ...this.readers]
+    wakeAll(all.sort((one, other) => other.armed - one.armed))
+  }
+
+  /** Pollers are woken as Linux wakes them: by data and room as such, by what changes the connection with all that is true then. */
+  #wakePollers(events: number): void {
+    const { tcb } = this
+    if ((events & EVENT_CONNECTED) !== 0 || tcb === null || tcb.rcv.finished) {
+      wakeAll(this.pollers)
+      return
+    }
+    const readable = (events & EVENT_READABLE) !== 0 && (this.readable || tcb.urgentBytes() > 0)
+    const happened = (readable ? POLLIN : 0) | ((events & EVENT_WRITABLE) !== 0 ? POLLOUT : 0)
+    if (happened !== 0) wakeAll(this.pollers, happened)
   }
 
   /** So much waits that a reader is to be woken: SO_RCVLOWAT, but no peer is left standing before a closed window. */

@@ -122,7 +122,9 @@ class RecvRequest extends SocketRequest {
     if (this.#done >= enough || (this.#length === 0 && tcb.rcv.head >= 0))
       this.finish(this.#done, moreToRead(tcb))
     else if (atEnd(this.socket, tcb)) {
-      const res = this.#done || endResult(this.socket, tcb)
+      // Who waits for all has asked again behind what it got, and so has had the error.
+      const end = endResult(this.socket, tcb)
+      const res = this.#done || end
       this.finish(res, res < 0 ? 0 : moreToRead(tcb))
     } else if (nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) this.finish(-EAGAIN)
   }
@@ -209,7 +211,8 @@ class RecvSelectRequest extends SocketRequest {
 
   #atNothing(tcb: Tcb): void {
     if (atEnd(this.socket, tcb)) {
-      const res = this.#done || endResult(this.socket, tcb)
+      const end = endResult(this.socket, tcb)
+      const res = this.#done || end
       this.finish(res, this.#heldFlags | (res < 0 ? 0 : moreToRead(tcb)))
     } else if (this.socket.nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) {
       this.finish(this.#done || -EAGAIN, this.#heldFlags)

@@ -18,7 +18,11 @@ function prepare(_context: RingPort, sqe: Sqe): number {
 
 function start(context: RingPort, sqe: Sqe): void {
   const socket = socketOf(context, sqe)
-  if (socket !== null) reply(context, sqe, shut(socket, sqe.len))
+  if (socket === null) return
+  const result = shut(socket, sqe.len)
+  // Whether or not there was anything to shut.
+  if (result !== -EINVAL) for (const poller of socket.pollers) poller.wake()
+  reply(context, sqe, result)
 }
 
 function shut(socket: Socket, how: number): number {
@@ -44,6 +48,5 @@ function shut(socket: Socket, how: number): number {
     socket.writeShut = true
     stack.tcp.shutdownSend(tcb, stack.clock.now())
   }
-  for (const poller of socket.pollers) poller.wake()
   return 0
 }
