@@ -1,7 +1,7 @@
 import { type Comparison, compare } from './compare.ts'
 import { DIFFERENCES } from './differences.ts'
 import type { Account } from './run.ts'
-import { account, before, type KernelVersion, type Scenario } from './scenario.ts'
+import { account, BROKEN, before, type KernelVersion, type Scenario } from './scenario.ts'
 import type { World } from './world.ts'
 
 /** The two kernels that a program runs on. */
@@ -24,6 +24,8 @@ export function play(scenario: Scenario, worlds: Worlds): Outcome {
     return { scenario, verdict: 'skipped', why: `${scenario.why ?? 'it'} came with ${since.join('.')}` }
   const ours = account(scenario.run, worlds.ours())
   const linux = account(scenario.run, worlds.other(), ours.waits)
+  const broken = ours.lines.find((line) => line.startsWith(BROKEN))
+  if (broken !== undefined) throw new Error(`${scenario.name} ${broken}`)
   const listed = DIFFERENCES.filter((difference) => difference.scenario === scenario.name)
   return { scenario, ours, linux, ...compare(ours.lines, linux.lines, listed, worlds.kernel) }
 }

@@ -24,13 +24,16 @@ export function scenarios(theme: string, programs: Readonly<Record<string, Progr
   }))
 }
 
+/** Begins the line of a program that could not go on. */
+export const BROKEN = 'throws'
+
 /** Runs a program on a world that nothing else has been done on. @param hoped waits of the other world's account */
 export function account(program: Scenario['run'], world: World, hoped: readonly number[] = []): Account {
   const run = new Run(world, hoped)
   try {
     program(run)
   } catch (error) {
-    run.say('throws', (error as Error).message)
+    run.say(BROKEN, (error as Error).message)
   } finally {
     run.end()
   }

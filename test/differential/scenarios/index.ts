@@ -42,3 +42,15 @@ export const SCENARIOS: readonly Scenario[] = [
   ...command,
   ...register,
 ]
+
+/** The scenarios by their theme. */
+export const THEMES: ReadonlyMap<string, readonly Scenario[]> = byTheme()
+
+function byTheme(): Map<string, Scenario[]> {
+  const themes = new Map<string, Scenario[]>()
+  for (const scenario of SCENARIOS) {
+    const theme = scenario.name.split('.')[0]!
+    themes.set(theme, [...(themes.get(theme) ?? []), scenario])
+  }
+  return themes
+}

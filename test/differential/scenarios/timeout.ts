@@ -111,11 +111,13 @@ export const timeout: Scenario[] = scenarios('timeout', {
   },
   updateOfCount(x) {
     x.go(1, (s) => s.prepTimeout(x.timespec(FAR), 2))
-    x.go(2, (s) => s.prepTimeoutUpdate(x.timespec(4), 1))
+    x.go(2, (s) => s.prepTimeoutUpdate(x.timespec(2 * FAR), 1))
     x.see('update')
     x.go(3, (s) => s.prepNop())
     x.go(4, (s) => s.prepNop())
-    x.see('then', { ms: 10 })
+    x.see('nothing is counted any more')
+    x.go(5, (s) => s.prepTimeoutRemove(1))
+    x.see('remove')
   },
   multishot(x) {
     x.go(1, (s) => s.prepTimeout(x.timespec(2), 3, abi.IORING_TIMEOUT_MULTISHOT))
@@ -159,7 +161,7 @@ export const linkTimeout: Scenario[] = scenarios('linkTimeout', {
   },
   early(x) {
     x.put(1, (s) => s.prepNop().setFlags(LINK))
-    x.put(2, (s) => s.prepLinkTimeout(x.timespec(3)))
+    x.put(2, (s) => s.prepLinkTimeout(x.timespec(FAR)))
     x.r.submit()
     x.see('at once')
     const [client, server] = x.pair()
@@ -202,11 +204,11 @@ export const linkTimeout: Scenario[] = scenarios('linkTimeout', {
   },
   failing(x) {
     x.put(1, (s) => s.prepClose(9999).setFlags(LINK))
-    x.put(2, (s) => s.prepLinkTimeout(x.timespec(2)))
+    x.put(2, (s) => s.prepLinkTimeout(x.timespec(FAR)))
     x.r.submit()
     x.see('both')
     x.put(3, (s) => s.prepClose(9999).setFlags(HARD))
-    x.put(4, (s) => s.prepLinkTimeout(x.timespec(2)).setFlags(LINK))
+    x.put(4, (s) => s.prepLinkTimeout(x.timespec(FAR)).setFlags(LINK))
     x.put(5, (s) => s.prepNop())
     x.r.submit()
     x.see('hard')
