@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { NicError } from '../../errors.ts'
 import type { Connection } from '../../net/connection.ts'
@@ -157,7 +158,50 @@ async function refusals(): Promise<void> {
   await server.close()
 }
 
-for (const part of [streams, slowly, again, refusals]) {
+/** An example program as it is started by hand: its status, and what it printed. */
+function program(name: string, ...args: string[]): Promise<{ status: number | null; printed: string }> {
+  const script = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let printed = ''
+  child.stdout.on('data', (text) => {
+    printed += String(text)
+  })
+  return new Promise((resolve) =>
+    child.once('close', (status) => resolve({ status, printed: printed.trim() })),
+  )
+}
+
+async function examples(): Promise<void> {
+  const way = ['-i', 'linux:zc0', '-q', queue!]
+  const served = program(
+    'zcrx-server.js',
+    ...way,
+    '-p',
+    '8000',
+    '-s',
+    String(2 * MIB),
+    '-S',
+    String(4 * MIB),
+    '-v',
+  )
+  await told({ kind: 'stream', port: 8000, bytes: 2 * MIB, letters: true })
+  const server = await served
+  check(
+    'liburing’s example',
+    server.status === 0 && server.printed.includes(`received ${2 * MIB}`),
+    server.printed,
+  )
+  const tested = program('zcrx-selftest.js', '-s', '-p', '9999', ...way)
+  await told({ kind: 'stream', port: 9999, bytes: 512 * 4096, letters: true })
+  const test = await tested
+  check(
+    'the kernel’s selftest',
+    test.status === 0 && test.printed.startsWith(`${512 * 4096} bytes`),
+    test.printed,
+  )
+}
+
+for (const part of [streams, slowly, again, refusals, examples]) {
   try {
     await part()
   } catch (error) {
