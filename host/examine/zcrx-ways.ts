@@ -38,6 +38,11 @@ export function zcrxCandidates(facts: Facts, settings: string): Candidate[] {
   }))
 }
 
+/** What is seen of the kernel alone. */
+export function observeKernel(facts: Facts): Observation[] {
+  return [...checkIoUring(facts, []), ...checkZeroCopyReceive(facts, [])]
+}
+
 /** What is seen of ordinary sockets over io_uring. */
 export function observeSockets(facts: Facts): Observation[] {
   const ways = [LINUX_SOCKETS]
