@@ -12,7 +12,9 @@
         "driver/native/netlink.cc",
         "driver/native/packet.cc",
         "driver/native/poll.cc",
+        "driver/native/sockets.cc",
         "driver/native/tap.cc",
+        "driver/native/uring.cc",
         "driver/native/xsk.cc"
       ],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],

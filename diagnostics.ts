@@ -1,5 +1,4 @@
 import { type Counted, counting, place } from './counting.ts'
-import type { ZcrxError } from './errors.ts'
 
 /** Where the niovs of an area are: every one in exactly one place, so that the places add up to `total`. */
 export interface Census {
@@ -79,6 +78,4 @@ export interface Diagnostics {
   ifqStats(zcrxId: number): Readonly<IfqStats>
   /** Tells what is kept for longer than `afterMs` milliseconds, from within the ring's entry; null ends it. @throws ArgumentError */
   watchHeld(zcrxId: number, afterMs: number, report: ((report: HeldReport) => void) | null): void
-  /** Why the last call that was refused was, where there is more to say than an errno; for people. */
-  refusal(): ZcrxError | null
 }

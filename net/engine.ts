@@ -98,7 +98,7 @@ export class Engine {
 
   /** Why the last call was refused, as far as the other side tells; for people. */
   refusal(): ZcrxError | null {
-    return this.ring.diagnostics?.refusal() ?? null
+    return this.ring.refusal()
   }
 
   /** What the queue has done; null where nobody tells. */

@@ -34,5 +34,5 @@ export function registerArea(ring: Ring, info: NicInfo, options: AreaOptions, ar
 export function registered(ring: Ring, ifq: Ifq | number): Ifq {
   if (typeof ifq !== 'number') return ifq
   const what = `the interface queue can't be registered: ${errnoName(ifq)}`
-  throw ring.diagnostics?.refusal() ?? new ZcrxError('ZCRX_REGISTER', what)
+  throw ring.refusal() ?? new ZcrxError('ZCRX_REGISTER', what)
 }

@@ -46,6 +46,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitTap(env, exports);
   InitPacket(env, exports);
   InitGuard(env, exports);
+  InitUring(env, exports);
+  InitSockets(env, exports);
   return exports;
 }
 

@@ -116,6 +116,38 @@ export interface Native {
    */
   reservePort(address: Uint8Array, port: number, ifIndex: number): number
 
+  /**
+   * A TCP socket that listens. Returns the descriptor. @param sockaddr `struct sockaddr_in` or `_in6`
+   * @param options triples of level, name and value (an int), set before it is bound
+   */
+  listenSocket(sockaddr: Uint8Array, options: Uint32Array, backlog: number): number
+  /** getsockname(2), or getpeername(2), into `out`. Returns the address's length, which may be more than `out` has. */
+  socketName(fd: number, peer: boolean, out: Uint8Array): number
+  /** setsockopt(2). @param value as the option has it */
+  setSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
+  /** A descriptor that an entry of a ring has opened belongs to this environment from now on: it is closed with it. */
+  adopt(fd: number): number
+  /** It belongs to nobody any more: an entry of a ring closes it. */
+  disown(fd: number): number
+
+  /** io_uring_setup(2). Returns the ring's descriptor. @param params `struct io_uring_params`, 120 bytes, read and written */
+  uringSetup(entries: number, params: Uint8Array): number
+  /**
+   * io_uring_enter(2); with IORING_ENTER_GETEVENTS and `minComplete` it waits, in the kernel, for `timeoutMs` at the longest.
+   * @param timeoutMs fractions count; 1e12 and more is for ever
+   */
+  uringEnter(fd: number, toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number
+  /** io_uring_register(2). @param fd -1 where none is needed @param arg what the opcode takes */
+  uringRegister(fd: number, opcode: number, arg: Uint8Array | null, nrArgs: number): number
+  /** mmap(2) of a ring's descriptor, shared: `release` lets it go. @param offset IORING_OFF_* */
+  uringMap(fd: number, offset: number, bytes: number): ArrayBuffer | number
+  /** An eventfd(2) that does not block. Returns the descriptor. */
+  eventFd(): number
+  /** Its count, which is 0 then; `-EAGAIN` where it was 0. */
+  drainEventFd(fd: number): number
+  /** madvise(2) with MADV_DONTFORK: child processes do not have these pages. The whole ones in `memory`. 0 or minus errno. */
+  adviseDontFork(memory: Uint8Array): number
+
   /** `BPF_MAP_CREATE`. Returns the descriptor. @param name at most 15 of `[A-Za-z0-9_.]` */
   bpfMapCreate(
     type: number,

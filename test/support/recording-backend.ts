@@ -1,4 +1,5 @@
 import type { Diagnostics } from '../../diagnostics.ts'
+import type { ZcrxError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
 import { UringParams } from '../../uapi/abi/params.ts'
 import { type BackendMemory, InlineBackend } from '../../uapi/backend/inline.ts'
@@ -79,6 +80,10 @@ export class RecordingBackend implements RingBackend {
 
   get diagnostics(): Diagnostics {
     return this.#inline.diagnostics
+  }
+
+  refusal(): ZcrxError | null {
+    return this.#inline.refusal()
   }
 
   open(entries: number, params: UringParams): RingMapping | number {
@@ -235,6 +240,10 @@ export class ReplayingBackend implements RingBackend {
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
     return this.#play('enter', [toSubmit, minComplete, flags, finite(timeoutMs)])
+  }
+
+  refusal(): null {
+    return null
   }
 
   attend(): boolean {

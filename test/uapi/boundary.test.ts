@@ -20,6 +20,9 @@ function recorded(flags = 0): { ring: Ring; backend: RecordingBackend } {
 class Strange implements RingBackend {
   readonly diagnostics = null
   readonly fd = -1
+  refusal(): null {
+    return null
+  }
   readonly enters: number[][] = []
   /** Answers to the next calls of `enter`. */
   readonly interruptions: number[] = []

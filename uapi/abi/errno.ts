@@ -24,6 +24,7 @@ export const ENOTSOCK = 88
 export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
 export const EOPNOTSUPP = 95
+export const ENOSYS = 38
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
 export const EADDRNOTAVAIL = 99
@@ -60,6 +61,7 @@ const names: Record<number, string> = {
   28: 'ENOSPC',
   32: 'EPIPE',
   34: 'ERANGE',
+  38: 'ENOSYS',
   62: 'ETIME',
   75: 'EOVERFLOW',
   77: 'EBADFD',

@@ -65,6 +65,13 @@ export const IORING_SQ_NEED_WAKEUP = 1 << 0
 export const IORING_SQ_CQ_OVERFLOW = 1 << 1
 export const IORING_SQ_TASKRUN = 1 << 2
 
+// CQ ring flags, which the user writes.
+export const IORING_CQ_EVENTFD_DISABLED = 1 << 0
+
+// Where the rings of a descriptor are mapped.
+export const IORING_OFF_SQ_RING = 0
+export const IORING_OFF_SQES = 0x1000_0000
+
 // SQE flags.
 export const IOSQE_FIXED_FILE = 1 << 0
 export const IOSQE_IO_DRAIN = 1 << 1
@@ -102,6 +109,7 @@ export const IORING_ASYNC_CANCEL_OP = 1 << 5
 // io_uring_register opcodes.
 export const IORING_REGISTER_FILES = 2
 export const IORING_UNREGISTER_FILES = 3
+export const IORING_REGISTER_EVENTFD = 4
 export const IORING_REGISTER_FILES_UPDATE = 6
 export const IORING_REGISTER_PROBE = 8
 export const IORING_REGISTER_PERSONALITY = 9

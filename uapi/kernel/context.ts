@@ -160,13 +160,9 @@ export class RingContext implements RingPort, RingFile {
     if (this.#attended) this.cq.flushOverflow()
     let taken = 0
     // A lap at most: whoever keeps on submitting meanwhile, or lies about the tail, is not waited for.
-    const { sqEntries } = this.memory
-    for (
-      let count = Number(this.sqPoll || this.taking);
-      count > 0 && taken < sqEntries && !this.cut;
-      taken += count
-    )
-      count = Math.max(0, this.#submit(sqEntries - taken))
+    const lap = this.sqPoll || this.taking ? this.memory.sqEntries : 0
+    for (let count = 1; count > 0 && taken < lap && !this.cut; taken += count)
+      count = Math.max(0, this.#submit(lap - taken))
     this.cut = false
     const work = this.#work.length + this.#ready.length
     this.#runWork()
@@ -273,13 +269,8 @@ export class RingContext implements RingPort, RingFile {
     this.#late.length = 0
     if (!this.submitting) this.#postEvents()
     const { userDataLow, userDataHigh } = request
-    return this.cq.tryPost({
-      userDataLow,
-      userDataHigh,
-      res,
-      flags: flags | abi.IORING_CQE_F_MORE,
-      extra: null,
-    })
+    flags |= abi.IORING_CQE_F_MORE
+    return this.cq.tryPost({ userDataLow, userDataHigh, res, flags, extra: null })
   }
 
   /** A request that waits: it can be cancelled, and the time behind it runs. */

@@ -1,4 +1,5 @@
 import type { Diagnostics } from '../../diagnostics.ts'
+import type { ZcrxError } from '../../errors.ts'
 import type { UringParams } from '../abi/params.ts'
 import type { Addresser } from '../abi/sqe.ts'
 import type { RingMapping } from './memory.ts'
@@ -44,6 +45,8 @@ export interface RingBackend extends Addresser {
   mmap(offset: number, length: number): Uint8Array | number
   /** Zeroed memory that entries and structures may name, from a page's boundary on. It lives as long as anybody has it. */
   allocate(bytes: number, options?: AllocateOptions): Uint8Array
+  /** Memory is about to be pinned as an area: what that means for the rest of the process is looked after. */
+  pinned?(area: Uint8Array): void
   /** The address of memory, to stand in entries and structures. @throws ArgumentError for memory that can't have one */
   addressOf(bytes: Uint8Array): number
   /** Whether `addressOf` has an address for these bytes. */
@@ -53,6 +56,8 @@ export interface RingBackend extends Addresser {
    * Keeps the process alive meanwhile.
    */
   arm(callback: (() => void) | null): void
+  /** Why the last call that was refused was, where there is more to say than an errno; for people. */
+  refusal(): ZcrxError | null
   /** What else can be told; null where nothing can. */
   readonly diagnostics: Diagnostics | null
   /** `close(2)` of the ring. Memory that was allocated stays. */

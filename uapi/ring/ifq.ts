@@ -5,7 +5,7 @@ import { ZcrxEventDesc, ZcrxStats } from '../abi/events.ts'
 import * as abi from '../abi/io-uring.ts'
 import { RegionDesc, RQ_RQES_OFFSET, RQE_SIZE, ZcrxAreaReg, ZcrxIfqReg } from '../abi/structs.ts'
 import { IORING_ZCRX_AREA_DMABUF, ZCRX_EVENT_DESC_FLAG_STATS, ZCRX_REG_IMPORT } from '../abi/zcrx.ts'
-import { type Arena, borrow } from './arena.ts'
+import { borrow } from './arena.ts'
 import { RefillQueue } from './refill-queue.ts'
 import type { Registrar } from './registrations.ts'
 
@@ -106,10 +106,11 @@ export class Ifq {
 }
 
 /** `struct io_uring_zcrx_area_reg` of an area. @param bytes zeroed memory for it */
-export function areaReg(arena: Arena, source: AreaSource, bytes: Uint8Array): ZcrxAreaReg {
+export function areaReg(registrar: Registrar, source: AreaSource, bytes: Uint8Array): ZcrxAreaReg {
   const reg = new ZcrxAreaReg(bytes)
   if (source instanceof Uint8Array) {
-    reg.addr = arena.addressOf(source)
+    registrar.pinned?.(source)
+    reg.addr = registrar.arena.addressOf(source)
     reg.len = source.byteLength
   } else {
     reg.flags = IORING_ZCRX_AREA_DMABUF
@@ -139,7 +140,7 @@ export function registerIfq(
       desc.userAddr = arena.addressOf(region)
       desc.flags = abi.IORING_MEM_REGION_TYPE_USER
     }
-    const area = areaReg(arena, request.area, scratch.take(ZcrxAreaReg.SIZE))
+    const area = areaReg(registrar, request.area, scratch.take(ZcrxAreaReg.SIZE))
     const reg = new ZcrxIfqReg(scratch.take(ZcrxIfqReg.SIZE))
     reg.ifIdx = request.ifIdx
     reg.ifRxq = request.ifRxq

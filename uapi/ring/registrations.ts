@@ -9,7 +9,7 @@ import type { RingBackend } from './backend.ts'
 import { BufRing } from './buf-ring.ts'
 
 /** What a registration needs of its ring. */
-export interface Registrar extends Pick<RingBackend, 'register' | 'mmap'> {
+export interface Registrar extends Pick<RingBackend, 'register' | 'mmap' | 'pinned'> {
   readonly arena: Arena
 }
 

@@ -1,5 +1,5 @@
 import type { Diagnostics } from '../../diagnostics.ts'
-import { ArgumentError } from '../../errors.ts'
+import { ArgumentError, type ZcrxError } from '../../errors.ts'
 import { EAGAIN, EBUSY, EINTR, errnoName } from '../abi/errno.ts'
 import * as abi from '../abi/io-uring.ts'
 import { UringParams } from '../abi/params.ts'
@@ -71,6 +71,7 @@ export class Ring {
       arena: this.arena,
       register: (opcode, arg, nrArgs) => this.#register(opcode, arg, nrArgs),
       mmap: (offset, length) => backend.mmap(offset, length),
+      pinned: (area) => backend.pinned?.(area),
     }
     this.#ctrl = new ZcrxCtrl(this.arena.take(ZcrxCtrl.SIZE))
     this.#cqe = new Cqe(memory)
@@ -87,9 +88,7 @@ export class Ring {
     const backend = host.ringBackend()
     const ring = Ring.#init(entries, backend, params)
     if (typeof ring !== 'number') return ring
-    throw (
-      backend.diagnostics?.refusal() ?? new ArgumentError(`the ring can't be set up (${errnoName(-ring)})`)
-    )
+    throw backend.refusal() ?? new ArgumentError(`the ring can't be set up (${errnoName(-ring)})`)
   }
 
   /** `io_uring_queue_init_params(3)`: as `queueInit`, but answers minus errno where io_uring_setup(2) does. */
@@ -123,8 +122,11 @@ export class Ring {
 
   /** Wakes the other side of a ring that is worked for by itself, if it sleeps: after giving buffers back, for one. */
   wakeUp(): void {
-    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & abi.IORING_SQ_NEED_WAKEUP
-    if (asleep !== 0) this.#enter(0, 0, abi.IORING_ENTER_SQ_WAKEUP, 0)
+    if (this.#flagged(abi.IORING_SQ_NEED_WAKEUP)) this.#enter(0, 0, abi.IORING_ENTER_SQ_WAKEUP, 0)
+  }
+
+  #flagged(flags: number): boolean {
+    return (Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & flags) !== 0
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
@@ -217,7 +219,7 @@ export class Ring {
    * IORING_SQ_CQ_OVERFLOW say. Ask before sleeping.
    */
   hasWork(): boolean {
-    return (Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & PENDING) !== 0
+    return this.#flagged(PENDING)
   }
 
   /** Calls back once, from the event loop, when entering may bring completions; null takes it back: `RingBackend.arm`. */
@@ -233,6 +235,11 @@ export class Ring {
   /** Different `user_data` of requests in flight whose memory the ring holds. */
   get pinned(): number {
     return this.#pins.size
+  }
+
+  /** Why the last call that was refused was, where there is more to say than an errno; for people. */
+  refusal(): ZcrxError | null {
+    return this.#backend.refusal()
   }
 
   /** What the other side can tell beyond what io_uring says; null where it can't. */
@@ -258,13 +265,11 @@ export class Ring {
     const { control, cqHeadAt, cqTailAt } = this.#memory
     const tail = Atomics.load(control, cqTailAt)
     const first = control[cqHeadAt]!
-    if (this.#mixed) {
-      for (let head = first; head !== tail; ) {
-        const cqe = this.#cqe.moveTo(head)
-        head = (head + cqe.nr) | 0
-        if ((cqe.flags & abi.IORING_CQE_F_SKIP) === 0) visit(cqe)
-      }
-    } else for (let head = first; head !== tail; head = (head + 1) | 0) visit(this.#cqe.moveTo(head))
+    for (let head = first; head !== tail; ) {
+      const cqe = this.#cqe.moveTo(head)
+      head = (head + cqe.nr) | 0
+      if (!this.#mixed || (cqe.flags & abi.IORING_CQE_F_SKIP) === 0) visit(cqe)
+    }
     return (tail - first) | 0
   }
 
@@ -318,7 +323,7 @@ export class Ring {
    */
   addArea(ifq: Ifq, area: AreaSource): number {
     return borrow(this.arena, (scratch) => {
-      const reg = areaReg(this.arena, area, scratch.take(ZcrxAreaReg.SIZE))
+      const reg = areaReg(this.#registrar, area, scratch.take(ZcrxAreaReg.SIZE))
       const ctrl = this.#control(ifq.zcrxId, ZCRX_CTRL_ADD_AREA)
       ctrl.areaPtr = this.arena.addressOf(reg.bytes)
       const result = this.#register(abi.IORING_REGISTER_ZCRX_CTRL, ctrl.bytes, 0)
@@ -455,8 +460,7 @@ export class Ring {
     for (; this.#sqShown !== this.#sqTail; this.#sqShown = (this.#sqShown + 1) | 0) {
       const sqe = this.#sqes[this.#sqShown & (this.#memory.sqEntries - 1)]!
       const { flags } = sqe
-      // Where success is not told, nobody would hear of the end, nor of that of what a chain has behind it: that memory is the
-      // caller's to keep.
+      // Where success is not told nobody hears of the end, nor of the chain's behind it: that memory is the caller's to keep.
       const untold = this.#chainUntold || (flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
       this.#chainUntold = untold && (flags & LINKS) !== 0
       if (!untold && (sqe.named !== null || this.#pins.size > 0))
@@ -468,11 +472,11 @@ export class Ring {
   #submit(waitNr: number, flags: number, timeoutMs: number): number {
     this.#checkOpen()
     this.#pin()
-    Atomics.store(this.#memory.control, this.#memory.sqTailAt, this.#sqTail)
+    // Whoever polls takes them as soon as they are shown.
     const ready = this.sqReady()
+    Atomics.store(this.#memory.control, this.#memory.sqTailAt, this.#sqTail)
     if (!this.#sqPoll) return this.#enter(ready, waitNr, flags, timeoutMs)
-    const asleep = Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & abi.IORING_SQ_NEED_WAKEUP
-    if (asleep !== 0) flags |= abi.IORING_ENTER_SQ_WAKEUP
+    if (this.#flagged(abi.IORING_SQ_NEED_WAKEUP)) flags |= abi.IORING_ENTER_SQ_WAKEUP
     return flags === 0 ? ready : this.#enter(ready, waitNr, flags, timeoutMs)
   }
 
