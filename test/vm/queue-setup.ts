@@ -10,10 +10,18 @@ import { allocateArea, asNicMemory } from '../../driver/area.ts'
 import { loadNative } from '../../driver/native/index.ts'
 import { EthtoolLink, NetdevLink } from '../../driver/netlink/index.ts'
 import { applyQueueSetup, listRules, NTUPLE, type SetupStep } from '../../driver/setup/index.ts'
-import { linkInfo } from '../../driver/system.ts'
+import { ERRNO, linkInfo } from '../../driver/system.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
 import type { NicError } from '../../errors.ts'
 import { examineDevice } from '../../host/devices/index.ts'
+import {
+  IORING_SETUP_CQE32,
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_SINGLE_ISSUER,
+} from '../../uapi/abi/index.ts'
+import { LinuxHost } from '../../uapi/backend/linux/host.ts'
+import type { Ifq } from '../../uapi/ring/ifq.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 
 const DEVICE = 'zc0'
 const QUEUE = 1
@@ -150,6 +158,36 @@ function set(): void {
   check('and the driver’s own comes back', [ethtool.setIndirection([]), state()], [0, before])
 }
 
+/** A ring of Linux's has the queue: what is undone meanwhile, and what only when it is let go of. */
+async function heldByRing(): Promise<void> {
+  const flags = IORING_SETUP_CQE32 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+  const ring = Ring.queueInit(8, new LinuxHost(), { flags })
+  const area = ring.allocateArea(1 << 20)
+  const register = (): Ifq | number => ring.registerIfq({ ifIdx: index, ifRxq: QUEUE, rqEntries: 64, area })
+  check('the kernel refuses the queue before', register(), -ERRNO.EINVAL)
+  const setup = applyQueueSetup({ device: DEVICE, queue: QUEUE, ports: [PORT] })
+  const ifq = register()
+  check('and gives it afterwards', typeof ifq, 'object')
+  check('the ring holds it', holders(), [null, 'io_uring', null, null])
+  const { ways } = examineDevice(`linux:${DEVICE}/${QUEUE}`)
+  const own = ways[0]?.reasons.some((why) => why.includes(`pid ${process.pid} `))
+  check('the doctor says who', [ways[0]?.open, own], [false, true])
+  const left = setup.undo().filter(({ outcome }) => outcome === 'left')
+  check(
+    'split and RSS stay meanwhile',
+    left.map(({ what }) => what),
+    ['RSS', 'hds-thresh', 'header/data split'],
+  )
+  check('for the kernel’s reasons', left.at(-1)?.words.includes('memory provider'), true)
+  ring.queueExit()
+  check('and go when it is let go of', outcomes(await setup.undoWithin(10_000)), [
+    'RSS: undone',
+    'hds-thresh: undone',
+    'header/data split: undone',
+  ])
+  check('everything is as before', [state(), holders()], [before, [null, null, null, null]])
+}
+
 /** As people do it: until Ctrl-C. */
 async function command(): Promise<void> {
   const args = ['bin/zcrxd.js', 'doctor', `linux:${DEVICE}/${QUEUE}`, '--apply', '--port', `${PORT}`]
@@ -174,6 +212,7 @@ heldByXdp()
 refusals()
 if (settable) {
   set()
+  await heldByRing()
   await command()
 } else nothingToSet()
 ethtool.close()

@@ -11,7 +11,10 @@ import { hookFix } from './xdp.ts'
  * net/core/netdev_rx_queue.c). Here an observation closes or hampers the ways that it is given.
  */
 
-/** Drivers whose queues take memory from elsewhere, as of Linux 7.3. Nothing tells a program so before it tries. */
+/**
+ * Drivers whose queues take memory from elsewhere: those with netdev_queue_mgmt_ops in Linux 7.3, and netkit, which passes on what it
+ * was lent. Nothing tells a program so before it tries.
+ */
 const GIVING = ['bnxt_en', 'fbnic', 'gve', 'mlx5_core', 'netkit'] as const
 /** Interfaces of software that have no queues to give. */
 const NOT_GIVING = ['veth', 'tun', 'bridge', 'dummy', 'bonding', 'macvlan', 'ipvlan'] as const
@@ -132,16 +135,19 @@ function heldBy(
 ): Pick<Observation, 'found' | 'cost' | 'fix'> {
   switch (holder) {
     case 'io_uring': {
-      const cost = 'the kernel refuses it: EEXIST'
+      const refused = 'the kernel refuses it: EEXIST'
       if (ringHolders.length === 0) {
         const found =
-          'held by an io_uring that no process here has open: a stale binding, or another PID namespace’s'
-        return { found, cost, fix: 'wait until its memory is unmapped; else ip link set … down and up' }
+          'held by an io_uring that no process here has: a stale binding, or another PID namespace’s'
+        return {
+          found,
+          cost: `${refused}; one that is being closed is gone in seconds, others with the interface`,
+        }
       }
       const pids = ringHolders.map((each) => /^pid (\d+)/.exec(each)?.[1] ?? '').join(' ')
       return {
-        found: `held by an io_uring; these have one open: ${ringHolders.join(', ')}`,
-        cost,
+        found: `held by an io_uring; these have one: ${ringHolders.join(', ')}`,
+        cost: refused,
         ...(ringHolders.length === 1 ? { fix: `kill ${pids}` } : {}),
       }
     }

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
-import { type KernelFacts, zcrxSupport, zcrxSupportOf } from '../../../host/examine/zcrx-support.ts'
+import type { Native } from '../../../driver/native/index.ts'
+import { askRing, type KernelFacts, zcrxSupport, zcrxSupportOf } from '../../../host/examine/zcrx-support.ts'
 
 const GOOD: KernelFacts = {
   kernel: '6.18.4',
@@ -42,7 +43,19 @@ it('knows who may have rings', () => {
 it('believes io_uring before anything else', () => {
   expect(support({ kernel: '6.1.0', config: '' }, true)).toEqual([null, null])
   expect(support({}, false)).toEqual([null, 'Linux 6.18.4 is built without it'])
-  expect(support({}, -1)[0]).toMatch(/errno 1/)
+  expect(support({}, -1)[0]).toMatch(/refused \(EPERM\)/)
+})
+
+it('asks a ring, and closes it', () => {
+  const closed: number[] = []
+  const asked = (made: number, answer: number): boolean | null | number =>
+    askRing({
+      uringSetup: () => made,
+      uringRegister: () => answer,
+      close: (fd: number) => closed.push(fd),
+    } as unknown as Native)
+  expect([asked(7, -95), asked(8, -22), asked(9, -1), asked(-1, 0)]).toEqual([false, null, null, -1])
+  expect(closed).toEqual([7, 8, 9])
 })
 
 it('says something of this machine, and never throws', () => {

@@ -150,7 +150,7 @@ const CASES: [string, Changes, boolean, Partial<Finding>][] = [
     {
       check: 'holder',
       status: 'blocks',
-      found: 'queue 5: held by an io_uring; these have one open: pid 7 (server)',
+      found: 'queue 5: held by an io_uring; these have one: pid 7 (server)',
       fix: 'kill 7',
     },
   ],
