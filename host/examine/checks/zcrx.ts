@@ -130,7 +130,7 @@ export function checkHolder(link: LinkFacts, id: number, ways: Ways): Observatio
 }
 
 function heldBy(
-  { name, programs, ringHolders }: LinkFacts,
+  { programs, ringHolders }: LinkFacts,
   holder: NonNullable<ReceiveQueue['holder']>,
 ): Pick<Observation, 'found' | 'cost' | 'fix'> {
   switch (holder) {
@@ -153,8 +153,8 @@ function heldBy(
     }
     case 'af_xdp': {
       const by = programs.flatMap(({ holders }) => holders)
-      const found = `held by an AF_XDP socket${by.length === 0 ? '' : `: ${by.join(', ')}`}`
-      return { found, cost: 'the kernel refuses it: EBUSY', fix: `ss --xdp | grep ${name}` }
+      const found = `held by an AF_XDP socket: ${by.length === 0 ? 'ss --xdp shows whose' : by.join(', ')}`
+      return { found, cost: 'the kernel refuses it: EBUSY' }
     }
     case 'dmabuf':
       return { found: 'bound to a dma-buf (device memory TCP)', cost: 'the kernel refuses it: EEXIST' }

@@ -257,7 +257,7 @@ describe('all queues of an interface', () => {
     expect(open).toEqual([true, true, true, false, true, true, true, true])
     const told = findings.map(({ check, found }) => `${check}: ${found}`)
     expect(told).toContain('RSS: queues 0 to 4, 6 to 7: sends to it by hash')
-    expect(told).toContain('holder: queue 3: held by an AF_XDP socket')
+    expect(told).toContain('holder: queue 3: held by an AF_XDP socket: ss --xdp shows whose')
     // What takes one off RSS does not take another.
     expect(findings.find(({ check }) => check === 'RSS')?.fix).toBeUndefined()
   })
