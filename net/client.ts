@@ -65,7 +65,10 @@ export class Client {
         if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
         this.#fds.push(fd)
         const { sockaddr, length } = placeForSockaddr(scratch)
-        await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
+        const { sockets } = this.#engine.system
+        sockets?.opened(fd)
+        if (sockets !== undefined) sockets.name(fd, sockaddr)
+        else await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
         this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
       } finally {
         scratch.end()

@@ -24,6 +24,7 @@ export const ENOTSOCK = 88
 export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
 export const EOPNOTSUPP = 95
+export const EACCES = 13
 export const ENOSYS = 38
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
@@ -51,6 +52,7 @@ const names: Record<number, string> = {
   9: 'EBADF',
   11: 'EAGAIN',
   12: 'ENOMEM',
+  13: 'EACCES',
   14: 'EFAULT',
   16: 'EBUSY',
   17: 'EEXIST',
