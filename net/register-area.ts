@@ -58,7 +58,7 @@ export function registerArea(ring: Ring, info: NicInfo, options: AreaOptions, ar
     rxBufLen,
     area,
     // Who tells nothing else tells at least that.
-    ...(ring.diagnostics === null && tellsCopies(ring) ? { events: { userData: 0, typeMask: 0 } } : {}),
+    ...(info.driver === 'linux' && tellsCopies(ring) ? { events: { userData: 0, typeMask: 0 } } : {}),
   })
   return registered(ring, ifq)
 }
