@@ -3,6 +3,7 @@ import { NTUPLE, queuesOf, ruleCommand, spreadCommand, withoutQueue } from '../.
 import type { Observation } from '../finding.ts'
 import type { LinkFacts } from '../link.ts'
 import { type Facts, presentLink } from '../wanted.ts'
+import { atLeast } from './machine.ts'
 import { XDP_TAIL_BYTES } from './memory.ts'
 import { hookFix } from './xdp.ts'
 
@@ -18,6 +19,19 @@ import { hookFix } from './xdp.ts'
 const GIVING = ['bnxt_en', 'fbnic', 'gve', 'mlx5_core', 'netkit'] as const
 /** Interfaces of software that have no queues to give. */
 const NOT_GIVING = ['veth', 'tun', 'bridge', 'dummy', 'bonding', 'macvlan', 'ipvlan'] as const
+/** Drivers without netdev_queue_mgmt_ops in Linux 7.3; what later kernels have, nobody here knows. */
+const NOT_YET_GIVING = [
+  'virtio_net',
+  'igb',
+  'igc',
+  'ixgbe',
+  'i40e',
+  'ice',
+  'ena',
+  'e1000e',
+  'r8169',
+  'vmxnet3',
+] as const
 /** A port for commands that are to be filled in. */
 const SOME_PORT = 9000
 const BREAKS = 'connections of others that come to it break: their data lies in memory they can’t read'
@@ -65,15 +79,25 @@ export function checkGiving(facts: Facts, ways: Ways): Observation[] {
   if (link === null) return []
   const check = 'queue memory'
   const { driver, loopback } = link.info
-  if (loopback || NOT_GIVING.includes(driver as (typeof NOT_GIVING)[number])) {
+  const known = givesQueues(facts)
+  if (known === false) {
     const found = `${loopback ? 'lo' : driver} has no queues that take memory from a program`
     return [{ check, found, closes: ways, cost: 'the kernel refuses the queue: EOPNOTSUPP' }]
   }
-  if (GIVING.includes(driver as (typeof GIVING)[number]))
+  if (known === true)
     return [{ check, found: `${driver} is known for queues that take memory from a program` }]
   const found = `Linux does not tell whether queues of ${driver || 'this driver'} take memory from a program`
   const cost = `if they don’t, the kernel refuses with EOPNOTSUPP; known for it are ${GIVING.join(', ')}`
   return [{ check, found, cost }]
+}
+
+/** Whether queues of the interface take memory from a program; null when it is not known. */
+export function givesQueues(facts: Facts): boolean | null {
+  const { driver = '', loopback = false } = presentLink(facts)?.info ?? {}
+  const among = (drivers: readonly string[]): boolean => drivers.includes(driver)
+  if (loopback || among(NOT_GIVING)) return false
+  if (among(NOT_YET_GIVING) && !atLeast(facts.machine.kernel, 7, 4)) return false
+  return among(GIVING) ? true : null
 }
 
 export function checkSplit(facts: Facts, ways: Ways): Observation[] {

@@ -99,8 +99,20 @@ const CASES: [string, Changes, boolean, Partial<Finding>][] = [
     { check: 'queue memory', status: 'blocks', cost: 'the kernel refuses the queue: EOPNOTSUPP' },
   ],
   [
+    'a card that has none',
+    { info: { driver: 'ice' }, machine: { kernel: '7.3.4' } },
+    false,
+    { check: 'queue memory', status: 'blocks', found: expect.stringContaining('ice has no queues') },
+  ],
+  [
+    'one that may have learnt it since',
+    { info: { driver: 'ice' }, machine: { kernel: '7.4.0' } },
+    true,
+    { check: 'queue memory', status: 'note', cost: expect.stringContaining('bnxt_en') },
+  ],
+  [
     'a driver of which nothing is known',
-    { info: { driver: 'ice' } },
+    { info: { driver: 'xyz' } },
     true,
     { check: 'queue memory', status: 'note', cost: expect.stringContaining('bnxt_en') },
   ],
@@ -275,6 +287,9 @@ describe('all queues of an interface', () => {
     expect(summarizeZcrx(factsWith(all({ features: { receiveQueues } })))).toMatchObject([
       { found: expect.stringMatching(/^queues 0 to 1: holder: .*dma-buf/), fix: 'zcrxd doctor linux:eth0/0' },
       { found: expect.stringMatching(/^queues 2 to 7: nothing/) },
+    ])
+    expect(summarizeZcrx(factsWith(all({ info: { driver: 'xyz' } })))).toMatchObject([
+      { found: expect.stringContaining('in the way, if xyz can do it; zcrxd') },
     ])
     expect(summarizeZcrx({ ...factsWith(), link: null })).toEqual([])
   })
