@@ -80,6 +80,11 @@ export class LinuxSystem implements RingHost {
     return IpAddress.parse(this.addresses.some(({ version }) => version === 6) ? '::' : '0.0.0.0')!
   }
 
+  /** Descriptors of the process are the kernel's. */
+  adoptFd(fd: number): number {
+    return fd
+  }
+
   report(): StackReport {
     return NOTHING
   }
