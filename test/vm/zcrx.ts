@@ -192,11 +192,12 @@ async function examples(): Promise<void> {
     server.printed,
   )
   const tested = program('zcrx-selftest.js', '-s', '-p', '9999', ...way)
-  await told({ kind: 'stream', port: 9999, bytes: 512 * 4096, letters: true })
+  // Less than it asks for by itself, which takes longer than it waits where a processor is emulated by a busy one.
+  await told({ kind: 'stream', port: 9999, bytes: 64 * 4096, letters: true })
   const test = await tested
   check(
     'the kernel’s selftest',
-    test.status === 0 && test.printed.startsWith(`${512 * 4096} bytes`),
+    test.status === 0 && test.printed.startsWith(`${64 * 4096} bytes`),
     test.printed,
   )
 }
