@@ -50,9 +50,8 @@ if (device === 'node') {
   const { createServer } = await import('../net/server.ts')
   const server = await createServer({
     device,
-    address,
+    ...(device === 'linux:' ? { listenOn: address } : { address, ownAddress: own === 'own' }),
     port: Number(port),
-    ownAddress: own === 'own',
     areaBytes: Number(areaBytes),
     handler: {
       onData(_connection, _offset, length) {

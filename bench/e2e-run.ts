@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { type LinkEnd, NetworkPair, systemEnvironment } from '../daemon/netns.ts'
 
 /** What receives in a run of the `e2e` bench. */
-export const RECEIVERS = ['xdp', 'tap', 'packet', 'raw', 'node:net', 'c-recv'] as const
+export const RECEIVERS = ['xdp', 'tap', 'packet', 'raw', 'linux', 'node:net', 'c-recv'] as const
 export type ReceiverName = (typeof RECEIVERS)[number]
 
 export interface RunResult {
@@ -89,6 +89,7 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
       tap: () => zcrx(tap, pair.tap.peerAddress, true),
       packet: () => zcrx(`packet:${device}`, address, false),
       raw: () => zcrx(`raw:${address}`, address, false),
+      linux: () => zcrx('linux:', address, false),
       'node:net': () => zcrx('node', address, false),
       'c-recv': () => start(pair.receiver, peers.recv, `${PORT}`, `${STREAMS}`),
     }[receiver]()

@@ -1,6 +1,8 @@
 /** `npm run bench -- WHAT [options]`. A bench is a module that exports `main(args): Promise<void>`. */
 const BENCHES: Record<string, string> = {
   e2e: 'Linux sends to zcrx over every way in, to node:net and to recv() in C, at three MTUs (needs root, cc)',
+  latency:
+    'echoes of 64 bytes over loopback: servers on Linux’s own rings beside node:net, one and a thousand connections',
   loss: 'Linux sends over a path that loses and delays frames, to zcrx and to node:net (needs root)',
   pcap: 'captures: reading, following and replaying a million packets, beside capinfos and tshark',
   scale: 'memory of 100000 idle connections, and what a timer costs among a million',

@@ -1,14 +1,14 @@
 /**
  * A receiver against the ring, in liburing's terms: accepts one connection and counts what it sends.
  *
- *     node dist/examples/receive.js xdp:eth0 9000        and on another machine: cat FILE | nc ADDRESS 9000
+ *     node dist/examples/receive.js xdp:eth0 9000        or over Linux's own rings: linux:eth0/5; and on another machine: cat FILE | nc ADDRESS 9000
  */
 import { pathToFileURL } from 'node:url'
 import * as zcrx from 'zcrx'
 import { call } from './call.ts'
 
-export function receive(host: zcrx.Host, port: number): number {
-  const ring = zcrx.Ring.queueInit(64, host.kernel, {
+export function receive(host: zcrx.Host | zcrx.LinuxSystem, port: number): number {
+  const ring = zcrx.Ring.queueInit(64, host, {
     flags: zcrx.IORING_SETUP_CQE32 | zcrx.IORING_SETUP_DEFER_TASKRUN | zcrx.IORING_SETUP_SINGLE_ISSUER,
     cqEntries: 8192,
   })
@@ -44,7 +44,7 @@ export function receive(host: zcrx.Host, port: number): number {
 
 const [, script = '', device, port] = process.argv
 if (device !== undefined && import.meta.url === pathToFileURL(script).href) {
-  const host = zcrx.Host.open({ device })
+  const host = zcrx.openRingHost({ device })
   console.log(`${receive(host, Number(port))} bytes`)
   host.close()
 }

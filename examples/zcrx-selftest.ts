@@ -2,7 +2,7 @@
  * The kernel's selftest of zero-copy receive, told anew: a server that checks every byte, and a client that sends them. The
  * options are that program's; 42 is its exit status for what the machine can't do.
  *
- *     node dist/examples/zcrx-selftest.js -s -p 9999 -i eth0 -q 0
+ *     node dist/examples/zcrx-selftest.js -s -p 9999 -i eth0 -q 0          or over Linux's own rings: -i linux:eth0
  *     node dist/examples/zcrx-selftest.js -c -h 192.0.2.1 -p 9999 -l 12840
  */
 import { connect } from 'node:net'
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import * as zcrx from 'zcrx'
 import { call } from './call.ts'
-import type { RingSide } from './zcrx-server.ts'
+import { deviceOf, type RingSide } from './zcrx-server.ts'
 
 const PAGE = 4096
 const AREA_BYTES = 8192 * PAGE
@@ -41,7 +41,7 @@ export function payload(bytes: number): Uint8Array {
 
 /** Receives and checks. Returns the bytes. @throws Error on the first that is wrong; Skipped */
 export function runServer(host: RingSide, options: SelftestOptions): number {
-  const ring = zcrx.Ring.queueInit(512, host.kernel, {
+  const ring = zcrx.Ring.queueInit(512, host, {
     flags:
       zcrx.IORING_SETUP_COOP_TASKRUN |
       zcrx.IORING_SETUP_SINGLE_ISSUER |
@@ -168,7 +168,7 @@ async function main(args: string[]): Promise<number> {
     return 0
   }
   if (values.interface === undefined) throw new Error('name the interface: -i eth0')
-  const host = zcrx.Host.open({ device: `xdp:${values.interface}/${values.queue}` })
+  const host = zcrx.openRingHost({ device: deviceOf(values.interface, values.queue) })
   try {
     const bytes = runServer(host, {
       port,

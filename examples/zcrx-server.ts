@@ -3,6 +3,7 @@
  * check it, and says how much came. The options are that program's.
  *
  *     node dist/examples/zcrx-server.js -i eth0 -q 0 -p 8000 -v        on another machine, bytes a..z over and over to port 8000
+ *     node dist/examples/zcrx-server.js -i linux:eth0 -q 5 -p 8000 -v  the same over Linux's own rings
  */
 import { spawnSync } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
@@ -45,14 +46,19 @@ export interface ServerReport {
 }
 
 /** What a host offers to a program on the ring. */
-export type RingSide = Pick<zcrx.Host, 'kernel' | 'nic' | 'address'>
+export type RingSide = Pick<zcrx.Host | zcrx.LinuxSystem, 'ringBackend' | 'nic' | 'address' | 'adoptFd'>
+
+/** A device by the options of the program: an interface is taken over AF_XDP, unless it says how. */
+export function deviceOf(name: string, queue: string): string {
+  return name.includes(':') ? `${name}/${queue}` : `xdp:${name}/${queue}`
+}
 
 const ACCEPT = 1
 const RECEIVE = 2
 
 /** Serves one connection. @throws Error when something is not as it should be */
 export function serve(host: RingSide, options: ServerOptions): ServerReport {
-  const ring = zcrx.Ring.queueInit(8, host.kernel, {
+  const ring = zcrx.Ring.queueInit(8, host, {
     flags:
       zcrx.IORING_SETUP_COOP_TASKRUN |
       zcrx.IORING_SETUP_SINGLE_ISSUER |
@@ -137,8 +143,8 @@ function makeArea(host: RingSide, options: ServerOptions): { area: zcrx.AreaSour
     return { area, memory: area }
   }
   const { buffer, fd: memfd } = allocatePages(options.areaBytes, { memfd: 'zcrx-server' })
-  const fd = host.kernel.adoptFd(memfd)
-  loadNative().close(memfd)
+  const fd = host.adoptFd(memfd)
+  if (fd !== memfd) loadNative().close(memfd)
   if (fd < 0) throw new Error(`adoptFd: ${zcrx.errnoName(fd)}`)
   return { area: { fd, bytes: options.areaBytes }, memory: new Uint8Array(buffer) }
 }
@@ -188,7 +194,7 @@ export function parseServer(args: string[]): {
   }
   const defaults = SERVER_DEFAULTS
   return {
-    device: `xdp:${values.interface}/${values.queue}`,
+    device: deviceOf(values.interface, values.queue),
     cpu: values.cpu,
     options: {
       port: number(values.port, defaults.port, 65_535),
@@ -207,7 +213,7 @@ const [, script = '', ...args] = process.argv
 if (import.meta.url === pathToFileURL(script).href) {
   const { device, cpu, options } = parseServer(args)
   if (cpu !== undefined) spawnSync('taskset', ['-pc', cpu, String(process.pid)])
-  const host = zcrx.Host.open({ device })
+  const host = zcrx.openRingHost({ device })
   const { received, completions, requeues } = serve(host, options)
   console.log(`Connection terminated: received ${received}, cqes ${completions}, requeues ${requeues}`)
   host.close()

@@ -11,6 +11,8 @@ import { openSystems, ownedBy, type Systems } from './system.ts'
 
 /** Nothing is received but what answers, so little will do. */
 const AREA_BYTES = 4 << 20
+/** Of requests whose completion nobody waits for. */
+const NOBODY = 2 ** 32 - 1
 
 export interface ConnectOptions extends EngineOptions {
   /** IPv4 or IPv6 address of the peer, as text, and its port. */
@@ -30,10 +32,13 @@ export class Client {
   readonly #localPorts: number[] = []
 
   readonly #systems: Systems
+  /** What it runs on is there when it has ended. */
+  readonly #stays: boolean
 
   /** @internal use `connect`; the systems are closed with it, unless they are the program's */
   constructor(systems: Systems, options: ConnectOptions) {
     this.#systems = systems
+    this.#stays = options.host !== undefined || systems.queues.some(({ sockets }) => sockets !== undefined)
     const given = { areaBytes: AREA_BYTES, ...options }
     const { queue = 0 } = options
     const system = systems.queues[queue]
@@ -65,7 +70,10 @@ export class Client {
         if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
         this.#fds.push(fd)
         const { sockaddr, length } = placeForSockaddr(scratch)
-        await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
+        const { sockets } = this.#engine.system
+        sockets?.opened(fd)
+        if (sockets !== undefined) sockets.name(fd, sockaddr)
+        else await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
         this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
       } finally {
         scratch.end()
@@ -97,8 +105,20 @@ export class Client {
   }
 
   close(): void {
+    // What goes on without this client has no use for its sockets: a stack that ends with it ends them.
+    if (this.#stays) this.#closeSockets()
     this.#engine.close()
     void this.#systems.close()
+  }
+
+  #closeSockets(): void {
+    const { system, closed } = this.#engine
+    if (closed) return
+    for (const fd of this.#fds.splice(0)) {
+      system.sockets?.closing(fd)
+      this.#engine.sqe().prepClose(fd).setData(NOBODY)
+    }
+    this.#engine.turnNow()
   }
 
   #call(prepare: (sqe: Sqe) => Sqe): Promise<number> {

@@ -26,6 +26,8 @@ export function requestsOf(
   id: number,
   fd: number,
 ): Omit<ConnectionHost, 'handler' | 'threw' | 'gone'> {
+  const { sockets } = engine.system
+  sockets?.opened(fd)
   /** Of the SEND that is under way: its bytes, and what stands for them. */
   let sent: readonly [Uint8Array, Uint8Array] | null = null
   return {
@@ -45,16 +47,20 @@ export function requestsOf(
       if (engine.closed) return
       // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
       engine.sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
+      sockets?.closing(fd)
       engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
     reset: () => {
       if (engine.closed) return
-      engine
-        .sqe()
-        .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
-        .setData(dataOf(LINGER, id))
+      if (sockets === undefined) {
+        engine
+          .sqe()
+          .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
+          .setData(dataOf(LINGER, id))
+      } else sockets.setOption(fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
       engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
+      sockets?.closing(fd)
       engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
@@ -63,7 +69,7 @@ export function requestsOf(
       engine.wake()
     },
     receive: () => {
-      engine.sqe().prepRecvZc(fd, engine.ifq.zcrxId).setData(dataOf(RECEIVE, id))
+      engine.receive(fd).setData(dataOf(RECEIVE, id))
     },
   }
 }

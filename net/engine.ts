@@ -1,4 +1,4 @@
-import type { IfqStats } from '../diagnostics.ts'
+import { type Census, type HeldReport, sumOfCensus } from '../diagnostics.ts'
 import type { ZcrxError } from '../errors.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import {
@@ -10,11 +10,12 @@ import {
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
-import { type AreaOptions, registerArea, registered } from './register-area.ts'
+import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
+import { type BufferSource, IfqSource, type Source } from './source.ts'
 import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
+import { type Counted, Tally } from './tally.ts'
 
-const RING_FLAGS =
-  IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
+const RING_FLAGS = IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
 /** Of an engine that was not told. */
 const DEFAULT_CQ_ENTRIES = 8192
 /** Most bytes that are copied for one SEND, where the other side does not reach those that are to be sent. */
@@ -39,7 +40,8 @@ export type CompletionHandler = (kind: number, id: number, res: number, flags: n
 export class Engine {
   readonly system: System
   readonly ring: Ring
-  readonly ifq: Ifq
+  /** The registered instance; null where data is received by copying. */
+  readonly ifq: Ifq | null
   /** What offsets are offsets in. */
   readonly area: Uint8Array
   /** Where in it this queue's own memory begins. */
@@ -47,8 +49,11 @@ export class Engine {
   /** `struct linger`: on, for no time. */
   readonly noLinger: Uint8Array
   readonly #handler: CompletionHandler
-  /** Buffers to give back that the refill queue had no room for. */
-  readonly #stash: number[] = []
+  readonly #source: Source
+  /** The same, where data is received by copying. */
+  readonly #buffers: BufferSource | null
+  /** What is known of buffers whose other side does not tell; null where it does. */
+  readonly #tally: Tally | null
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: boolean
@@ -59,6 +64,7 @@ export class Engine {
   /** Completions are being handed out. */
   #reaping = false
   #batchEnd: () => void = () => {}
+  #room: () => void = () => {}
 
   /**
    * @param given memory, or what is registered already; null: memory of its own is registered. The system stays the caller's to close
@@ -74,8 +80,9 @@ export class Engine {
     this.system = system
     let ring: Ring | null = null
     try {
+      const copies = system.sockets !== undefined && system.nic.info.ifIndex === 0
       ring = Ring.queueInit(256, this.system, {
-        flags: RING_FLAGS,
+        flags: copies ? RING_FLAGS : RING_FLAGS | IORING_SETUP_CQE32,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
       this.ring = ring
@@ -84,12 +91,17 @@ export class Engine {
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
       const own = this.area.subarray(this.#base, this.#base + areaBytes)
-      this.ifq =
-        given !== null && 'join' in given
-          ? registered(ring, given.join(ring))
-          : registerArea(ring, system.nic.info, options, own)
+      if (copies) this.ifq = null
+      else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
+      else this.ifq = registerArea(ring, system.nic.info, options, own)
       this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
+      const { ifq } = this
+      const unasked = this.#attended || system.sockets !== undefined
+      this.#buffers = ifq === null ? provideBuffers(ring, options, own) : null
+      this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.#base, unasked)
+      const bufferBytes = this.#buffers?.bufferBytes ?? ifq!.rxBufLen
+      this.#tally = system.sockets === undefined ? null : new Tally(own.length, bufferBytes)
     } catch (error) {
       ring?.queueExit()
       throw error
@@ -102,8 +114,33 @@ export class Engine {
   }
 
   /** What the queue has done; null where nobody tells. */
-  stats(): Readonly<IfqStats> | null {
-    return this.ring.diagnostics?.ifqStats(this.ifq.zcrxId) ?? null
+  stats(): Readonly<Counted> | null {
+    if (this.#tally === null) return this.ring.diagnostics?.ifqStats(this.ifq!.zcrxId) ?? null
+    return this.#tally.stats(
+      this.ifq === null ? Number.POSITIVE_INFINITY : (this.ifq.copyStats?.copyBytes ?? Number.NaN),
+    )
+  }
+
+  /** Where the buffers are. @throws ArgumentError where nobody tells */
+  census(): Census {
+    if (this.#closed) return sumOfCensus([])
+    return this.#tally?.census() ?? this.ifq!.census()
+  }
+
+  /** As `Ifq.onHeld`. @throws ArgumentError where nobody tells */
+  onHeld(afterMs: number, report: ((report: HeldReport) => void) | null): void {
+    if (this.#tally === null) this.ifq!.onHeld(afterMs, report)
+    else this.#tally.watchHeld(afterMs, report)
+  }
+
+  /** A receive request for a connection's descriptor. */
+  receive(fd: number): Sqe {
+    return this.#source.prepare(this.sqe(), fd)
+  }
+
+  /** Data was received that is about to be handed out. @param connection its number here */
+  delivered(offset: number, bytes: number, connection: number): void {
+    this.#tally?.delivered(offset - this.#base, bytes, connection)
   }
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
@@ -135,6 +172,11 @@ export class Engine {
     this.#batchEnd = callback
   }
 
+  /** Called when buffers have gone back: who found none may come again. */
+  onRoom(callback: () => void): void {
+    this.#room = callback
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -146,10 +188,8 @@ export class Engine {
 
   /** Gives one completion's buffer back. */
   release(offset: number): void {
-    if (this.#closed) return
-    const own = offset - this.#base
-    // What others push to as well is locked for all at once, at the end of the turn.
-    if (this.ifq.rq.shared || !this.ifq.rq.push(this.ifq.areaId, own, 0)) this.#stash.push(own)
+    if (this.#closed || this.#tally?.released(offset - this.#base) === false) return
+    this.#source.release(offset)
     this.#released = true
     // Within a batch its end takes care of it.
     if (!this.#reaping) this.wake()
@@ -172,6 +212,7 @@ export class Engine {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#tally?.close()
     this.ring.arm(null)
     this.ring.queueExit()
   }
@@ -213,18 +254,11 @@ export class Engine {
     } else ring.arm(this.#turn)
   }
 
-  /** A refill queue's worth after the other, until all are back. */
   #giveBack(): void {
     if (!this.#released) return
-    const { rq, areaId, zcrxId } = this.ifq
-    const stash = this.#stash
-    do {
-      rq.pushAll(areaId, stash)
-      if (!this.#attended || stash.length > 0) this.ring.flushRq(zcrxId)
-    } while (stash.length > 0 && rq.space() > 0)
-    if (this.#attended) this.ring.wakeUp()
-    this.#released = stash.length > 0
+    this.#released = !this.#source.giveBack()
     if (this.#released) this.wake()
+    this.#room()
   }
 
   #reap(): void {
@@ -233,6 +267,7 @@ export class Engine {
     const { cqes, cqEntries, cqeWords } = this.ring.memory
     const mask = cqEntries - 1
     const base = this.#base
+    const buffers = this.#buffers
     const count = this.ring.cqReady()
     if (count === 0) return
     const head = this.ring.cqHead
@@ -241,8 +276,9 @@ export class Engine {
     try {
       while (seen < count && !this.#closed) {
         const at = ((head + seen++) & mask) * cqeWords
-        const offset = (cqes[at + 4]! >>> 0) + base
-        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, cqes[at + 3]!, offset)
+        const flags = cqes[at + 3]!
+        const offset = buffers === null ? (cqes[at + 4]! >>> 0) + base : buffers.offsetOf(flags)
+        this.#handler(cqes[at + 1]!, cqes[at]!, cqes[at + 2]!, flags, offset)
       }
     } finally {
       this.#reaping = false

@@ -78,8 +78,9 @@ export class OpenedHost implements Systems {
     return this.#shares.map((share) => share.view())
   }
 
-  get instances(): readonly Instance[] {
-    return this.#instances
+  /** Null on the machine's own stack without an interface: there each server and client has memory of its own. */
+  get instances(): readonly Instance[] | null {
+    return this.#instances.length === 0 ? null : this.#instances
   }
 
   areas(): null {
@@ -91,9 +92,11 @@ export class OpenedHost implements Systems {
     return this.#systems[0]!.addresses.map(String)
   }
 
-  /** What lies in it was received: by `offset` of `onData`. */
+  /** What lies in it was received: by `offset` of `onData`. @throws ArgumentError on `linux:`, where each server has its own */
   get area(): Uint8Array {
-    return this.#instances[0]!.whole
+    const [first] = this.#instances
+    if (first !== undefined) return first.whole
+    throw new ArgumentError('ordinary sockets share no area', 'use the area of the server')
   }
 
   /**
@@ -198,13 +201,18 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
     const bytes = options.areaBytes ?? DEFAULT_AREA_BYTES
     const parts = systems.areas(bytes)
     for (const [i, system] of systems.queues.entries())
-      instances.push(register(system, options, bytes, parts?.[i] ?? null))
+      if (!copies(system)) instances.push(register(system, options, bytes, parts?.[i] ?? null))
     return new OpenedHost(systems.queues, instances, () => systems.close())
   } catch (error) {
     for (const instance of instances) instance.close()
     await systems.close()
     throw error
   }
+}
+
+/** Received data is copied to wherever a program wants it: there is nothing to share. */
+function copies({ sockets, nic }: System): boolean {
+  return sockets !== undefined && nic.info.ifIndex === 0
 }
 
 /** A ring that holds the instance for the host's lifetime. */

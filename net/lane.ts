@@ -1,7 +1,6 @@
-import type { IfqStats } from '../diagnostics.ts'
 import type { NicError } from '../errors.ts'
-import { ECANCELED, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
-import { IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
+import { ECANCELED, ENOBUFS, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
+import { IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
 import { Connection, type ConnectionHandler, type ConnectionHost } from './connection.ts'
 import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
@@ -9,6 +8,7 @@ import type { ListenOptions } from './listen.ts'
 import { ListeningSockets } from './listening-sockets.ts'
 import type { ServerOptions } from './server-types.ts'
 import type { AreaPart, Instance, System } from './system.ts'
+import type { Counted } from './tally.ts'
 
 /** Accepts of one listener at a time, for a handler. */
 const ACCEPTS = 16
@@ -33,7 +33,7 @@ export interface LaneOwner {
 }
 
 /** Statistics of an interface queue, as far as they are told. */
-export type LaneStats = Pick<IfqStats, 'zeroCopiedBytes' | 'copiedBytes' | 'completions'>
+export type LaneStats = Counted
 
 /** What a server has on one queue: a ring, the sockets that listen there, and the connections that came by it. */
 export class Lane {
@@ -44,6 +44,8 @@ export class Lane {
   readonly #owner: LaneOwner
   /** Connections whose receive request ended for want of room and is to be issued again. */
   #stalled: Connection[] = []
+  /** The same, who can't go on before buffers have gone back. */
+  #starved: Connection[] = []
   /** The listeners are closed. */
   #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
@@ -61,6 +63,7 @@ export class Lane {
     this.engine = new Engine(system, options, this.#complete, given)
     this.listeners = new ListeningSockets(this.engine)
     this.engine.onBatchEnd(this.#afterBatch)
+    this.engine.onRoom(this.#roomAgain)
     system.onGone = (error) => this.#deviceGone(error)
     this.engine.wake()
   }
@@ -141,14 +144,19 @@ export class Lane {
 
   #received(id: number, res: number, flags: number, offset: number): void {
     const connection = this.connections[id]!
-    if ((flags & IORING_CQE_F_MORE) !== 0) {
+    const more = (flags & IORING_CQE_F_MORE) !== 0
+    // On Linux the last completion of a request that has to be issued again may have data too.
+    if (more || (flags & IORING_CQE_F_BUFFER) !== 0) {
+      this.engine.delivered(offset, res, id)
       // Behind close() nothing is handed out any more.
       if (this.closing || connection.deliver(offset, res)) this.engine.release(offset)
+      if (!more) this.#stalled.push(connection)
       return
     }
-    if (res === -ENOSPC || res === -ENOMEM) {
+    if (res === -ENOSPC || res === -ENOMEM || res === -ENOBUFS) {
       // Nothing is lost: the data waits in the socket until there is room.
-      this.#stalled.push(connection)
+      if (res === -ENOSPC || this.engine.system.sockets === undefined) this.#stalled.push(connection)
+      else this.#starved.push(connection)
       return
     }
     connection.ended(Math.abs(res))
@@ -198,5 +206,13 @@ export class Lane {
     const stalled = this.#stalled
     this.#stalled = []
     for (const connection of stalled) connection.start()
+  }
+
+  readonly #roomAgain = (): void => {
+    if (this.closing || this.#starved.length === 0) return
+    const starved = this.#starved
+    this.#starved = []
+    for (const connection of starved) connection.start()
+    this.engine.wake()
   }
 }

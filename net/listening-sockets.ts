@@ -1,8 +1,8 @@
-import type { IpAddress } from '../address.ts'
+import { formatEndpoint, type IpAddress } from '../address.ts'
 import { ZcrxError } from '../errors.ts'
-import { errnoName } from '../uapi/abi/errno.ts'
+import { EACCES, EADDRINUSE, errnoName } from '../uapi/abi/errno.ts'
 import { IPPROTO_IPV6, IPV6_V6ONLY } from '../uapi/abi/in.ts'
-import { SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
+import { IORING_ASYNC_CANCEL_ALL, SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
 import { AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
@@ -11,6 +11,7 @@ import { ACCEPT, CANCEL, dataOf, SETUP } from './connection-requests.ts'
 import type { Engine } from './engine.ts'
 import { DEFAULT_BACKLOG, type ListenOptions, listenAddress, socketOptions } from './listen.ts'
 import type { ServerOptions } from './server-types.ts'
+import type { SocketCalls } from './system.ts'
 
 /** A socket that listens. */
 export interface Listening {
@@ -63,6 +64,11 @@ export class ListeningSockets implements Iterable<Listening> {
   /** Listens at one more place, with the socket options that are asked for. @throws ZcrxError, AddressError, NicError */
   open(options: ServerOptions, where: ListenOptions): void {
     const { address, only } = listenAddress(this.#engine.system, where.address)
+    const { sockets } = this.#engine.system
+    if (sockets !== undefined) {
+      this.#all.push(openByCalls(sockets, options, { address, only, port: where.port }))
+      return
+    }
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
     for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
@@ -106,7 +112,14 @@ export class ListeningSockets implements Iterable<Listening> {
 
   /** Nobody is heard any more: whoever waits to be accepted is reset. */
   close(): void {
-    for (const { fd } of this.#all) this.#engine.sqe().prepClose(fd).setData(dataOf(CANCEL))
+    const { sockets } = this.#engine.system
+    for (const { fd } of this.#all) {
+      // On Linux an accept that is under way keeps the socket open behind its descriptor.
+      if (sockets !== undefined)
+        this.#engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL))
+      sockets?.closing(fd)
+      this.#engine.sqe().prepClose(fd).setData(dataOf(CANCEL))
+    }
   }
 
   /** One socket option; what is accepted inherits it. */
@@ -135,4 +148,33 @@ export class ListeningSockets implements Iterable<Listening> {
     if (this.#result >= 0) return this.#result
     throw this.#engine.refusal() ?? new ZcrxError('ZCRX_LISTEN', `${what}: ${errnoName(this.#result)}`)
   }
+}
+
+/** A socket of the machine's that listens. @throws ZcrxError, AddressError */
+function openByCalls(
+  sockets: SocketCalls,
+  options: ServerOptions,
+  { address, only, port }: Pick<Listening, 'address' | 'only' | 'port'>,
+): Listening {
+  const wanted: [number, number, number][] = [[SOL_SOCKET, SO_REUSEADDR, 1], ...socketOptions(options)]
+  // As it is of itself on most machines, and net.ipv6.bindv6only on others.
+  if (address.version === 6) wanted.push([IPPROTO_IPV6, IPV6_V6ONLY, Number(only)])
+  const fd = sockets.listen(sockaddrOf(address, port), wanted, options.backlog ?? DEFAULT_BACKLOG)
+  if (fd < 0) throw notListening(-fd, address, port)
+  const sockaddr = new Uint8Array(SOCKADDR_BYTES)
+  sockets.name(fd, sockaddr)
+  return { fd, address, only, port: endpointOf(sockaddr)?.port ?? port, accepts: 0 }
+}
+
+function notListening(errno: number, address: IpAddress, port: number): ZcrxError {
+  const what = `listen on ${formatEndpoint(address.toString(), port)}: ${errnoName(errno)}`
+  if (errno === EADDRINUSE)
+    return new ZcrxError('ZCRX_LISTEN', what, `another program has the port: ss -ltnp sport = :${port}`)
+  if (errno === EACCES)
+    return new ZcrxError(
+      'ZCRX_LISTEN',
+      what,
+      'ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE',
+    )
+  return new ZcrxError('ZCRX_LISTEN', what)
 }

@@ -240,7 +240,7 @@ export class Server implements AsyncIterable<Connection> {
 
   /** The same for each queue by itself. */
   queueCensus(): Census[] {
-    return this.#lanes.map(({ engine }) => (engine.closed ? sumOfCensus([]) : engine.ifq.census()))
+    return this.#lanes.map(({ engine }) => engine.census())
   }
 
   /**
@@ -251,8 +251,8 @@ export class Server implements AsyncIterable<Connection> {
   onHeld(afterMs: number, report: ((held: HeldBuffers) => void) | null): void {
     this.#heldReport = report
     for (const lane of this.#lanes) {
-      if (report === null) lane.engine.ifq.onHeld(0, null)
-      else lane.engine.ifq.onHeld(afterMs, (held) => this.#tellHeld(lane, held, report))
+      if (report === null) lane.engine.onHeld(0, null)
+      else lane.engine.onHeld(afterMs, (held) => this.#tellHeld(lane, held, report))
     }
   }
 

@@ -3,7 +3,7 @@ import type { NicError } from '../errors.ts'
 import type { AddressesChange, StackReport } from '../host/interface.ts'
 import type { NicView } from '../uapi/backend/worker/queue.ts'
 import type { RingBackend } from '../uapi/ring/backend.ts'
-import type { System } from './system.ts'
+import type { SocketCalls, System } from './system.ts'
 
 /** A queue that several servers and clients use: each has a view of its own, and all are told what happens. */
 export class SharedSystem {
@@ -65,6 +65,9 @@ export class SystemView implements System {
   }
   get notes(): readonly string[] {
     return this.#system.notes
+  }
+  get sockets(): SocketCalls | undefined {
+    return this.#system.sockets
   }
   report(): StackReport {
     return this.#system.report()

@@ -3,17 +3,41 @@ import type { IpAddress } from '../address.ts'
 import { allocateShared } from '../driver/area.ts'
 import type { Nic } from '../driver/nic.ts'
 import { ArgumentError, type NicError } from '../errors.ts'
-import { openDevice, planQueues, type QueueRequest } from '../host/devices/index.ts'
+import {
+  isLinuxDevice,
+  openDevice,
+  parseLinuxDevice,
+  planQueues,
+  type QueueRequest,
+} from '../host/devices/index.ts'
 import type { AddressesChange, StackReport } from '../host/interface.ts'
 import type { HostOptions } from '../host/options.ts'
 import { DEFAULT_AREA_BYTES, PAGE } from '../pages.ts'
 import { Host } from '../uapi/backend/host.ts'
+import { LinuxSystem } from '../uapi/backend/linux/system.ts'
 import { openWorkers, type QueueWorker } from '../uapi/backend/worker/host.ts'
 import type { NicModule, ThreadData } from '../uapi/backend/worker/messages.ts'
 import type { NicView, WorkerQueue } from '../uapi/backend/worker/queue.ts'
 import type { RingHost } from '../uapi/ring/backend.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import type { Ring } from '../uapi/ring/ring.ts'
+
+/** Sockets of the operating system's by calls of their own, for what its rings have no entry for, or not on every kernel. */
+export interface SocketCalls {
+  /** A TCP socket that listens: its descriptor, or minus errno. @param options level, name and value of each, set before it is bound */
+  listen(
+    sockaddr: Uint8Array,
+    options: readonly (readonly [number, number, number])[],
+    backlog: number,
+  ): number
+  /** getsockname(2). 0 or minus errno. */
+  name(fd: number, sockaddr: Uint8Array): number
+  /** setsockopt(2). 0 or minus errno. */
+  setOption(fd: number, level: number, name: number, value: Uint8Array): number
+  /** An entry of a ring has opened a descriptor, or is about to close it. */
+  opened(fd: number): void
+  closing(fd: number): void
+}
 
 /** What a server or a client runs on: a queue of an interface with its addresses, and the other sides of rings. */
 export interface System extends RingHost {
@@ -34,6 +58,8 @@ export interface System extends RingHost {
   onAddresses: (change: AddressesChange) => void
   /** What it has counted. */
   report(): StackReport
+  /** Where descriptors are the operating system's; it tells nothing of buffers, and without an interface it copies what is received. */
+  readonly sockets?: SocketCalls | undefined
   /** Of a queue that others use as well: whoever had this view of it has done with it. */
   leave?(): void
 }
@@ -63,7 +89,7 @@ export interface Systems {
 
 /** What queues are opened with. */
 export interface OpenOptions extends Omit<HostOptions, 'device'> {
-  /** `xdp:eth0`, `xdp:eth0/0-3`, …, an open NIC, or with workers a module that opens one on the worker's thread. Not with `host`. */
+  /** `xdp:eth0`, `xdp:eth0/0-3`, `linux:eth0/5`, …, an open NIC, or with workers a module that opens one on the worker's thread. Not with `host`. */
   readonly device?: string | Nic | NicModule
   /** Queues that are open already: what `openHost` or `attachHost` gave. It stays open, and its memory is shared. */
   readonly host?: Systems
@@ -72,6 +98,11 @@ export interface OpenOptions extends Omit<HostOptions, 'device'> {
    * Default: none, all is done on this thread.
    */
   readonly workers?: number | 'queues'
+  /**
+   * Whose the stack and the kernel's side of rings are: `zcrx` a stack of this package's, on the device; `linux` the machine's, with
+   * rings of its own. Default: what `device` says, `linux` for `linux:…`.
+   */
+  readonly backend?: 'zcrx' | 'linux'
   /** So long (microseconds) a worker goes on looking when there is nothing to do, before it sleeps; Infinity: it never does. Default 50. */
   readonly spinUs?: number
   /** Of each worker's thread: `new Worker`'s, as they are there. A worker that exceeds them ends, and its connections with it. */
@@ -96,10 +127,44 @@ export function openSystems(options: OpenOptions): Systems | Promise<Systems> {
       )
     return host
   }
+  if (typeof device === 'string' && isLinuxDevice(device)) return openLinux(options, device)
+  if (options.backend === 'linux')
+    throw new ArgumentError(
+      `${typeof device === 'string' ? `"${device}"` : 'this device'} is not one of Linux’s own rings`,
+      "device: 'linux:eth0/5' for zero-copy receive on a queue, 'linux:' for ordinary sockets",
+    )
   if (device === undefined)
     throw new ArgumentError('no device to open', "give device, as in 'xdp:eth0', or a host that is open")
   if (workers === undefined) return openInline(options, device)
   return openWorkers(threadsOf(options, device, workers)).then((opened) => new WorkerSystems(opened))
+}
+
+/** The machine's own stack. @throws ArgumentError for what is of ours */
+function openLinux(options: OpenOptions, device: string): Systems {
+  if (options.backend !== undefined && options.backend !== 'linux')
+    throw new ArgumentError(
+      `"${device}" has no other back end than Linux`,
+      "leave backend out, or say 'linux'",
+    )
+  const { workers, address, ownAddress, tcp, ip } = options
+  if (workers !== undefined)
+    throw new ArgumentError(
+      'rings of Linux need no workers: the kernel’s side is in the kernel',
+      'leave workers out; for more cores have several processes or threads listen on one port',
+    )
+  const ours = Object.entries({ address, ownAddress, tcp, ip }).find(([, value]) => value !== undefined)
+  if (ours !== undefined)
+    throw new ArgumentError(
+      `${ours[0]} is about a stack of ours, and "${device}" is the machine’s`,
+      'leave it out; ip(8) and sysctl(8) set the machine’s up',
+    )
+  const system = new LinuxSystem(parseLinuxDevice(device))
+  return {
+    queues: [system],
+    instances: null,
+    areas: () => null,
+    close: () => Promise.resolve(system.close()),
+  }
 }
 
 function openInline(options: OpenOptions, device: NonNullable<OpenOptions['device']>): Systems {

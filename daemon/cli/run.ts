@@ -28,6 +28,7 @@ interface RunFlags extends CaptureFlags {
   workers?: number | 'queues'
   listen: ListenAddress[]
   takeOver: boolean
+  apply: boolean
   sink: SinkSpec
   fsync?: FsyncPolicy
   area?: number
@@ -66,7 +67,7 @@ export const addRun: AddCommand = (program, actions, done) => {
     .description('receive on a network queue until interrupted')
     .requiredOption(
       '-d, --device <if>',
-      'interface (over AF_XDP), or a device string: xdp:eth0/0-3, tap:tap0, packet:eth0, raw:192.0.2.1, auto:eth0',
+      'interface (over AF_XDP), or a device string: xdp:eth0/0-3, tap:tap0, packet:eth0, raw:192.0.2.1, auto:eth0; linux:eth0/5, linux: for the machine’s own stack',
     )
     .option(
       '-q, --queue <n>',
@@ -100,6 +101,11 @@ export const addRun: AddCommand = (program, actions, done) => {
       '--fsync <when>',
       'when files are synced: none, close (before a file is called whole), interval[:TIME] (default: close)',
       checked(parseFsync),
+    )
+    .option(
+      '--apply',
+      'of linux:INTERFACE/QUEUE, set the queue up for zero-copy receive, and put all back at the end',
+      false,
     )
     .option('--area <size>', 'memory that data is received into (default: 64M)', checked(parseSize))
     .option(
@@ -151,6 +157,8 @@ Examples:
   zcrxd run --device eth0 --listen :9000 --sink file:/srv/incoming --area 256M
   zcrxd run --device auto:eth0 --listen :9000 --sink hash --once --json
   zcrxd run --device xdp:eth0/0-3 --workers queues --listen :9000
+  zcrxd run --device linux: --listen :9000 --sink hash
+  zcrxd run --device linux:eth0/5 --apply --listen :9000
   zcrxd run --device tap:tap0 --address 192.0.2.2/24 --listen :9000
   zcrxd run --device eth0 --listen :9000 --address 192.0.2.5/24 --gateway 192.0.2.254 --address auto
   zcrxd run --device eth0 --listen :9000 --capture /var/tmp/in.pcapng --capture-size 100M --capture-files 10`,
@@ -162,6 +170,7 @@ Examples:
           ...(flags.workers === undefined ? {} : { workers: flags.workers }),
           listen: flags.listen.length === 1 ? flags.listen[0]! : flags.listen,
           ...(flags.takeOver ? { takeOver: true } : {}),
+          ...(flags.apply ? { apply: true } : {}),
           sink: sinkOf(flags),
           ...(flags.area === undefined ? {} : { areaBytes: flags.area }),
           ...captureOf(flags),

@@ -43,14 +43,19 @@ export async function applyUntil(
   return setup.undone
 }
 
+/** A terminal that is closed ends it as well: nothing else would put the interface back. */
 function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = setInterval(() => {}, HOUR_MS)
-    signal.addEventListener('abort', () => {
+    const end = (): void => {
       clearInterval(timer)
+      process.off('SIGHUP', end)
+      signal.removeEventListener('abort', end)
       resolve()
-    })
+    }
+    process.once('SIGHUP', end)
+    signal.addEventListener('abort', end)
   })
 }
 

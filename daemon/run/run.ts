@@ -5,6 +5,7 @@ import {
   checkCapture,
   createServer,
   formatEndpoint,
+  isLinuxDevice,
   type Nic,
   type NicModule,
   type OpenOptions,
@@ -22,6 +23,7 @@ import { type ImpairSpec, type ListenAddress, type SinkSpec, UsageError } from '
 import { EXIT_CUT, EXIT_FAILED } from '../cli/report.ts'
 import { createLogger, droppedLogLines, printReport } from '../log/index.ts'
 import { createSink, type Sink } from '../sinks/index.ts'
+import { checkLinux, setUpQueue, whereOnLinux } from './linux.ts'
 import { Queues } from './queues.ts'
 import { type RunReport, renderRunReport, workerReports } from './totals.ts'
 import { wrapNic } from './wrap.ts'
@@ -45,6 +47,8 @@ export interface RunOptions {
   /** One, or several. */
   readonly listen: ListenAddress | readonly ListenAddress[]
   readonly sink: SinkSpec
+  /** The queue of `linux:INTERFACE/QUEUE` is set up for zero-copy receive first, and put back at the end. Default false. */
+  readonly apply?: boolean
   /** Absent: the library's default. */
   readonly areaBytes?: number
   /** Absent: nothing is captured. */
@@ -106,9 +110,17 @@ export async function run(
 ): Promise<number> {
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
   if (options.capture !== undefined) checkCapture(options.capture)
+  const linux = isLinuxDevice(options.device)
+  if (linux) checkLinux(options)
+  else if (options.apply === true) throw new UsageError('--apply sets up linux:INTERFACE/QUEUE only')
   const sink = await createSink(options.sink)
   try {
-    return await receive(options, signal, environment, log, sink)
+    const undo = setUpQueue(options, log)
+    try {
+      return await receive(options, signal, environment, log, sink)
+    } finally {
+      await undo()
+    }
   } finally {
     await sink.close?.()
   }
@@ -121,7 +133,7 @@ async function receive(
   log: Logger,
   sink: Sink,
 ): Promise<number> {
-  const where = whereOf(options)
+  const where = isLinuxDevice(options.device) ? whereOnLinux(options) : whereOf(options)
   const { devices, capture, played } =
     options.workers === undefined
       ? openDevicesOf(options, environment, log)
@@ -131,7 +143,7 @@ async function receive(
     sink,
     log,
     {
-      ownAddress: options.ownAddress,
+      ...(options.ownAddress ? { ownAddress: true } : {}),
       ...(options.takeOver === true ? { takeOver: true } : {}),
       ...(options.workers === undefined ? {} : { workers: options.workers }),
       // Without addresses of our own there is nothing to test.
@@ -270,6 +282,7 @@ function openDevicesOf(
   environment: RunEnvironment,
   log: Logger,
 ): { devices: (Nic | string)[]; capture: CaptureNic | null; played: PcapNic | null } {
+  if (isLinuxDevice(options.device)) return { devices: [options.device], capture: null, played: null }
   const spec = parseDevice(options.device)
   const wrapped = options.impair !== undefined || options.rateLimit !== undefined
   if (spec.driver === 'xdp' && spec.queues > 1) {

@@ -65,7 +65,14 @@ export interface QueueSetup {
 /** How long until what was refused is tried again. */
 const AGAIN_MS = 20
 
-/** How one change is put back. */
+/** One change. */
+interface Change {
+  readonly what: string
+  readonly command: string
+  readonly work: () => void
+}
+
+/** How one is put back. */
 interface Undo {
   readonly what: string
   readonly command: string
@@ -131,14 +138,11 @@ class AppliedSetup implements QueueSetup {
       return
     }
     const command = (state: string): string => `ethtool -G ${this.#device} tcp-data-split ${state}`
-    const { dataSplit } = before
-    if (!this.#attempt(what, command('on'), () => this.#switches.setDataSplit('on'), dataSplit === 'on'))
-      return
-    if (dataSplit !== 'on') {
-      const to = dataSplit === 'off' ? 'off' : 'auto'
-      this.#undoBy(what, command(to), () => this.#switches.setDataSplit(to))
-    }
-    this.#splitAll(before)
+    const change = { what, command: command('on'), work: () => this.#switches.setDataSplit('on') }
+    const to = before.dataSplit === 'off' ? 'off' : 'auto'
+    const back = simply(what, command(to), () => this.#switches.setDataSplit(to))
+    const there = before.dataSplit === 'on'
+    if (this.#attempt(change, there ? null : () => back)) this.#splitAll(before)
   }
 
   /** The kernel wants every packet split. */
@@ -146,8 +150,9 @@ class AppliedSetup implements QueueSetup {
     if (bytes === null || bytes === 0) return
     const what = 'hds-thresh'
     const command = (threshold: number): string => `ethtool -G ${this.#device} hds-thresh ${threshold}`
-    if (this.#attempt(what, command(0), () => this.#switches.setSplitThreshold(0), false))
-      this.#undoBy(what, command(bytes), () => this.#switches.setSplitThreshold(bytes))
+    this.#attempt({ what, command: command(0), work: () => this.#switches.setSplitThreshold(0) }, () =>
+      simply(what, command(bytes), () => this.#switches.setSplitThreshold(bytes)),
+    )
   }
 
   takeOffSpread(): void {
@@ -173,10 +178,13 @@ class AppliedSetup implements QueueSetup {
       )
     }
     const command = spreadCommand(device, queuesOf(table))
-    if (!this.#attempt(what, command, () => this.#switches.setIndirection(table), false)) return
     const own = isDefault(before, this.#switches.queues)
     const back = own ? `ethtool -X ${device} default` : spreadCommand(device, queuesOf(before))
-    this.#undos.push({ what, command: back, work: () => this.#spreadBack(before, table, own) })
+    this.#attempt({ what, command, work: () => this.#switches.setIndirection(table) }, () => ({
+      what,
+      command: back,
+      work: () => this.#spreadBack(before, table, own),
+    }))
   }
 
   /** If another queue was taken off meanwhile, it stays so: only ours comes back. */
@@ -210,8 +218,8 @@ class AppliedSetup implements QueueSetup {
       return
     }
     const command = (state: string): string => `ethtool -K ${this.#device} ntuple ${state}`
-    if (!this.#attempt(what, command('on'), () => this.#switches.setOffload(NTUPLE, true), false)) return
-    this.#undos.push({ what, command: command('off'), work: () => this.#forbidRules() })
+    const change = { what, command: command('on'), work: () => this.#switches.setOffload(NTUPLE, true) }
+    this.#attempt(change, () => ({ what, command: command('off'), work: () => this.#forbidRules() }))
   }
 
   /** Switching it off would take the rules of others too. */
@@ -223,14 +231,16 @@ class AppliedSetup implements QueueSetup {
   }
 
   addRule(flow: 'tcp4' | 'tcp6', port: number): void {
+    const what = 'rule'
     const rule = { flow, port, queue: this.#queue }
     let location = -1
     const insert = (): void => {
       location = this.#switches.insertRule(rule)
     }
-    if (!this.#attempt('rule', ruleCommand(this.#device, rule), insert, false)) return
-    this.#undoBy('rule', `ethtool -N ${this.#device} delete ${location}`, () =>
-      this.#switches.removeRule(location),
+    this.#attempt({ what, command: ruleCommand(this.#device, rule), work: insert }, () =>
+      simply(what, `ethtool -N ${this.#device} delete ${location}`, () =>
+        this.#switches.removeRule(location),
+      ),
     )
   }
 
@@ -269,19 +279,12 @@ class AppliedSetup implements QueueSetup {
     return steps
   }
 
-  #undoBy(what: string, command: string, work: () => void): void {
-    this.#undos.push({
-      what,
-      command,
-      work: () => {
-        work()
-        return undefined
-      },
-    })
-  }
-
-  /** False when the driver does not offer it. @throws NicError when it refuses */
-  #attempt(what: string, command: string, work: () => void, there: boolean): boolean {
+  /**
+   * False when the driver does not offer it. What undoes it is known before anybody is told, who might throw.
+   * @param back null: it was so already
+   * @throws NicError when the driver refuses
+   */
+  #attempt({ what, command, work }: Change, back: (() => Undo) | null): boolean {
     try {
       work()
     } catch (error) {
@@ -289,7 +292,8 @@ class AppliedSetup implements QueueSetup {
       this.#step(what, command, 'not offered', wordsOf(error))
       return false
     }
-    this.#step(what, command, there ? 'there' : 'done', '')
+    if (back !== null) this.#undos.push(back())
+    this.#step(what, command, back === null ? 'there' : 'done', '')
     return true
   }
 
@@ -298,6 +302,15 @@ class AppliedSetup implements QueueSetup {
     this.steps.push(step)
     this.#onStep(step)
   }
+}
+
+/** Nothing that others did meanwhile is to be heeded. */
+function simply(what: string, command: string, work: () => void): Undo {
+  const alone = (): undefined => {
+    work()
+    return undefined
+  }
+  return { what, command, work: alone }
 }
 
 function putBack({ what, command, work }: Undo): SetupStep {

@@ -118,6 +118,9 @@ export class LinkSwitches implements QueueSwitches {
 
   setOffload(name: string, on: boolean): void {
     this.#expect(this.#link.setOffload(name, on), name)
+    // The driver has the last word, and the request is no failure then.
+    if (this.#link.offloads()?.active.has(name) === !on)
+      throw switchRefused(-ERRNO.EOPNOTSUPP, `${name} ${on ? 'on' : 'off'}`, this.#device, '')
   }
 
   rules(): readonly FlowRule[] | null {

@@ -17,6 +17,7 @@ import {
   type Wanted,
   type Way,
 } from '../examine/index.ts'
+import { observeKernel } from '../examine/zcrx-ways.ts'
 import type { DeviceKind } from './kind.ts'
 import { isLinuxDevice, linuxQueue, parseLinuxDevice } from './linux-queue.ts'
 import { parseDevice } from './open.ts'
@@ -70,7 +71,8 @@ export function examineMachine(options: ExamineOptions = {}): Examination {
     const [driver = name, ...mode] = name.split(' ')
     return { name, driver, mode: mode.join(' '), device: '' }
   })
-  const { findings } = judge(candidates, observe({ machine, wanted, link: null }, names))
+  const facts: Facts = { machine, wanted, link: null }
+  const { findings } = judge(candidates, [...observe(facts, names), ...observeKernel(facts)])
   const ok = interfaces.some(({ chosen }) => chosen !== null)
   return { device: null, ok, chosen: null, findings, ways: [], interfaces }
 }

@@ -1,6 +1,7 @@
 import type { Nic } from '../../driver/nic.ts'
 import { ArgumentError, DeviceError } from '../../errors.ts'
 import type { OpenOptions } from './kind.ts'
+import { LINUX_SCHEME } from './linux-queue.ts'
 import { DEVICES, type DeviceSpec, kindOf } from './table.ts'
 import { DeviceText } from './text.ts'
 
@@ -9,6 +10,13 @@ export function parseDevice(text: string): DeviceSpec {
   const colon = text.indexOf(':')
   const scheme = text.slice(0, Math.max(0, colon))
   const kind = colon < 0 ? undefined : kindOf(scheme)
+  if (scheme === LINUX_SCHEME)
+    throw new DeviceError(
+      text,
+      0,
+      'the machine’s own stack has no NIC to open',
+      'give it to createServer, connect, openHost or openRingHost',
+    )
   if (kind === undefined) {
     const what = colon < 0 ? 'a driver and a colon come first' : `there is no driver "${scheme}"`
     const all = DEVICES.map((each) => each.scheme).join(', ')

@@ -32,7 +32,7 @@ export interface LinkFacts {
   readonly features: DriverFeatures
   /** Rules that send flows to queues (`ethtool -n`); null when the driver has none, or they can't be asked. */
   readonly rules: readonly FlowRule[] | null
-  /** Who may have its queues by io_uring: processes with a ring open. Empty when no queue is had so. */
+  /** Who may have its queues by io_uring: processes with a ring. Empty when no queue is had so. */
   readonly ringHolders: readonly string[]
   readonly programs: readonly AttachedProgram[]
   /** Empty for virtual devices; null when sysfs shows another namespace than the interface's. */

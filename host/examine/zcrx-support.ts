@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { gunzipSync } from 'node:zlib'
-import { capabilities } from '../../driver/system.ts'
+import { type Native, nativeOrNull } from '../../driver/native/index.ts'
+import { capabilities, ERRNO, errnoName } from '../../driver/system.ts'
 import { type Obstacle, read } from './read.ts'
 
 /** Whether this kernel has io_uring, and zero-copy receive (zcrx) in it, as far as can be known without a ring. */
@@ -12,10 +13,7 @@ export interface ZcrxSupport {
   readonly zeroCopy: Obstacle
 }
 
-/**
- * Asks io_uring itself (`IORING_REGISTER_QUERY`): whether rings have zero-copy receive; null when it doesn't tell (before Linux
- * 6.18), a negative errno when there are no rings to be had.
- */
+/** Asks io_uring itself: whether rings have zero-copy receive; null when it doesn't tell, a negative errno when there are no rings. */
 export type ZcrxQuery = () => boolean | null | number
 
 /** What `zcrxSupportOf` judges by. */
@@ -33,9 +31,29 @@ export interface KernelFacts {
 }
 
 const SINCE = [6, 15] as const
+/** sizeof(struct io_uring_params). */
+const PARAMS_BYTES = 120
+const IORING_REGISTER_ZCRX_IFQ = 32
+/** More than struct io_uring_zcrx_ifq_reg has. */
+const IFQ_REG_BYTES = 256
 
-/** @param query when io_uring can be asked; default: judged by version, configuration and /proc. Never throws */
-export function zcrxSupport(query: ZcrxQuery = () => null): ZcrxSupport {
+/**
+ * Makes a ring, asks it to register a queue as it never may be (zero-copy receive wants IORING_SETUP_DEFER_TASKRUN), and closes it. A
+ * kernel that was built without says EOPNOTSUPP; one that has it says EINVAL or EPERM, as one that is too old does.
+ */
+export function askRing(native: Native): boolean | null | number {
+  const ring = native.uringSetup(1, new Uint8Array(PARAMS_BYTES))
+  if (ring < 0) return ring
+  try {
+    const result = native.uringRegister(ring, IORING_REGISTER_ZCRX_IFQ, new Uint8Array(IFQ_REG_BYTES), 1)
+    return result === -ERRNO.EOPNOTSUPP ? false : null
+  } finally {
+    native.close(ring)
+  }
+}
+
+/** @param query default: a ring is asked, where the addon is there. Never throws */
+export function zcrxSupport(query: ZcrxQuery = defaultQuery): ZcrxSupport {
   const kernel = release()
   return zcrxSupportOf(
     {
@@ -50,16 +68,19 @@ export function zcrxSupport(query: ZcrxQuery = () => null): ZcrxSupport {
   )
 }
 
+function defaultQuery(): ReturnType<ZcrxQuery> {
+  const native = nativeOrNull()
+  return native === null ? null : askRing(native)
+}
+
 /** What follows from the facts; what io_uring itself says goes before them. */
 export function zcrxSupportOf(facts: KernelFacts, query: ZcrxQuery): ZcrxSupport {
   const ioUring = noRings(facts)
   if (ioUring !== null) return { ioUring, zeroCopy: { message: 'not without io_uring', fix: '' } }
   const answer = query()
   if (typeof answer === 'number') {
-    const refused = {
-      message: `io_uring_setup is refused (errno ${-answer})`,
-      fix: 'look at seccomp (dmesg)',
-    }
+    const message = `io_uring_setup(2) is refused (${errnoName(-answer)})`
+    const refused = { message, fix: 'allow io_uring_setup in the seccomp profile of the container' }
     return { ioUring: refused, zeroCopy: { message: 'not without io_uring', fix: '' } }
   }
   if (answer === true) return { ioUring: null, zeroCopy: null }

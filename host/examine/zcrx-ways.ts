@@ -12,6 +12,7 @@ import {
   checkZcrxMemlock,
   checkZcrxRights,
   checkZeroCopyReceive,
+  givesQueues,
 } from './checks/zcrx.ts'
 import { type Candidate, judge, type Observation, type WayName } from './finding.ts'
 import { type Facts, presentLink } from './wanted.ts'
@@ -36,6 +37,11 @@ export function zcrxCandidates(facts: Facts, settings: string): Candidate[] {
     mode: 'io_uring zero-copy receive',
     device: `linux:${facts.wanted.name}/${id}${settings}`,
   }))
+}
+
+/** What is seen of the kernel alone. */
+export function observeKernel(facts: Facts): Observation[] {
+  return [...checkIoUring(facts, []), ...checkZeroCopyReceive(facts, [])]
 }
 
 /** What is seen of ordinary sockets over io_uring. */
@@ -92,8 +98,10 @@ export function summarizeZcrx(facts: Facts): Observation[] {
     const check = 'zcrx in Linux'
     const which = named(ids)
     const fix = `zcrxd doctor linux:${link.name}/${ids[0]}`
-    if (reason === '')
-      return { check, found: `${which}: nothing is known to be in the way; ${fix} says more` }
+    if (reason === '') {
+      const sure = givesQueues(facts) === true ? '' : `, if ${link.info.driver || 'the driver'} can do it`
+      return { check, found: `${which}: nothing is known to be in the way${sure}; ${fix} says more` }
+    }
     return {
       check,
       found: `${which}: ${reason}`,

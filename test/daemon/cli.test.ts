@@ -243,6 +243,18 @@ describe('zcrxd doctor', () => {
       doctor: { device: 'xdp:eth0/1?mode=native', json: true, try: true, areaBytes: 1 << 30 },
     })
     expect((await parse('doctor eth0')).doctor?.device).toBe('auto:eth0')
+    expect((await parse('doctor linux:eth0')).doctor).toEqual({
+      device: 'linux:eth0',
+      json: false,
+      try: false,
+    })
+    expect((await parse('doctor linux:eth0/5?netns=b --apply --port 80 --port 443')).doctor).toEqual({
+      device: 'linux:eth0/5?netns=b',
+      json: false,
+      try: false,
+      ports: [80, 443],
+      apply: { device: 'eth0', queue: 5, ports: [80, 443], netns: '/run/netns/b' },
+    })
   })
 
   it.each([
@@ -250,6 +262,14 @@ describe('zcrxd doctor', () => {
     ['doctor tun:x', /there is no driver/],
     ['doctor tap:t0/1', /tap: has no queue numbers/],
     ['doctor eth0 --area much', /not a size/],
+    ['doctor linux:eth0/x', /a queue is a number.*\n {2}linux:eth0\/x\n {13}\^/],
+    ['doctor eth0 --port 80', /--port says nothing but of linux:/],
+    ['doctor linux:eth0/5 --port 0', /port/],
+    ['doctor xdp:eth0 --apply', /linux:INTERFACE\/QUEUE only/],
+    ['doctor linux:eth0 --apply', /one queue/],
+    ['doctor linux:eth0/0-3 --apply', /one queue/],
+    ['doctor --apply', /./],
+    ['doctor linux:eth0/5 --apply --try', /two things/],
     ['doctor eth0 eth1', /too many arguments/],
   ])('%s is a usage error', async (line, message) => {
     const { status, text } = await parse(line).catch((error) => ({

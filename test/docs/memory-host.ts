@@ -48,7 +48,14 @@ export function memoryHost(bytes: number): { host: Host; sent: () => number } {
   })
   kernel.addStack(stack)
   kernel.addStack(peer)
-  const parts: Partial<Host> = { nic: link.b, stack, kernel, address, close: () => link.b.close() }
+  const parts: Partial<Host> = {
+    nic: link.b,
+    stack,
+    kernel,
+    address,
+    ringBackend: () => kernel.ringBackend(),
+    close: () => link.b.close(),
+  }
   const host = parts as Host
   return { host, sent: () => sent }
 }

@@ -27,7 +27,7 @@ const EXAMPLES = join(import.meta.dirname, '../../dist/examples')
 function hostWithSender(
   data: Uint8Array,
   options: { mtu?: number; port?: number; close?: boolean } = {},
-): RingSide {
+): RingSide & { kernel: InlineKernel } {
   const clock = new VirtualClock(1_000_000)
   const link = new MemoryLink({ seed: 3, mtu: options.mtu ?? 1500, now: () => clock.now() })
   const make = (nic: typeof link.a, address: typeof CLIENT, seed: number): Stack => {
@@ -54,7 +54,13 @@ function hostWithSender(
   })
   kernel.addStack(receiver)
   kernel.addStack(sender)
-  return { kernel, nic: link.b, address: SERVER }
+  return {
+    kernel,
+    nic: link.b,
+    address: SERVER,
+    ringBackend: () => kernel.ringBackend(),
+    adoptFd: (fd) => kernel.adoptFd(fd),
+  }
 }
 
 const server = (changes: Partial<ServerOptions>): ServerOptions => ({

@@ -108,7 +108,7 @@ export class Stream {
   #receive(): void {
     const { engine } = this.#endpoint
     this.#receiveId = this.#endpoint.submit(
-      (sqe) => sqe.prepRecvZc(this.fd, engine.ifq.zcrxId),
+      (sqe) => sqe.prepRecvZc(this.fd, engine.ifq!.zcrxId),
       (res, flags, offset) => {
         if ((flags & IORING_CQE_F_MORE) !== 0) {
           this.#hash.update(engine.area.subarray(offset, offset + res))
@@ -198,7 +198,7 @@ export class Endpoint {
   }
 
   census(): ReturnType<Endpoint['host']['stack']['census']> {
-    return this.engine.ifq.census()
+    return this.engine.ifq!.census()
   }
 
   close(): void {

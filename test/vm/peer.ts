@@ -7,9 +7,13 @@ import { PacketNic } from '../../driver/packet/index.ts'
 
 /** What a stream repeats. */
 export const PERIOD = 251
+const LETTERS = 26
+/** Until somebody listens. */
+const AGAIN_MS = 50
 
 export type Order =
-  | { kind: 'stream'; port: number; bytes: number }
+  /** @param letters `a` to `z` over and over, as the example programs want it, to whoever listens sooner or later */
+  | { kind: 'stream'; port: number; bytes: number; letters?: boolean }
   | { kind: 'flood'; stop: SharedArrayBuffer }
 
 export interface PeerData {
@@ -30,9 +34,13 @@ function enter(netns: string): void {
   closeSync(fd)
 }
 
-function stream({ address }: PeerData, port: number, bytes: number): void {
-  const block = Buffer.from(Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD))
-  const socket = connect(port, address)
+function stream(data: PeerData, port: number, bytes: number, letters: boolean): void {
+  const block = Buffer.from(
+    letters
+      ? Uint8Array.from({ length: LETTERS * 1024 }, (_, i) => 97 + (i % LETTERS))
+      : Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD),
+  )
+  const socket = connect(port, data.address)
   let left = bytes
   const write = (): void => {
     while (left > 0) {
@@ -46,8 +54,15 @@ function stream({ address }: PeerData, port: number, bytes: number): void {
     socket.end()
   }
   socket.on('connect', write)
-  socket.on('error', (error) => parentPort!.postMessage(`error ${error.message}`))
-  socket.on('close', () => parentPort!.postMessage('done'))
+  let refused = false
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    refused = letters && error.code === 'ECONNREFUSED'
+    if (!refused) parentPort!.postMessage(`error ${error.message}`)
+  })
+  socket.on('close', () => {
+    if (refused) setTimeout(() => stream(data, port, bytes, letters), AGAIN_MS)
+    else parentPort!.postMessage('done')
+  })
   socket.resume()
 }
 
@@ -96,7 +111,7 @@ if (parentPort !== null) {
   const data = workerData as PeerData
   enter(data.netns)
   parentPort.on('message', (order: Order) => {
-    if (order.kind === 'stream') stream(data, order.port, order.bytes)
+    if (order.kind === 'stream') stream(data, order.port, order.bytes, order.letters ?? false)
     else flood(data, order.stop)
   })
 }

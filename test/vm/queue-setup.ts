@@ -10,15 +10,24 @@ import { allocateArea, asNicMemory } from '../../driver/area.ts'
 import { loadNative } from '../../driver/native/index.ts'
 import { EthtoolLink, NetdevLink } from '../../driver/netlink/index.ts'
 import { applyQueueSetup, listRules, NTUPLE, type SetupStep } from '../../driver/setup/index.ts'
-import { linkInfo } from '../../driver/system.ts'
+import { ERRNO, linkInfo } from '../../driver/system.ts'
 import { XdpNic } from '../../driver/xdp/index.ts'
 import type { NicError } from '../../errors.ts'
 import { examineDevice } from '../../host/devices/index.ts'
+import {
+  IORING_SETUP_CQE32,
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_SINGLE_ISSUER,
+} from '../../uapi/abi/index.ts'
+import { LinuxHost } from '../../uapi/backend/linux/host.ts'
+import type { Ifq } from '../../uapi/ring/ifq.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 
 const DEVICE = 'zc0'
 const QUEUE = 1
 const PORT = 9000
 const ETHTOOL_SRXFHINDIR = 0x39
+const PATIENCE_MS = 10_000
 
 if (process.env.ZCRX_VM_RXQ === undefined) {
   const command = 'npm run vm -- --zcnic=settings=1 -- node dist/test/vm/queue-setup.js'
@@ -31,6 +40,14 @@ function check(what: string, seen: unknown, wanted: unknown): void {
   const [is, should] = [JSON.stringify(seen), JSON.stringify(wanted)]
   if (is !== should) failed++
   console.log(is === should ? `ok     ${what}` : `NOT OK ${what}: ${is}, not ${should}`)
+}
+
+/** Of what the kernel does when it comes to it. */
+function becomes(what: string, see: () => unknown, wanted: unknown): void {
+  const until = performance.now() + PATIENCE_MS
+  const should = JSON.stringify(wanted)
+  while (JSON.stringify(see()) !== should && performance.now() < until) loadNative().poll(-1, 0, 1)
+  check(what, see(), wanted)
 }
 
 const native = loadNative()
@@ -84,7 +101,7 @@ function heldByXdp(): void {
     [false, true],
   )
   nic.close()
-  check('and nobody’s again', holders(), [null, null, null, null])
+  becomes('and nobody’s again', holders, [null, null, null, null])
 }
 
 function refusals(): void {
@@ -150,6 +167,36 @@ function set(): void {
   check('and the driver’s own comes back', [ethtool.setIndirection([]), state()], [0, before])
 }
 
+/** A ring of Linux's has the queue: what is undone meanwhile, and what only when it is let go of. */
+async function heldByRing(): Promise<void> {
+  const flags = IORING_SETUP_CQE32 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+  const ring = Ring.queueInit(8, new LinuxHost(), { flags })
+  const area = ring.allocateArea(1 << 20)
+  const register = (): Ifq | number => ring.registerIfq({ ifIdx: index, ifRxq: QUEUE, rqEntries: 64, area })
+  check('the kernel refuses the queue before', register(), -ERRNO.EINVAL)
+  const setup = applyQueueSetup({ device: DEVICE, queue: QUEUE, ports: [PORT] })
+  const ifq = register()
+  check('and gives it afterwards', typeof ifq, 'object')
+  check('the ring holds it', holders(), [null, 'io_uring', null, null])
+  const { ways } = examineDevice(`linux:${DEVICE}/${QUEUE}`)
+  const own = ways[0]?.reasons.some((why) => why.includes(`pid ${process.pid} `))
+  check('the doctor says who', [ways[0]?.open, own], [false, true])
+  const left = setup.undo().filter(({ outcome }) => outcome === 'left')
+  check(
+    'split and RSS stay meanwhile',
+    left.map(({ what }) => what),
+    ['RSS', 'hds-thresh', 'header/data split'],
+  )
+  check('for the kernel’s reasons', left.at(-1)?.words.includes('memory provider'), true)
+  ring.queueExit()
+  check('and go when it is let go of', outcomes(await setup.undoWithin(10_000)), [
+    'RSS: undone',
+    'hds-thresh: undone',
+    'header/data split: undone',
+  ])
+  becomes('everything is as before', () => [state(), holders()], [before, [null, null, null, null]])
+}
+
 /** As people do it: until Ctrl-C. */
 async function command(): Promise<void> {
   const args = ['bin/zcrxd.js', 'doctor', `linux:${DEVICE}/${QUEUE}`, '--apply', '--port', `${PORT}`]
@@ -174,6 +221,7 @@ heldByXdp()
 refusals()
 if (settable) {
   set()
+  await heldByRing()
   await command()
 } else nothingToSet()
 ethtool.close()

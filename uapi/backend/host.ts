@@ -48,6 +48,11 @@ export class Host extends Interface implements RingHost {
     this.kernel.addressAdded(this.stack, address)
   }
 
+  /** A descriptor of the kernel's side for one of the process's; see `Kernel.adoptFd`. */
+  adoptFd(fd: number): number {
+    return this.kernel.adoptFd(fd)
+  }
+
   /** The other side of a ring on this host; its areas have the room behind them that the NIC needs. */
   ringBackend(): InlineBackend {
     const area = (bytes: number): Uint8Array => allocateArea(bytes, this.nic.info.tailBytes)

@@ -29,10 +29,15 @@ export class BufRing {
    * `bufRingAdvance`. @param bytes must stay alive until a completion gives it back @param bid its id, 0..65535
    */
   bufRingAdd(bytes: Uint8Array, bid: number): void {
+    this.bufRingAddAddress(this.#addresser.addressOf(bytes), bytes.length, bid)
+  }
+
+  /** The same by the buffer's address, as `Arena.addressOf` has it. */
+  bufRingAddAddress(address: number, length: number, bid: number): void {
     const at = ((this.#tail + this.#added++) & (this.entries - 1)) * BUF_SIZE
     const view = this.#view
-    putU64(view, at, this.#addresser.addressOf(bytes))
-    view.setUint32(at + 8, bytes.length, true)
+    putU64(view, at, address)
+    view.setUint32(at + 8, length, true)
     // What follows is the ring's tail in the first entry.
     view.setUint16(at + 12, bid, true)
   }

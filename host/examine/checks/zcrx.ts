@@ -3,6 +3,7 @@ import { NTUPLE, queuesOf, ruleCommand, spreadCommand, withoutQueue } from '../.
 import type { Observation } from '../finding.ts'
 import type { LinkFacts } from '../link.ts'
 import { type Facts, presentLink } from '../wanted.ts'
+import { atLeast } from './machine.ts'
 import { XDP_TAIL_BYTES } from './memory.ts'
 import { hookFix } from './xdp.ts'
 
@@ -11,10 +12,26 @@ import { hookFix } from './xdp.ts'
  * net/core/netdev_rx_queue.c). Here an observation closes or hampers the ways that it is given.
  */
 
-/** Drivers whose queues take memory from elsewhere, as of Linux 7.3. Nothing tells a program so before it tries. */
+/**
+ * Drivers whose queues take memory from elsewhere: those with netdev_queue_mgmt_ops in Linux 7.3, and netkit, which passes on what it
+ * was lent. Nothing tells a program so before it tries.
+ */
 const GIVING = ['bnxt_en', 'fbnic', 'gve', 'mlx5_core', 'netkit'] as const
 /** Interfaces of software that have no queues to give. */
 const NOT_GIVING = ['veth', 'tun', 'bridge', 'dummy', 'bonding', 'macvlan', 'ipvlan'] as const
+/** Drivers without netdev_queue_mgmt_ops in Linux 7.3; what later kernels have, nobody here knows. */
+const NOT_YET_GIVING = [
+  'virtio_net',
+  'igb',
+  'igc',
+  'ixgbe',
+  'i40e',
+  'ice',
+  'ena',
+  'e1000e',
+  'r8169',
+  'vmxnet3',
+] as const
 /** A port for commands that are to be filled in. */
 const SOME_PORT = 9000
 const BREAKS = 'connections of others that come to it break: their data lies in memory they can’t read'
@@ -62,15 +79,25 @@ export function checkGiving(facts: Facts, ways: Ways): Observation[] {
   if (link === null) return []
   const check = 'queue memory'
   const { driver, loopback } = link.info
-  if (loopback || NOT_GIVING.includes(driver as (typeof NOT_GIVING)[number])) {
+  const known = givesQueues(facts)
+  if (known === false) {
     const found = `${loopback ? 'lo' : driver} has no queues that take memory from a program`
     return [{ check, found, closes: ways, cost: 'the kernel refuses the queue: EOPNOTSUPP' }]
   }
-  if (GIVING.includes(driver as (typeof GIVING)[number]))
+  if (known === true)
     return [{ check, found: `${driver} is known for queues that take memory from a program` }]
   const found = `Linux does not tell whether queues of ${driver || 'this driver'} take memory from a program`
   const cost = `if they don’t, the kernel refuses with EOPNOTSUPP; known for it are ${GIVING.join(', ')}`
   return [{ check, found, cost }]
+}
+
+/** Whether queues of the interface take memory from a program; null when it is not known. */
+export function givesQueues(facts: Facts): boolean | null {
+  const { driver = '', loopback = false } = presentLink(facts)?.info ?? {}
+  const among = (drivers: readonly string[]): boolean => drivers.includes(driver)
+  if (loopback || among(NOT_GIVING)) return false
+  if (among(NOT_YET_GIVING) && !atLeast(facts.machine.kernel, 7, 4)) return false
+  return among(GIVING) ? true : null
 }
 
 export function checkSplit(facts: Facts, ways: Ways): Observation[] {
@@ -127,28 +154,31 @@ export function checkHolder(link: LinkFacts, id: number, ways: Ways): Observatio
 }
 
 function heldBy(
-  { name, programs, ringHolders }: LinkFacts,
+  { programs, ringHolders }: LinkFacts,
   holder: NonNullable<ReceiveQueue['holder']>,
 ): Pick<Observation, 'found' | 'cost' | 'fix'> {
   switch (holder) {
     case 'io_uring': {
-      const cost = 'the kernel refuses it: EEXIST'
+      const refused = 'the kernel refuses it: EEXIST'
       if (ringHolders.length === 0) {
         const found =
-          'held by an io_uring that no process here has open: a stale binding, or another PID namespace’s'
-        return { found, cost, fix: 'wait until its memory is unmapped; else ip link set … down and up' }
+          'held by an io_uring that no process here has: a stale binding, or another PID namespace’s'
+        return {
+          found,
+          cost: `${refused}; one that is being closed is gone in seconds, others with the interface`,
+        }
       }
       const pids = ringHolders.map((each) => /^pid (\d+)/.exec(each)?.[1] ?? '').join(' ')
       return {
-        found: `held by an io_uring; these have one open: ${ringHolders.join(', ')}`,
-        cost,
+        found: `held by an io_uring; these have one: ${ringHolders.join(', ')}`,
+        cost: refused,
         ...(ringHolders.length === 1 ? { fix: `kill ${pids}` } : {}),
       }
     }
     case 'af_xdp': {
       const by = programs.flatMap(({ holders }) => holders)
-      const found = `held by an AF_XDP socket${by.length === 0 ? '' : `: ${by.join(', ')}`}`
-      return { found, cost: 'the kernel refuses it: EBUSY', fix: `ss --xdp | grep ${name}` }
+      const found = `held by an AF_XDP socket: ${by.length === 0 ? 'ss --xdp shows whose' : by.join(', ')}`
+      return { found, cost: 'the kernel refuses it: EBUSY' }
     }
     case 'dmabuf':
       return { found: 'bound to a dma-buf (device memory TCP)', cost: 'the kernel refuses it: EEXIST' }

@@ -111,6 +111,19 @@ describe('when a step is refused', () => {
     },
   )
 
+  it.each([1, 2, 3, 4, 5, 6])('also when whoever is told of step %i throws', (step) => {
+    const switches = new FakeSwitches()
+    const before = switches.state
+    let told = 0
+    const onStep = (): void => {
+      if (++told === step) throw new Error('the terminal is gone')
+    }
+    const start = (): QueueSetup =>
+      applyQueueSetup({ device: 'eth0', queue: 3, ports: [9000], switches, onStep })
+    expect(start).toThrow('the terminal is gone')
+    expect([switches.state, told]).toEqual([before, 2 * step])
+  })
+
   it('and the undoing too, the error says what is left', () => {
     const { switches, start } = apply()
     switches.refuse.set('rule tcp4', busy)

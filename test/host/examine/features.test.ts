@@ -14,6 +14,7 @@ import {
 import { driverFeatures } from '../../../host/examine/features.ts'
 import { interruptNames, linkFacts } from '../../../host/examine/link.ts'
 import { machineFacts } from '../../../host/examine/machine.ts'
+import { holdersOfRings } from '../../../host/examine/rings.ts'
 
 const native = nativeOrNull()
 if (native === null) console.warn('netlink tests are skipped: the native addon is not built')
@@ -97,6 +98,15 @@ it.skipIf(native === null)('keeps an answer beyond the acknowledgement of the re
   const answer = netdev.ask(1, [numberAttribute(1, 1)])
   if (typeof answer === 'number') throw new Error(`errno ${-answer}`)
   expect(attributeNumber(answer.get(1))).toBe(1)
+})
+
+it.skipIf(native === null)('names who has a ring', () => {
+  expect(holdersOfRings().filter((holder) => holder.startsWith(`pid ${process.pid} `))).toEqual([])
+  const ring = native!.uringSetup(1, new Uint8Array(120))
+  if (ring < 0) return console.warn(`skipped: no io_uring here (errno ${-ring})`)
+  const holders = holdersOfRings()
+  native!.close(ring)
+  expect(holders).toContainEqual(expect.stringMatching(new RegExp(`^pid ${process.pid} \\(.+\\)$`)))
 })
 
 it('never throws for what the machine lacks', () => {

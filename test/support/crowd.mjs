@@ -1,0 +1,10 @@
+// Many connections at once, each of which sends so many bytes and closes. Usage: node crowd.mjs PORT CONNECTIONS BYTES
+import { connect } from 'node:net'
+
+const [port, connections, bytes] = process.argv.slice(2).map(Number)
+const data = Buffer.alloc(bytes, 'crowd')
+for (let i = 0; i < connections; i++) {
+  connect(port, '127.0.0.1', function () {
+    this.end(data)
+  }).resume()
+}
