@@ -26,7 +26,6 @@ export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
 export const ESOCKTNOSUPPORT = 94
 export const EOPNOTSUPP = 95
-export const EACCES = 13
 export const ENOSYS = 38
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
