@@ -64,6 +64,8 @@ class Player {
   #userData = 1
   /** Entries of the batch, each with the flags that it is to have besides. */
   readonly #entries: ((flags: number) => void)[] = []
+  /** What is in flight of chains. */
+  readonly #linked = new Set<number>()
   /** Ends whose own FIN was sent: when it is acknowledged is a matter of time, and an event for polls that go on. */
   readonly #finished = new Set<number>()
 
@@ -95,7 +97,9 @@ class Player {
   }
 
   #batch(number: number, { steps, linked }: Batch): void {
+    const first = this.#userData
     for (const step of steps) this.#step(step)
+    if (linked) for (const of of this.#flights.keys()) if (of >= first) this.#linked.add(of)
     // Linux has a chain that its batch ends in the middle of done by a thread: there is none.
     for (const [i, put] of this.#entries.entries())
       put(linked && i < this.#entries.length - 1 ? abi.IOSQE_IO_LINK : 0)
@@ -112,7 +116,10 @@ class Player {
   /** What a completion brought. */
   #tell({ userData, res, flags, bufferId }: Seen): void {
     const flight = this.#flights.get(userData)
-    if ((flags & abi.IORING_CQE_F_MORE) === 0) this.#flights.delete(userData)
+    if ((flags & abi.IORING_CQE_F_MORE) === 0) {
+      this.#flights.delete(userData)
+      this.#linked.delete(userData)
+    }
     if (res <= 0 || flight?.receives !== true) return
     const selected = (flags & abi.IORING_CQE_F_BUFFER) !== 0
     if (!selected) {
@@ -200,6 +207,8 @@ class Player {
         put((s) => s.prepShutdown(fd, step.how))
         return
       case 'close':
+        // When a request is the last to let go of a socket, its peer is told: what is linked behind it may or may not see that.
+        if (this.#linked.size > 0) return
         if (step.reset) x.setOption(fd, abi.SOL_SOCKET, abi.SO_LINGER, 1, 0)
         this.#ends[end] = null
         put((s) => s.prepClose(fd))

@@ -247,8 +247,10 @@ class RecvSelectRequest extends SocketRequest {
       this.finish(total, flags)
       return false
     }
-    // An error behind the data is found at once, too.
-    return (flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0 || atEnd(this.socket, tcb)
+    if ((flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0) return true
+    // An error behind the data, or that nothing more is read, is found by task work.
+    if (atEnd(this.socket, tcb)) this.wake()
+    return false
   }
 
   /**
