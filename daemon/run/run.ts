@@ -111,6 +111,7 @@ export async function run(
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
   if (isLinuxDevice(options.device)) checkLinux(options)
   else if (options.apply === true) throw new UsageError('--apply sets up linux:INTERFACE/QUEUE only')
+  if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
   try {
     const undo = setUpQueue(options, log)

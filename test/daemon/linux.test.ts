@@ -71,9 +71,7 @@ describe.skipIf(obstacle !== '')('zcrxd run --device linux:', () => {
     const bytes = randomBytes(5_000_000)
     const args = ['--listen', '127.0.0.1:0', '--sink', 'hash', '--once']
     const daemon = await start(args, ['setpriv', ...NOBODY])
-    connect(daemon.port, '127.0.0.1', function () {
-      this.end(bytes)
-    })
+    connect(daemon.port, '127.0.0.1').end(bytes)
     const { status, report } = await daemon.report()
     expect(status).toBe(0)
     expect(report).toMatchObject({
