@@ -22,7 +22,7 @@ function instanceOf(play: Play): Handle {
 
 /** Group `ctrl`: one call of IORING_REGISTER_ZCRX_CTRL. */
 export function ctrlCase(play: Play): void {
-  const { scenario, machine } = play
+  const { scenario } = play
   const name = scenario.name.replace(/^ctrl\./, '')
   const handle = instanceOf(play)
   const struct = ctrl(handle.id, opOf(name))
@@ -36,7 +36,7 @@ export function ctrlCase(play: Play): void {
   const reserved = /^resv(\d)$/.exec(name)
   const flush = /^flush_resv(\d?)$/.exec(name)
   const exported = /^export_resv(\d*)$/.exec(name)
-  if (/_without_caps$|_no_caps?$/.test(name)) machine.kernel.capable = false
+  if (/_without_caps$|_no_caps?$/.test(name)) play.ours.kernel.capable = false
   if (/_ro_struct$/.test(name)) play.memory.makeReadOnly(struct.bytes)
   if (nr !== null) nrArgs = nr[1] === 'max' ? 0xffff_ffff : Number(nr[1])
   else if (op !== null) struct.set('op', op[2] === 'max' ? -1 : Number(op[1]))
@@ -55,7 +55,7 @@ export function ctrlCase(play: Play): void {
   else if (name === 'arg_bad') arg = new Uint8Array(0)
   else if (name === 'no_zcrx_ring') ring = play.addRing(2)
   else if (name.startsWith('fd_')) {
-    const { kernel } = machine
+    const { kernel } = play.ours
     const bad = /bad|closed/.test(name)
     const fd = name === 'fd_minus_1' ? -1 : bad ? BAD_FD : foreignFile(play, 'memfd')
     struct.remember()
@@ -196,7 +196,7 @@ export function addAreaCase(play: Play): void {
 }
 
 function changeArea(play: Play, name: string, area: Struct, struct: Struct, firstAddress: number): void {
-  const { memory, machine, scenario } = play
+  const { memory, scenario } = play
   const addr = area.get('addr')
   const len = area.get('len')
   const reserved = /^resv(\d?)$/.exec(name)
@@ -224,7 +224,7 @@ function changeArea(play: Play, name: string, area: Struct, struct: Struct, firs
   else if (/^flags_(\d+)$/.test(name)) area.set('flags', Number(name.slice(6)))
   else if (reserved !== null) area.set(`__resv2[${reserved[1] || 0}]`, 1)
   else if (name === 'same_memory') area.set('addr', firstAddress)
-  else if (/^no_caps?$/.test(name)) machine.kernel.capable = false
+  else if (/^no_caps?$/.test(name)) play.ours.kernel.capable = false
   else if (/^ro_struct$|^readonly_struct$/.test(name)) memory.makeReadOnly(area.bytes)
   else if (/^readonly(_memory)?$|^ro_memory$/.test(name))
     memory.space.makeReadOnly(memory.space.find(addr)!.buffer)

@@ -1,7 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { changeByWords } from './field-words.ts'
 import { foreignFile } from './foreign.ts'
-import { DEVICE_INDEX } from './machine.ts'
+import { DEVICE_INDEX, Machine } from './machine.ts'
 import { BAD_POINTER, HUGE_PAGE, PAGE, UNMAPPED } from './memory.ts'
 import { NoTranslation, type Play } from './play.ts'
 import { type JsonObject, numberOf, type Scenario } from './record.ts'
@@ -191,9 +191,10 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   const { setup } = scenario
   const name = scenario.name.replace(/^[^.]*\./, '')
   const found = CASES.map((one) => ({ one, match: one.name.exec(name) })).find(({ match }) => match !== null)
-  for (const { index, dma } of Object.values(INTERFACES)) {
-    play.machine.kernel.interfaces.set(index, { dma })
-  }
+  if (play.machine instanceof Machine)
+    for (const { index, dma } of Object.values(INTERFACES)) play.machine.kernel.interfaces.set(index, { dma })
+  else if (found?.one.options?.(found.match!, scenario).ifIdx !== undefined)
+    throw new NoTranslation("the recorder's own interfaces")
   const ring = TestRing.create(play.machine, numberOf(setup, 'ring_flags', ZC_RING_FLAGS))
   Object.assign(play.result, errnoOf('io_uring_setup_ret', typeof ring === 'number' ? ring : 0))
   if (typeof ring === 'number') {
@@ -275,12 +276,12 @@ function shared(r: Registration): void {
 }
 
 function withoutCapability(r: Registration, play: Play, match: RegExpExecArray): void {
-  play.machine.kernel.capable = false
+  play.ours.kernel.capable = false
   if (/bad_args|junk/.test(match[1] ?? '')) r.reg.set('flags', 0xffff_ff00)
 }
 
 function limitMemory(play: Play, bytes: number): void {
-  play.machine.kernel.memlockLimit = bytes
+  play.ours.kernel.memlockLimit = bytes
 }
 
 /** Cases of `register` that are more than one call, by name. Their result is all there is. */
@@ -295,7 +296,7 @@ export const REGISTER_SEQUENCES: readonly [RegExp, (play: Play, match: RegExpExe
       const { reg } = new Registration(play.memory, { rqEntries: 128, areaPages: 16 })
       Object.assign(
         play.result,
-        errnoOf('ret', play.machine.kernel.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)),
+        errnoOf('ret', play.ours.kernel.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)),
       )
     },
   ],
@@ -338,7 +339,7 @@ function readOnlyStruct(play: Play, which: 'ifq' | 'area' | 'region'): void {
 }
 
 function sameQueueTwice(play: Play): void {
-  const { machine, result } = play
+  const { ours: machine, result } = play
   machine.queue(1)
   machine.queue(2)
   const attempt = (key: string, ring: TestRing, queue: number): Registration => {

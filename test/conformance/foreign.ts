@@ -27,11 +27,11 @@ class Foreign implements OpenFile {
 
 /** Opens a descriptor of this kind. */
 export function foreignFile(play: Play, kind: 'memfd' | 'pipe' | 'socket', pages = 1024): number {
-  return play.machine.kernel.files.open(new Foreign(kind === 'socket', kind === 'memfd' ? pages : 0))
+  return play.ours.kernel.files.open(new Foreign(kind === 'socket', kind === 'memfd' ? pages : 0))
 }
 
 /** What was mapped of such a descriptor, null before. */
 export function foreignMemory(play: Play, fd: number): ArrayBuffer | null {
-  const file = play.machine.kernel.files.get(fd)
+  const file = play.ours.kernel.files.get(fd)
   return file instanceof Foreign ? file.memory : null
 }

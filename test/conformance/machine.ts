@@ -12,7 +12,9 @@ import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { InlineKernel } from '../../uapi/backend/inline.ts'
+import type { RingHost } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { type Route, SocketCalls, type UserSpace } from './calls.ts'
 
 /**
  * A packet of the loopback network, its headers and up to 64 KiB less a little, lies in one buffer of the receiving stack's
@@ -35,9 +37,6 @@ export interface Network {
   readonly server: Stack
 }
 
-/** Where a connection goes: over which network, and by which version of IP. */
-export type Route = 'lo' | 'lo6' | 'dev' | 'dev6'
-
 /** The interface of the recording's driver: queues, and the largest buffer that it took. */
 const DEVICE = { ifIndex: DEVICE_INDEX, maxChunk: 65_536 }
 /** Linux's page pool asks for so many buffers at once (kernel record point 66). */
@@ -58,17 +57,18 @@ export function adaptKernels(adapt: (kernel: InlineKernel) => InlineKernel): voi
 }
 
 /** A kernel of ours with its networks under a virtual clock. */
-export class Machine {
+export class Machine extends SocketCalls {
   readonly clock = new VirtualClock(START_US)
   readonly kernel: InlineKernel
   readonly networks: Network[] = []
   readonly lo: Network
   /** Socket calls are made through it, as system calls beside the ring that is looked at. */
   readonly calls: Ring
+  readonly longestWaitMs = Number.POSITIVE_INFINITY
   #port = 9000
-  #call = 1
 
   constructor() {
+    super()
     this.kernel = adaptKernel(
       new InlineKernel({
         memoryFor: (stack) => this.#plainMemory(stack.nic.info.mtu),
@@ -105,6 +105,25 @@ export class Machine {
   /** The device's NIC that connections go over. */
   get nic(): MemoryNic {
     return this.queue(DEVICE_QUEUE).link.b
+  }
+
+  get host(): RingHost {
+    return this.kernel
+  }
+
+  get space(): UserSpace {
+    return this.kernel.space
+  }
+
+  /** A mapping: the address space knows whatever memory it is asked about. */
+  map(bytes: number, huge: boolean): Uint8Array {
+    const buffer = new ArrayBuffer(bytes)
+    if (huge) this.kernel.space.makeHuge(buffer)
+    return new Uint8Array(buffer)
+  }
+
+  protected freePort(): number {
+    return this.#port++
   }
 
   /** Nothing passes while the interface is down. */
@@ -166,169 +185,18 @@ export class Machine {
     this.clock.advanceTo(end)
   }
 
-  /** A request whose result is waited for. */
-  call(prepare: (sqe: abi.Sqe) => abi.Sqe): number {
-    const id = this.#call++
-    prepare(this.calls.getSqe()!).setData(id)
-    this.calls.submit()
-    return this.#result(id)
-  }
-
-  /** A connection: the descriptors of both ends. */
-  connect(route: Route): { client: number; server: number } {
+  protected override addressOf(route: Route, side: 0 | 1): IpAddress {
     if (route.startsWith('dev')) this.queue(DEVICE_QUEUE)
-    const [clientText, serverText] = ADDRESSES[route]
-    const clientAddress = IpAddress.parse(clientText)!
-    const serverAddress = IpAddress.parse(serverText)!
-    const family = serverAddress.version === 4 ? abi.AF_INET : abi.AF_INET6
-    const port = this.#port++
-    const listener = this.listen(family, serverAddress, port)
-    const client = this.socket(family)
-    const local = abi.sockaddrOf(clientAddress, 0)
-    expectZero(
-      'bind',
-      this.call((sqe) => sqe.prepBind(client, local)),
-    )
-    // Each `send` leaves at once, as the recording's did on an idle connection.
-    this.setOption(client, abi.IPPROTO_TCP, abi.TCP_NODELAY, 1)
-    const remote = abi.sockaddrOf(serverAddress, port)
-    const connecting = this.#call++
-    this.calls.getSqe()!.prepConnect(client, remote).setData(connecting)
-    this.calls.submit()
-    const server = this.call((sqe) => sqe.prepAccept(listener))
-    if (server < 0) throw new Error(`accept: ${abi.errnoName(server)}`)
-    expectZero('connect', this.#result(connecting))
-    this.call((sqe) => sqe.prepClose(listener))
-    this.settle()
-    return { client, server }
-  }
-  readonly #results = new Map<number, number>()
-
-  socket(family: number): number {
-    const fd = this.call((sqe) => sqe.prepSocket(family, abi.SOCK_STREAM, 0))
-    if (fd < 0) throw new Error(`socket: ${abi.errnoName(fd)}`)
-    return fd
-  }
-
-  /** A socket that is bound to an address of the loopback host. */
-  bound(family: number, port = this.#port++, address = addressOf('lo', family, 1)): number {
-    const fd = this.socket(family)
-    const sockaddr = abi.sockaddrOf(address, port)
-    expectZero(
-      'bind',
-      this.call((sqe) => sqe.prepBind(fd, sockaddr)),
-    )
-    return fd
+    return IpAddress.parse(ADDRESSES[route][side])!
   }
 
   /** A socket whose SYN nobody answers. */
   connecting(family: number): number {
-    const fd = this.bound(family, 0, addressOf('lo', family, 0))
+    const fd = this.bound(family, 0, this.loopback(family, 0))
     this.setUpLoopback(false)
-    const remote = abi.sockaddrOf(addressOf('lo', family, 1), this.#port++)
-    this.calls
-      .getSqe()!
-      .prepConnect(fd, remote)
-      .setData(this.#call++)
-    this.calls.submit()
+    const remote = abi.sockaddrOf(this.loopback(family, 1), this.freePort())
+    this.begin((sqe) => sqe.prepConnect(fd, remote))
     return fd
-  }
-
-  listen(family: number, address: IpAddress, port: number): number {
-    const fd = this.bound(family, port, address)
-    expectZero(
-      'listen',
-      this.call((sqe) => sqe.prepListen(fd, 16)),
-    )
-    return fd
-  }
-
-  /** A listening TCP socket of the loopback host. */
-  listening(): number {
-    return this.listen(abi.AF_INET, addressOf('lo', abi.AF_INET, 1), this.#port++)
-  }
-
-  setOption(fd: number, level: number, name: number, ...values: number[]): number {
-    const value = new Uint8Array(Int32Array.from(values).buffer)
-    return this.call((sqe) => sqe.prepCmdSock(abi.SOCKET_URING_OP_SETSOCKOPT, fd, level, name, value))
-  }
-
-  getOption(fd: number, level: number, name: number): number {
-    const value = new Int32Array(1)
-    const res = this.call((sqe) =>
-      sqe.prepCmdSock(abi.SOCKET_URING_OP_GETSOCKOPT, fd, level, name, new Uint8Array(value.buffer)),
-    )
-    return res < 0 ? res : value[0]!
-  }
-
-  /** send(2): waits until everything was taken. Returns the bytes, or minus errno when there were none. */
-  send(fd: number, bytes: Uint8Array, flags = 0): number {
-    let sent = 0
-    while (sent < bytes.length) {
-      const rest = bytes.subarray(sent)
-      const res = this.call((sqe) => sqe.prepSend(fd, rest, flags))
-      if (res < 0) return sent > 0 ? sent : res
-      sent += res
-    }
-    this.settle()
-    return sent
-  }
-
-  /** recv(2) that does not wait. */
-  recv(fd: number, bytes: Uint8Array, flags = 0): number {
-    const res = this.call((sqe) => sqe.prepRecv(fd, bytes, flags | abi.MSG_DONTWAIT))
-    this.settle()
-    return res
-  }
-
-  /** FIONREAD. */
-  fionread(fd: number): number {
-    return this.call((sqe) => sqe.prepCmdSock(abi.SOCKET_URING_OP_SIOCINQ, fd))
-  }
-
-  /** poll(2) that does not wait. */
-  poll(fd: number, events: number): number {
-    const id = this.#call++
-    this.calls.getSqe()!.prepPollAdd(fd, events).setData(id)
-    this.calls.submitAndGetEvents()
-    const cqe = this.calls.peekCqe()
-    const res = cqe === null ? 0 : cqe.res
-    if (cqe === null) {
-      this.call((sqe) => sqe.prepCancel(id))
-      this.#result(id)
-    } else this.calls.cqeSeen(cqe)
-    return res
-  }
-
-  shutdown(fd: number, how: number): number {
-    const res = this.call((sqe) => sqe.prepShutdown(fd, how))
-    this.settle()
-    return res
-  }
-
-  close(fd: number): number {
-    const res = this.call((sqe) => sqe.prepClose(fd))
-    this.settle()
-    return res
-  }
-
-  /** Closes with SO_LINGER 0: the peer is reset. */
-  reset(fd: number): void {
-    this.setOption(fd, abi.SOL_SOCKET, abi.SO_LINGER, 1, 0)
-    this.close(fd)
-  }
-
-  #result(id: number): number {
-    for (;;) {
-      const known = this.#results.get(id)
-      if (known !== undefined) {
-        this.#results.delete(id)
-        return known
-      }
-      const cqe = this.calls.waitCqe()
-      this.#results.set(cqe.userData, cqe.res)
-      this.calls.cqeSeen(cqe)
-    }
   }
 
   #nextArrival(): number {
@@ -374,13 +242,4 @@ function endsOf(addresses: readonly [string, string]): (readonly [string, 'clien
 function carry({ link }: Network, up: boolean): void {
   link.aToB.impairments = { loss: up ? 0 : 1 }
   link.bToA.impairments = { loss: up ? 0 : 1 }
-}
-
-/** @param side 0 = client, 1 = server */
-function addressOf(route: 'lo' | 'dev', family: number, side: 0 | 1): IpAddress {
-  return IpAddress.parse(ADDRESSES[family === abi.AF_INET ? route : (`${route}6` as Route)][side])!
-}
-
-function expectZero(what: string, res: number): void {
-  if (res !== 0) throw new Error(`${what}: ${abi.errnoName(res)}`)
 }

@@ -1,4 +1,6 @@
-import type { AddressSpace } from '../../uapi/kernel/address-space.ts'
+import { AddressSpace } from '../../uapi/kernel/address-space.ts'
+import type { SocketCalls, UserSpace } from './calls.ts'
+import { NoTranslation } from './no-translation.ts'
 
 export const PAGE = 4096
 export const HUGE_PAGE = 2 << 20
@@ -9,21 +11,25 @@ export const BAD_POINTER = 8
 
 /** Memory of the process that plays a scenario: page-aligned mappings with addresses. */
 export class UserMemory {
-  readonly space: AddressSpace
+  readonly #machine: Pick<SocketCalls, 'space' | 'map'>
   /** An address does not keep its memory alive. */
-  readonly #held: ArrayBuffer[] = []
+  readonly #held: ArrayBufferLike[] = []
 
-  constructor(space: AddressSpace) {
-    this.space = space
+  constructor(machine: Pick<SocketCalls, 'space' | 'map'>) {
+    this.#machine = machine
+  }
+
+  /** What addresses are addresses in. @throws NoTranslation where that is Linux's */
+  get space(): AddressSpace {
+    const { space } = this.#machine
+    if (space instanceof AddressSpace) return space
+    throw new NoTranslation('protection of memory, or memory that stands for other memory')
   }
 
   /** A mapping of whole pages. @param huge made of 2 MiB pages */
   map(pages: number, huge = false): Uint8Array {
-    const buffer = new ArrayBuffer(Math.max(1, pages) * PAGE)
-    this.#held.push(buffer)
-    const bytes = new Uint8Array(buffer)
+    const bytes = this.#machine.map(Math.max(1, pages) * PAGE, huge)
     this.address(bytes)
-    if (huge) this.makeHuge(buffer)
     return bytes
   }
 
@@ -33,8 +39,9 @@ export class UserMemory {
   }
 
   address(bytes: Uint8Array): number {
-    this.#held.push(bytes.buffer as ArrayBuffer)
-    return this.space.addressOf(bytes)
+    this.#held.push(bytes.buffer)
+    const space: UserSpace = this.#machine.space
+    return space.addressOf(bytes)
   }
 
   makeReadOnly(bytes: Uint8Array): void {

@@ -1,5 +1,6 @@
 import * as abi from '../../uapi/abi/index.ts'
-import { DEVICE_INDEX, DEVICE_QUEUE, type Route } from './machine.ts'
+import type { Route } from './calls.ts'
+import { DEVICE_INDEX, DEVICE_QUEUE } from './machine.ts'
 import type { Play } from './play.ts'
 import { isObject, type Json, numberOf, type Scenario } from './record.ts'
 import type { EventOptions, RegistrationOptions } from './registration.ts'
@@ -28,9 +29,8 @@ export function open(play: Play, translated: ReturnType<typeof translationOf>): 
   )
   if (onDevice(scenario)) {
     play.route = 'dev'
-    play.machine.queue(DEVICE_QUEUE)
-    if (scenario.setup.nic_mode === 1 || /NIC packs/.test(scenario.what))
-      play.machine.nic.place({ pack: true })
+    play.ours.queue(DEVICE_QUEUE)
+    if (scenario.setup.nic_mode === 1 || /NIC packs/.test(scenario.what)) play.ours.nic.place({ pack: true })
   }
   if (translation?.opening !== undefined) {
     translation.opening(play)

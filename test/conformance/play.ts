@@ -1,12 +1,16 @@
 import * as abi from '../../uapi/abi/index.ts'
+import type { Route, SocketCalls } from './calls.ts'
 import type { LogEntry } from './derived.ts'
 import { CTRL_OP, control, ctrl, type Handle, Instance } from './instance.ts'
-import { Machine, type Route } from './machine.ts'
+import { Machine } from './machine.ts'
 import { UserMemory } from './memory.ts'
+import { NoTranslation } from './no-translation.ts'
 import type { Json, JsonObject, Scenario } from './record.ts'
 import { Registration, type RegistrationOptions } from './registration.ts'
 import { hex } from './structs.ts'
 import { type Completion, FIRST_OTHER_UD, isData, TestRing } from './test-ring.ts'
+
+export { NoTranslation } from './no-translation.ts'
 
 /** Both ends of one TCP connection, and how far its stream has come. */
 export interface Connection {
@@ -46,9 +50,6 @@ export interface Seen {
   readonly dataOk: boolean
 }
 
-/** A scenario whose set-up or steps nothing translates. */
-export class NoTranslation extends Error {}
-
 /** Set-up that ended the scenario early, as some of the record do. */
 export class SetUpFailed extends Error {
   readonly ret: number
@@ -61,7 +62,7 @@ export class SetUpFailed extends Error {
 /** Everything a scenario is played on and what has been seen so far. */
 export class Play {
   readonly scenario: Scenario
-  readonly machine: Machine
+  readonly machine: SocketCalls
   readonly memory: UserMemory
   /** Rings by number; the one that is looked at most is 1. */
   readonly rings = new Map<number, TestRing>()
@@ -92,10 +93,20 @@ export class Play {
   /** How many of `seen` had come when something asked to count from there. */
   readonly marks = new Map<string, number>()
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, machine: SocketCalls = new Machine()) {
     this.scenario = scenario
-    this.machine = new Machine()
-    this.memory = new UserMemory(this.machine.kernel.space)
+    this.machine = machine
+    this.memory = new UserMemory(machine)
+  }
+
+  get isLinux(): boolean {
+    return !(this.machine instanceof Machine)
+  }
+
+  /** The machine, where it has a kernel of ours. @throws NoTranslation where it is Linux's */
+  get ours(): Machine {
+    if (this.machine instanceof Machine) return this.machine
+    throw new NoTranslation('what only a kernel of ours can be told')
   }
 
   differs(where: string, expected: unknown, got: unknown): void {

@@ -1,4 +1,5 @@
 import { actsOf } from './acts.ts'
+import type { SocketCalls } from './calls.ts'
 import { addAreaCase, ctrlCase, eventCase, importCase } from './cases-ctrl.ts'
 import { queryCase } from './cases-query.ts'
 import { recvZcCase } from './cases-recvzc.ts'
@@ -29,7 +30,7 @@ export interface Report {
 }
 
 /** Plays a scenario on a machine of its own and compares. Never throws. */
-export function runScenario(scenario: Scenario): Report {
+export function runScenario(scenario: Scenario, machine?: SocketCalls): Report {
   const { name } = scenario
   const intended = intendedDifference(scenario)
   const report = (outcome: Outcome, reason = '', differences: readonly string[] = []): Report => ({
@@ -39,7 +40,7 @@ export function runScenario(scenario: Scenario): Report {
   let play: Play | null = null
   if (intended?.whole) return report('skip', intended.reason)
   try {
-    play = new Play(scenario)
+    play = new Play(scenario, machine)
     const undetermined = isUndetermined(scenario)
     perform(play, undetermined)
     for (const [key, value] of Object.entries(derivedResult(play))) play.result[key] ??= value
@@ -96,7 +97,7 @@ function perform(play: Play, undetermined: boolean): void {
       return
     case 'dev_reg':
       if (scenario.steps.length === 0) {
-        play.machine.queue(DEVICE_QUEUE)
+        play.ours.queue(DEVICE_QUEUE)
         registerCase(play, registrationOf(scenario))
         return
       }

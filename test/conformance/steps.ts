@@ -81,8 +81,7 @@ export class Stepper {
       case 'refill': {
         const handle = this.#refillHandle(step)
         play.marks.set('later', play.seen.length)
-        if (play.route === 'dev')
-          play.marks.set('dropped before refill', play.machine.nic.stats().rxFillEmpty)
+        if (play.route === 'dev') play.marks.set('dropped before refill', play.ours.nic.stats().rxFillEmpty)
         play.refill(
           numberOf(step, 'niov', 0),
           numberOf(step, 'len', handle.instance.bufferBytes),
@@ -149,7 +148,7 @@ export class Stepper {
         // What was dropped for want of buffers comes again now, in TCP's time.
         if (play.route === 'dev') {
           play.marks.set('later', play.seen.length)
-          play.marks.set('dropped before refill', play.machine.nic.stats().rxFillEmpty)
+          play.marks.set('dropped before refill', play.ours.nic.stats().rxFillEmpty)
         }
         const added = addArea(play.handle(this.#ring()), play.memory, addedPages(play.scenario))
         play.expect(`${where}, ret`, step.ret, added.ret)
@@ -271,7 +270,7 @@ export class Stepper {
   /** What the NIC has counted. Segments that came twice, and drops of such, are TCP's. */
   #nic(step: JsonObject, where: string): void {
     const play = this.#play
-    const { nic } = play.machine
+    const { nic } = play.ours
     const { result } = play.scenario
     const dropped = nic.stats().rxFillEmpty > 0
     const sent = [...play.connections.values()].reduce((sum, connection) => sum + connection.sent, 0)
@@ -311,7 +310,7 @@ export class Stepper {
   }
 
   #note(note: string): void {
-    if (/without netmem/.test(note)) this.#play.machine.nic.place({ whole: true })
+    if (/without netmem/.test(note)) this.#play.ours.nic.place({ whole: true })
     const ring = /\bring (\d)\b(?! got)/.exec(note.replace(/ring \d got/g, ''))
     if (ring !== null) this.#noted = Number(ring[1])
   }
@@ -338,7 +337,7 @@ export class Stepper {
     this.#play.expect(
       `${where}, got_fd`,
       step.got_fd,
-      ret === 0 && this.#play.machine.kernel.files.get(struct.get('zc_export.zcrx_fd')) !== null,
+      ret === 0 && this.#play.ours.kernel.files.get(struct.get('zc_export.zcrx_fd')) !== null,
     )
     if (ret !== 0) return
     this.#exported.push(struct.get('zc_export.zcrx_fd'))

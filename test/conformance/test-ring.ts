@@ -1,7 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import type { RingBackend } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
-import type { Machine } from './machine.ts'
+import type { SocketCalls } from './calls.ts'
 
 /** Ring set-up flags by the numbers of the kernel's header, whether or not the package serves them. */
 export const SETUP_CQE_MIXED = 1 << 18
@@ -41,14 +41,14 @@ export const FIRST_OTHER_UD = 64
 
 /** A ring whose completions are read word by word out of its memory. */
 export class TestRing {
-  readonly machine: Machine
+  readonly machine: SocketCalls
   readonly ring: Ring
   readonly backend: RingBackend
   readonly flags: number
   open = true
   #taken = 0
 
-  private constructor(machine: Machine, ring: Ring, backend: RingBackend, flags: number) {
+  private constructor(machine: SocketCalls, ring: Ring, backend: RingBackend, flags: number) {
     this.machine = machine
     this.ring = ring
     this.backend = backend
@@ -56,14 +56,14 @@ export class TestRing {
   }
 
   /** `io_uring_setup`: a ring, or minus errno. */
-  static create(machine: Machine, flags: number, sqEntries = 64, cqEntries = 4096): TestRing | number {
-    const backend = machine.kernel.ringBackend()
+  static create(machine: SocketCalls, flags: number, sqEntries = 64, cqEntries = 4096): TestRing | number {
+    const backend = machine.host.ringBackend()
     const ring = Ring.queueInitParams(sqEntries, { ringBackend: () => backend }, { flags, cqEntries })
     return typeof ring === 'number' ? ring : new TestRing(machine, ring, backend, flags)
   }
 
   /** A ring that must come to be. */
-  static of(machine: Machine, flags = ZC_RING_FLAGS, sqEntries = 64, cqEntries = 4096): TestRing {
+  static of(machine: SocketCalls, flags = ZC_RING_FLAGS, sqEntries = 64, cqEntries = 4096): TestRing {
     const ring = TestRing.create(machine, flags, sqEntries, cqEntries)
     if (typeof ring === 'number')
       throw new Error(`io_uring_setup(0x${flags.toString(16)}): ${abi.errnoName(ring)}`)
@@ -88,7 +88,7 @@ export class TestRing {
 
   /** `io_uring_enter` with GETEVENTS. */
   enter(minComplete: number): number {
-    const ret = this.backend.enter(0, minComplete, abi.IORING_ENTER_GETEVENTS, Number.POSITIVE_INFINITY)
+    const ret = this.backend.enter(0, minComplete, abi.IORING_ENTER_GETEVENTS, this.machine.longestWaitMs)
     this.machine.settle()
     return ret
   }

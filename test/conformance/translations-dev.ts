@@ -25,7 +25,7 @@ const sends =
 const place =
   (settings: { pack?: boolean; offset?: number; whole?: boolean }): Run =>
   (play) =>
-    play.machine.nic.place(settings)
+    play.ours.nic.place(settings)
 
 /** Sends one packet at a time; every buffer is returned as soon as its completion is seen, without a flush. */
 function rounds(play: Play, ring: number, count: number, length: number): Seen[] {
@@ -90,7 +90,7 @@ function openDmabuf(play: Play): void {
 }
 
 function openWhileDown(play: Play): void {
-  const { machine, result } = play
+  const { ours: machine, result } = play
   machine.setUp(false)
   const options = registrationOf(play.scenario)
   const registration = new Registration(play.memory, options)

@@ -4,8 +4,8 @@
  */
 import * as abi from '../../uapi/abi/index.ts'
 import type { Act } from './acts.ts'
+import type { Route } from './calls.ts'
 import { beyond, buffer, ENTRIES, entries, otherArea, push, refill, setTail } from './entries.ts'
-import type { Route } from './machine.ts'
 import { NoTranslation, type Play } from './play.ts'
 import type { Scenario } from './record.ts'
 import { errnoOf, type RegistrationOptions } from './registration.ts'
@@ -338,7 +338,7 @@ export const TRANSLATIONS: readonly Translation[] = [
       {
         at: ['before', 'IMPORT', 1],
         run: (play) => {
-          play.machine.kernel.capable = false
+          play.ours.kernel.capable = false
         },
       },
       {
