@@ -56,7 +56,7 @@ export function main(args: readonly string[], output: Output): number {
   }
   const reports: Report[] = []
   for (const scenario of wanted) {
-    const report = runScenario(scenario, host === null ? undefined : new LinuxMachine(host))
+    const report = runScenario(scenario, host === null ? undefined : new LinuxMachine(host, scenario.name))
     reports.push(report)
     if (report.outcome !== 'pass') output.out(`${details(report)}\n`)
     else if (verbose) output.out(`pass ${report.name}\n`)

@@ -8,10 +8,23 @@ const LOOPBACK = { lo: IpAddress.parse('127.0.0.1')!, lo6: IpAddress.parse('::1'
 /** Ports of listeners: below those that Linux chooses for port 0. */
 const FIRST_PORT = 10_000
 const PORTS = 20_000
-/** The record's quiet times are those of a recorder that was in no hurry: so much less is waited. */
+/** The record's quiet times are those of a recorder that was in no hurry: so much less is waited, but where time itself is asked about. */
 const HASTE = 8
 /** How long (milliseconds) a completion is waited for that is expected, and that a kernel with another answer does not have. */
 const LONGEST_WAIT_MS = 1000
+
+/** What is stood in for on a kernel of ours, or needs a process's map of memory to be known. */
+const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
+  [/_beyond_mapping$/, 'what lies behind a mapping'],
+  [/^add_area\.unmapped$/, 'an address at which surely nothing lies'],
+  [/_is_file_mapping$/, 'a file that is mapped'],
+  [/\barg_bad$/, 'a pointer to nothing in the place of a structure'],
+]
+
+/** Why a scenario is not played on Linux; null: it is tried. */
+export function elsewhere(name: string): string | null {
+  return ELSEWHERE.find(([pattern]) => pattern.test(name))?.[1] ?? null
+}
 
 let next = Math.floor(Math.random() * PORTS)
 
@@ -22,19 +35,22 @@ export class LinuxMachine extends SocketCalls {
   readonly space: UserSpace
   readonly longestWaitMs = LONGEST_WAIT_MS
   readonly clock = {
-    now: (): number => performance.now() * 1000 * HASTE,
+    now: (): number => performance.now() * 1000 * this.#haste,
     advanceTo: (us: number): void => {
-      const ms = us / 1000 / HASTE - performance.now()
+      const ms = us / 1000 / this.#haste - performance.now()
       if (ms > 0) Atomics.wait(this.#nap, 0, 0, ms)
     },
   }
+  readonly #haste: number
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
   /** What addresses of the host's are asked of, and memory of its own comes from. */
   readonly #backend: ReturnType<RingHost['ringBackend']>
 
-  constructor(host: RingHost) {
+  /** @param name of the scenario */
+  constructor(host: RingHost, name: string) {
     super()
     this.host = host
+    this.#haste = /timeout/.test(name) ? 1 : HASTE
     const backend = host.ringBackend()
     this.#backend = backend
     this.calls = Ring.queueInit(8, { ringBackend: () => backend })

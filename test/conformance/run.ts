@@ -8,6 +8,7 @@ import { compareResult, isUndetermined } from './compare.ts'
 import { derivedResult } from './derived.ts'
 import { Explained, isRecorded, unknownWords } from './explained.ts'
 import { intendedDifference } from './intended.ts'
+import { elsewhere, LinuxMachine } from './linux-machine.ts'
 import { DEVICE_QUEUE } from './machine.ts'
 import { open, registrationOf } from './opening.ts'
 import { NoTranslation, Play, SetUpFailed } from './play.ts'
@@ -39,9 +40,15 @@ export function runScenario(scenario: Scenario, machine?: SocketCalls): Report {
   })
   let play: Play | null = null
   if (intended?.whole) return report('skip', intended.reason)
+  const why = machine instanceof LinuxMachine ? elsewhere(name) : null
+  if (why !== null) {
+    machine?.release()
+    return report('skip', `no translation: ${why}`)
+  }
   try {
     play = new Play(scenario, machine)
-    const undetermined = isUndetermined(scenario)
+    // How Linux cuts what is sent depends on what the process has sent before.
+    const undetermined = isUndetermined(scenario) || play.isLinux
     perform(play, undetermined)
     for (const [key, value] of Object.entries(derivedResult(play))) play.result[key] ??= value
     const unknown = compareResult(play, undetermined, intended)

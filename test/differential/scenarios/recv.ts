@@ -63,7 +63,7 @@ export const recv: Scenario[] = scenarios('recv', {
     x.tell('multishot', (s) => s.prepRecv(server, x.bytes(1)).setIoprio(abi.IORING_RECV_MULTISHOT))
     x.send(client, 3)
     x.tell('pointer', (s) => s.prepRw(abi.IORING_OP_RECV, server, 8, 4, 0))
-    x.tell('far pointer', (s) => s.prepRw(abi.IORING_OP_RECV, server, 0x7f00_0000_0000, 4, 0))
+    x.tell('far pointer', (s) => s.prepRw(abi.IORING_OP_RECV, server, 2 ** 47, 4, 0))
     x.say('left', x.recv(server))
   },
   pointerBeforeData(x) {
