@@ -440,9 +440,11 @@ export class RingContext implements RingPort, RingFile {
       if (work > 0 || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
-      if (now >= deadline) return -ETIME
+      // As io_uring_enter(2): time is up for nothing only, not for fewer than were waited for.
+      const late = this.cq.used > 0 ? 0 : -ETIME
+      if (now >= deadline) return late
       this.kernel.flush()
-      if (!this.kernel.sleep(deadline - now)) return -EINVAL
+      if (!this.kernel.sleep(deadline - now)) return timeoutMs === Number.POSITIVE_INFINITY ? -EINVAL : late
     }
     this.kernel.flush()
     return 0
