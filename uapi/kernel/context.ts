@@ -208,7 +208,6 @@ export class RingContext implements RingPort, RingFile {
     return this.files.get(sqe.fd)?.file ?? null
   }
 
-  /** Data completions that fit now. */
   cqSpace(): number {
     return this.cq.dataSpace()
   }
@@ -467,6 +466,8 @@ export class RingContext implements RingPort, RingFile {
         this.#submission.release()
         if (this.#ready.length === 0) break
       }
+      // What a link has scheduled runs in front of the next one, as task work in its order does.
+      if (at > 0) this.#runWork()
       this.start(this.#ready[at++]!)
     }
     if (this.#ready.length === 0) return
