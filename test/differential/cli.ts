@@ -57,7 +57,11 @@ export function main(args: readonly string[], output: Output): number {
     return 2
   }
   const kernel = kernelVersion(release())
-  const worlds: Worlds = { ours: () => new StackWorld(), other: () => new LinuxWorld(host), kernel }
+  const worlds: Worlds = {
+    ours: () => new StackWorld(),
+    other: (patient) => new LinuxWorld(host, patient),
+    kernel,
+  }
   output.out(`Linux ${release()}\n`)
   let good = true
   if (options.seed === null) good = scenarioTable(chosen, worlds, options, output)

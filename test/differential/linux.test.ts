@@ -15,9 +15,9 @@ if ('why' in host) console.log(`Linux's rings are not compared with: ${host.why}
 
 const worlds: Worlds = {
   ours: () => new StackWorld(),
-  other: () => {
+  other: (patient) => {
     if ('why' in host) throw new Error(host.why)
-    return new LinuxWorld(host)
+    return new LinuxWorld(host, patient)
   },
   kernel: kernelVersion(release()),
 }

@@ -7,7 +7,8 @@ import type { World } from './world.ts'
 /** The two kernels that a program runs on. */
 export interface Worlds {
   ours(): World
-  other(): World
+  /** @param patient what comes late is waited for */
+  other(patient: boolean): World
   /** The other's version. */
   readonly kernel: KernelVersion
 }
@@ -23,9 +24,14 @@ export function play(scenario: Scenario, worlds: Worlds): Outcome {
   if (since !== undefined && before(worlds.kernel, since))
     return { scenario, verdict: 'skipped', why: `${scenario.why ?? 'it'} came with ${since.join('.')}` }
   const ours = account(scenario.run, worlds.ours())
-  const linux = account(scenario.run, worlds.other(), ours.waits)
   const broken = ours.lines.find((line) => line.startsWith(BROKEN))
   if (broken !== undefined) throw new Error(`${scenario.name} ${broken}`)
   const listed = DIFFERENCES.filter((difference) => difference.scenario === scenario.name)
-  return { scenario, ours, linux, ...compare(ours.lines, linux.lines, listed, worlds.kernel) }
+  const attempt = (patient: boolean): Outcome => {
+    const linux = account(scenario.run, worlds.other(patient), ours.waits)
+    return { scenario, ours, linux, ...compare(ours.lines, linux.lines, listed, worlds.kernel) }
+  }
+  const first = attempt(false)
+  // Ours is under a clock that nothing disturbs; the other's may have been held up.
+  return first.verdict === 'DIFFERS' ? attempt(true) : first
 }
