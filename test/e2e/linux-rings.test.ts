@@ -197,6 +197,8 @@ describe.skipIf(linuxRingsObstacle !== '')('rings of Linux', () => {
   it('say why they are not to be had', () => {
     for (const entries of [0, -1, 40_000, 2 ** 40, Number.NaN])
       expect(Ring.queueInitParams(entries, new LinuxHost()), String(entries)).toBe(-abi.EINVAL)
+    const only = { flags: abi.IORING_SETUP_REGISTERED_FD_ONLY | abi.IORING_SETUP_NO_MMAP }
+    expect(Ring.queueInitParams(8, new LinuxHost(), only)).toBe(-abi.EINVAL)
     const failing = (errno: number): { ringBackend(): LinuxBackend } => ({
       ringBackend: () => {
         const native = { uringSetup: () => -errno, addressOf: () => 4096 }

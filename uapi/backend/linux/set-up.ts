@@ -33,6 +33,8 @@ export function setUp(
   params: UringParams,
   memory: RingsMemory | null,
 ): LinuxRing | number {
+  // What it answers is no descriptor then, but an index of this thread's.
+  if ((params.flags & abi.IORING_SETUP_REGISTERED_FD_ONLY) !== 0) return -EINVAL
   const asked = params.bytes.slice()
   const ways: readonly [RingsMemory, number][] = [
     ['shared', abi.IORING_SETUP_NO_SQARRAY],
