@@ -30,6 +30,11 @@ export interface EngineOptions extends OpenOptions, AreaOptions {
   readonly busyPoll?: boolean
 }
 
+/** Buffers of an area that is registered. */
+function countOf(area: Uint8Array, { rxBufLen }: Ifq): { bufferBytes: number; count: number } {
+  return { bufferBytes: rxBufLen, count: Math.max(1, Math.floor(area.length / rxBufLen)) }
+}
+
 /** Takes one completion, read straight from ring memory. `kind` and `id` are the halves of its user_data. */
 export type CompletionHandler = (kind: number, id: number, res: number, flags: number, offset: number) => void
 
@@ -64,7 +69,7 @@ export class Engine {
   /** Completions are being handed out. */
   #reaping = false
   #batchEnd: () => void = () => {}
-  #room: () => void = () => {}
+  #room: (gaveBack: boolean) => void = () => {}
 
   /**
    * @param given memory, or what is registered already; null: memory of its own is registered. The system stays the caller's to close
@@ -100,8 +105,8 @@ export class Engine {
       const unasked = this.#attended || system.sockets !== undefined
       this.#buffers = ifq === null ? provideBuffers(ring, options, own) : null
       this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.#base, unasked)
-      const bufferBytes = this.#buffers?.bufferBytes ?? ifq!.rxBufLen
-      this.#tally = system.sockets === undefined ? null : new Tally(own.length, bufferBytes)
+      const { bufferBytes, count } = this.#buffers ?? countOf(own, ifq!)
+      this.#tally = system.sockets === undefined ? null : new Tally(bufferBytes, count)
     } catch (error) {
       ring?.queueExit()
       throw error
@@ -172,9 +177,17 @@ export class Engine {
     this.#batchEnd = callback
   }
 
-  /** Called when buffers have gone back: who found none may come again. */
-  onRoom(callback: () => void): void {
+  /** Called in each round with whether buffers have gone back: who found none may come again. */
+  onRoom(callback: (gaveBack: boolean) => void): void {
     this.#room = callback
+  }
+
+  /**
+   * Buffers that receive requests may find, where that is known: those that are not with the program, of which some may be behind
+   * completions that were not handed out yet. Null where only the other side knows which it can use.
+   */
+  get room(): number | null {
+    return this.#buffers === null ? null : this.#tally!.free
   }
 
   get closed(): boolean {
@@ -229,7 +242,7 @@ export class Engine {
         else this.ring.submitAndGetEvents()
         this.#reap()
         if (this.#closed) break
-        this.#giveBack()
+        this.#room(this.#giveBack())
         if (!this.#scheduled) break
       }
     } finally {
@@ -254,11 +267,12 @@ export class Engine {
     } else ring.arm(this.#turn)
   }
 
-  #giveBack(): void {
-    if (!this.#released) return
+  /** Returns whether any have gone back. */
+  #giveBack(): boolean {
+    if (!this.#released) return false
     this.#released = !this.#source.giveBack()
     if (this.#released) this.wake()
-    this.#room()
+    return true
   }
 
   #reap(): void {
