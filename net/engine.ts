@@ -11,6 +11,7 @@ import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
+import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
 import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
 import { type Counted, Tally } from './tally.ts'
@@ -59,6 +60,8 @@ export class Engine {
   readonly #buffers: BufferSource | null
   /** What is known of buffers whose other side does not tell; null where it does. */
   readonly #tally: Tally | null
+  /** Where an address is dear; else null. */
+  readonly #smallSends: SmallSends | null
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: boolean
@@ -99,6 +102,7 @@ export class Engine {
       if (copies) this.ifq = null
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
+      this.#smallSends = system.sockets === undefined ? null : new SmallSends(ring.arena)
       this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
       const { ifq } = this
@@ -150,6 +154,8 @@ export class Engine {
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
   stage(bytes: Uint8Array): Uint8Array {
+    const small = this.#smallSends?.take(bytes)
+    if (small != null) return small
     const { arena } = this.ring
     if (arena.reaches(bytes)) return bytes
     const part = bytes.subarray(0, STAGE_BYTES)
@@ -160,7 +166,7 @@ export class Engine {
 
   /** The request that named them has completed. @param bytes what was staged @param staged what `stage` made of it */
   unstage(bytes: Uint8Array, staged: Uint8Array): void {
-    if (staged !== bytes) this.ring.arena.give(staged)
+    if (staged !== bytes && this.#smallSends?.give(staged) !== true) this.ring.arena.give(staged)
   }
 
   /** A free submission entry; those taken before are submitted where there is none. */
