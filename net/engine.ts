@@ -111,6 +111,8 @@ export class Engine {
       this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.#base, unasked)
       const { bufferBytes, count } = this.#buffers ?? countOf(own, ifq!)
       this.#tally = system.sockets === undefined ? null : new Tally(bufferBytes, count)
+      // What waking takes is taken now: when it first sleeps there may be no descriptor left for it.
+      if (system.sockets !== undefined) ring.arm(this.#turn)
     } catch (error) {
       ring?.queueExit()
       throw error

@@ -219,6 +219,26 @@ describe.skipIf(linuxRingsObstacle !== '')('on the machine’s own stack', () =>
     for (const [connection, offset] of kept.splice(0)) connection.release(offset)
   })
 
+  it('who is reset while something is sent to him is told so', async () => {
+    const ended: number[] = []
+    const server = await serve({
+      handler: {
+        onConnection: (connection) => connection.send(new Uint8Array(32 << 20)),
+        onData: () => true,
+        onEnd: (_connection, errno) => void ended.push(errno),
+      },
+    })
+    for (let i = 0; i < 20; i++) {
+      const socket = await client(server.port)
+      await once(socket, 'readable')
+      await sleep(5)
+      socket.resetAndDestroy()
+      await until(() => ended.length > i)
+    }
+    expect(new Set(ended)).toEqual(new Set([zcrx.ECONNRESET]))
+    await until(() => server.openConnections === 0)
+  })
+
   it('has as many buffers as a ring of them takes, and whole ones', async () => {
     const server = await serve({ areaBytes: 64 << 20, bufferBytes: 1024, handler: IGNORING })
     expect(server.census()).toMatchObject({ total: 32_768, fill: 32_768 })
@@ -269,6 +289,12 @@ describe.skipIf(linuxRingsObstacle !== '')('on the machine’s own stack', () =>
     expect(ring.submitAndWaitTimeout(1, 250)).toBe(-zcrx.ETIME)
     ring.queueExit()
     ring.arm(() => expect.fail('a closed ring calls nobody'))
+  })
+
+  it('a server has all descriptors that it takes, or is refused', () => {
+    const args = [beside('../support/child.mjs'), beside('../support/linux-few-descriptors.ts')]
+    const said = execFileSync(process.execPath, args, { encoding: 'utf8' })
+    expect(said).toMatch(/^(refused\n){1,5}(opened\n){1,5}$/)
   })
 
   it('a ring without a descriptor is refused: its number would be another file’s', () => {
