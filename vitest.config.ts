@@ -4,7 +4,9 @@ import { defineConfig } from 'vitest/config'
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 /** Suites that use the machine: interfaces, sockets, processes, time. They wait a good part of the time, so two run beside each other, behind the others. */
-const REAL = ['daemon', 'driver', 'e2e', 'examples', 'workers'].map((folder) => `test/${folder}/**/*.test.ts`)
+const REAL = ['daemon', 'differential', 'driver', 'e2e', 'examples', 'workers'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+)
 
 export default defineConfig({
   resolve: {

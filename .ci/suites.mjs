@@ -15,6 +15,7 @@ const SUITES = [
   'test/e2e/matrix',
   'test/examples/',
   'test/workers/',
+  'test/differential/',
   'test/pcap/',
   'test/replay/',
   'test/fuzz/',

@@ -21,6 +21,7 @@ import {
   type Instance,
   type OpenOptions,
   openSystems,
+  type SocketCalls,
   type System,
   type Systems,
   workersOf,
@@ -232,12 +233,24 @@ function register(
     if (fd < 0) throw new ZcrxError('ZCRX_REGISTER', `the interface queue can't be shared: ${errnoName(fd)}`)
     const lock = new SharedArrayBuffer(4)
     const ifq = sharedIfq(registered, lock)
-    const handle = { ...handleOf(system, backend, fd), close: () => ring.queueExit() }
+    system.sockets?.opened(fd)
+    const close = (): void => {
+      if (system.sockets !== undefined) closeDescriptor(system.sockets, ring, fd)
+      ring.queueExit()
+    }
+    const handle = { ...handleOf(system, backend, fd), close }
     return new SharedInstance({ whole, base, bytes }, ifq, lock, handle)
   } catch (error) {
     ring.queueExit()
     throw error
   }
+}
+
+/** Of what was exported on Linux, where it keeps the queue behind the ring. */
+function closeDescriptor(sockets: SocketCalls, ring: Ring, fd: number): void {
+  sockets.closing(fd)
+  ring.getSqe()!.prepClose(fd)
+  ring.submitAndWait(1)
 }
 
 /** How others get at what was exported: another descriptor of this thread's kernel, or whatever the worker hands out. */

@@ -182,9 +182,7 @@ export class Calls {
       done({ res: O_RDWR | (descriptor.nonBlocking ? O_NONBLOCK : 0), values: null })
     else if (command === F_SETFL && call.args[2] !== undefined) {
       descriptor.nonBlocking = (numberValue(call.args[2], 'flags') & O_NONBLOCK) !== 0
-      // fcntl(2) is no operation of a ring's: the open file is told.
-      const socket = this.#host.kernel.files.socket(descriptor.live)
-      if (socket !== null) socket.nonBlocking = descriptor.nonBlocking
+      this.#tell(descriptor)
       done({ res: 0, values: null })
     } else throw new UnsupportedError(call.at, 'fcntl but with F_GETFL and F_SETFL')
     return () => {}
@@ -283,9 +281,17 @@ export class Calls {
     const name = call.result ?? live
     if (name < 0) return live
     if (this.#descriptors.has(name)) throw new ScriptError(call.at, `descriptor ${name} is open already`)
-    this.#descriptors.set(name, { live, nonBlocking })
+    const descriptor = { live, nonBlocking }
+    this.#descriptors.set(name, descriptor)
+    this.#tell(descriptor)
     if (call.name !== 'socket') this.#newest = name
     return name
+  }
+
+  /** Rings heed no O_NONBLOCK: the open file is told. */
+  #tell({ live, nonBlocking }: Descriptor): void {
+    const socket = this.#host.kernel.files.socket(live)
+    if (socket !== null) socket.nonBlocking = nonBlocking
   }
 }
 

@@ -66,6 +66,8 @@ export class StackUnderTest {
     })
     family.attach(this.stack)
     this.kernel = new InlineKernel({ memoryFor: memory, idle: () => false })
+    // getsockopt(2) reads everything.
+    this.kernel.readsEveryLevel = true
     this.kernel.addStack(this.stack)
     this.#ring = Ring.queueInit(64, this.kernel, { cqEntries: 1024 })
   }

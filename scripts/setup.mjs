@@ -41,6 +41,7 @@ const SOURCES = [
   'replay',
   'fuzz',
   join('test', 'conformance'),
+  join('test', 'differential'),
   join('test', 'vm'),
 ]
 const TOOLS = { make: 'make', 'g++': 'g++', python3: 'python3' }

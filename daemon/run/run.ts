@@ -109,10 +109,9 @@ export async function run(
   environment: RunEnvironment = SYSTEM,
 ): Promise<number> {
   const log = environment.createLogger(options.verbose ? 'debug' : 'info')
-  if (options.capture !== undefined) checkCapture(options.capture)
-  const linux = isLinuxDevice(options.device)
-  if (linux) checkLinux(options)
+  if (isLinuxDevice(options.device)) checkLinux(options)
   else if (options.apply === true) throw new UsageError('--apply sets up linux:INTERFACE/QUEUE only')
+  if (options.capture !== undefined) checkCapture(options.capture)
   const sink = await createSink(options.sink)
   try {
     const undo = setUpQueue(options, log)

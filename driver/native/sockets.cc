@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <string>
 
 namespace zcrx {
 namespace {
@@ -68,13 +69,22 @@ Napi::Value ShutdownSocket(const Napi::CallbackInfo& info) {
   return Result(info.Env(), shutdown(fd, how));
 }
 
+// What rings open: sockets, and exported instances of zero-copy receive. Not other anonymous files, which are the runtime's own: it
+// aborts when one of those is closed.
+bool OfARing(int fd) {
+  struct stat facts = {};
+  if (fstat(fd, &facts) != 0) return false;
+  if (S_ISSOCK(facts.st_mode)) return true;
+  char target[32] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  return readlink(link.c_str(), target, sizeof target - 1) > 0 && std::strcmp(target, "anon_inode:[zcrx]") == 0;
+}
+
 // A descriptor that was opened by an entry of a ring is closed with this environment from now on, as those of the addon's are.
 Napi::Value Adopt(const Napi::CallbackInfo& info) {
   const int fd = Fd(info, 0);
-  struct stat facts = {};
-  if (fstat(fd, &facts) != 0) return Result(info.Env(), -1);
-  if (!S_ISSOCK(facts.st_mode)) {
-    errno = ENOTSOCK;
+  if (!OfARing(fd)) {
+    errno = EBADF;
     return Result(info.Env(), -1);
   }
   Of(info.Env()).descriptors.insert(fd);

@@ -85,6 +85,7 @@ export class RingPair {
     this.client = make(this.link.a, this.clientAddress, 11)
     this.server = make(options.wrap?.(this.link.b, this.clock) ?? this.link.b, this.serverAddress, 22)
     this.kernel = adapt(new InlineKernel({ memoryFor, idle: () => this.#passTime() }))
+    this.kernel.readsEveryLevel = true
     this.kernel.addStack(this.client)
     this.kernel.addStack(this.server)
     const backend = this.kernel.ringBackend()

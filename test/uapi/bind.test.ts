@@ -29,6 +29,7 @@ class Host {
     const clock = new VirtualClock(1_000_000)
     const link = new MemoryLink({ seed: 1, now: () => clock.now() })
     this.kernel = new InlineKernel({ memoryFor: memory, idle: () => false })
+    this.kernel.readsEveryLevel = true
     const stack = new Stack({ nic: link.b, memory: memory(), clock, entropy: seededEntropy(1) })
     for (const text of HERE) stack.addAddress(IpAddress.parse(text)!, true)
     this.kernel.addStack(stack)

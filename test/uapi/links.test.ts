@@ -95,6 +95,26 @@ describe('linked requests', () => {
     expect(ring.cqReady()).toBe(32_768)
   })
 
+  it('a cancel finds what the one in front of it has ended no more', () => {
+    const pair = new RingPair({ nodev: true })
+    const { server } = pair.connect()
+    const all = abi.IORING_ASYNC_CANCEL_ALL
+    batch(pair, [(sqe) => sqe.prepRecv(server, new Uint8Array(10)), 0])
+    expect(results(pair)).toEqual([])
+    batch(
+      pair,
+      [(sqe) => sqe.prepNop(), LINK],
+      [(sqe) => sqe.prepCancelFd(server, all), LINK],
+      [(sqe) => sqe.prepCancelFd(server, all), 0],
+    )
+    expect(results(pair)).toEqual([
+      [1, 0],
+      [2, 1],
+      [1, -abi.ECANCELED],
+      [3, 0],
+    ])
+  })
+
   it('a short receive breaks the chain only with MSG_WAITALL', () => {
     for (const [flags, last] of [
       [0, 0],

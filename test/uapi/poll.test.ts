@@ -20,7 +20,7 @@ describe('IORING_OP_POLL_ADD', () => {
     expect(pair.call((sqe) => sqe.prepPollAdd(client, abi.POLLOUT | abi.POLLIN))).toBe(abi.POLLOUT)
   })
 
-  it('multishot goes on until the connection ends', () => {
+  it('multishot goes on, hang-up or not', () => {
     const pair = new RingPair({ nodev: true })
     const { client, server } = pair.connect()
     pair.submit((sqe) => sqe.prepPollAdd(server, abi.POLLIN, true), 7)
@@ -32,7 +32,10 @@ describe('IORING_OP_POLL_ADD', () => {
     pair.call((sqe) => sqe.prepShutdown(client, abi.SHUT_WR))
     pair.call((sqe) => sqe.prepShutdown(server, abi.SHUT_RDWR))
     const last = pair.drain(5_000_000).at(-1)!
-    expect([last.userData, last.res & abi.POLLHUP, last.flags]).toEqual([7, abi.POLLHUP, 0])
+    const goesOn = abi.IORING_CQE_F_MORE
+    expect([last.userData, last.res & abi.POLLHUP, last.flags]).toEqual([7, abi.POLLHUP, goesOn])
+    pair.submit((sqe) => sqe.prepPollAdd(client, 0), 8)
+    expect(pair.drain()).toMatchObject([{ userData: 8, res: abi.POLLHUP | abi.POLLRDHUP }])
   })
 
   it('a listener is readable when somebody waits', () => {

@@ -153,12 +153,15 @@ describe('IORING_OP_RECV', () => {
     const got = new Uint8Array(10)
     expect(recv(pair, 77, got)).toBe(-abi.EBADF)
     expect(recv(pair, listener, got)).toBe(-abi.ENOTCONN)
-    expect(recv(pair, server, got, 1)).toBe(-abi.EOPNOTSUPP)
-    expect(pair.call((sqe) => sqe.prepRw(abi.IORING_OP_RECV, server, 8, 10, 0))).toBe(-abi.EFAULT)
+    // There is no urgent byte out of line.
+    expect(recv(pair, server, got, abi.MSG_OOB)).toBe(-abi.EINVAL)
+    expect(recv(pair, server, got, 0x2000)).toBe(-abi.EOPNOTSUPP)
+    expect(pair.call((sqe) => sqe.prepRw(abi.IORING_OP_RECV, server, 2 ** 47, 10, 0))).toBe(-abi.EFAULT)
     expect(pair.call((sqe) => sqe.prepRecv(server, got).setIoprio(abi.IORING_RECV_MULTISHOT))).toBe(
       -abi.EINVAL,
     )
-    expect(recv(pair, server, new Uint8Array(0))).toBe(0)
+    // Nothing is received of something only.
+    expect(recv(pair, server, new Uint8Array(0), MSG_DONTWAIT)).toBe(-abi.EAGAIN)
   })
 
   it('can be cancelled', () => {
@@ -172,8 +175,25 @@ describe('IORING_OP_RECV', () => {
 })
 
 describe('descriptors that do not wait', () => {
-  const socket = (pair: RingPair): number =>
-    pair.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM | abi.SOCK_NONBLOCK, 0))
+  const socket = (pair: RingPair): number => {
+    const fd = pair.call((sqe) => sqe.prepSocket(abi.AF_INET, abi.SOCK_STREAM, 0))
+    pair.kernel.files.socket(fd)!.nonBlocking = true
+    return fd
+  }
+
+  it('are not those made with SOCK_NONBLOCK: rings of Linux wait all the same', () => {
+    const pair = new RingPair({ nodev: true })
+    const { listener } = pair.connect()
+    const type = abi.SOCK_STREAM | abi.SOCK_NONBLOCK
+    const fd = pair.call((sqe) => sqe.prepSocket(abi.AF_INET, type, 0))
+    const local = abi.SockaddrIn.of(pair.client.link.addresses[0]!.address, 0)
+    const remote = abi.SockaddrIn.of(pair.server.link.addresses[0]!.address, 9000)
+    pair.call((sqe) => sqe.prepBind(fd, local))
+    expect(pair.call((sqe) => sqe.prepConnect(fd, remote))).toBe(0)
+    const accepted = pair.call((sqe) => sqe.prepAccept(listener).setOpFlags(abi.SOCK_NONBLOCK))
+    pair.submit((sqe) => sqe.prepRecv(accepted, new Uint8Array(4)), 5)
+    expect(pair.drain()).toEqual([])
+  })
 
   it('answer EAGAIN and EINPROGRESS', () => {
     const pair = new RingPair({ nodev: true })

@@ -92,7 +92,8 @@ describe.each([4, 6] as const)('names of sockets, IPv%i', (version) => {
     const states = [client, server].map((fd) => stateName(pair.kernel.files.socket(fd)!.tcb!.state))
     expect(states).toEqual(['TIME-WAIT', 'TIME-WAIT'])
     expect([client, server].map((fd) => ask(pair, fd, 1).res)).toEqual([-abi.ENOTCONN, -abi.ENOTCONN])
-    const opening = pair.call((sqe) => sqe.prepSocket(pair.family, abi.SOCK_STREAM | abi.SOCK_NONBLOCK, 0))
+    const opening = pair.call((sqe) => sqe.prepSocket(pair.family, abi.SOCK_STREAM, 0))
+    pair.kernel.files.socket(opening)!.nonBlocking = true
     const near = abi.sockaddrOf(pair.clientAddress, 40_000)
     const far = abi.sockaddrOf(pair.serverAddress, 9000)
     expect(pair.call((sqe) => sqe.prepBind(opening, near))).toBe(0)

@@ -73,6 +73,20 @@ describe('IORING_OP_TIMEOUT', () => {
     expect(pair.clock.now() - start).toBe(SECOND)
   })
 
+  it('counts other clocks too, and to a time of day', () => {
+    const pair = new RingPair()
+    const clocks = [abi.IORING_TIMEOUT_BOOTTIME, abi.IORING_TIMEOUT_REALTIME]
+    for (const clock of clocks) {
+      const start = pair.clock.now()
+      pair.submit((sqe) => sqe.prepTimeout(abi.timespecOf(100_000), 0, clock), 1)
+      expect(pair.drain(SECOND)).toMatchObject([{ userData: 1, res: -abi.ETIME }])
+      expect(pair.clock.now() - start).toBe(SECOND)
+    }
+    const past = abi.IORING_TIMEOUT_REALTIME | abi.IORING_TIMEOUT_ABS
+    pair.submit((sqe) => sqe.prepTimeout(abi.timespecOf(1), 0, past), 2)
+    expect(pair.drain()).toMatchObject([{ userData: 2, res: -abi.ETIME }])
+  })
+
   it('refuses what Linux refuses', () => {
     const pair = new RingPair()
     const time = abi.timespecOf(1000)
@@ -80,7 +94,7 @@ describe('IORING_OP_TIMEOUT', () => {
     expect(pair.call((sqe) => sqe.prepTimeout(negative))).toBe(-abi.EINVAL)
     expect(pair.call((sqe) => sqe.prepRw(abi.IORING_OP_TIMEOUT, -1, 0, 1, 0))).toBe(-abi.EFAULT)
     expect(pair.call((sqe) => sqe.prepRw(abi.IORING_OP_TIMEOUT, -1, 0, 2, 0))).toBe(-abi.EINVAL)
-    for (const flags of [abi.IORING_TIMEOUT_UPDATE, 1 << 2, 1 << 3, 1 << 4, 1 | (1 << 6)]) {
+    for (const flags of [abi.IORING_TIMEOUT_UPDATE, (1 << 2) | (1 << 3), 1 << 4, 1 | (1 << 6)]) {
       expect(pair.call((sqe) => sqe.prepTimeout(time, 0, flags))).toBe(-abi.EINVAL)
     }
   })

@@ -10,6 +10,7 @@ export const PERIOD = 251
 const LETTERS = 26
 /** Until somebody listens. */
 const AGAIN_MS = 50
+const TRIES = 600
 
 export type Order =
   /** @param letters `a` to `z` over and over, as the example programs want it, to whoever listens sooner or later */
@@ -34,7 +35,7 @@ function enter(netns: string): void {
   closeSync(fd)
 }
 
-function stream(data: PeerData, port: number, bytes: number, letters: boolean): void {
+function stream(data: PeerData, port: number, bytes: number, letters: boolean, tries = TRIES): void {
   const block = Buffer.from(
     letters
       ? Uint8Array.from({ length: LETTERS * 1024 }, (_, i) => 97 + (i % LETTERS))
@@ -60,7 +61,7 @@ function stream(data: PeerData, port: number, bytes: number, letters: boolean): 
     if (!refused) parentPort!.postMessage(`error ${error.message}`)
   })
   socket.on('close', () => {
-    if (refused) setTimeout(() => stream(data, port, bytes, letters), AGAIN_MS)
+    if (refused && tries > 1) setTimeout(() => stream(data, port, bytes, letters, tries - 1), AGAIN_MS)
     else parentPort!.postMessage('done')
   })
   socket.resume()

@@ -6,14 +6,19 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { applyQueueSetup } from '../../driver/setup/index.ts'
 import type { NicError } from '../../errors.ts'
 import type { Connection } from '../../net/connection.ts'
+import { openHost } from '../../net/host.ts'
 import { createServer, type Server } from '../../net/server.ts'
 import { type Order, PERIOD, type PeerData } from './peer.ts'
 
 const MIB = 1 << 20
 const AREA_BYTES = 8 * MIB
 const PATIENCE_MS = 120_000
+/** Of a server, of two that share a queue, of the example programs. */
+const [PORT, ...SHARED] = [9001, 9002, 9003] as const
+const PORTS = [PORT, ...SHARED, 8000, 9999]
 const bytes = Number(process.argv[2] ?? 64) * MIB
 const { ZCRX_VM_NS: ns, ZCRX_VM_RXQ: queue, ZCRX_VM_LOCAL: local } = process.env
 if (ns === undefined || queue === undefined || local === undefined) {
@@ -65,7 +70,7 @@ async function receive(length: number, keep: number): Promise<Received> {
     createServer({
       device,
       areaBytes: AREA_BYTES,
-      port: 0,
+      port: PORT,
       handler: {
         onData(connection, offset, size) {
           received += size
@@ -158,9 +163,44 @@ async function refusals(): Promise<void> {
   await server.close()
 }
 
+/** Two servers of one host, whose rings share the queue's instance. */
+async function shared(): Promise<void> {
+  const host = await openHost({ device, areaBytes: AREA_BYTES })
+  const digests = await Promise.all(
+    SHARED.map(async (port) => {
+      const hash = createHash('sha256')
+      let over = (_: string): void => {}
+      const digest = new Promise<string>((resolve) => {
+        over = resolve
+      })
+      const server = await createServer({
+        host,
+        port,
+        handler: {
+          onData(_connection, offset, size) {
+            hash.update(host.area.subarray(offset, offset + size))
+            return true
+          },
+          onEnd(connection) {
+            connection.close()
+            over(hash.digest('hex'))
+          },
+        },
+      })
+      return { server, digest }
+    }),
+  )
+  for (const { server, digest } of digests) {
+    await told({ kind: 'stream', port: server.port, bytes: MIB })
+    check('a server of several on one queue', (await digest) === digestOf(MIB))
+    await server.close()
+  }
+  await host.close()
+}
+
 /** An example program as it is started by hand: its status, and what it printed. */
-function program(name: string, ...args: string[]): Promise<{ status: number | null; printed: string }> {
-  const script = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
+function program(path: string, ...args: string[]): Promise<{ status: number | null; printed: string }> {
+  const script = fileURLToPath(new URL(path, import.meta.url))
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (text) => {
@@ -174,7 +214,7 @@ function program(name: string, ...args: string[]): Promise<{ status: number | nu
 async function examples(): Promise<void> {
   const way = ['-i', 'linux:zc0', '-q', queue!]
   const served = program(
-    'zcrx-server.js',
+    '../../examples/zcrx-server.js',
     ...way,
     '-p',
     '8000',
@@ -191,7 +231,7 @@ async function examples(): Promise<void> {
     server.status === 0 && server.printed.includes(`received ${2 * MIB}`),
     server.printed,
   )
-  const tested = program('zcrx-selftest.js', '-s', '-p', '9999', ...way)
+  const tested = program('../../examples/zcrx-selftest.js', '-s', '-p', '9999', ...way)
   // Less than it asks for by itself, which takes longer than it waits where a processor is emulated by a busy one.
   await told({ kind: 'stream', port: 9999, bytes: 64 * 4096, letters: true })
   const test = await tested
@@ -202,7 +242,30 @@ async function examples(): Promise<void> {
   )
 }
 
-for (const part of [streams, slowly, again, refusals, examples]) {
+async function daemon(): Promise<void> {
+  const run = [
+    'run',
+    '--device',
+    device,
+    '--apply',
+    '--listen',
+    ':9000',
+    '--sink',
+    'hash',
+    '--once',
+    '--json',
+  ]
+  const running = program('../../../bin/zcrxd.js', ...run)
+  await told({ kind: 'stream', port: 9000, bytes: 2 * MIB, letters: true })
+  const { status, printed } = await running
+  const { zeroCopiedBytes, copiedBytes, mode } = JSON.parse(printed) as Record<string, unknown>
+  const seen = JSON.stringify({ status, zeroCopiedBytes, copiedBytes, mode })
+  check('zcrxd run', status === 0 && zeroCopiedBytes === 2 * MIB && copiedBytes === 0, seen)
+}
+
+// Where the NIC has settings, they are what brings the ports to the queue.
+const setup = applyQueueSetup({ device: 'zc0', queue: Number(queue), ports: PORTS })
+for (const part of [streams, slowly, again, refusals, shared, examples, daemon]) {
   try {
     await part()
   } catch (error) {
@@ -210,5 +273,7 @@ for (const part of [streams, slowly, again, refusals, examples]) {
     console.log(`NOT OK ${part.name}: ${(error as Error).stack}`)
   }
 }
+await setup.undoWithin(2000)
+check('the settings are as they were', setup.undone)
 console.log(failed === 0 ? 'all is well' : `${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

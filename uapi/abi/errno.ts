@@ -8,6 +8,7 @@ export const E2BIG = 7
 export const EBADF = 9
 export const EAGAIN = 11
 export const ENOMEM = 12
+export const EACCES = 13
 export const EFAULT = 14
 export const EBUSY = 16
 export const EEXIST = 17
@@ -23,8 +24,8 @@ export const EBADFD = 77
 export const ENOTSOCK = 88
 export const ENOPROTOOPT = 92
 export const EPROTONOSUPPORT = 93
+export const ESOCKTNOSUPPORT = 94
 export const EOPNOTSUPP = 95
-export const EACCES = 13
 export const ENOSYS = 38
 export const EAFNOSUPPORT = 97
 export const EADDRINUSE = 98
@@ -70,6 +71,7 @@ const names: Record<number, string> = {
   88: 'ENOTSOCK',
   92: 'ENOPROTOOPT',
   93: 'EPROTONOSUPPORT',
+  94: 'ESOCKTNOSUPPORT',
   95: 'EOPNOTSUPP',
   97: 'EAFNOSUPPORT',
   98: 'EADDRINUSE',

@@ -29,6 +29,9 @@ export const IORING_POLL_ADD_MULTI = 1 << 0
 // Flags of IORING_OP_TIMEOUT and TIMEOUT_REMOVE, in `timeout_flags`.
 export const IORING_TIMEOUT_ABS = 1 << 0
 export const IORING_TIMEOUT_UPDATE = 1 << 1
+export const IORING_TIMEOUT_BOOTTIME = 1 << 2
+export const IORING_TIMEOUT_REALTIME = 1 << 3
+export const IORING_LINK_TIMEOUT_UPDATE = 1 << 4
 export const IORING_TIMEOUT_ETIME_SUCCESS = 1 << 5
 export const IORING_TIMEOUT_MULTISHOT = 1 << 6
 
@@ -173,6 +176,9 @@ export const IORING_OFF_PBUF_SHIFT = 16
 
 /** In the answer to IORING_REGISTER_PROBE. */
 export const IO_URING_OP_SUPPORTED = 1 << 0
+
+// Flags of IORING_OP_URING_CMD, in `uring_cmd_flags`.
+export const IORING_URING_CMD_FIXED = 1 << 0
 
 // Commands of IORING_OP_URING_CMD on a socket (enum io_uring_socket_op).
 export const SOCKET_URING_OP_SIOCINQ = 0

@@ -23,6 +23,8 @@ export interface Selection {
 /** A group of buffers that requests with IOSQE_BUFFER_SELECT take theirs from. */
 export interface BufferGroup {
   readonly kind: 'ring' | 'legacy'
+  /** Buffers are used up bit by bit. */
+  readonly incremental: boolean
   /** The next buffer, left where it is. Null when there is none. @param most bytes that are wanted of it, 0 = all */
   peek(most: number): Selection | null
   /** The next buffer got `bytes` bytes. True when the rest of it is still in the group. */
@@ -38,8 +40,8 @@ class BufferRing implements BufferGroup {
   readonly #view: DataView
   readonly #tail: Uint16Array
   readonly #mask: number
-  /** Buffers are used up bit by bit (IOU_PBUF_RING_INC). */
-  readonly #incremental: boolean
+  /** IOU_PBUF_RING_INC */
+  readonly incremental: boolean
   #head = 0
 
   constructor(space: AddressSpace, region: Uint8Array, entries: number, flags: number) {
@@ -48,7 +50,7 @@ class BufferRing implements BufferGroup {
     this.#view = new DataView(region.buffer, region.byteOffset, entries * BUF_SIZE)
     this.#tail = new Uint16Array(region.buffer, region.byteOffset + BUF_RING_TAIL_OFFSET, 1)
     this.#mask = entries - 1
-    this.#incremental = (flags & abi.IOU_PBUF_RING_INC) !== 0
+    this.incremental = (flags & abi.IOU_PBUF_RING_INC) !== 0
   }
 
   get head(): number {
@@ -67,12 +69,12 @@ class BufferRing implements BufferGroup {
   commit(bytes: number): boolean {
     const at = (this.#head & this.#mask) * BUF_SIZE
     const left = this.#view.getUint32(at + 8, true) - bytes
-    if (this.#incremental && left > 0) {
+    if (this.incremental && left > 0) {
       putU64(this.#view, at, getU64(this.#view, at) + bytes)
       this.#view.setUint32(at + 8, left, true)
       return true
     }
-    if (this.#incremental) this.#view.setUint32(at + 8, 0, true)
+    if (this.incremental) this.#view.setUint32(at + 8, 0, true)
     this.#head = (this.#head + 1) & 0xffff
     return false
   }
@@ -81,6 +83,7 @@ class BufferRing implements BufferGroup {
 /** IORING_OP_PROVIDE_BUFFERS: buffers that were handed in one by one. */
 class LegacyBuffers implements BufferGroup {
   readonly kind = 'legacy'
+  readonly incremental = false
   readonly #space: AddressSpace
   readonly #keeper: RingKeeper
   readonly #buffers: { id: number; address: number; length: number }[] = []

@@ -13,7 +13,7 @@ export interface CancelKey {
   readonly opcode: number
 }
 
-const KNOWN =
+export const CANCEL_FLAGS: number =
   abi.IORING_ASYNC_CANCEL_ALL |
   abi.IORING_ASYNC_CANCEL_FD |
   abi.IORING_ASYNC_CANCEL_ANY |
@@ -27,13 +27,13 @@ const KNOWN =
  */
 export function cancelMatching(context: RingPort, key: CancelKey, answer: (res: number) => void): void {
   const { flags } = key
-  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
-  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
-  const byOpcode = (flags & abi.IORING_ASYNC_CANCEL_OP) !== 0
-  if ((flags & ~KNOWN) !== 0 || (any && (byFd || byOpcode))) {
+  if ((flags & ~CANCEL_FLAGS) !== 0) {
     answer(-EINVAL)
     return
   }
+  const any = (flags & abi.IORING_ASYNC_CANCEL_ANY) !== 0
+  const byFd = (flags & abi.IORING_ASYNC_CANCEL_FD) !== 0
+  const byOpcode = (flags & abi.IORING_ASYNC_CANCEL_OP) !== 0
   const fixed = (flags & abi.IORING_ASYNC_CANCEL_FD_FIXED) !== 0
   const named = fixed ? context.files.get(key.fd)?.file : context.process.files.get(key.fd)
   const file = byFd ? (named ?? null) : null
@@ -52,7 +52,9 @@ export function cancelMatching(context: RingPort, key: CancelKey, answer: (res: 
   const found: Request[] = []
   for (const request of context.active) {
     // A LINK_TIMEOUT ends with the request it belongs to.
-    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || request.cancelled || !fits(request)) continue
+    if (request.opcode === abi.IORING_OP_LINK_TIMEOUT || !fits(request)) continue
+    // What waits on something open is found until it has completed; a timeout is out of its list at once.
+    if (request.cancelled && request.file === null) continue
     found.push(request)
     if (!all) break
   }

@@ -208,7 +208,6 @@ export class RingContext implements RingPort, RingFile {
     return this.files.get(sqe.fd)?.file ?? null
   }
 
-  /** Data completions that fit now. */
   cqSpace(): number {
     return this.cq.dataSpace()
   }
@@ -440,9 +439,11 @@ export class RingContext implements RingPort, RingFile {
       if (work > 0 || this.#work.length > 0 || this.#ready.length > 0 || this.#events.length > 0) continue
       const now = performance.now()
       if (deadline < 0) deadline = now + timeoutMs
-      if (now >= deadline) return -ETIME
+      // As io_uring_enter(2): time is up for nothing only, not for fewer than were waited for.
+      const late = this.cq.used > 0 ? 0 : -ETIME
+      if (now >= deadline) return late
       this.kernel.flush()
-      if (!this.kernel.sleep(deadline - now)) return -EINVAL
+      if (!this.kernel.sleep(deadline - now)) return timeoutMs === Number.POSITIVE_INFINITY ? -EINVAL : late
     }
     this.kernel.flush()
     return 0
@@ -465,6 +466,8 @@ export class RingContext implements RingPort, RingFile {
         this.#submission.release()
         if (this.#ready.length === 0) break
       }
+      // What a link has scheduled runs in front of the next one, as task work in its order does.
+      if (at > 0) this.#runWork()
       this.start(this.#ready[at++]!)
     }
     if (this.#ready.length === 0) return

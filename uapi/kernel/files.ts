@@ -7,8 +7,13 @@ const FIRST_FILE = 3
 
 /** A request that waits on something open. */
 export interface Waiter {
-  /** Something it may wait for has happened: it goes on with its ring's next entry. */
-  wake(): void
+  /** Those that wait for longer have smaller numbers. */
+  readonly armed: number
+  /**
+   * Something it may wait for has happened: it goes on with its ring's next entry.
+   * @param events those of poll(2) that it was; 0 or none: whatever is true now
+   */
+  wake(events?: number): void
   /** Ends it. @param res minus errno */
   finish(res: number): void
 }

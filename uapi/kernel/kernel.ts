@@ -73,6 +73,8 @@ export class Kernel implements KernelPort {
   readonly timers: KernelTimers = new KernelTimers()
   /** CAP_NET_ADMIN: without it registrations answer EPERM. */
   capable = true
+  /** SOCKET_URING_OP_GETSOCKOPT reads options of TCP and IP too; Linux has EOPNOTSUPP at every level but SOL_SOCKET. */
+  readsEveryLevel = false
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
   readonly options: KernelOptions

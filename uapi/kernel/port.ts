@@ -23,6 +23,8 @@ export interface KernelPort extends AreaHost, SocketHost, ZcrxHost {
   readonly stacks: readonly Stack[]
   /** CAP_NET_ADMIN. */
   readonly capable: boolean
+  /** GETSOCKOPT reads more than SOL_SOCKET. */
+  readonly readsEveryLevel: boolean
   /** Interfaces without a NIC opened here, by index. */
   readonly interfaces: ReadonlyMap<number, { readonly dma: boolean }>
   readonly deviceIfqs: readonly ZcrxIfq[]

@@ -83,6 +83,7 @@ export abstract class Request implements Waiter {
   limit: Request | null = null
   /** The slot of fixed files that names what it works on, kept until it has completed. */
   readonly fixed: FixedFile | null
+  armed = 0
   /** On the context's list of requests with something to do. */
   scheduled = false
   finished = false
@@ -119,7 +120,7 @@ export abstract class Request implements Waiter {
   /** Stops waiting, because of a cancellation or the end of the ring. */
   abstract detach(): void
 
-  wake(): void {
+  wake(_events = 0): void {
     this.context.schedule(this)
   }
 
@@ -145,6 +146,9 @@ export abstract class Request implements Waiter {
   }
 }
 
+/** Requests that have begun to wait on something. */
+let armings = 0
+
 /** A request that waits on a socket; it keeps the socket open, as an open file is kept on Linux. */
 export abstract class SocketRequest extends Request {
   readonly socket: Socket
@@ -163,6 +167,7 @@ export abstract class SocketRequest extends Request {
 
   /** Waits on the socket; the latest request is served first. */
   wait(): void {
+    this.armed = ++armings
     this.queue().push(this)
   }
 

@@ -50,11 +50,17 @@ const MAX_KEEP_COUNT = 127
 const DEFAULT_MSS = 536
 const SECOND_US = 1_000_000
 
-/** SOCKET_URING_OP_GETSOCKOPT and _SETSOCKOPT: the bytes read or 0, or minus errno. */
-export function socketOption(space: AddressSpace, sqe: Sqe, socket: Socket): number {
+/** SOCKET_URING_OP_GETSOCKOPT and _SETSOCKOPT: the bytes read or 0, or minus errno. @param readsEveryLevel `Kernel.readsEveryLevel` */
+export function socketOption(
+  space: AddressSpace,
+  sqe: Sqe,
+  socket: Socket,
+  readsEveryLevel: boolean,
+): number {
   const { level, optname, optlen } = sqe
-  if (optlen > 0x7fff_ffff) return -errno.EINVAL
   const gets = sqe.cmdOp === abi.SOCKET_URING_OP_GETSOCKOPT
+  if (gets && level !== SOL_SOCKET && !readsEveryLevel) return -errno.EOPNOTSUPP
+  if (optlen > 0x7fff_ffff) return -errno.EINVAL
   const there = gets ? space.writable(sqe.addr3, optlen) : space.view(sqe.addr3, optlen)
   const value = optlen === 0 ? new Uint8Array(0) : there
   if (value === null) return -errno.EFAULT
@@ -163,11 +169,11 @@ function set(socket: Socket, level: number, optname: number, value: Uint8Array):
       return socket.setOptions({ keepAlive: number !== 0 })
     // A negative size is a large unsigned one to Linux, which cuts it to the limit.
     case SO_RCVBUF:
-      return socket.setOptions({ receiveBuffer: clampBuffer(number) })
+      return socket.setOptions({ receiveBuffer: clampBuffer(number, MIN_RECEIVE_BUFFER) })
     case SO_RCVLOWAT:
       return socket.setOptions({ receiveLowWater: number < 0 ? MAX_LOW_WATER : Math.max(1, number) })
     case SO_SNDBUF:
-      return socket.setOptions({ sendBuffer: clampBuffer(number) })
+      return socket.setOptions({ sendBuffer: clampBuffer(number, MIN_SEND_BUFFER) })
     case SO_LINGER: {
       if (value.length < 8) return -errno.EINVAL
       const seconds = view.getInt32(4, true)
@@ -189,12 +195,13 @@ function ipLevel(socket: Socket, command: number, level: number, optname: number
   return setIpOption(socket, level, optname, number)
 }
 
-const MIN_BUFFER = 1152
+const MIN_RECEIVE_BUFFER = 1152
+const MIN_SEND_BUFFER = 2304
 const MAX_BUFFER = 1 << 29
 const MAX_LOW_WATER = 0x7fff_ffff
 
-function clampBuffer(bytes: number): number {
-  return bytes < 0 ? MAX_BUFFER : Math.min(MAX_BUFFER, Math.max(MIN_BUFFER, bytes))
+function clampBuffer(bytes: number, least: number): number {
+  return bytes < 0 ? MAX_BUFFER : Math.min(MAX_BUFFER, Math.max(least, bytes))
 }
 
 function setTcpLevel(socket: Socket, optname: number, number: number): number {

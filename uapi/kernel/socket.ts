@@ -3,13 +3,14 @@ import type { Stack } from '../../stack/stack.ts'
 import { SocketOptions } from '../../stack/tcp/socket-options.ts'
 import {
   CLOSED,
+  ESTABLISHED,
   EVENT_CLOSED,
   EVENT_CONNECTED,
   EVENT_READABLE,
   EVENT_WRITABLE,
 } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
-import { ECANCELED } from '../abi/errno.ts'
+import { POLLIN, POLLOUT } from '../abi/poll.ts'
 import type { OpenFile, Waiter } from './files.ts'
 
 /** What sockets need of the kernel. */
@@ -36,9 +37,16 @@ export class Socket implements OpenFile {
   readShut = false
   /** SHUT_WR was called. */
   writeShut = false
+  /** It was connected once. */
+  #connected = false
+  /** CONNECT has told that there is no connection: another may follow. */
+  refused = false
   /** The connection's error has been reported to a reader: later reads see the end of the stream. */
   errorReported = false
-  /** O_NONBLOCK: requests are answered EAGAIN or EINPROGRESS instead of waiting. */
+  /**
+   * Requests are answered EAGAIN or EINPROGRESS instead of waiting, as system calls are with O_NONBLOCK. A ring's are not, SOCK_NONBLOCK or
+   * not: this is for whoever does for a program what system calls would.
+   */
   nonBlocking = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
@@ -48,8 +56,6 @@ export class Socket implements OpenFile {
   readonly connectors: Waiter[] = []
   readonly pollers: Waiter[] = []
   #references = 1
-  /** Descriptors and slots of fixed files that name it. */
-  #names = 1
 
   constructor(kernel: SocketHost, family: number) {
     this.kernel = kernel
@@ -62,6 +68,14 @@ export class Socket implements OpenFile {
     this.tcb = tcb
     tcb.owner = this
     this.options = tcb.options
+    this.#connected = tcb.state >= ESTABLISHED
+    this.refused = false
+    this.errorReported = false
+  }
+
+  /** A connection that was asked for came to nothing, and no CONNECT has told. */
+  get unanswered(): boolean {
+    return this.tcb !== null && this.tcb.state === CLOSED && !this.#connected && !this.refused
   }
 
   /** Changes options of the socket, and of the connection or listener it has. Returns 0, the result of the call. */
@@ -96,17 +110,14 @@ export class Socket implements OpenFile {
   }
 
   dup(): void {
-    this.#names++
     this.hold()
   }
 
   release(): void {
-    // Accepts of a closed listener can never be served; armed receives go on until the stream ends, as on Linux.
-    if (--this.#names === 0) for (const acceptor of [...this.acceptors]) acceptor.finish(-ECANCELED)
     this.drop()
   }
 
-  /** Gives a reference back, as `hold` has taken it; the last one closes the connection or the listener. */
+  /** Gives a reference back, as `hold` has taken it: requests that wait go on, closed or not. The last one closes the connection or the listener. */
   drop(): void {
     if (--this.#references > 0) return
     const { stack, tcb } = this
@@ -138,10 +149,15 @@ export class Socket implements OpenFile {
 
   /** Something happened to the connection. @param events EVENT_* */
   onEvents(events: number): void {
-    wakeAll(this.pollers)
-    if ((events & (EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.connectors)
-    if ((events & (EVENT_WRITABLE | EVENT_CONNECTED | EVENT_CLOSED)) !== 0) wakeAll(this.writers)
-    if ((events & (EVENT_READABLE | EVENT_CLOSED)) !== 0 && this.readers.length > 0) {
+    if ((events & EVENT_CONNECTED) !== 0) this.#connected = true
+    if ((events & EVENT_CLOSED) !== 0) {
+      this.#wakeForEnd()
+      return
+    }
+    if (this.pollers.length > 0) this.#wakePollers(events)
+    if ((events & EVENT_CONNECTED) !== 0) wakeAll(this.connectors)
+    if ((events & (EVENT_WRITABLE | EVENT_CONNECTED)) !== 0) wakeAll(this.writers)
+    if ((events & EVENT_READABLE) !== 0 && this.readers.length > 0) {
       // Of several receivers the one submitted last gets the data; the end of the stream is for all.
       const tcb = this.tcb
       const ended = tcb === null || tcb.rcv.finished || tcb.state === CLOSED
@@ -150,6 +166,24 @@ export class Socket implements OpenFile {
         this.readers[this.readers.length - 1]!.wake()
       }
     }
+  }
+
+  /** There is one error for all: as on Linux it is for who began to wait last. */
+  #wakeForEnd(): void {
+    const all = [...this.pollers, ...this.connectors, ...this.writers, ...this.readers]
+    wakeAll(all.sort((one, other) => other.armed - one.armed))
+  }
+
+  /** Pollers are woken as Linux wakes them: by data and room as such, by what changes the connection with all that is true then. */
+  #wakePollers(events: number): void {
+    const { tcb } = this
+    if ((events & EVENT_CONNECTED) !== 0 || tcb === null || tcb.rcv.finished) {
+      wakeAll(this.pollers)
+      return
+    }
+    const readable = (events & EVENT_READABLE) !== 0 && (this.readable || tcb.urgentBytes() > 0)
+    const happened = (readable ? POLLIN : 0) | ((events & EVENT_WRITABLE) !== 0 ? POLLOUT : 0)
+    if (happened !== 0) wakeAll(this.pollers, happened)
   }
 
   /** So much waits that a reader is to be woken: SO_RCVLOWAT, but no peer is left standing before a closed window. */
@@ -161,12 +195,12 @@ export class Socket implements OpenFile {
 
   /** Connections wait to be accepted: the requests submitted first get them. */
   onAcceptable(): void {
-    wakeAll(this.pollers)
+    wakeAll(this.pollers, POLLIN)
     const waiting = this.listener?.ready.length ?? 0
     for (let i = 0; i < Math.min(waiting, this.acceptors.length); i++) this.acceptors[i]!.wake()
   }
 }
 
-function wakeAll(waiters: readonly Waiter[]): void {
-  for (const waiter of waiters) waiter.wake()
+function wakeAll(waiters: readonly Waiter[], events = 0): void {
+  for (const waiter of waiters) waiter.wake(events)
 }

@@ -112,7 +112,7 @@ export class Submission {
     if ((flags & abi.IOSQE_IO_DRAIN) !== 0 && this.#skipUsed) return -EOPNOTSUPP
     if (opcode !== abi.IORING_OP_LINK_TIMEOUT) return 0
     const afterNone = this.#last === null || this.#last.opcode === abi.IORING_OP_LINK_TIMEOUT
-    if (afterNone || (entry.opFlags & abi.IORING_TIMEOUT_MULTISHOT) !== 0) return -EINVAL
+    if (afterNone) return -EINVAL
     const timespec = timeoutOf(this.#context.space, entry)
     if (typeof timespec === 'number') return timespec
     entry.timespec = timespec

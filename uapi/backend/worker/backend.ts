@@ -169,7 +169,9 @@ export class WorkerBackend implements RingBackend, Diagnostics {
         }
         const now = performance.now()
         const left = end - now
-        if (left <= 0) return -ETIME
+        // As io_uring_enter(2): time is up for nothing only.
+        const late = ready() > 0 ? 0 : -ETIME
+        if (left <= 0) return late
         // Whoever would close the door may be gone as well: it is asked for a sign of life now and then.
         if (now - asked > PATIENCE_MS) {
           if (Atomics.load(door, doors.BEAT) === beat) {
@@ -180,7 +182,8 @@ export class WorkerBackend implements RingBackend, Diagnostics {
           asked = now
           doors.ring(door)
         }
-        if (!this.#waiting.wait(door, doors.WAKE, seen, Math.min(left, LOOK_MS))) return -EINVAL
+        if (!this.#waiting.wait(door, doors.WAKE, seen, Math.min(left, LOOK_MS)))
+          return timeoutMs === Number.POSITIVE_INFINITY ? -EINVAL : late
       }
     } finally {
       Atomics.store(door, doors.WANT, 0)

@@ -33,11 +33,9 @@ function start(context: RingPort, sqe: Sqe): void {
     reply(context, sqe, -EINVAL)
     return
   }
-  const multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
   let sockaddr: SockaddrPlace | null = null
   if (sqe.addr !== 0) {
-    // A multishot accept has nowhere to keep more than one address.
-    const place = multishot ? -EINVAL : sockaddrPlace(context, sqe, socket.family)
+    const place = sockaddrPlace(context, sqe, socket.family)
     if (typeof place === 'number') {
       reply(context, sqe, place)
       return
@@ -81,7 +79,6 @@ function tell({ bytes, length }: SockaddrPlace, { family, tcb }: Socket): void {
 /** Single or multishot. */
 class AcceptRequest extends SocketRequest {
   readonly #multishot: boolean
-  readonly #nonBlocking: boolean
   readonly #sockaddr: SockaddrPlace | null
   readonly #fileIndex: number
 
@@ -90,7 +87,6 @@ class AcceptRequest extends SocketRequest {
     this.#fileIndex = sqe.fileIndex
     this.#multishot = (sqe.ioprio & abi.IORING_ACCEPT_MULTISHOT) !== 0
     this.#sockaddr = sockaddr
-    this.#nonBlocking = (sqe.opFlags & SOCK_NONBLOCK) !== 0
   }
 
   protected override queue(): Waiter[] {
@@ -116,7 +112,6 @@ class AcceptRequest extends SocketRequest {
       if (tcb === null) return
       const socket = new Socket(kernel, this.socket.family)
       socket.adopt(stack, tcb)
-      socket.nonBlocking = this.#nonBlocking
       const fd = install(this.context, socket, this.#fileIndex)
       if (fd < 0) {
         this.finish(fd)

@@ -23,7 +23,12 @@ function start(context: RingPort, sqe: Sqe): void {
     return
   }
   const { kernel } = context
-  if (socket.tcb !== null || socket.listener !== null) {
+  if (socket.unanswered) {
+    socket.refused = true
+    reply(context, sqe, -(socket.takeError() || errno.ECONNABORTED))
+    return
+  }
+  if ((socket.tcb !== null && !socket.refused) || socket.listener !== null) {
     const opening = socket.tcb?.state === SYN_SENT || socket.tcb?.state === SYN_RECEIVED
     reply(context, sqe, -(opening ? errno.EALREADY : socket.takeError() || errno.EISCONN))
     return
@@ -79,6 +84,7 @@ class ConnectRequest extends SocketRequest {
     if (tcb === null) this.finish(-errno.EFAULT)
     else if (tcb.state === CLOSED) {
       this.socket.errorReported = true
+      this.socket.refused = true
       this.finish(-(tcb.error || errno.ECONNRESET))
     } else if (tcb.state >= ESTABLISHED) this.finish(0)
   }

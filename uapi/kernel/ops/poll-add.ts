@@ -23,21 +23,47 @@ function prepare(_context: RingPort, sqe: Sqe): number {
 function start(context: RingPort, sqe: Sqe): void {
   const file = fileOf(context, sqe)
   if (file === null) return
-  if (file instanceof Socket) begin(new PollRequest(context, sqe, file), true)
+  if (file instanceof Socket) startPoll(new PollRequest(context, sqe, file))
   else if (isRing(file)) begin(new RingPollRequest(context, sqe, file), true)
   // What has no poll of its own is always ready, as vfs_poll() has it.
   else reply(context, sqe, sqe.opFlags & (POLLIN | POLLOUT))
 }
 
+/** What a multishot finds true at first comes by task work, as what it finds later. */
+function startPoll(request: PollRequest): void {
+  if (!request.multishot) {
+    begin(request, true)
+    return
+  }
+  request.context.track(request)
+  request.wait()
+  const now = pollEvents(request.socket)
+  if (now !== 0) request.wake(now)
+}
+
+/** What is told without being asked for. */
+const UNASKED = POLLERR | POLLHUP | POLLRDHUP
+
 /** Of a socket, once or multishot: completes with the events that are true, as poll(2) would give them. */
 class PollRequest extends SocketRequest {
+  readonly multishot: boolean
   readonly #events: number
-  readonly #multishot: boolean
+  /** What woke it since it ran last, if that was one thing; 0: whatever is true. */
+  #woken = 0
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket) {
     super(context, sqe, socket)
-    this.#events = sqe.opFlags | POLLERR | POLLHUP
-    this.#multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
+    this.#events = sqe.opFlags | UNASKED
+    this.multishot = (sqe.len & IORING_POLL_ADD_MULTI) !== 0
+  }
+
+  /** What is not asked for does not wake it; what is stays true for it, whoever reads meanwhile. */
+  override wake(events = 0): void {
+    const urgent = (this.#events & POLLPRI) !== 0 ? pollEvents(this.socket) & POLLPRI : 0
+    const woken = events === 0 ? 0 : (events | urgent) & this.#events
+    if (events !== 0 && woken === 0) return
+    this.#woken = this.scheduled ? 0 : woken
+    super.wake()
   }
 
   protected override queue(): Waiter[] {
@@ -45,10 +71,10 @@ class PollRequest extends SocketRequest {
   }
 
   override run(): void {
-    const events = pollEvents(this.socket) & this.#events
+    const events = this.#woken || pollEvents(this.socket) & this.#events
+    this.#woken = 0
     if (events === 0) return
-    const ends = !this.#multishot || (events & (POLLERR | POLLHUP)) !== 0
-    if (ends || !this.context.postMore(this, events, 0)) this.finish(events)
+    if (!this.multishot || !this.context.postMore(this, events, 0)) this.finish(events)
   }
 }
 

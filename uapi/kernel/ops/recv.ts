@@ -1,8 +1,8 @@
 import type { Stack } from '../../../stack/stack.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
-import { EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOTCONN, EOPNOTSUPP } from '../../abi/errno.ts'
+import { EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOENT, ENOTCONN, EOPNOTSUPP } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
-import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } from '../../abi/socket.ts'
+import { MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { BufferGroup, Selection } from '../buffers.ts'
 import { atEnd, copyOut, endResult, moreToRead, unreadable } from '../copy-out.ts'
@@ -20,8 +20,10 @@ const MAX_TURNS = 32
 /** Buffers of one bundle. */
 const MAX_BUNDLE = 1024
 
-/** MSG_* that are served. */
-const SERVED_FLAGS = MSG_DONTWAIT | MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_NOSIGNAL
+/** MSG_* that ask for what is not served: errors in a queue, and what is for 32-bit callers. Others that TCP has no use for are passed over. */
+const UNSERVED_FLAGS = 0x2000 | 0x8000_0000
+/** User memory ends here on Linux; below it a pointer is not looked at before there is something to be written. */
+const TASK_SIZE = 2 ** 47
 
 export const recv: Op = new Op({
   code: abi.IORING_OP_RECV,
@@ -43,8 +45,9 @@ function prepare(_context: RingPort, sqe: Sqe): number {
 function start(context: RingPort, sqe: Sqe): void {
   const socket = socketOf(context, sqe)
   if (socket === null) return
-  if ((sqe.opFlags & ~SERVED_FLAGS) !== 0) {
-    reply(context, sqe, -EOPNOTSUPP)
+  const refused = refusal(sqe, socket)
+  if (refused !== 0) {
+    reply(context, sqe, refused)
     return
   }
   if ((sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0) {
@@ -52,8 +55,16 @@ function start(context: RingPort, sqe: Sqe): void {
     return
   }
   const bytes = sqe.len === 0 ? new Uint8Array(0) : context.space.writable(sqe.addr, sqe.len)
-  if (bytes === null) reply(context, sqe, -EFAULT)
+  if (bytes === null && sqe.addr + sqe.len > TASK_SIZE) reply(context, sqe, -EFAULT)
   else receive(new RecvRequest(context, sqe, socket, bytes), sqe)
+}
+
+/** What is wrong with the flags of the message: 0 or minus errno. */
+function refusal(sqe: Sqe, socket: Socket): number {
+  if ((sqe.opFlags & UNSERVED_FLAGS) !== 0) return -EOPNOTSUPP
+  if ((sqe.opFlags & MSG_OOB) === 0) return 0
+  // There is an urgent byte to be asked for only while there is one, and it is not in line.
+  return socket.untilUrgent() === Number.POSITIVE_INFINITY ? -EINVAL : -EOPNOTSUPP
 }
 
 /** With POLL_FIRST the socket is not looked at before there is something to be read. */
@@ -75,13 +86,16 @@ function receive(request: RecvRequest | RecvSelectRequest, sqe: Sqe): void {
  * stream, or the connection's error, once.
  */
 class RecvRequest extends SocketRequest {
-  readonly #bytes: Uint8Array
+  /** Null where the entry names no memory. */
+  readonly #bytes: Uint8Array | null
+  readonly #length: number
   readonly #flags: number
   #done = 0
 
-  constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array | null) {
     super(context, sqe, socket)
     this.#bytes = bytes
+    this.#length = sqe.len
     this.#flags = sqe.opFlags
   }
 
@@ -96,23 +110,32 @@ class RecvRequest extends SocketRequest {
       return
     }
     if (tcb.rcv.head >= 0) {
-      if (unreadable(stack, tcb)) {
-        this.finish(this.#done || -EFAULT)
+      if (this.#bytes === null || unreadable(stack, tcb)) {
+        this.finish(-EFAULT)
         return
       }
       if ((this.#flags & MSG_PEEK) !== 0) this.#done = 0
       this.#done += copyOut(this.socket, stack, tcb, this.#bytes.subarray(this.#done), this.#flags)
     }
-    const enough = (this.#flags & MSG_WAITALL) !== 0 ? this.#bytes.length : Math.min(1, this.#bytes.length)
-    if (this.#done >= enough) this.finish(this.#done, moreToRead(tcb))
+    const enough = (this.#flags & MSG_WAITALL) !== 0 ? this.#length : 1
+    // Who asks for nothing waits for something to be there all the same.
+    if (this.#done >= enough || (this.#length === 0 && tcb.rcv.head >= 0))
+      this.finish(this.#done, moreToRead(tcb))
     else if (atEnd(this.socket, tcb)) {
-      const res = this.#done || endResult(this.socket, tcb)
+      // Who waits for all has asked again behind what it got, and so has had the error.
+      const end = endResult(this.socket, tcb)
+      const res = this.#done || end
       this.finish(res, res < 0 ? 0 : moreToRead(tcb))
-    } else if (nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) this.finish(this.#done || -EAGAIN)
+    } else if (nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) this.finish(-EAGAIN)
   }
 
   override failedWith(res: number): boolean {
-    return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < this.#bytes.length)
+    return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < this.#length)
+  }
+
+  /** What was received is told, whatever keeps the rest from it. */
+  override finish(res: number, flags = 0): void {
+    super.finish(res < 0 && this.#done > 0 ? this.#done : res, flags)
   }
 }
 
@@ -153,6 +176,12 @@ class RecvSelectRequest extends SocketRequest {
     return res < 0 || ((this.#flags & MSG_WAITALL) !== 0 && res < (this.#held?.bytes?.length ?? 0))
   }
 
+  /** What was received is told, whatever keeps the rest from it. */
+  override finish(res: number, flags = 0): void {
+    if (res < 0 && this.#done > 0) super.finish(this.#done, this.#heldFlags)
+    else super.finish(res, flags)
+  }
+
   override run(): void {
     const { tcb, stack } = this.socket
     if (tcb === null || stack === null) {
@@ -167,19 +196,23 @@ class RecvSelectRequest extends SocketRequest {
   #receive(stack: Stack, tcb: Tcb): boolean {
     const group = this.context.buffers.get(this.#groupId)
     const selection = this.#held ?? group?.peek(this.#most) ?? null
-    if (selection === null || group === null) this.finish(-ENOBUFS)
+    if (group === null && this.#held === null) this.finish(this.#bundle ? -ENOENT : -ENOBUFS)
+    else if (selection === null || group === null) this.finish(-ENOBUFS)
     else if (tcb.rcv.head < 0) this.#atNothing(tcb)
     else if (selection.bytes === null || unreadable(stack, tcb)) {
       this.finish(this.#done || -EFAULT, this.#heldFlags)
-    } else if (selection.bytes.length === 0) this.finish(this.#bundle ? -ENOBUFS : 0)
-    else if ((this.#flags & MSG_WAITALL) !== 0) this.#fill(stack, tcb, group, selection, selection.bytes)
+    } else if (selection.bytes.length === 0)
+      this.finish(this.#bundle ? -ENOBUFS : 0, this.#bundle ? 0 : moreToRead(tcb))
+    else if ((this.#flags & MSG_WAITALL) !== 0 && !this.#bundle)
+      this.#fill(stack, tcb, group, selection, selection.bytes)
     else return this.#deliver(stack, tcb, group, selection)
     return false
   }
 
   #atNothing(tcb: Tcb): void {
     if (atEnd(this.socket, tcb)) {
-      const res = this.#done || endResult(this.socket, tcb)
+      const end = endResult(this.socket, tcb)
+      const res = this.#done || end
       this.finish(res, this.#heldFlags | (res < 0 ? 0 : moreToRead(tcb)))
     } else if (this.socket.nonBlocking || (this.#flags & MSG_DONTWAIT) !== 0) {
       this.finish(this.#done || -EAGAIN, this.#heldFlags)
@@ -198,18 +231,13 @@ class RecvSelectRequest extends SocketRequest {
   }
 
   #deliver(stack: Stack, tcb: Tcb, group: BufferGroup, first: Selection): boolean {
-    let total = 0
-    let rest = false
-    let buffers = 0
-    for (let next: Selection | null = first; next !== null && next.bytes !== null; ) {
-      // Empty ones may be as many as somebody adds meanwhile.
-      if (++buffers > MAX_BUNDLE) break
-      const bytes = copyOut(this.socket, stack, tcb, next.bytes, this.#flags)
-      total += bytes
-      rest = group.commit(bytes)
-      const full = bytes === next.bytes.length && total !== this.#most
-      if (!this.#bundle || !full || tcb.rcv.head < 0 || (this.#flags & MSG_PEEK) !== 0) break
-      next = group.peek(this.#most === 0 ? 0 : this.#most - total)
+    let total = copyOut(this.socket, stack, tcb, first.bytes!, this.#flags)
+    let rest = group.commit(total)
+    const full = total === first.bytes!.length && total !== this.#most
+    if (this.#bundle && full && tcb.rcv.queuedBytes > 1 && (this.#flags & MSG_PEEK) === 0) {
+      const more = this.#goOn(stack, tcb, group, total)
+      total += more.bytes
+      rest = more.bytes > 0 ? more.rest : rest
     }
     this.#left -= Math.min(total, this.#left)
     const flags = flagsOf(first, rest) | moreToRead(tcb)
@@ -219,7 +247,35 @@ class RecvSelectRequest extends SocketRequest {
       this.finish(total, flags)
       return false
     }
-    return (flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0
+    if ((flags & abi.IORING_CQE_F_SOCK_NONEMPTY) !== 0) return true
+    // An error behind the data, or that nothing more is read, is found by task work.
+    if (atEnd(this.socket, tcb)) this.wake()
+    return false
+  }
+
+  /**
+   * A bundle goes on in the buffers behind its first, as Linux was seen to do it: in as many as what is left takes if all are as long as the
+   * next; but one that would not be filled is left to a completion of its own, unless it is the next or can be used up bit by bit.
+   */
+  #goOn(stack: Stack, tcb: Tcb, group: BufferGroup, done: number): { bytes: number; rest: boolean } {
+    const { queuedBytes } = tcb.rcv
+    const left = this.#most === 0 ? queuedBytes : Math.min(queuedBytes, this.#most - done)
+    let bytes = 0
+    let rest = false
+    let next = group.peek(0)
+    const length = next?.bytes?.length ?? 0
+    // Empty ones may be as many as somebody adds meanwhile.
+    const most = length === 0 ? 0 : Math.min(MAX_BUNDLE - 1, Math.ceil(left / length))
+    for (let taken = 0; taken < most && bytes < left && next !== null && next.bytes !== null; taken++) {
+      const wanted = Math.min(next.bytes.length, left - bytes)
+      if (wanted < next.bytes.length && taken > 0 && !group.incremental) break
+      const copied = copyOut(this.socket, stack, tcb, next.bytes.subarray(0, wanted), this.#flags)
+      bytes += copied
+      rest = group.commit(copied)
+      if (copied < wanted) break
+      next = group.peek(0)
+    }
+    return { bytes, rest }
   }
 }
 

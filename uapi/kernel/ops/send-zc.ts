@@ -8,7 +8,7 @@ import { Socket } from '../socket.ts'
 import { Op } from './op.ts'
 import { bytesOf } from './operands.ts'
 import { begin, ImmediateRequest } from './reply.ts'
-import { SendRequest } from './send.ts'
+import { padded, SendRequest } from './send.ts'
 
 export const sendZc: Op = new Op({ code: abi.IORING_OP_SEND_ZC, ioprio: true, prepare, start })
 
@@ -16,7 +16,7 @@ function prepare(_context: RingPort, sqe: Sqe): number {
   if (sqe.pad2 !== 0 || sqe.addr3 !== 0 || (sqe.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0) return -EINVAL
   const known =
     abi.IORING_RECVSEND_POLL_FIRST | abi.IORING_RECVSEND_FIXED_BUF | abi.IORING_SEND_ZC_REPORT_USAGE
-  return (sqe.ioprio & ~known) !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
+  return (sqe.ioprio & ~known) !== 0 || padded(sqe) ? -EINVAL : 0
 }
 
 /** Errors, too, are followed by the notification. */

@@ -1,12 +1,13 @@
 import type { Stack } from '../../../stack/stack.ts'
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
-import { EFAULT, EINVAL, ENOBUFS, ENOTCONN, EPIPE } from '../../abi/errno.ts'
+import { EFAULT, EINVAL, ENOBUFS, ENOENT, EPIPE } from '../../abi/errno.ts'
 import {
   IORING_CQE_BUFFER_SHIFT,
   IORING_CQE_F_BUF_MORE,
   IORING_CQE_F_BUFFER,
   IORING_OP_SEND,
+  IORING_RECVSEND_BUNDLE,
   IORING_RECVSEND_POLL_FIRST,
   IOSQE_BUFFER_SELECT,
 } from '../../abi/io-uring.ts'
@@ -22,9 +23,15 @@ import { begin, reply } from './reply.ts'
 
 export const send: Op = new Op({ code: IORING_OP_SEND, ioprio: true, bufferSelect: true, prepare, start })
 
-/** A destination is for sockets without a connection. */
 function prepare(_context: RingPort, sqe: Sqe): number {
-  return (sqe.ioprio & ~IORING_RECVSEND_POLL_FIRST) !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
+  // Without buffers to choose there is nothing to bundle.
+  const bundles = (sqe.flags & IOSQE_BUFFER_SELECT) === 0 ? IORING_RECVSEND_BUNDLE : 0
+  return (sqe.ioprio & ~(IORING_RECVSEND_POLL_FIRST | bundles)) !== 0 || padded(sqe) ? -EINVAL : 0
+}
+
+/** Behind the length of a destination, which connections have no use for, there is nothing. */
+export function padded(sqe: Sqe): boolean {
+  return sqe.fileIndex >>> 16 !== 0
 }
 
 function start(context: RingPort, sqe: Sqe): void {
@@ -62,7 +69,8 @@ abstract class Sending extends SocketRequest {
   override run(): void {
     const { tcb, stack, writeShut } = this.socket
     if (tcb === null || stack === null) {
-      this.finish(-ENOTCONN)
+      // Of a socket that was never connected, as of one that is no more.
+      this.finish(-EPIPE)
       return
     }
     if (tcb.state === CLOSED) {
@@ -129,7 +137,8 @@ class SendSelectRequest extends Sending {
   protected override send(stack: Stack, tcb: Tcb): void {
     const group = this.context.buffers.get(this.#groupId)
     const selection = group?.peek(this.#most) ?? null
-    if (group === null || selection === null) this.finish(-ENOBUFS)
+    if (group === null) this.finish(-ENOENT)
+    else if (selection === null) this.finish(-ENOBUFS)
     else if (selection.bytes === null) this.finish(-EFAULT)
     else {
       const taken = stack.tcp.send(tcb, selection.bytes, 0, stack.clock.now(), this.urgent)

@@ -1,4 +1,4 @@
-import { SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
+import { SYN_RECEIVED, SYN_SENT, TIME_WAIT } from '../../../stack/tcp/state.ts'
 import { EINVAL, ENOTCONN } from '../../abi/errno.ts'
 import { IORING_OP_SHUTDOWN } from '../../abi/io-uring.ts'
 import { SHUT_RD, SHUT_RDWR, SHUT_WR } from '../../abi/socket.ts'
@@ -18,7 +18,11 @@ function prepare(_context: RingPort, sqe: Sqe): number {
 
 function start(context: RingPort, sqe: Sqe): void {
   const socket = socketOf(context, sqe)
-  if (socket !== null) reply(context, sqe, shut(socket, sqe.len))
+  if (socket === null) return
+  const result = shut(socket, sqe.len)
+  // Whether or not there was anything to shut.
+  if (result !== -EINVAL) for (const poller of socket.pollers) poller.wake()
+  reply(context, sqe, result)
 }
 
 function shut(socket: Socket, how: number): number {
@@ -34,7 +38,7 @@ function shut(socket: Socket, how: number): number {
     if (how !== SHUT_WR) socket.stopListening()
     return 0
   }
-  if (tcb === null || stack === null || tcb.state < SYN_RECEIVED) return -ENOTCONN
+  if (tcb === null || stack === null || tcb.state < SYN_RECEIVED || tcb.state === TIME_WAIT) return -ENOTCONN
   if (how !== SHUT_WR) {
     socket.readShut = true
     stack.tcp.shutdownReceive(tcb)

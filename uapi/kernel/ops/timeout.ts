@@ -40,11 +40,14 @@ function prepareRemove(_context: RingPort, sqe: Sqe): number {
   return sqe.bufGroup !== 0 || sqe.len !== 0 || sqe.fileIndex !== 0 ? -EINVAL : 0
 }
 
+/** TIMEOUT_REMOVE is about a LINK_TIMEOUT. */
+const OF_LINKED = abi.IORING_LINK_TIMEOUT_UPDATE
+
 /** The entry's own completion comes before that of the timeout it ends, as a cancel's does. */
 function remove(context: RingPort, sqe: Sqe, answer: (res: number) => void): void {
   const flags = sqe.opFlags
-  const updating = (flags & abi.IORING_TIMEOUT_UPDATE) !== 0
-  const known = updating ? abi.IORING_TIMEOUT_UPDATE | abi.IORING_TIMEOUT_ABS : 0
+  const updating = (flags & (abi.IORING_TIMEOUT_UPDATE | OF_LINKED)) !== 0
+  const known = updating ? abi.IORING_TIMEOUT_UPDATE | abi.IORING_TIMEOUT_ABS | OF_LINKED : 0
   if (sqe.len !== 0 || (flags & ~known) !== 0) {
     answer(-EINVAL)
     return
@@ -54,8 +57,9 @@ function remove(context: RingPort, sqe: Sqe, answer: (res: number) => void): voi
     answer(timespec)
     return
   }
+  const Wanted = (flags & OF_LINKED) !== 0 ? LinkTimeoutRequest : TimeoutRequest
   for (const request of context.active) {
-    if (!(request instanceof TimeoutRequest)) continue
+    if (!(request instanceof Wanted)) continue
     if (request.userDataLow !== sqe.addrLow || request.userDataHigh !== sqe.addrHigh) continue
     answer(0)
     if (timespec === null) request.finish(-ECANCELED)
@@ -154,6 +158,11 @@ export class LinkTimeoutRequest extends TimedRequest {
   constructor(limited: Request, sqe: Sqe, timespec: Timespec) {
     super(limited.context, sqe)
     this.#limited = limited
+    this.arm(timespec)
+  }
+
+  /** TIMEOUT_REMOVE with LINK_TIMEOUT_UPDATE: another time. */
+  update(timespec: Timespec): void {
     this.arm(timespec)
   }
 

@@ -22,6 +22,7 @@ export const uringCmd: Op = new Op({
 
 function prepare(_context: RingPort, sqe: Sqe): number {
   // The word behind the command's number (`__pad1`) belongs to nobody.
+  if ((sqe.opFlags & ~abi.IORING_URING_CMD_FIXED) !== 0) return -EINVAL
   return (sqe.flags & abi.IOSQE_BUFFER_SELECT) !== 0 || sqe.offHigh !== 0 ? -EINVAL : 0
 }
 
@@ -30,13 +31,12 @@ function start(context: RingPort, sqe: Sqe): void {
   if (file !== null) reply(context, sqe, command(context, sqe, file))
 }
 
-/** Sockets alone have commands, and none of them can be polled for. */
+/** Sockets alone have commands. */
 function command(context: RingPort, sqe: Sqe, file: OpenFile): number {
-  const polled = (context.flags & abi.IORING_SETUP_IOPOLL) !== 0
-  return polled || !(file instanceof Socket) ? -EOPNOTSUPP : socketCommand(context, sqe, file)
+  return file instanceof Socket ? socketCommand(context, sqe, file) : -EOPNOTSUPP
 }
 
-function socketCommand({ space }: RingPort, sqe: Sqe, socket: Socket): number {
+function socketCommand({ space, kernel }: RingPort, sqe: Sqe, socket: Socket): number {
   switch (sqe.cmdOp) {
     case abi.SOCKET_URING_OP_SIOCINQ:
       if (socket.listener !== null) return -EINVAL
@@ -45,7 +45,7 @@ function socketCommand({ space }: RingPort, sqe: Sqe, socket: Socket): number {
       return socket.listener === null ? unacknowledged(socket) : -EINVAL
     case abi.SOCKET_URING_OP_GETSOCKOPT:
     case abi.SOCKET_URING_OP_SETSOCKOPT:
-      return socketOption(space, sqe, socket)
+      return socketOption(space, sqe, socket, kernel.readsEveryLevel)
     case abi.SOCKET_URING_OP_GETSOCKNAME:
       return socketName(space, sqe, socket)
     default:
