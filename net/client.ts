@@ -2,7 +2,7 @@ import { IpAddress } from '../address.ts'
 import { ArgumentError, ZcrxError } from '../errors.ts'
 import { errnoName } from '../uapi/abi/errno.ts'
 import { endpointOf, sockaddrOf } from '../uapi/abi/sockaddr.ts'
-import { AF_INET, AF_INET6, SHUT_WR, SOCK_STREAM } from '../uapi/abi/socket.ts'
+import { AF_INET, AF_INET6, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import { Scratch } from '../uapi/ring/arena.ts'
 import { Engine, type EngineOptions } from './engine.ts'
@@ -62,16 +62,18 @@ export class Client {
     await this.#engine.system.ready
     const family = remote.version === 4 ? AF_INET : AF_INET6
     for (let flow = 0; flow < flows; flow++) {
-      const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
+      const fd = await this.#call((sqe) => sqe.prepSocket(family, SOCK_STREAM | SOCK_CLOEXEC, 0))
+      if (fd < 0) throw new ZcrxError('ZCRX_CONNECT', `socket: ${errnoName(fd)}`)
+      // From here on it is closed with the client, also where nobody answers.
+      this.#fds.push(fd)
+      const { sockets } = this.#engine.system
+      sockets?.opened(fd)
       const scratch = new Scratch(this.#engine.ring.arena)
       try {
         const peer = scratch.lend(sockaddrOf(remote, port))
         const result = await this.#call((sqe) => sqe.prepConnect(fd, peer))
         if (result < 0) throw new ZcrxError('ZCRX_CONNECT', `connect: ${errnoName(result)}`)
-        this.#fds.push(fd)
         const { sockaddr, length } = placeForSockaddr(scratch)
-        const { sockets } = this.#engine.system
-        sockets?.opened(fd)
         if (sockets !== undefined) sockets.name(fd, sockaddr)
         else await this.#call((sqe) => sqe.prepCmdGetsockname(fd, sockaddr, length))
         this.#localPorts.push(endpointOf(sockaddr)?.port ?? 0)
@@ -101,7 +103,9 @@ export class Client {
 
   /** Half-closes one flow: the peer sees the end of the stream behind the last byte. */
   async end(flow: number): Promise<void> {
-    await this.#call((sqe) => sqe.prepShutdown(this.#fds[flow]!, SHUT_WR))
+    const { sockets } = this.#engine.system
+    if (sockets !== undefined) sockets.shutdown(this.#fds[flow]!, SHUT_WR)
+    else await this.#call((sqe) => sqe.prepShutdown(this.#fds[flow]!, SHUT_WR))
   }
 
   close(): void {

@@ -65,6 +65,10 @@ export function requestsOf(
       engine.wake()
     },
     end: () => {
+      if (sockets !== undefined) {
+        sockets.shutdown(fd, SHUT_WR)
+        return
+      }
       engine.sqe().prepShutdown(fd, SHUT_WR).setData(dataOf(SHUTDOWN, id))
       engine.wake()
     },

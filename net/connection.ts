@@ -1,5 +1,5 @@
 import { ArgumentError } from '../errors.ts'
-import { ECANCELED, errnoName } from '../uapi/abi/errno.ts'
+import { ECANCELED, EPIPE, errnoName } from '../uapi/abi/errno.ts'
 
 /**
  * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
@@ -77,6 +77,8 @@ export class Connection implements AsyncIterable<Chunk> {
   #closeDone = false
   #left = false
   #error = 0
+  /** Why sending failed, where that says something of the other direction. */
+  #sendError = 0
   /** Iteration: pieces that were not asked for yet, offset and length in turn. */
   readonly #pieces: number[] = []
   readonly #waiters: Waiter[] = []
@@ -196,6 +198,8 @@ export class Connection implements AsyncIterable<Chunk> {
   /** @internal the last completion of the receive request */
   ended(errno: number): void {
     if (this.#streamEnded) return
+    // Linux tells of a reset once, whoever asks first: to whoever receives it looks like the end then.
+    if (errno === 0) errno = this.#sendError
     this.#streamEnded = true
     this.#error = errno
     const handler = this.#host.handler
@@ -237,6 +241,8 @@ export class Connection implements AsyncIterable<Chunk> {
   sent(res: number): void {
     this.#host.sent()
     this.#sending = false
+    // EPIPE: the peer's end was there before.
+    if (res < 0 && res !== -EPIPE && res !== -ECANCELED) this.#sendError = -res
     const first = this.#sendQueue[0]
     if (first !== undefined) {
       if (res < 0) this.#sendQueue.length = 0

@@ -11,6 +11,7 @@ import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
+import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
 import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
 import { type Counted, Tally } from './tally.ts'
@@ -28,6 +29,11 @@ export interface EngineOptions extends OpenOptions, AreaOptions {
   readonly cqEntries?: number
   /** Never sleep: completions are looked for at every turn of the event loop. Costs a core. Default false. */
   readonly busyPoll?: boolean
+}
+
+/** Buffers of an area that is registered. */
+function countOf(area: Uint8Array, { rxBufLen }: Ifq): { bufferBytes: number; count: number } {
+  return { bufferBytes: rxBufLen, count: Math.max(1, Math.floor(area.length / rxBufLen)) }
 }
 
 /** Takes one completion, read straight from ring memory. `kind` and `id` are the halves of its user_data. */
@@ -54,6 +60,8 @@ export class Engine {
   readonly #buffers: BufferSource | null
   /** What is known of buffers whose other side does not tell; null where it does. */
   readonly #tally: Tally | null
+  /** Where an address is dear; else null. */
+  readonly #smallSends: SmallSends | null
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: boolean
@@ -64,7 +72,7 @@ export class Engine {
   /** Completions are being handed out. */
   #reaping = false
   #batchEnd: () => void = () => {}
-  #room: () => void = () => {}
+  #room: (gaveBack: boolean) => void = () => {}
 
   /**
    * @param given memory, or what is registered already; null: memory of its own is registered. The system stays the caller's to close
@@ -94,14 +102,17 @@ export class Engine {
       if (copies) this.ifq = null
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
+      this.#smallSends = system.sockets === undefined ? null : new SmallSends(ring.arena)
       this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
       const { ifq } = this
       const unasked = this.#attended || system.sockets !== undefined
       this.#buffers = ifq === null ? provideBuffers(ring, options, own) : null
       this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.#base, unasked)
-      const bufferBytes = this.#buffers?.bufferBytes ?? ifq!.rxBufLen
-      this.#tally = system.sockets === undefined ? null : new Tally(own.length, bufferBytes)
+      const { bufferBytes, count } = this.#buffers ?? countOf(own, ifq!)
+      this.#tally = system.sockets === undefined ? null : new Tally(bufferBytes, count)
+      // What waking takes is taken now: when it first sleeps there may be no descriptor left for it.
+      if (system.sockets !== undefined) ring.arm(this.#turn)
     } catch (error) {
       ring?.queueExit()
       throw error
@@ -145,6 +156,8 @@ export class Engine {
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
   stage(bytes: Uint8Array): Uint8Array {
+    const small = this.#smallSends?.take(bytes)
+    if (small != null) return small
     const { arena } = this.ring
     if (arena.reaches(bytes)) return bytes
     const part = bytes.subarray(0, STAGE_BYTES)
@@ -155,7 +168,7 @@ export class Engine {
 
   /** The request that named them has completed. @param bytes what was staged @param staged what `stage` made of it */
   unstage(bytes: Uint8Array, staged: Uint8Array): void {
-    if (staged !== bytes) this.ring.arena.give(staged)
+    if (staged !== bytes && this.#smallSends?.give(staged) !== true) this.ring.arena.give(staged)
   }
 
   /** A free submission entry; those taken before are submitted where there is none. */
@@ -172,9 +185,17 @@ export class Engine {
     this.#batchEnd = callback
   }
 
-  /** Called when buffers have gone back: who found none may come again. */
-  onRoom(callback: () => void): void {
+  /** Called in each round with whether buffers have gone back: who found none may come again. */
+  onRoom(callback: (gaveBack: boolean) => void): void {
     this.#room = callback
+  }
+
+  /**
+   * Buffers that receive requests may find, where that is known: those that are not with the program, of which some may be behind
+   * completions that were not handed out yet. Null where only the other side knows which it can use.
+   */
+  get room(): number | null {
+    return this.#buffers === null ? null : this.#tally!.free
   }
 
   get closed(): boolean {
@@ -229,7 +250,7 @@ export class Engine {
         else this.ring.submitAndGetEvents()
         this.#reap()
         if (this.#closed) break
-        this.#giveBack()
+        this.#room(this.#giveBack())
         if (!this.#scheduled) break
       }
     } finally {
@@ -254,11 +275,12 @@ export class Engine {
     } else ring.arm(this.#turn)
   }
 
-  #giveBack(): void {
-    if (!this.#released) return
+  /** Returns whether any have gone back. */
+  #giveBack(): boolean {
+    if (!this.#released) return false
     this.#released = !this.#source.giveBack()
     if (this.#released) this.wake()
-    this.#room()
+    return true
   }
 
   #reap(): void {

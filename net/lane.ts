@@ -14,6 +14,8 @@ import type { Counted } from './tally.ts'
 const ACCEPTS = 16
 /** After an accept that failed for want of descriptors or memory. */
 const ACCEPT_AGAIN_MS = 100
+/** After a receive request that failed for want of something that nobody tells of. */
+const RECEIVE_AGAIN_MS = 20
 
 /** What a lane asks of its server. */
 export interface LaneOwner {
@@ -44,8 +46,11 @@ export class Lane {
   readonly #owner: LaneOwner
   /** Connections whose receive request ended for want of room and is to be issued again. */
   #stalled: Connection[] = []
-  /** The same, who can't go on before buffers have gone back. */
-  #starved: Connection[] = []
+  /** The same, who found no buffer: they come again in this order, as many at a time as may find one. */
+  readonly #starved = new Set<Connection>()
+  /** The same, of whom nobody tells when they may come again: when buffers have gone back, or a while has passed. */
+  readonly #refused = new Set<Connection>()
+  #again: NodeJS.Timeout | null = null
   /** The listeners are closed. */
   #unheard = false
   /** An accept failed for want of something (a descriptor): it is issued again when this has run down. */
@@ -112,7 +117,9 @@ export class Lane {
 
   /** Ends everything, with two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves. */
   close(): void {
+    this.closing = true
     if (this.#deaf !== null) clearTimeout(this.#deaf)
+    if (this.#again !== null) clearTimeout(this.#again)
     // Whoever waits to be accepted is reset: nobody else will tell them.
     this.listeners.close()
     this.#unheard = true
@@ -139,7 +146,14 @@ export class Lane {
     else if (kind === SETUP) this.listeners.setUp(res)
     else if (kind === ACCEPT) this.#accepted(id, res)
     else if (kind === SEND) this.connections[id]?.sent(res)
-    else if (kind === CLOSE) this.connections[id]?.closed()
+    else if (kind === CLOSE) this.#closed(this.connections[id])
+  }
+
+  #closed(connection: Connection | null | undefined): void {
+    connection?.closed()
+    // Of whoever waits for room no request is under way that could tell of the end.
+    if (connection && (this.#starved.delete(connection) || this.#refused.delete(connection)))
+      connection.start()
   }
 
   #received(id: number, res: number, flags: number, offset: number): void {
@@ -156,7 +170,11 @@ export class Lane {
     if (res === -ENOSPC || res === -ENOMEM || res === -ENOBUFS) {
       // Nothing is lost: the data waits in the socket until there is room.
       if (res === -ENOSPC || this.engine.system.sockets === undefined) this.#stalled.push(connection)
-      else this.#starved.push(connection)
+      else if (res === -ENOBUFS && this.engine.room !== null) this.#starved.add(connection)
+      else {
+        this.#refused.add(connection)
+        this.#again ??= setTimeout(this.#refusedAgain, RECEIVE_AGAIN_MS)
+      }
       return
     }
     connection.ended(Math.abs(res))
@@ -208,11 +226,27 @@ export class Lane {
     for (const connection of stalled) connection.start()
   }
 
-  readonly #roomAgain = (): void => {
-    if (this.closing || this.#starved.length === 0) return
-    const starved = this.#starved
-    this.#starved = []
-    for (const connection of starved) connection.start()
+  readonly #roomAgain = (gaveBack: boolean): void => {
+    if (gaveBack && this.#refused.size > 0) this.#refusedAgain()
+    const room = this.engine.room ?? 0
+    if (this.closing || this.#starved.size === 0 || room === 0) return
+    let left = room
+    for (const connection of this.#starved) {
+      if (left-- === 0) break
+      this.#starved.delete(connection)
+      connection.start()
+    }
+    // Who found nothing to receive has taken no buffer, and the next may have it.
+    this.engine.wake()
+  }
+
+  readonly #refusedAgain = (): void => {
+    if (this.#again !== null) clearTimeout(this.#again)
+    this.#again = null
+    if (this.closing) return
+    const refused = [...this.#refused]
+    this.#refused.clear()
+    for (const connection of refused) connection.start()
     this.engine.wake()
   }
 }

@@ -53,6 +53,8 @@ export function listenAddress(
   if (wanted.unspecified) return { address: wanted, only: wanted.version === 6 }
   const address = system.addresses.find((one) => one.equals(wanted))
   if (address !== undefined) return { address, only: false }
+  // Which of those it does not name are the machine's as well it says itself: 127.0.0.2, for one.
+  if (system.sockets !== undefined) return { address: wanted, only: false }
   throw new AddressError(
     `"${named}" is none of the addresses ${system.addresses.join(', ')}`,
     'listen on one of them, or take it as an address of our own: ownAddress (--address of zcrxd)',

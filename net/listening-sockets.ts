@@ -1,17 +1,17 @@
 import { formatEndpoint, type IpAddress } from '../address.ts'
-import { ZcrxError } from '../errors.ts'
-import { EACCES, EADDRINUSE, errnoName } from '../uapi/abi/errno.ts'
+import { AddressError, ZcrxError } from '../errors.ts'
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL, errnoName } from '../uapi/abi/errno.ts'
 import { IPPROTO_IPV6, IPV6_V6ONLY } from '../uapi/abi/in.ts'
 import { IORING_ASYNC_CANCEL_ALL, SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { endpointOf, SOCKADDR_BYTES, sockaddrOf } from '../uapi/abi/sockaddr.ts'
-import { AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from '../uapi/abi/socket.ts'
+import { AF_INET, AF_INET6, SO_REUSEADDR, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import { type Arena, borrow } from '../uapi/ring/arena.ts'
 import { ACCEPT, CANCEL, dataOf, SETUP } from './connection-requests.ts'
 import type { Engine } from './engine.ts'
 import { DEFAULT_BACKLOG, type ListenOptions, listenAddress, socketOptions } from './listen.ts'
 import type { ServerOptions } from './server-types.ts'
-import type { SocketCalls } from './system.ts'
+import type { SocketCalls, System } from './system.ts'
 
 /** A socket that listens. */
 export interface Listening {
@@ -23,6 +23,8 @@ export interface Listening {
   /** Accepts that are under way. */
   accepts: number
 }
+
+type Place = Pick<Listening, 'address' | 'only' | 'port'>
 
 /** Memory for a sockaddr that the kernel writes, and for the `int` with its length. */
 export function placeForSockaddr(memory: Pick<Arena, 'take'>): { sockaddr: Uint8Array; length: Uint8Array } {
@@ -66,21 +68,33 @@ export class ListeningSockets implements Iterable<Listening> {
     const { address, only } = listenAddress(this.#engine.system, where.address)
     const { sockets } = this.#engine.system
     if (sockets !== undefined) {
-      this.#all.push(openByCalls(sockets, options, { address, only, port: where.port }))
+      this.#all.push(openByCalls(this.#engine.system, sockets, options, { address, only, port: where.port }))
       return
     }
     const family = address.version === 4 ? AF_INET : AF_INET6
     const fd = this.#now('socket', (sqe) => sqe.prepSocket(family, SOCK_STREAM, 0))
+    try {
+      this.#all.push(this.#listen(fd, options, { address, only, port: where.port }))
+    } catch (error) {
+      // On a host that goes on it would be there for ever.
+      this.#engine.sqe().prepClose(fd).setData(dataOf(CANCEL))
+      this.#engine.turnNow()
+      throw error
+    }
+  }
+
+  /** With a socket that is there. */
+  #listen(fd: number, options: ServerOptions, { address, only, port }: Place): Listening {
     for (const [level, name, value] of socketOptions(options)) this.#set(fd, level, name, value)
     // As Node's: connections that an earlier server left behind do not keep the port.
     this.#set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if (only) this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
     borrow(this.#engine.ring.arena, (scratch) => {
-      const sockaddr = scratch.lend(sockaddrOf(address, where.port))
+      const sockaddr = scratch.lend(sockaddrOf(address, port))
       return this.#now('bind', (sqe) => sqe.prepBind(fd, sockaddr))
     })
     this.#now('listen', (sqe) => sqe.prepListen(fd, options.backlog ?? DEFAULT_BACKLOG))
-    this.#all.push({ fd, address, only, port: this.#portOf(fd), accepts: 0 })
+    return { fd, address, only, port: this.#portOf(fd), accepts: 0 }
   }
 
   /** A request of the set-up has completed. */
@@ -95,7 +109,12 @@ export class ListeningSockets implements Iterable<Listening> {
     const id = this.#free.pop() ?? this.#accepts.length
     this.#accepts[id] = { listener, sockaddr, length }
     listener.accepts++
-    this.#engine.sqe().prepAccept(listener.fd, sockaddr, length).setData(dataOf(ACCEPT, id))
+    // Children of this process are not to have what it accepts.
+    this.#engine
+      .sqe()
+      .prepAccept(listener.fd, sockaddr, length)
+      .setOpFlags(SOCK_CLOEXEC)
+      .setData(dataOf(ACCEPT, id))
   }
 
   /** An accept has completed. Returns who came, null when it failed. @param res a descriptor, or minus errno */
@@ -152,18 +171,30 @@ export class ListeningSockets implements Iterable<Listening> {
 
 /** A socket of the machine's that listens. @throws ZcrxError, AddressError */
 function openByCalls(
+  system: System,
   sockets: SocketCalls,
   options: ServerOptions,
-  { address, only, port }: Pick<Listening, 'address' | 'only' | 'port'>,
+  { address, only, port }: Place,
 ): Listening {
   const wanted: [number, number, number][] = [[SOL_SOCKET, SO_REUSEADDR, 1], ...socketOptions(options)]
   // As it is of itself on most machines, and net.ipv6.bindv6only on others.
   if (address.version === 6) wanted.push([IPPROTO_IPV6, IPV6_V6ONLY, Number(only)])
   const fd = sockets.listen(sockaddrOf(address, port), wanted, options.backlog ?? DEFAULT_BACKLOG)
+  // Of an address of one link the machine has to know which that is: one of its own.
+  const linkLocal = address.version === 6 && address.linkLocal
+  if (fd === -EADDRNOTAVAIL || (fd === -EINVAL && linkLocal)) throw noAddress(system, address)
   if (fd < 0) throw notListening(-fd, address, port)
   const sockaddr = new Uint8Array(SOCKADDR_BYTES)
   sockets.name(fd, sockaddr)
   return { fd, address, only, port: endpointOf(sockaddr)?.port ?? port, accepts: 0 }
+}
+
+function noAddress({ addresses }: System, address: IpAddress): AddressError {
+  const all = addresses.join(', ')
+  return new AddressError(
+    `"${address}" is none of the addresses ${all}`,
+    'listen on one of them, or ip address add',
+  )
 }
 
 function notListening(errno: number, address: IpAddress, port: number): ZcrxError {

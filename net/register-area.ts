@@ -29,7 +29,7 @@ const MOST_BUFFERS = 32_768
 export function provideBuffers(ring: Ring, options: AreaOptions, area: Uint8Array): BufferSource {
   const fitting = 2 ** Math.floor(Math.log2(Math.max(PAGE, area.length / LEAST_BUFFERS)))
   const bytes = options.bufferBytes ?? Math.min(COPY_BUFFER_BYTES, fitting)
-  if (!Number.isInteger(Math.log2(bytes)) || bytes > area.length)
+  if (!Number.isInteger(bytes) || !Number.isInteger(Math.log2(bytes)) || bytes > area.length)
     throw new ArgumentError(
       `buffers of ${bytes} bytes are not possible`,
       'take a power of two within the area',

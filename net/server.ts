@@ -71,7 +71,8 @@ export class Server implements AsyncIterable<Connection> {
         places = places.map((where, i) => ({ ...where, port: ports[i]! }))
       }
     } catch (error) {
-      for (const { engine } of this.#lanes) engine.close()
+      // With what listens already, and whoever has come by it.
+      for (const lane of this.#lanes) lane.close()
       throw error
     }
   }
@@ -143,8 +144,11 @@ export class Server implements AsyncIterable<Connection> {
 
   /** Where the server can be reached now, listener by listener: `192.0.2.1:9000`, `[2001:db8::1]:9000`. */
   get listening(): string[] {
-    const { addresses } = this.#first.engine.system
+    const { system } = this.#first.engine
+    const { addresses } = system
     return [...this.#first.listeners].flatMap(({ address, only, port }) => {
+      if (!address.unspecified && system.sockets !== undefined)
+        return [formatEndpoint(address.toString(), port)]
       const at = address.unspecified
         ? addresses.filter(({ version }) => version === address.version || (address.version === 6 && !only))
         : addresses.filter((one) => one.equals(address))

@@ -60,6 +60,8 @@ export class IfqSource implements Source {
 /** Receiving by copying: a ring of buffers that the area is cut into. */
 export class BufferSource implements Source {
   readonly bufferBytes: number
+  /** How many buffers there are: less than the area has room for where that is more than a ring of them takes. */
+  readonly count: number
   readonly #bufRing: BufRing
   readonly #address: number
   /** `bufferBytes` is two to the power of it. */
@@ -68,6 +70,7 @@ export class BufferSource implements Source {
   /** @param address of the area */
   constructor(bufRing: BufRing, address: number, bufferBytes: number, count: number) {
     this.bufferBytes = bufferBytes
+    this.count = count
     this.#bufRing = bufRing
     this.#address = address
     this.#shift = Math.log2(bufferBytes)

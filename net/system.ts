@@ -34,6 +34,8 @@ export interface SocketCalls {
   name(fd: number, sockaddr: Uint8Array): number
   /** setsockopt(2). 0 or minus errno. */
   setOption(fd: number, level: number, name: number, value: Uint8Array): number
+  /** shutdown(2). 0 or minus errno. */
+  shutdown(fd: number, how: number): number
   /** An entry of a ring has opened a descriptor, or is about to close it. */
   opened(fd: number): void
   closing(fd: number): void

@@ -24,9 +24,7 @@ export class Tally {
   /** Pieces that were given back and were not out. */
   strays = 0
 
-  /** @param areaBytes from the first buffer to the end of the last */
-  constructor(areaBytes: number, bufferBytes: number) {
-    const count = Math.max(1, Math.floor(areaBytes / bufferBytes))
+  constructor(bufferBytes: number, count: number) {
     this.#bufferBytes = bufferBytes
     this.#out = new Uint32Array(count)
     this.#times = new Uint32Array(count)
@@ -54,6 +52,11 @@ export class Tally {
     this.#out[at] = out - 1
     if (out === 1) this.#held--
     return true
+  }
+
+  /** Buffers that are not with the program. */
+  get free(): number {
+    return this.#out.length - this.#held
   }
 
   /** With the kernel are the free ones, those with the NIC and those in queues: it does not tell them apart, so all are in `fill`. */

@@ -125,6 +125,8 @@ export interface Native {
   socketName(fd: number, peer: boolean, out: Uint8Array): number
   /** setsockopt(2). @param value as the option has it */
   setSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
+  /** shutdown(2) of a descriptor of this environment, on the spot. @param how SHUT_* */
+  shutdownSocket(fd: number, how: number): number
   /** A descriptor that an entry of a ring has opened belongs to this environment from now on: it is closed with it. */
   adopt(fd: number): number
   /** It belongs to nobody any more: an entry of a ring closes it. */

@@ -57,14 +57,27 @@ Napi::Value SetSocketOption(const Napi::CallbackInfo& info) {
   return Result(info.Env(), setsockopt(fd, level, name, value.data, static_cast<socklen_t>(value.length)));
 }
 
-// What rings open: sockets, and anonymous files of the kernel's own (an exported instance of zero-copy receive).
+// shutdown(2) on the spot. An entry of a ring is left to a thread of the kernel's, which looks the number up when its turn has come:
+// by then it may be another socket's. Only one that belongs to this environment.
+Napi::Value ShutdownSocket(const Napi::CallbackInfo& info) {
+  const int fd = Fd(info, 0);
+  const int how = static_cast<int>(Integer(info, 1, "how", 0, 2));
+  if (Of(info.Env()).descriptors.count(fd) == 0) {
+    errno = EBADF;
+    return Result(info.Env(), -1);
+  }
+  return Result(info.Env(), shutdown(fd, how));
+}
+
+// What rings open: sockets, and exported instances of zero-copy receive. Not other anonymous files, which are the runtime's own: it
+// aborts when one of those is closed.
 bool OfARing(int fd) {
   struct stat facts = {};
   if (fstat(fd, &facts) != 0) return false;
   if (S_ISSOCK(facts.st_mode)) return true;
-  char target[16] = {};
+  char target[32] = {};
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  return readlink(link.c_str(), target, sizeof target - 1) > 0 && std::strncmp(target, "anon_inode:", 11) == 0;
+  return readlink(link.c_str(), target, sizeof target - 1) > 0 && std::strcmp(target, "anon_inode:[zcrx]") == 0;
 }
 
 // A descriptor that was opened by an entry of a ring is closed with this environment from now on, as those of the addon's are.
@@ -89,6 +102,7 @@ void InitSockets(Napi::Env env, Napi::Object exports) {
   exports.Set("listenSocket", Napi::Function::New(env, ListenSocket, "listenSocket"));
   exports.Set("socketName", Napi::Function::New(env, SocketName, "socketName"));
   exports.Set("setSocketOption", Napi::Function::New(env, SetSocketOption, "setSocketOption"));
+  exports.Set("shutdownSocket", Napi::Function::New(env, ShutdownSocket, "shutdownSocket"));
   exports.Set("adopt", Napi::Function::New(env, Adopt, "adopt"));
   exports.Set("disown", Napi::Function::New(env, Disown, "disown"));
 }

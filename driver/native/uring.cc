@@ -4,8 +4,11 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #ifndef __NR_io_uring_setup
 #define __NR_io_uring_setup 425
@@ -19,6 +22,8 @@ namespace {
 constexpr size_t kParamsBytes = 120;  // struct io_uring_params
 constexpr uint32_t kGetEvents = 1u << 0;
 constexpr uint32_t kExtArg = 1u << 3;
+constexpr size_t kFlagsAt = 8;  // in io_uring_params
+constexpr uint32_t kRegisteredFdOnly = 1u << 15;
 constexpr double kLargest = 1099511627776.0;
 
 struct Timespec64 {
@@ -38,6 +43,13 @@ Napi::Value Setup(const Napi::CallbackInfo& info) {
   const uint32_t entries = U32(info, 0, "entries");
   const Span<uint8_t> params = Bytes(info, 1, "params");
   if (params.length != kParamsBytes) Wrong(info, "params", "of 120 bytes");
+  uint32_t flags = 0;
+  std::memcpy(&flags, params.data + kFlagsAt, sizeof flags);
+  // What it answers then is no descriptor: it would be somebody else's that is closed in the end.
+  if ((flags & kRegisteredFdOnly) != 0) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
   return Opened(info.Env(), static_cast<int>(syscall(__NR_io_uring_setup, entries, params.data)));
 }
 
@@ -84,6 +96,13 @@ Napi::Value Map(const Napi::CallbackInfo& info) {
   const int fd = Fd(info, 0);
   const double offset = Integer(info, 1, "offset", 0, kLargest);
   const size_t length = static_cast<size_t>(Integer(info, 2, "bytes", 1, kLargest));
+  // Who touches what a file does not have, or no longer, is killed.
+  struct stat facts = {};
+  if (fstat(fd, &facts) != 0) return Result(info.Env(), -1);
+  if (S_ISREG(facts.st_mode)) {
+    errno = EINVAL;
+    return Result(info.Env(), -1);
+  }
   void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, static_cast<off_t>(offset));
   return MappedBuffer(info.Env(), address, length);
 }
@@ -92,9 +111,15 @@ Napi::Value EventFd(const Napi::CallbackInfo& info) {
   return Opened(info.Env(), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
+// Of what was opened here: to read from another descriptor might take for ever.
 Napi::Value DrainEventFd(const Napi::CallbackInfo& info) {
+  const int fd = Fd(info, 0);
   uint64_t count = 0;
-  const ssize_t got = read(Fd(info, 0), &count, sizeof count);
+  if (Of(info.Env()).descriptors.count(fd) == 0) {
+    errno = EBADF;
+    return Result(info.Env(), -1);
+  }
+  const ssize_t got = read(fd, &count, sizeof count);
   return Result(info.Env(), got < 0 ? -1 : static_cast<long>(count));
 }
 

@@ -62,6 +62,9 @@ export class SockaddrIn6 extends Struct {
   get scopeId(): number {
     return this.bytes.length >= SockaddrIn6.SIZE ? this.u32(24) : 0
   }
+  set scopeId(index: number) {
+    this.setU32(24, index)
+  }
 }
 
 /** The sockaddr of an address: `sockaddr_in` or `sockaddr_in6`. */

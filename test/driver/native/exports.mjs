@@ -133,6 +133,8 @@ for (let round = 0; round < rounds; round++) {
     const args = Array.from({ length: random(10) }, any)
     // Those stay: what the others are tried with.
     if (name === 'close' && kept.has(args[0])) continue
+    // Whoever says that this process's own channels are his has them closed.
+    if (name === 'adopt' && [0, 1, 2].includes(args[0])) continue
     const result = attempt(() => native[name](...args))
     if (typeof result === 'number' && result > 2 && name !== 'addressOf') attempt(() => native.close(result))
     if (result instanceof ArrayBuffer && result.byteLength > 0) {

@@ -3,7 +3,7 @@ import type { Native } from '../../../driver/native/index.ts'
 import { allocatePages } from '../../../driver/native/memory.ts'
 import { ReadWatch } from '../../../driver/watch.ts'
 import { ArgumentError, type ZcrxError } from '../../../errors.ts'
-import { EBADF, EEXIST } from '../../abi/errno.ts'
+import { EBADF, EEXIST, EINTR, ETIME } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { UringParams } from '../../abi/params.ts'
 import type { AllocateOptions, RingBackend } from '../../ring/backend.ts'
@@ -16,6 +16,8 @@ const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
 /** How long (milliseconds) a queue is asked for that is just being given back, and how often. */
 const GIVEN_BACK_MS = 1000
 const AGAIN_MS = 5
+/** A thread that sleeps in the kernel comes by every so often (milliseconds): only there it hears that it is to end. */
+const LOOK_UP_MS = 200
 
 const nap = new Int32Array(new SharedArrayBuffer(4))
 
@@ -50,11 +52,11 @@ export class LinuxBackend implements RingBackend {
   }
 
   open(entries: number, params: UringParams): RingMapping | number {
-    const { flags } = params
+    const wanted = { flags: params.flags, cqEntries: params.cqEntries }
     const asked = Number.isInteger(entries) && entries > 0 && entries < 2 ** 32 ? entries : 0
     const made = setUp(this.#native, asked, params, this.#where)
     if (typeof made === 'number') {
-      this.#refusal = setUpRefused(-made, entries, flags)
+      this.#refusal = setUpRefused(-made, entries, wanted)
       return made
     }
     this.#fd = made.fd
@@ -64,7 +66,7 @@ export class LinuxBackend implements RingBackend {
     const told = this.#openEventFd()
     if (told < 0) {
       this.close()
-      this.#refusal = setUpRefused(-told, entries, flags)
+      this.#refusal = setUpRefused(-told, entries, wanted)
       return told
     }
     this.#refusal = null
@@ -91,7 +93,30 @@ export class LinuxBackend implements RingBackend {
 
   enter(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
     if (this.#fd < 0) return -EBADF
+    if (minComplete > 0 && timeoutMs > LOOK_UP_MS && (flags & abi.IORING_ENTER_GETEVENTS) !== 0)
+      return this.#enterLong(toSubmit, minComplete, flags, timeoutMs)
     return this.#native.uringEnter(this.#fd, toSubmit, minComplete, flags, timeoutMs)
+  }
+
+  #enterLong(toSubmit: number, minComplete: number, flags: number, timeoutMs: number): number {
+    const end = timeoutMs === Number.POSITIVE_INFINITY ? timeoutMs : performance.now() + timeoutMs
+    const { cqEntries } = this.#memory!
+    let taken = 0
+    for (let left = timeoutMs; ; left = end - performance.now()) {
+      if (left <= 0) return taken > 0 ? taken : -ETIME
+      const wait = Math.min(LOOK_UP_MS, left)
+      const result = this.#native.uringEnter(this.#fd, toSubmit - taken, minComplete, flags, wait)
+      // Where entries were taken it answers how many, whatever became of the wait.
+      if (result > 0) {
+        taken += result
+        if (taken < toSubmit || this.#ready() >= Math.min(minComplete, cqEntries)) return taken
+      } else if (result !== -ETIME && result !== -EINTR) return taken > 0 ? taken : result
+    }
+  }
+
+  #ready(): number {
+    const { control, cqHeadAt, cqTailAt } = this.#memory!
+    return (Atomics.load(control, cqTailAt) - Atomics.load(control, cqHeadAt)) | 0
   }
 
   /** It is the kernel thread of IORING_SETUP_SQPOLL that works by itself, for a ring that was set up so. */
@@ -152,10 +177,11 @@ export class LinuxBackend implements RingBackend {
   }
 
   arm(callback: (() => void) | null): void {
+    if (this.#fd < 0) return
     this.#armed = callback
     if (callback === null) {
       this.#watch?.arm(null)
-      if (this.#memory !== null) this.#tellEvents(false)
+      this.#tellEvents(false)
       return
     }
     this.#tellEvents(true)
@@ -170,11 +196,8 @@ export class LinuxBackend implements RingBackend {
 
   /** Completions, or what brings some when it is entered: of what came before the eventfd was asked to tell it says nothing. */
   #something(): boolean {
-    const { control, cqHeadAt, cqTailAt, sqFlagsAt } = this.#memory!
-    return (
-      (Atomics.load(control, sqFlagsAt) & PENDING) !== 0 ||
-      Atomics.load(control, cqTailAt) !== Atomics.load(control, cqHeadAt)
-    )
+    const { control, sqFlagsAt } = this.#memory!
+    return (Atomics.load(control, sqFlagsAt) & PENDING) !== 0 || this.#ready() !== 0
   }
 
   readonly #told = (): void => {

@@ -2,9 +2,15 @@ import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { NicError } from '../../../errors.ts'
 import * as errno from '../../abi/errno.ts'
+import { IORING_SETUP_CQSIZE } from '../../abi/io-uring.ts'
+import type { UringParams } from '../../abi/params.ts'
 
-/** Why io_uring_setup(2) was refused. @param code positive errno */
-export function setUpRefused(code: number, entries: number, flags: number): NicError {
+/** Why io_uring_setup(2) was refused. @param code positive errno @param wanted as the user has it */
+export function setUpRefused(
+  code: number,
+  entries: number,
+  { flags, cqEntries }: Pick<UringParams, 'flags' | 'cqEntries'>,
+): NicError {
   const what = `io_uring_setup(2) refuses a ring (${errno.errnoName(code)})`
   if (code === errno.ENOSYS)
     return new NicError(
@@ -21,13 +27,22 @@ export function setUpRefused(code: number, entries: number, flags: number): NicE
       'ulimit -l unlimited',
       code,
     )
-  if (code === errno.EINVAL)
+  if (code === errno.EMFILE)
     return new NicError(
-      'ZCRX_NIC_UNSUPPORTED',
-      `${what}: ${entries} entries with flags 0x${(flags >>> 0).toString(16)} on Linux ${release()}`,
-      'leave out flags that this kernel does not know; entries are 1 to 32768',
+      'ZCRX_NIC_SYSTEM',
+      `${what}: no descriptor is left`,
+      'ulimit -n shows how many there are',
       code,
     )
+  if (code === errno.EINVAL) {
+    const completions = (flags & IORING_SETUP_CQSIZE) === 0 ? '' : ` and ${cqEntries} for completions`
+    return new NicError(
+      'ZCRX_NIC_UNSUPPORTED',
+      `${what}: ${entries} entries${completions} with flags 0x${(flags >>> 0).toString(16)} on Linux ${release()}`,
+      'leave out flags that this kernel does not know; entries are 1 to 32768, those for completions no fewer, and 65536 at the most',
+      code,
+    )
+  }
   return new NicError('ZCRX_NIC_SYSTEM', what, '', code)
 }
 
