@@ -109,14 +109,18 @@ describe('a connection that is to come home', () => {
         const spread = new Spread({ ...options, impairments: { loss, delayUs: 300 } })
         listen(spread)
         const tcbs = spread.stacks.map((stack) => connect(spread, stack))
-        const done = (): boolean => tcbs.every(({ state }) => state === ESTABLISHED)
-        expect(spread.runUntil(done, 250 * SECOND)).toBe(true)
+        // Where every SYN of one is lost, time is up for it.
+        const over = (state: number): boolean => state === ESTABLISHED || (loss > 0 && state === CLOSED)
+        expect(spread.runUntil(() => tcbs.every(({ state }) => over(state)), 250 * SECOND)).toBe(true)
         if (loss > 0) return
         expect(spread.resets).toBe(sum(spread, 'portMoves'))
         expect(spread.peer.tcp.connections).toBe(tcbs.length)
         finish(spread, tcbs)
       }),
-      { numRuns: runs(100, 12) },
+      {
+        numRuns: runs(100, 12),
+        examples: [[{ queues: 10, hashSeed: 561605534, version: 4, loss: 0.2, seed: 12 }]],
+      },
     )
   })
 
