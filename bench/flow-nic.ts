@@ -1,6 +1,7 @@
 import { get16, get32 } from '../bytes.ts'
 import type { NicMemory, RxBurst } from '../driver/nic.ts'
 import { ACK, PSH, SYN } from '../stack/wire/tcp.ts'
+import { WordWatch } from '../waking.ts'
 import { nextSegment } from './frames.ts'
 import { type Flow, NIOV, putSegment, ScriptedNic, SHAPES } from './replay.ts'
 
@@ -59,12 +60,13 @@ export class FlowNic extends ScriptedNic {
   /** Flows that are not established yet. */
   #opening: number
   #armed: (() => void) | null = null
-  #listening = false
+  readonly #grants: WordWatch
 
   constructor({ words, flows, payload }: FlowNicData, index: number) {
     super({ name: `flows${index}`, queue: index, routed: true })
     this.keepSent = false
     this.#words = new Int32Array(words[index]!)
+    this.#grants = new WordWatch(this.#words, GRANTED)
     this.#payload = payload
     this.#opening = flows
     this.#flows = Array.from({ length: flows }, (_, i) => ({
@@ -168,17 +170,7 @@ export class FlowNic extends ScriptedNic {
       setImmediate(this.#look)
       return
     }
-    if (this.#listening) return
-    const result = Atomics.waitAsync(this.#words, GRANTED, seen)
-    if (!result.async) {
-      setImmediate(this.#look)
-      return
-    }
-    this.#listening = true
-    void result.value.then(() => {
-      this.#listening = false
-      this.#look()
-    })
+    this.#grants.listen(seen, this.#look)
   }
 
   readonly #look = (): void => {

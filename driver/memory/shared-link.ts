@@ -1,5 +1,6 @@
 import { place } from '../../counting.ts'
 import { ArgumentError, NicError } from '../../errors.ts'
+import { KeepAlive, WordWatch } from '../../waking.ts'
 import { type Nic, type NicInfo, type NicMemory, NicStats, NO_ROLES, RX_MORE, type RxBurst } from '../nic.ts'
 import { ChunkStore } from './chunks.ts'
 import { sumOf } from './sum.ts'
@@ -100,9 +101,8 @@ export class SharedNic implements Nic {
   #head = 0
   #tail = 0
   #armed: (() => void) | null = null
-  #listening = false
-  /** Keeps the event loop alive while somebody waits. */
-  #alive: NodeJS.Timeout | null = null
+  readonly #arrivals: WordWatch
+  readonly #keepAlive = new KeepAlive()
 
   static open(end: SharedEnd): SharedNic {
     return new SharedNic(end)
@@ -111,6 +111,7 @@ export class SharedNic implements Nic {
   private constructor({ name, ifIndex, queue, macByte, mtu, incoming, outgoing }: SharedEnd) {
     this.#in = new SharedFrames(incoming, mtu)
     this.#out = new SharedFrames(outgoing, mtu)
+    this.#arrivals = new WordWatch(this.#in.words, TAIL)
     this.#head = this.#in.head
     this.#tail = this.#out.tail
     this.txMemory = this.#out.slots
@@ -243,24 +244,13 @@ export class SharedNic implements Nic {
   arm(callback: (() => void) | null): void {
     this.#armed = callback
     if (callback === null) {
-      this.#alive?.unref()
+      this.#keepAlive.release()
       return
     }
-    if (this.#alive === null) this.#alive = setInterval(() => {}, 2 ** 31 - 1)
-    else this.#alive.ref()
+    this.#keepAlive.hold()
     const { words } = this.#in
     Atomics.store(words, ASLEEP, 1)
-    if (this.#listening) return
-    const result = Atomics.waitAsync(words, TAIL, this.#head)
-    if (!result.async) {
-      setImmediate(this.#look)
-      return
-    }
-    this.#listening = true
-    void result.value.then(() => {
-      this.#listening = false
-      this.#look()
-    })
+    this.#arrivals.listen(this.#head, this.#look)
   }
 
   readonly #look = (): void => {
@@ -281,8 +271,7 @@ export class SharedNic implements Nic {
   close(): void {
     this.detach()
     this.arm(null)
-    if (this.#alive !== null) clearInterval(this.#alive)
-    this.#alive = null
+    this.#keepAlive.end()
   }
 }
 

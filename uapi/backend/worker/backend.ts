@@ -10,6 +10,7 @@ import { allocateShared, isHuge } from '../../../driver/area.ts'
 import { ArgumentError, ZcrxError } from '../../../errors.ts'
 import type { StackReport } from '../../../host/interface.ts'
 import { sharedPages } from '../../../pages.ts'
+import { KeepAlive, WordWatch } from '../../../waking.ts'
 import { EINVAL, EIO, ENODEV, ETIME } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { UringParams } from '../../abi/params.ts'
@@ -22,7 +23,7 @@ import { Grave } from './grave.ts'
 import type { Answer, Event, FromUser, Question, RingLink, ToUser } from './messages.ts'
 import { bytesOf } from './piece.ts'
 import { toldError } from './told-error.ts'
-import { blocking, KeepAlive, type Waiting } from './waiting.ts'
+import { blocking, type Waiting } from './waiting.ts'
 
 /** Longest sleep (milliseconds) between looks whether the other side is still there. */
 const LOOK_MS = 100
@@ -67,8 +68,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   #attended = false
   #closed = false
   #armed: (() => void) | null = null
-  /** The wake word is being waited for, from the event loop. */
-  #listening = false
+  readonly #wakes: WordWatch
   #lastStats: IfqStats = new IfqStats()
   /** Called once when nobody serves the ring any more, and its requests have completed. */
   onGone: (error: ZcrxError | null) => void = () => {}
@@ -76,6 +76,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   constructor(link: RingLink, options: WorkerBackendOptions) {
     this.#link = link
     this.#door = link.door
+    this.#wakes = new WordWatch(link.door, doors.WAKE)
     this.#tailBytes = options.tailBytes
     this.#waiting = options.waiting ?? blocking
     this.#one = options.space !== undefined
@@ -242,7 +243,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       setImmediate(this.#fire, callback)
       return
     }
-    this.#listen(seen)
+    this.#wakes.listen(seen, this.#woken)
   }
 
   /** Whether entering, or looking, would bring something now. @param woken the other side thinks so */
@@ -258,20 +259,6 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       )
     }
     return !this.#attended && (flags & PENDING) !== 0
-  }
-
-  #listen(seen: number): void {
-    if (this.#listening) return
-    const result = Atomics.waitAsync(this.#door, doors.WAKE, seen)
-    if (!result.async) {
-      setImmediate(this.#woken)
-      return
-    }
-    this.#listening = true
-    void result.value.then(() => {
-      this.#listening = false
-      this.#woken()
-    })
   }
 
   readonly #woken = (): void => {

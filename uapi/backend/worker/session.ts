@@ -2,6 +2,7 @@ import { receiveMessageOnPort } from 'node:worker_threads'
 import { markHuge } from '../../../driver/area.ts'
 import type { StackReport } from '../../../host/interface.ts'
 import { sharedPages } from '../../../pages.ts'
+import { WordWatch } from '../../../waking.ts'
 import { EBADF, EINVAL, EIO, EMFILE } from '../../abi/errno.ts'
 import { IORING_SQ_NEED_WAKEUP } from '../../abi/io-uring.ts'
 import { UringParams } from '../../abi/params.ts'
@@ -62,8 +63,7 @@ export class RingSession {
   #taken = 0
   /** When completions were first found that the sleeping user has not seen; 0: there are none. */
   #waitingSince = 0
-  /** The bell is being waited for, from the event loop. */
-  #listening = false
+  readonly #bells: WordWatch
   #ended = false
 
   /** @param process whose ring it is: descriptors of its thread, and an address space of its own */
@@ -71,6 +71,7 @@ export class RingSession {
     this.#service = service
     this.link = link
     this.#door = link.door
+    this.#bells = new WordWatch(link.door, doors.BELL)
     this.process = process
     this.#backend = new InlineBackend(service.kernel, new ProcessMemory(sharedPages), this.process)
     link.calls.on('close', () => this.end())
@@ -280,17 +281,7 @@ export class RingSession {
 
   /** Calls back once, from the event loop, when the bell was rung behind what was seen of it. */
   listen(callback: () => void): void {
-    if (this.#listening) return
-    const result = Atomics.waitAsync(this.#door, doors.BELL, this.#bell)
-    if (!result.async) {
-      setImmediate(callback)
-      return
-    }
-    this.#listening = true
-    void result.value.then(() => {
-      this.#listening = false
-      callback()
-    })
+    this.#bells.listen(this.#bell, callback)
   }
 
   /** Something that this ring's user is to blame for went wrong: it is over for him, and he is told. */

@@ -20,22 +20,3 @@ export const blocking: Waiting = {
     return true
   },
 }
-
-/** Does not end while it is held, as a handle of the event loop. */
-export class KeepAlive {
-  #timer: NodeJS.Timeout | null = null
-
-  hold(): void {
-    if (this.#timer === null) this.#timer = setInterval(() => {}, 2 ** 31 - 1)
-    else this.#timer.ref()
-  }
-
-  release(): void {
-    this.#timer?.unref()
-  }
-
-  end(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
-  }
-}
