@@ -73,7 +73,8 @@ function allocate(total: number, huge: boolean): ArrayBuffer | SharedArrayBuffer
   return sharedMemory(total)
 }
 
-function sharedMemory(bytes: number): SharedArrayBuffer {
+/** Zeroed memory that threads can share; it begins on a page, and is unmapped as a whole. @throws RangeError where there is no room for one more */
+export function sharedMemory(bytes: number): SharedArrayBuffer {
   const pages = Math.ceil(bytes / 65_536)
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     .buffer as unknown as SharedArrayBuffer

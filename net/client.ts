@@ -116,12 +116,8 @@ export class Client {
   }
 
   #closeSockets(): void {
-    const { system, closed } = this.#engine
-    if (closed) return
-    for (const fd of this.#fds.splice(0)) {
-      system.sockets?.closing(fd)
-      this.#engine.sqe().prepClose(fd).setData(NOBODY)
-    }
+    if (this.#engine.closed) return
+    for (const fd of this.#fds.splice(0)) this.#engine.closing(fd).setData(NOBODY)
     this.#engine.turnNow()
   }
 

@@ -47,8 +47,7 @@ export function requestsOf(
       if (engine.closed) return
       // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
       engine.sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
-      sockets?.closing(fd)
-      engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      engine.closing(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
     reset: () => {
@@ -60,8 +59,7 @@ export function requestsOf(
           .setData(dataOf(LINGER, id))
       } else sockets.setOption(fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
       engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
-      sockets?.closing(fd)
-      engine.sqe().prepClose(fd).setData(dataOf(CLOSE, id))
+      engine.closing(fd).setData(dataOf(CLOSE, id))
       engine.wake()
     },
     end: () => {

@@ -13,7 +13,7 @@ import { Ring } from '../uapi/ring/ring.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
 import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
-import type { AreaPart, Instance, OpenOptions, System } from './system.ts'
+import { type AreaPart, copies, type Instance, type OpenOptions, type System } from './system.ts'
 import { type Counted, Tally } from './tally.ts'
 
 const RING_FLAGS = IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
@@ -88,9 +88,9 @@ export class Engine {
     this.system = system
     let ring: Ring | null = null
     try {
-      const copies = system.sockets !== undefined && system.nic.info.ifIndex === 0
+      const copied = copies(system)
       ring = Ring.queueInit(256, this.system, {
-        flags: copies ? RING_FLAGS : RING_FLAGS | IORING_SETUP_CQE32,
+        flags: copied ? RING_FLAGS : RING_FLAGS | IORING_SETUP_CQE32,
         cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
       })
       this.ring = ring
@@ -99,7 +99,7 @@ export class Engine {
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
       const own = this.area.subarray(this.#base, this.#base + areaBytes)
-      if (copies) this.ifq = null
+      if (copied) this.ifq = null
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
       this.#smallSends = system.sockets === undefined ? null : new SmallSends(ring.arena)
@@ -178,6 +178,12 @@ export class Engine {
       if (sqe !== null) return sqe
       this.ring.submitAndGetEvents()
     }
+  }
+
+  /** An entry that closes a descriptor of this engine's. */
+  closing(fd: number): Sqe {
+    this.system.sockets?.closing(fd)
+    return this.sqe().prepClose(fd)
   }
 
   /** Called after each batch of completions. */

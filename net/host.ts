@@ -18,6 +18,7 @@ import { type AreaOptions, registerArea } from './register-area.ts'
 import { SharedSystem, type SystemView } from './shared-system.ts'
 import {
   type AreaPart,
+  copies,
   type Instance,
   type OpenOptions,
   openSystems,
@@ -209,11 +210,6 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
     await systems.close()
     throw error
   }
-}
-
-/** Received data is copied to wherever a program wants it: there is nothing to share. */
-function copies({ sockets, nic }: System): boolean {
-  return sockets !== undefined && nic.info.ifIndex === 0
 }
 
 /** A ring that holds the instance for the host's lifetime. */

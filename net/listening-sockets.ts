@@ -77,7 +77,7 @@ export class ListeningSockets implements Iterable<Listening> {
       this.#all.push(this.#listen(fd, options, { address, only, port: where.port }))
     } catch (error) {
       // On a host that goes on it would be there for ever.
-      this.#engine.sqe().prepClose(fd).setData(dataOf(CANCEL))
+      this.#engine.closing(fd).setData(dataOf(CANCEL))
       this.#engine.turnNow()
       throw error
     }
@@ -136,8 +136,7 @@ export class ListeningSockets implements Iterable<Listening> {
       // On Linux an accept that is under way keeps the socket open behind its descriptor.
       if (sockets !== undefined)
         this.#engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL))
-      sockets?.closing(fd)
-      this.#engine.sqe().prepClose(fd).setData(dataOf(CANCEL))
+      this.#engine.closing(fd).setData(dataOf(CANCEL))
     }
   }
 

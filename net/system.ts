@@ -66,6 +66,11 @@ export interface System extends RingHost {
   leave?(): void
 }
 
+/** Ordinary sockets: what is received is copied to wherever a program wants it, and nothing is registered. */
+export function copies({ sockets, nic }: System): boolean {
+  return sockets !== undefined && nic.info.ifIndex === 0
+}
+
 /** The memory of an engine that has a part of something larger: the whole, and where its own begins. */
 export interface AreaPart {
   readonly whole: Uint8Array

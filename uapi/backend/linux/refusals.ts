@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { NicError } from '../../../errors.ts'
+import { read } from '../../../host/examine/read.ts'
 import * as errno from '../../abi/errno.ts'
 import { IORING_SETUP_CQSIZE } from '../../abi/io-uring.ts'
 import type { UringParams } from '../../abi/params.ts'
@@ -46,20 +46,12 @@ export function setUpRefused(
   return new NicError('ZCRX_NIC_SYSTEM', what, '', code)
 }
 
-/** `kernel.io_uring_disabled`, Documentation/admin-guide/sysctl/kernel.rst; null where the kernel has no such setting. */
-export function ioUringDisabled(): number | null {
-  try {
-    return Number(readFileSync('/proc/sys/kernel/io_uring_disabled', 'latin1'))
-  } catch {
-    return null
-  }
-}
-
 function notAllowed(what: string): [string, string] {
-  const disabled = ioUringDisabled()
-  if (disabled === 2)
+  // Documentation/admin-guide/sysctl/kernel.rst
+  const disabled = read('/proc/sys/kernel/io_uring_disabled')
+  if (disabled === '2')
     return [`${what}: io_uring is switched off`, 'sudo sysctl -w kernel.io_uring_disabled=0']
-  if (disabled === 1)
+  if (disabled === '1')
     return [
       `${what}: io_uring is for the group kernel.io_uring_group and for CAP_SYS_ADMIN`,
       'join that group, or: sudo sysctl -w kernel.io_uring_disabled=0',

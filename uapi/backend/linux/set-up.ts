@@ -1,3 +1,4 @@
+import { sharedMemory } from '../../../driver/area.ts'
 import type { Native } from '../../../driver/native/index.ts'
 import { PAGE } from '../../../pages.ts'
 import { EINVAL, ENOMEM } from '../../abi/errno.ts'
@@ -8,7 +9,6 @@ import type { RingMapping } from '../../ring/memory.ts'
 /** Whose memory rings lie in: ours, which threads can share, or the kernel's, mapped. */
 export type RingsMemory = 'shared' | 'kernel'
 
-const WASM_PAGE = 65_536
 const SQE_BYTES = 64
 const CQE_BYTES = 16
 /** More than any kernel has in front of the completions. */
@@ -33,8 +33,6 @@ export function setUp(
   params: UringParams,
   memory: RingsMemory | null,
 ): LinuxRing | number {
-  // What it answers is no descriptor then, but an index of this thread's.
-  if ((params.flags & abi.IORING_SETUP_REGISTERED_FD_ONLY) !== 0) return -EINVAL
   const asked = params.bytes.slice()
   const ways: readonly [RingsMemory, number][] = [
     ['shared', abi.IORING_SETUP_NO_SQARRAY],
@@ -79,7 +77,7 @@ function setUpShared(native: Native, entries: number, params: UringParams): Linu
   const sqeBytes = (flags & abi.IORING_SETUP_SQE128) !== 0 ? 2 * SQE_BYTES : SQE_BYTES
   const ringsBytes = pages(MOST_HEADER + cqEntries * cqeBytes)
   const sqesBytes = pages(sqEntries * sqeBytes)
-  const buffer = sharedMemory(ringsBytes + sqesBytes)
+  const buffer = sharedOrNull(ringsBytes + sqesBytes)
   if (buffer === null) return -ENOMEM
   const rings = new Uint8Array(buffer, 0, ringsBytes)
   const sqes = new Uint8Array(buffer, ringsBytes, sqesBytes)
@@ -122,11 +120,10 @@ function pages(bytes: number): number {
   return Math.ceil(bytes / PAGE) * PAGE
 }
 
-/** It begins on a page, and is unmapped as a whole. Null where the runtime has no room for one more. */
-function sharedMemory(bytes: number): ArrayBufferLike | null {
-  const count = Math.ceil(bytes / WASM_PAGE)
+/** Null where the runtime has no room for one more. */
+function sharedOrNull(bytes: number): SharedArrayBuffer | null {
   try {
-    return new WebAssembly.Memory({ initial: count, maximum: count, shared: true }).buffer
+    return sharedMemory(bytes)
   } catch {
     return null
   }

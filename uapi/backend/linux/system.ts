@@ -9,7 +9,7 @@ import type { AddressesChange, StackReport } from '../../../host/interface.ts'
 import { PAGE } from '../../../pages.ts'
 import type { RingHost } from '../../ring/backend.ts'
 import type { LinuxBackend } from './backend.ts'
-import { LinuxHost, type LinuxHostOptions } from './host.ts'
+import { LinuxHost } from './host.ts'
 import { LinuxSockets } from './sockets.ts'
 
 const NO_MAC = new Uint8Array(6)
@@ -34,7 +34,7 @@ export class LinuxSystem implements RingHost {
   readonly #name: string
 
   /** @throws ArgumentError, NicError */
-  constructor(spec: LinuxSpec, options: LinuxHostOptions = {}) {
+  constructor(spec: LinuxSpec) {
     const { name, queue, queues, netns } = spec
     if (netns !== undefined)
       throw new ArgumentError(
@@ -46,16 +46,11 @@ export class LinuxSystem implements RingHost {
         `"linux:${name}" names ${queues === 0 ? 'no queue' : `${queues} queues`}`,
         `name one: linux:${name}/5; or none and no interface, linux:, for ordinary sockets`,
       )
-    this.#host = new LinuxHost(options)
+    this.#host = new LinuxHost()
     this.sockets = new LinuxSockets(loadNative())
     this.#name = name
     const link = name === '' ? null : linkInfo(loadNative(), name)
     this.nic = { info: infoOf(name, queue, link), notes: [] }
-  }
-
-  /** Zero-copy receive on a queue; else data is copied into the area. */
-  get zeroCopy(): boolean {
-    return this.#name !== ''
   }
 
   get addresses(): readonly IpAddress[] {
