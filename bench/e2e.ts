@@ -1,9 +1,8 @@
-import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { describeFailure } from '../daemon/cli/report.ts'
 import { renderTable } from '../daemon/cli/table.ts'
 import { Peers, RECEIVERS, type ReceiverName, type RunResult, runOnce } from './e2e-run.ts'
+import { cell, guarded, machine } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
 
 const MTUS = [1500, 9000, 65535]
@@ -60,10 +59,6 @@ export function benchRows(mtu: number, rounds: readonly (readonly RunResult[])[]
 }
 
 export function renderBench(rows: readonly BenchRow[]): string[] {
-  const range = (figures: Spread | undefined, digits: number): string =>
-    figures === undefined
-      ? ''
-      : `${figures.median.toFixed(digits)} (${figures.min.toFixed(digits)}-${figures.max.toFixed(digits)})`
   return renderTable(
     [
       'MTU',
@@ -79,13 +74,13 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
     rows.map((row) => [
       String(row.mtu),
       row.receiver,
-      range(row.gbps, 1),
-      range(row.toNode, 2),
-      range(row.toRecv, 2),
-      range(row.cpuSecondsPerGB, 3),
-      range(row.machineCpuSecondsPerGB, 3),
-      range(row.machineCpuToRecv, 2),
-      range(row.retransmittedSegments, 0),
+      cell(row.gbps, 1),
+      cell(row.toNode, 2),
+      cell(row.toRecv, 2),
+      cell(row.cpuSecondsPerGB, 3),
+      cell(row.machineCpuSecondsPerGB, 3),
+      cell(row.machineCpuToRecv, 2),
+      cell(row.retransmittedSegments, 0),
     ]),
   )
 }
@@ -95,19 +90,8 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
  * interleaved runs, each after a stream that warms the receiver up: every round visits every MTU, and in each all receivers follow each other. Table on stderr, one JSON object
  * as the last line on stdout.
  */
-export async function main(args: string[]): Promise<void> {
-  for (const [name, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-  ] as const)
-    process.once(name, () => process.exit(128 + number))
-  try {
-    await bench(args)
-  } catch (error) {
-    const failure = describeFailure(error)
-    process.stderr.write(`${failure.text}\n`)
-    process.exitCode = failure.status
-  }
+export function main(args: string[]): Promise<void> {
+  return guarded(bench, args)
 }
 
 async function bench(args: string[]): Promise<void> {
@@ -149,14 +133,8 @@ async function bench(args: string[]): Promise<void> {
   }
   const rows = mtus.flatMap((mtu) => benchRows(mtu, rounds.get(mtu)!))
   process.stderr.write(`\n${renderBench(rows).join('\n')}\n`)
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    kernel: release(),
-    node: process.version,
-  }
   const { congestion: congestionControl } = values
   process.stdout.write(
-    `${JSON.stringify({ bench: 'e2e', machine, warmUpSeconds, seconds, runs, congestionControl, rows })}\n`,
+    `${JSON.stringify({ bench: 'e2e', machine: machine(), warmUpSeconds, seconds, runs, congestionControl, rows })}\n`,
   )
 }

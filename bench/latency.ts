@@ -1,12 +1,10 @@
-import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
-import { describeFailure } from '../daemon/cli/report.ts'
 import { renderTable } from '../daemon/cli/table.ts'
+import { cell, guarded, machine } from './harness.ts'
 import type { LatencyCase, LatencyFigures, LatencyOrder, LatencyServer } from './latency-child.ts'
 import { type Spread, spread } from './spread.ts'
 import { Subject } from './workers-process.ts'
-import { cell } from './workers-table.ts'
 
 const BYTES = 64
 const CONNECTIONS = [1, 1000]
@@ -33,14 +31,8 @@ export interface LatencyRow {
  * package beside node:net. The peer is the same for all, a process on rings of its own. Table on stderr, one JSON object as the last
  * line on stdout.
  */
-export async function main(args: string[]): Promise<void> {
-  try {
-    await bench(args)
-  } catch (error) {
-    const failure = describeFailure(error)
-    process.stderr.write(`${failure.text}\n`)
-    process.exitCode = failure.status
-  }
+export function main(args: string[]): Promise<void> {
+  return guarded(bench, args)
 }
 
 async function bench(args: string[]): Promise<void> {
@@ -70,13 +62,7 @@ async function bench(args: string[]): Promise<void> {
     process.stderr.write(
       `echo of ${BYTES} bytes over loopback; median (min-max) of ${rounds} rounds\n\n${render(rows).join('\n')}\n\n`,
     )
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    kernel: release(),
-    node: process.version,
-  }
-  process.stdout.write(`${JSON.stringify({ bench: 'latency', machine, echoes, rounds, rows })}\n`)
+  process.stdout.write(`${JSON.stringify({ bench: 'latency', machine: machine(), echoes, rounds, rows })}\n`)
 }
 
 async function measure(one: LatencyCase, echoes: number): Promise<LatencyFigures> {

@@ -1,10 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { availableParallelism, cpus, release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
 import { renderTable } from '../daemon/cli/table.ts'
 import { freshSeed } from '../driver/memory/index.ts'
+import { cell, machine } from './harness.ts'
 import type { PathCounts } from './impaired-path.ts'
 import type { Order, Received } from './loss-child.ts'
 import { LossNetwork } from './loss-network.ts'
@@ -45,16 +45,14 @@ export function lossRow(loss: number, delay: number, pairs: readonly Record<Rece
 }
 
 export function renderLoss(rows: readonly LossRow[]): string[] {
-  const range = ({ min, median, max }: Spread, digits: number): string =>
-    `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`
   return renderTable(
     ['loss %', 'round trip ms', 'zcrx Mbit/s median (min-max)', 'node:net Mbit/s', 'x'],
     rows.map((row) => [
       String(row.loss),
       String(row.delay),
-      range(row.zcrx, 1),
-      range(row.node, 1),
-      range(row.ratio, 2),
+      cell(row.zcrx, 1),
+      cell(row.node, 1),
+      cell(row.ratio, 2),
     ]),
   )
 }
@@ -210,16 +208,10 @@ export async function main(args: string[]): Promise<void> {
     }
     const rows = cells.map(({ loss, delay }, i) => lossRow(loss, delay, pairs[i]!))
     if (!values.json) process.stderr.write(`\n${renderLoss(rows).join('\n')}\n`)
-    const machine = {
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: availableParallelism(),
-      kernel: release(),
-      node: process.version,
-    }
     // Every run, with what was counted, for those who look for a cause.
     const detail = values.json ? { pairs } : {}
     process.stdout.write(
-      `${JSON.stringify({ bench: 'loss', machine, seed, runs, seconds, rows, ...detail })}\n`,
+      `${JSON.stringify({ bench: 'loss', machine: machine(), seed, runs, seconds, rows, ...detail })}\n`,
     )
   } finally {
     for (const child of [rig.path, rig.sender, ...Object.values(rig.receivers)]) child.stop()

@@ -1,9 +1,9 @@
 import { renderTable } from '../daemon/cli/table.ts'
+import { cell } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
 import type { EchoCase, EchoFigures } from './workers-echo-child.ts'
 import type { EchoOrder } from './workers-echo-peer.ts'
 import { Subject } from './workers-process.ts'
-import { cell } from './workers-table.ts'
 
 const BYTES = 64
 const WARM_UP = 3000

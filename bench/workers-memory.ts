@@ -1,8 +1,8 @@
 import { renderTable } from '../daemon/cli/table.ts'
+import { cell } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
 import type { ReceiveCase, ReceiveFigures, ReceiveOrder } from './workers-memory-child.ts'
 import { Subject } from './workers-process.ts'
-import { cell } from './workers-table.ts'
 
 const PAYLOAD = 1448
 const CORES = 2

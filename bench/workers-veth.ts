@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { renderTable } from '../daemon/cli/table.ts'
 import { Peers } from './e2e-run.ts'
+import { cell } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
 import { WorkersNetwork } from './workers-network.ts'
 import { Subject } from './workers-process.ts'
-import { cell } from './workers-table.ts'
 import type { VethCase, VethFigures, VethOrder } from './workers-veth-child.ts'
 
 const run = promisify(execFile)

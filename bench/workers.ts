@@ -1,7 +1,6 @@
-import { availableParallelism, cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { describeFailure } from '../daemon/cli/report.ts'
+import { guarded, machine } from './harness.ts'
 import { measureEcho, renderEcho } from './workers-echo.ts'
 import { measureMemory, renderMemory } from './workers-memory.ts'
 import { measureVeth, renderVeth } from './workers-veth.ts'
@@ -14,19 +13,8 @@ const PARTS = ['memory', 'veth', 'echo'] as const
  * A server on workers beside one inline: frames that lie in the area already, over veth, and the time that an echo takes. Tables
  * on stderr, one JSON object as the last line on stdout.
  */
-export async function main(args: string[]): Promise<void> {
-  for (const [name, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-  ] as const)
-    process.once(name, () => process.exit(128 + number))
-  try {
-    await bench(args)
-  } catch (error) {
-    const failure = describeFailure(error)
-    process.stderr.write(`${failure.text}\n`)
-    process.exitCode = failure.status
-  }
+export function main(args: string[]): Promise<void> {
+  return guarded(bench, args)
 }
 
 async function bench(args: string[]): Promise<void> {
@@ -68,11 +56,7 @@ async function bench(args: string[]): Promise<void> {
     results.echo = rows
     say(`echo of 64 bytes, ${ECHOES} a round`, renderEcho(rows))
   }
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    kernel: release(),
-    node: process.version,
-  }
-  process.stdout.write(`${JSON.stringify({ bench: 'workers', machine, packets, rounds, ...results })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ bench: 'workers', machine: machine(), packets, rounds, ...results })}\n`,
+  )
 }
