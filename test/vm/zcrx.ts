@@ -11,7 +11,8 @@ import type { NicError } from '../../errors.ts'
 import type { Connection } from '../../net/connection.ts'
 import { openHost } from '../../net/host.ts'
 import { createServer, type Server } from '../../net/server.ts'
-import { type Order, PERIOD, type PeerData } from './peer.ts'
+import { check, digestOf, threw, verdict } from './checks.ts'
+import type { Order, PeerData } from './peer.ts'
 
 const MIB = 1 << 20
 const AREA_BYTES = 8 * MIB
@@ -27,12 +28,6 @@ if (ns === undefined || queue === undefined || local === undefined) {
 }
 const device = `linux:zc0/${queue}`
 
-let failed = 0
-function check(what: string, ok: boolean, seen: unknown = ''): void {
-  if (!ok) failed++
-  console.log(`${ok ? 'ok    ' : 'NOT OK'} ${what}${seen === '' ? '' : ` (${String(seen)})`}`)
-}
-
 const nobody = new Uint8Array(6)
 const workerData: PeerData = { netns: `/proc/${ns}/ns/net`, address: local, mac: nobody, claimed: nobody }
 const peer = new Worker(new URL('./peer.js', import.meta.url), { workerData })
@@ -43,13 +38,6 @@ function told(order: Order): Promise<string> {
     peer.once('error', reject)
     peer.once('message', resolve)
   })
-}
-
-function digestOf(length: number): string {
-  const block = Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD)
-  const hash = createHash('sha256')
-  for (let left = length; left > 0; left -= block.length) hash.update(block.subarray(0, left))
-  return hash.digest('hex')
 }
 
 interface Received {
@@ -269,11 +257,9 @@ for (const part of [streams, slowly, again, refusals, shared, examples, daemon])
   try {
     await part()
   } catch (error) {
-    failed++
-    console.log(`NOT OK ${part.name}: ${(error as Error).stack}`)
+    threw(part.name, error)
   }
 }
 await setup.undoWithin(2000)
 check('the settings are as they were', setup.undone)
-console.log(failed === 0 ? 'all is well' : `${failed} failed`)
-process.exit(failed === 0 ? 0 : 1)
+process.exit(verdict('zcrx'))

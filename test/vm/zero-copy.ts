@@ -9,7 +9,8 @@ import { type NicMemory, RxBurst } from '../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
 import type { Connection } from '../../net/connection.ts'
 import { createServer, type Server } from '../../net/server.ts'
-import { type Order, PERIOD, type PeerData } from './peer.ts'
+import { check, digestOf, verdict } from './checks.ts'
+import type { Order, PeerData } from './peer.ts'
 
 const DEVICE = 'vn0'
 const ADDRESS = '10.7.0.1'
@@ -30,12 +31,6 @@ if (ns === undefined) {
   console.error('this runs in the machine only: npm run vm -- --virtio -- node dist/test/vm/zero-copy.js')
   process.exit(2)
 }
-let failed = 0
-function check(what: string, ok: boolean, seen: unknown = ''): void {
-  if (!ok) failed++
-  console.log(`${ok ? 'ok    ' : 'NOT OK'} ${what}${seen === '' ? '' : ` (${String(seen)})`}`)
-}
-
 function open(options: Partial<XdpNicOptions> = {}): XdpNic {
   return XdpNic.open({ device: DEVICE, mode: 'native', ...options })
 }
@@ -52,13 +47,6 @@ function peer(order: Order, mac: Uint8Array): Promise<string> {
     there.once('error', reject)
     there.once('message', resolve)
   })
-}
-
-function digestOf(bytes: number): string {
-  const block = Uint8Array.from({ length: PERIOD * 256 }, (_, i) => i % PERIOD)
-  const hash = createHash('sha256')
-  for (let left = bytes; left > 0; left -= block.length) hash.update(block.subarray(0, left))
-  return hash.digest('hex')
 }
 
 /** One stream from Linux. @param slow buffers are given back now and then only, so that the area is always full */
@@ -203,5 +191,4 @@ async function detaching(): Promise<void> {
 
 await detaching()
 await streams()
-console.log(failed === 0 ? 'zero-copy: all as it should be' : `zero-copy: ${failed} not as it should be`)
-process.exit(failed === 0 ? 0 : 1)
+process.exit(verdict('zero-copy'))

@@ -1,24 +1,9 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import type { BufRing } from '../../../uapi/ring/buf-ring.ts'
-import { type Run, show } from '../run.ts'
+import { show } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
+import { group } from './group.ts'
 
 const BUNDLE = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_BUNDLE
-
-function group(
-  x: Run,
-  entries: number,
-  length: number,
-  filled = entries,
-  flags = 0,
-): [BufRing, Uint8Array[]] {
-  const ring = x.r.setupBufRing(entries, 7, flags)
-  if (typeof ring === 'number') throw new Error(abi.errnoName(ring))
-  const buffers = Array.from({ length: filled }, () => x.bytes(length, 46))
-  for (const [i, buffer] of buffers.entries()) ring.bufRingAdd(buffer, i)
-  ring.bufRingAdvance()
-  return [ring, buffers]
-}
 
 export const bundle: Scenario[] = scenarios('bundle', {
   ofQueued(x) {
