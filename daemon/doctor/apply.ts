@@ -30,17 +30,29 @@ export async function applyUntil(
   ready: () => void,
   apply: Applier = applySystem,
 ): Promise<boolean> {
-  const setup = apply(request, told)
-  const undo = (): void => void setup.undo()
-  process.once('exit', undo)
+  const undo = untilUndone(apply(request, told), LET_GO_MS)
+  let undone = false
   try {
     ready()
     await aborted(signal)
   } finally {
-    await setup.undoWithin(LET_GO_MS)
-    process.off('exit', undo)
+    undone = await undo()
   }
-  return setup.undone
+  return undone
+}
+
+/**
+ * Has a queue put back, whatever ends the process. Returns what does it in order: it is tried for so long, and comes to whether all is as
+ * it was.
+ */
+export function untilUndone(setup: QueueSetup, timeoutMs: number): () => Promise<boolean> {
+  const undo = (): void => void setup.undo()
+  process.once('exit', undo)
+  return async () => {
+    await setup.undoWithin(timeoutMs)
+    process.off('exit', undo)
+    return setup.undone
+  }
 }
 
 /** A terminal that is closed ends it as well: nothing else would put the interface back. */

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
-import { applyQueueSetup, parseLinuxDevice, type QueueSetup, type ServerOptions } from '../api.ts'
+import { applyQueueSetup, parseLinuxDevice, type ServerOptions } from '../api.ts'
 import { type ListenAddress, UsageError } from '../cli/parse.ts'
+import { untilUndone } from '../doctor/apply.ts'
 
 /** What of `RunOptions` is looked at. */
 interface Options {
@@ -44,30 +45,24 @@ export function checkLinux(options: Options): void {
 }
 
 /** Where to listen on the machine's own stack. */
-export function whereOnLinux(options: Options): Pick<ServerOptions, 'listen'> {
-  return { listen: [options.listen].flat() as readonly ListenAddress[] }
+export function whereOnLinux({ listen }: Options): Required<Pick<ServerOptions, 'listen'>> {
+  return { listen: [listen].flat() as readonly ListenAddress[] }
 }
 
 /** Sets the queue up for zero-copy receive, where that is asked for. Returns what puts it back. @throws NicError */
 export function setUpQueue(options: Options, log: Logger): () => Promise<void> {
   if (options.apply !== true) return () => Promise.resolve()
   const { name, queue } = parseLinuxDevice(options.device)
-  const ports = ([options.listen].flat() as readonly ListenAddress[]).flatMap(({ port }) =>
-    port > 0 ? [port] : [],
-  )
-  const setup: QueueSetup = applyQueueSetup({
+  const ports = whereOnLinux(options).listen.flatMap(({ port }) => (port > 0 ? [port] : []))
+  const setup = applyQueueSetup({
     device: name,
     queue,
     ports,
     onStep: ({ what, command, outcome, words }) =>
       log.info({ command, outcome }, words === '' ? what : `${what}: ${words}`),
   })
-  // Also when the process is ended by what nobody caught.
-  const undo = (): void => void setup.undo()
-  process.once('exit', undo)
+  const undo = untilUndone(setup, UNDO_MS)
   return async () => {
-    await setup.undoWithin(UNDO_MS)
-    process.off('exit', undo)
-    if (!setup.undone) log.error({ device: name, queue }, 'not all settings of the queue could be put back')
+    if (!(await undo())) log.error({ device: name, queue }, 'not all settings of the queue could be put back')
   }
 }
