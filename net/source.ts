@@ -51,7 +51,7 @@ export class IfqSource implements Source {
       rq.pushAll(areaId, stash)
       if (!this.#unasked || stash.length > 0) flushed = this.#ring.flushRq(zcrxId)
     } while (stash.length > 0 && rq.space() > 0)
-    this.#ring.wakeUp()
+    if (this.#unasked) this.#ring.wakeUp()
     // Whoever can't be asked to take refills takes them when data comes, and to come again for that brings nothing.
     return stash.length === 0 || flushed < 0
   }

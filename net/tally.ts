@@ -21,8 +21,6 @@ export class Tally {
   readonly #counts = new Float64Array(2)
   #held = 0
   #watch: Watch | null = null
-  /** Pieces that were given back and were not out. */
-  strays = 0
 
   constructor(bufferBytes: number, count: number) {
     this.#bufferBytes = bufferBytes
@@ -45,10 +43,7 @@ export class Tally {
   released(offset: number): boolean {
     const at = Math.floor(offset / this.#bufferBytes)
     const out = this.#out[at] ?? 0
-    if (out === 0) {
-      this.strays++
-      return false
-    }
+    if (out === 0) return false
     this.#out[at] = out - 1
     if (out === 1) this.#held--
     return true
@@ -61,9 +56,7 @@ export class Tally {
 
   /** With the kernel are the free ones, those with the NIC and those in queues: it does not tell them apart, so all are in `fill`. */
   census(): Census {
-    const total = this.#out.length
-    const user = this.#held
-    return { total, free: 0, fill: total - user, rx: 0, queued: 0, user, lost: 0 }
+    return { total: this.#out.length, free: 0, fill: this.free, rx: 0, queued: 0, user: this.#held, lost: 0 }
   }
 
   /** @param copied bytes of them that were copied; NaN where nobody tells */
