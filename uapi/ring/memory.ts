@@ -1,6 +1,14 @@
-import { IORING_SETUP_CQE32, IORING_SETUP_SQE128 } from '../abi/io-uring.ts'
+import {
+  IORING_SETUP_CQE32,
+  IORING_SETUP_SQE128,
+  IORING_SQ_CQ_OVERFLOW,
+  IORING_SQ_TASKRUN,
+} from '../abi/io-uring.ts'
 import type { UringParams } from '../abi/params.ts'
 import { Sqe } from '../abi/sqe.ts'
+
+/** Of IORING_SQ_*: entering brings completions, without anything new happening. */
+export const PENDING: number = IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN
 
 /** What a ring was given to share with the kernel. */
 export interface RingMapping {
@@ -52,6 +60,16 @@ export class RingMemory {
     this.control = new Int32Array(rings.buffer, rings.byteOffset, rings.byteLength >>> 2)
     this.cqes = new Int32Array(rings.buffer, rings.byteOffset + cqOff.cqes, this.cqEntries * this.cqeWords)
     this.sqes = sqes.subarray(0, this.sqEntries * this.sqeBytes)
+  }
+
+  /** Whether any of these IORING_SQ_* is set. */
+  flagged(flags: number): boolean {
+    return (Atomics.load(this.control, this.sqFlagsAt) & flags) !== 0
+  }
+
+  /** Whether `PENDING` is. */
+  get pending(): boolean {
+    return this.flagged(PENDING)
   }
 
   /** The 64 bytes that are used of each submission entry. */

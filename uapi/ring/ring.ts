@@ -24,9 +24,6 @@ import { RingMemory } from './memory.ts'
 import { Pins } from './pins.ts'
 import * as registrations from './registrations.ts'
 
-/** Of the flags: entering brings completions. */
-const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
-
 const LINKS = abi.IOSQE_IO_LINK | abi.IOSQE_IO_HARDLINK
 
 /** `struct io_uring_params`, the part a caller sets. */
@@ -122,11 +119,7 @@ export class Ring {
 
   /** Wakes the other side of a ring that is worked for by itself, if it sleeps: after giving buffers back, for one. */
   wakeUp(): void {
-    if (this.#flagged(abi.IORING_SQ_NEED_WAKEUP)) this.#enter(0, 0, abi.IORING_ENTER_SQ_WAKEUP, 0)
-  }
-
-  #flagged(flags: number): boolean {
-    return (Atomics.load(this.#memory.control, this.#memory.sqFlagsAt) & flags) !== 0
+    if (this.#memory.flagged(abi.IORING_SQ_NEED_WAKEUP)) this.#enter(0, 0, abi.IORING_ENTER_SQ_WAKEUP, 0)
   }
 
   /** The shared memory, for readers of completions that want no object between (`RingMemory`). */
@@ -172,7 +165,7 @@ export class Ring {
 
   /** `io_uring_peek_cqe(3)`: the next completion or null. The object is reused by every call. */
   peekCqe(): Cqe | null {
-    const { control, cqHeadAt, cqTailAt, sqFlagsAt } = this.#memory
+    const { control, cqHeadAt, cqTailAt } = this.#memory
     for (let entered = false; ; ) {
       const head = control[cqHeadAt]!
       if (head !== Atomics.load(control, cqTailAt)) {
@@ -181,7 +174,7 @@ export class Ring {
         this.cqAdvance(1)
         continue
       }
-      if (entered || (Atomics.load(control, sqFlagsAt) & PENDING) === 0) return null
+      if (entered || !this.#memory.pending) return null
       entered = true
       this.getEvents()
     }
@@ -219,7 +212,7 @@ export class Ring {
    * IORING_SQ_CQ_OVERFLOW say. Ask before sleeping.
    */
   hasWork(): boolean {
-    return this.#flagged(PENDING)
+    return this.#memory.pending
   }
 
   /** Calls back once, from the event loop, when entering may bring completions; null takes it back: `RingBackend.arm`. */
@@ -476,7 +469,7 @@ export class Ring {
     const ready = this.sqReady()
     Atomics.store(this.#memory.control, this.#memory.sqTailAt, this.#sqTail)
     if (!this.#sqPoll) return this.#enter(ready, waitNr, flags, timeoutMs)
-    if (this.#flagged(abi.IORING_SQ_NEED_WAKEUP)) flags |= abi.IORING_ENTER_SQ_WAKEUP
+    if (this.#memory.flagged(abi.IORING_SQ_NEED_WAKEUP)) flags |= abi.IORING_ENTER_SQ_WAKEUP
     return flags === 0 ? ready : this.#enter(ready, waitNr, flags, timeoutMs)
   }
 

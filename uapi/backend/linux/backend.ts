@@ -11,8 +11,6 @@ import { type RingMapping, RingMemory } from '../../ring/memory.ts'
 import { ifqRefused, setUpRefused } from './refusals.ts'
 import { type RingsMemory, setUp } from './set-up.ts'
 
-/** Of the flags: entering brings completions. */
-const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
 /** How long (milliseconds) a queue is asked for that is just being given back, and how often. */
 const GIVEN_BACK_MS = 1000
 const AGAIN_MS = 5
@@ -196,8 +194,7 @@ export class LinuxBackend implements RingBackend {
 
   /** Completions, or what brings some when it is entered: of what came before the eventfd was asked to tell it says nothing. */
   #something(): boolean {
-    const { control, sqFlagsAt } = this.#memory!
-    return (Atomics.load(control, sqFlagsAt) & PENDING) !== 0 || this.#ready() !== 0
+    return this.#memory!.pending || this.#ready() !== 0
   }
 
   readonly #told = (): void => {

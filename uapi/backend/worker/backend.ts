@@ -17,7 +17,7 @@ import type { UringParams } from '../../abi/params.ts'
 import { AddressSpace } from '../../kernel/address-space.ts'
 import { inFlight } from '../../kernel/ledger.ts'
 import type { AllocateOptions, RingBackend } from '../../ring/backend.ts'
-import { type RingMapping, RingMemory } from '../../ring/memory.ts'
+import { PENDING, type RingMapping, RingMemory } from '../../ring/memory.ts'
 import * as doors from './door.ts'
 import { Grave } from './grave.ts'
 import type { Answer, Event, FromUser, Question, RingLink, ToUser } from './messages.ts'
@@ -29,8 +29,6 @@ import { blocking, type Waiting } from './waiting.ts'
 const LOOK_MS = 100
 /** So long (milliseconds) a call may stay unanswered by a thread that shows no sign of life. */
 const PATIENCE_MS = 10_000
-/** Of the flags: entering brings completions. */
-const PENDING = abi.IORING_SQ_CQ_OVERFLOW | abi.IORING_SQ_TASKRUN
 
 /** What a back end is made with. */
 export interface WorkerBackendOptions {
