@@ -67,6 +67,16 @@ export interface HeldReport {
   readonly holders: readonly Holder[]
 }
 
+/** The report of those who hold buffers for too long; null of nobody. */
+export function heldReport(holders: readonly Holder[]): HeldReport | null {
+  if (holders.length === 0) return null
+  return {
+    buffers: holders.reduce((sum, holder) => sum + holder.buffers, 0),
+    oldestMs: Math.max(...holders.map(({ oldestMs }) => oldestMs)),
+    holders: [...holders].sort((a, b) => b.buffers - a.buffers),
+  }
+}
+
 /**
  * What the other side of a ring can tell beyond what io_uring says: found by asking a back end for it, absent where nobody knows.
  * Ids are those of the ring.

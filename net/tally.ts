@@ -1,4 +1,4 @@
-import type { Census, HeldReport, Holder, IfqStats } from '../diagnostics.ts'
+import { type Census, type HeldReport, heldReport, type IfqStats } from '../diagnostics.ts'
 
 /** What whoever counts for himself can say: nothing of the other side's copies but what it tells. */
 export type Counted = Pick<IfqStats, 'zeroCopiedBytes' | 'copiedBytes' | 'completions'>
@@ -89,11 +89,8 @@ export class Tally {
         const holder = holders.get(owner) ?? { buffers: 0, oldestMs: 0 }
         holders.set(owner, { buffers: holder.buffers + 1, oldestMs: Math.max(holder.oldestMs, heldMs) })
       }
-      const all: Holder[] = [...holders].map(([userData, held]) => ({ userData, fd: -1, ...held }))
-      if (all.length === 0) return
-      all.sort((a, b) => b.buffers - a.buffers)
-      const buffers = all.reduce((sum, holder) => sum + holder.buffers, 0)
-      report({ buffers, oldestMs: Math.max(...all.map(({ oldestMs }) => oldestMs)), holders: all })
+      const found = heldReport([...holders].map(([userData, held]) => ({ userData, fd: -1, ...held })))
+      if (found !== null) report(found)
     })
   }
 

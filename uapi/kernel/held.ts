@@ -1,4 +1,4 @@
-import type { HeldReport, Holder } from '../../diagnostics.ts'
+import { type HeldReport, type Holder, heldReport } from '../../diagnostics.ts'
 import type { PagePool } from '../../stack/memory/page-pool.ts'
 
 /** A request that hands buffers to the application. */
@@ -59,8 +59,6 @@ export class HeldWatch {
     this.due = now + this.#afterMs * 1000
     const found = new Map<number, { buffers: number; oldestMs: number }>()
     const used = new Set<number>()
-    let buffers = 0
-    let oldestMs = 0
     for (const pool of this.#areas) {
       if (pool === null || pool.userOut === 0) continue
       const { heldSince, heldBy } = pool
@@ -75,19 +73,16 @@ export class HeldWatch {
         entry.buffers++
         entry.oldestMs = Math.max(entry.oldestMs, age)
         found.set(index, entry)
-        buffers++
-        oldestMs = Math.max(oldestMs, age)
       }
     }
     this.#forget(used)
-    if (buffers === 0) return
     const holders = [...found].map(([index, entry]): Holder => {
       const request = this.#requests[index] ?? null
       const userData = request === null ? 0 : request.userDataHigh * 2 ** 32 + request.userDataLow
       return { userData, fd: request?.fd ?? -1, ...entry }
     })
-    holders.sort((a, b) => b.buffers - a.buffers)
-    this.#report({ buffers, oldestMs, holders })
+    const report = heldReport(holders)
+    if (report !== null) this.#report(report)
   }
 
   /** Requests that have ended and left nothing behind. */
