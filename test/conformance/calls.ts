@@ -6,6 +6,33 @@ import type { Ring } from '../../uapi/ring/ring.ts'
 /** Where a connection goes: over which network, and by which version of IP. */
 export type Route = 'lo' | 'lo6' | 'dev' | 'dev6'
 
+/** How a NIC places payload from now on. */
+export interface Placement {
+  /** Several packets lie in one buffer. */
+  readonly pack?: boolean
+  /** Bytes in front of it in a buffer. */
+  readonly offset?: number
+  /** It stays with its headers, outside of the buffers. */
+  readonly whole?: boolean
+}
+
+/** The queue that instances are registered on, of a NIC as the recorder had one. */
+export interface DeviceQueue {
+  readonly ifIndex: number
+  readonly queue: number
+  /** Packets dropped for want of buffers. */
+  readonly dropped: number
+  /** Packets whose payload was put into buffers. */
+  readonly split: number
+  place(how: Placement): void
+  setUp(up: boolean): void
+  /** Another queue of it is asked for. */
+  need(queue: number): void
+}
+
+/** Descriptors that are none of TCP's. */
+export type OtherFile = 'memfd' | 'file' | 'udp' | 'unix' | 'raw' | 'packet' | 'netlink' | 'mptcp'
+
 /** Addresses of a process's memory. */
 export interface UserSpace {
   addressOf(bytes: Uint8Array): number
@@ -27,13 +54,33 @@ export abstract class SocketCalls {
   abstract settle(): void
   /** Memory of its own, from a page's boundary on. @param huge made of 2 MiB pages */
   abstract map(bytes: number, huge: boolean): Uint8Array
+  /** Memory that a file's pages are, shared. */
+  abstract mapFile(bytes: number): Uint8Array
   /** It is done with. */
   abstract release(): void
+  /** @throws NoTranslation without such a NIC */
+  abstract get device(): DeviceQueue
+  /** By the name that the record calls it. @throws NoTranslation when there is none */
+  abstract interfaceIndex(name: string): number
+  /** Whether it may administer the network from now on. */
+  abstract setCapable(capable: boolean): void
+  /** RLIMIT_MEMLOCK of somebody who may administer the network and nothing else. */
+  abstract limitLockedMemory(bytes: number): void
+  abstract openOther(kind: OtherFile): number
+  abstract isOpen(fd: number): boolean
+  /** `io_uring_register(2)` by any descriptor, or -1: 0 or minus errno. */
+  abstract registerBy(fd: number, opcode: number, arg: Uint8Array | null, nrArgs: number): number
   /** A socket whose SYN nobody answers. */
   abstract connecting(family: number): number
   /** @param side 0 = client, 1 = server */
   protected abstract addressOf(route: Route, side: 0 | 1): IpAddress
   protected abstract freePort(): number
+  /** A new socket is made ready. */
+  protected prepared(_fd: number): void {}
+  /** The peer's socket of a connection. */
+  protected clientSocket(_route: Route, family: number): number {
+    return this.socket(family)
+  }
 
   protected loopback(family: number, side: 0 | 1): IpAddress {
     return this.addressOf(family === abi.AF_INET ? 'lo' : 'lo6', side)
@@ -60,7 +107,7 @@ export abstract class SocketCalls {
     const family = serverAddress.version === 4 ? abi.AF_INET : abi.AF_INET6
     const port = this.freePort()
     const listener = this.listen(family, serverAddress, port)
-    const client = this.socket(family)
+    const client = this.clientSocket(route, family)
     const local = abi.sockaddrOf(clientAddress, 0)
     expectZero(
       'bind',
@@ -72,16 +119,20 @@ export abstract class SocketCalls {
     const connecting = this.begin((sqe) => sqe.prepConnect(client, remote))
     const server = this.call((sqe) => sqe.prepAccept(listener))
     if (server < 0) throw new Error(`accept: ${abi.errnoName(server)}`)
+    this.sockets.add(server)
     expectZero('connect', this.#result(connecting))
-    this.call((sqe) => sqe.prepClose(listener))
-    this.settle()
+    this.close(listener)
     return { client, server }
   }
+  /** Those that are open. */
+  protected readonly sockets = new Set<number>()
   readonly #results = new Map<number, number>()
 
   socket(family: number): number {
     const fd = this.call((sqe) => sqe.prepSocket(family, abi.SOCK_STREAM, 0))
     if (fd < 0) throw new Error(`socket: ${abi.errnoName(fd)}`)
+    this.sockets.add(fd)
+    this.prepared(fd)
     return fd
   }
 
@@ -96,11 +147,11 @@ export abstract class SocketCalls {
     return fd
   }
 
-  listen(family: number, address: IpAddress, port: number): number {
+  listen(family: number, address: IpAddress, port: number, backlog = 16): number {
     const fd = this.bound(family, port, address)
     expectZero(
       'listen',
-      this.call((sqe) => sqe.prepListen(fd, 16)),
+      this.call((sqe) => sqe.prepListen(fd, backlog)),
     )
     return fd
   }
@@ -169,6 +220,7 @@ export abstract class SocketCalls {
   }
 
   close(fd: number): number {
+    this.sockets.delete(fd)
     const res = this.call((sqe) => sqe.prepClose(fd))
     this.settle()
     return res

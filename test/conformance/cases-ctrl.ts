@@ -1,6 +1,5 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { changeFields } from './field-words.ts'
-import { foreignFile } from './foreign.ts'
 import { CTRL_OP, ctrl, type Handle } from './instance.ts'
 import { BAD_POINTER, UNMAPPED } from './memory.ts'
 import { NoTranslation, type Play } from './play.ts'
@@ -36,7 +35,7 @@ export function ctrlCase(play: Play): void {
   const reserved = /^resv(\d)$/.exec(name)
   const flush = /^flush_resv(\d?)$/.exec(name)
   const exported = /^export_resv(\d*)$/.exec(name)
-  if (/_without_caps$|_no_caps?$/.test(name)) play.ours.kernel.capable = false
+  if (/_without_caps$|_no_caps?$/.test(name)) play.machine.setCapable(false)
   if (/_ro_struct$/.test(name)) play.memory.makeReadOnly(struct.bytes)
   if (nr !== null) nrArgs = nr[1] === 'max' ? 0xffff_ffff : Number(nr[1])
   else if (op !== null) struct.set('op', op[2] === 'max' ? -1 : Number(op[1]))
@@ -55,11 +54,10 @@ export function ctrlCase(play: Play): void {
   else if (name === 'arg_bad') arg = new Uint8Array(0)
   else if (name === 'no_zcrx_ring') ring = play.addRing(2)
   else if (name.startsWith('fd_')) {
-    const { kernel } = play.ours
     const bad = /bad|closed/.test(name)
-    const fd = name === 'fd_minus_1' ? -1 : bad ? BAD_FD : foreignFile(play, 'memfd')
+    const fd = name === 'fd_minus_1' ? -1 : bad ? BAD_FD : play.machine.openOther('memfd')
     struct.remember()
-    const ret = kernel.register(abi.IORING_REGISTER_ZCRX_CTRL, struct.bytes, 0, fd)
+    const ret = play.machine.registerBy(fd, abi.IORING_REGISTER_ZCRX_CTRL, struct.bytes, 0)
     Object.assign(play.result, errnoOf('ret', ret), { struct_changed: !struct.unchanged })
     return
   } else if (!changeFields({ '': struct }, scenario.what, memberOf(name)) && !KNOWN.test(name))
@@ -224,7 +222,7 @@ function changeArea(play: Play, name: string, area: Struct, struct: Struct, firs
   else if (/^flags_(\d+)$/.test(name)) area.set('flags', Number(name.slice(6)))
   else if (reserved !== null) area.set(`__resv2[${reserved[1] || 0}]`, 1)
   else if (name === 'same_memory') area.set('addr', firstAddress)
-  else if (/^no_caps?$/.test(name)) play.ours.kernel.capable = false
+  else if (/^no_caps?$/.test(name)) play.machine.setCapable(false)
   else if (/^ro_struct$|^readonly_struct$/.test(name)) memory.makeReadOnly(area.bytes)
   else if (/^readonly(_memory)?$|^ro_memory$/.test(name))
     memory.space.makeReadOnly(memory.space.find(addr)!.buffer)
@@ -295,7 +293,7 @@ export function importCase(play: Play): boolean {
       'if_idx',
       /socket/.test(name)
         ? play.machine.socket(abi.AF_INET)
-        : foreignFile(play, name === 'memfd' ? 'memfd' : 'pipe'),
+        : play.machine.openOther(name === 'memfd' ? 'memfd' : 'file'),
     )
   else if (name === 'ring_fd') reg.set('if_idx', ringFd(play))
   else if (resv !== null) reg.set(`__resv[${resv[1] ?? 0}]`, 1)

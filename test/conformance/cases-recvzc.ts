@@ -1,7 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { actsOf } from './acts.ts'
+import type { OtherFile } from './calls.ts'
 import { numberOfWords } from './field-words.ts'
-import { foreignFile } from './foreign.ts'
 import { NoTranslation, type Play } from './play.ts'
 import { numberOf } from './record.ts'
 import type { Stepper } from './steps.ts'
@@ -197,18 +197,31 @@ function descriptorOf(play: Play, name: string): number | null {
   const words = `${plain} ${/^fd = ([^,:]*)/.exec(play.scenario.what)?.[1] ?? ''}`
   const one = (pattern: RegExp): boolean => pattern.test(words)
   if (/^(flag|msg flags|ioprio)| and /.test(plain)) return null
-  if (one(/\b(udp6?|unix|raw|packet|netlink|mptcp|sctp|vsock|dccp)\b|AF_(UNIX|PACKET|NETLINK|VSOCK)/i))
-    return foreignFile(play, 'socket')
+  const other = OTHER_SOCKETS.find(([pattern]) => one(pattern))?.[1]
+  if (other !== undefined) return play.machine.openOther(other)
   const family = /tcp6|IPv6/i.test(words) ? abi.AF_INET6 : abi.AF_INET
   if (one(/\btcp6? connecting|connecting TCP/i)) return play.machine.connecting(family)
   if (one(/\btcp6? bound|(?<!un)bound TCP/i)) return play.machine.bound(family)
   if (one(/\btcp6? (unconnected|not connected)|unconnected TCP|not connected/i))
     return play.machine.socket(family)
   if (one(/\blistening\b/i)) return play.machine.listening()
+  if (one(/\bfd ring\b/)) return play.ring().descriptor()
   if (one(/\bfd (minus 1|negative)\b/)) return -1
   if (one(/\bfd (closed|bad|9999)\b/)) return BAD_FD
-  return /^(fd |pipe|eventfd|memfd|epoll|timerfd|directory)/.test(plain) ? foreignFile(play, 'pipe') : null
+  return /^(fd |pipe|eventfd|memfd|epoll|timerfd|directory)/.test(plain)
+    ? play.machine.openOther('file')
+    : null
 }
+
+/** Sockets of other protocols, by the words for them. */
+const OTHER_SOCKETS: readonly (readonly [RegExp, OtherFile])[] = [
+  [/\budp6?\b/i, 'udp'],
+  [/\bunix\b|AF_UNIX/i, 'unix'],
+  [/\braw\b/i, 'raw'],
+  [/\bpacket\b|AF_PACKET/i, 'packet'],
+  [/\b(netlink|sctp|vsock|dccp)\b|AF_(NETLINK|VSOCK)/i, 'netlink'],
+  [/\bmptcp\b/i, 'mptcp'],
+]
 
 /** The socket as registered file 0, or an index that names none. */
 function fixedFile(play: Play, how: string | undefined): Change {

@@ -1,7 +1,6 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { changeByWords } from './field-words.ts'
-import { foreignFile } from './foreign.ts'
-import { DEVICE_INDEX, Machine } from './machine.ts'
+import { DEVICE_INDEX } from './machine.ts'
 import { BAD_POINTER, HUGE_PAGE, PAGE, UNMAPPED } from './memory.ts'
 import { NoTranslation, type Play } from './play.ts'
 import { type JsonObject, numberOf, type Scenario } from './record.ts'
@@ -12,31 +11,21 @@ import { TestRing, ZC_RING_FLAGS } from './test-ring.ts'
 /** What a name changes about a registration that would succeed. */
 type Change = (registration: Registration, play: Play, match: RegExpExecArray) => void
 
+/** @param interface by the name that the record calls it */
+type CaseOptions = Partial<RegistrationOptions> & { readonly interface?: string }
+
 interface Case {
   readonly name: RegExp
-  readonly options?: (match: RegExpExecArray, scenario: Scenario) => Partial<RegistrationOptions>
+  readonly options?: (match: RegExpExecArray, scenario: Scenario) => CaseOptions
   readonly change?: Change
 }
 
-/** Interfaces that can move data but give away no queue: index, and whether the device moves data by itself. */
-const INTERFACES: Readonly<Record<string, { index: number; dma: boolean }>> = {
-  lo: { index: 1, dma: false },
-  virtio_net: { index: 1001, dma: false },
-  dummy0: { index: 1002, dma: false },
-  e1000e: { index: 1003, dma: true },
-  veth: { index: 1004, dma: false },
-  veth0: { index: 1005, dma: false },
-}
 const NO_INTERFACE = 9999
 /** Entries that the region of the `rq_entries_` cases has room for. */
 const ROOMY_ENTRIES = 65_536
 const BAD_FD = 9999
 
-const device = (name: string): { flags: number; ifIdx: number } => {
-  const known = INTERFACES[name]
-  if (known === undefined) throw new NoTranslation(`interface ${name}`)
-  return { flags: 0, ifIdx: known.index }
-}
+const device = (name: string): CaseOptions => ({ flags: 0, interface: name })
 /** What is asked lies in the set-up alone. @throws NoTranslation when it does not */
 const asSetUp =
   (key: string) =>
@@ -101,12 +90,15 @@ const CASES: readonly Case[] = [
   { name: /^area_dmabuf_fd_without_flag$/, change: (r) => r.area.set('dmabuf_fd', 5) },
   { name: /^area_dmabuf_bad_fd$/, change: (r) => dmabuf(r, BAD_FD) },
   { name: /^area_dmabuf_bad_fd_dev$/, options: () => device('lo'), change: (r) => dmabuf(r, BAD_FD) },
-  { name: /^area_dmabuf_(udmabuf|memfd)$/, change: (r, p) => dmabuf(r, foreignFile(p, 'memfd')) },
-  { name: /^area_dmabuf_with_addr$/, change: (r, p) => dmabufKeepsAddress(r, foreignFile(p, 'memfd')) },
+  { name: /^area_dmabuf_(udmabuf|memfd)$/, change: (r, p) => dmabuf(r, p.machine.openOther('memfd')) },
+  { name: /^area_dmabuf_with_addr$/, change: (r, p) => dmabufKeepsAddress(r, p.machine.openOther('memfd')) },
   { name: /^area_(\d+)_pages?$/, options: ([, n]) => ({ areaPages: Number(n) }) },
   { name: /^area_len_(huge|1_48)$/, change: (r) => r.area.set('len', 2 ** 48) },
   { name: /^area_addr_(overflow|wrap)$|^area_(wrap|overflow)$/, change: wrap },
-  { name: /^area_is_(\w*(file|shared?|shmem|memfd)\w*)$/, change: (r) => shared(r) },
+  {
+    name: /^area_is_(\w*(file|shared?|shmem|memfd)\w*)$/,
+    change: (r, p) => r.useArea(p.machine.mapFile(r.areaMemory.length)),
+  },
   { name: /^area_overlaps_rq$/, change: (r) => r.useArea(r.regionMemory) },
   { name: /^area_hugepage$/, options: () => ({ huge: true, areaPages: 512 }) },
   { name: /^nodev_if_idx_(\d+|lo)$/, options: ([, n]) => ({ ifIdx: n === 'lo' ? 1 : Number(n) }) },
@@ -191,10 +183,6 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   const { setup } = scenario
   const name = scenario.name.replace(/^[^.]*\./, '')
   const found = CASES.map((one) => ({ one, match: one.name.exec(name) })).find(({ match }) => match !== null)
-  if (play.machine instanceof Machine)
-    for (const { index, dma } of Object.values(INTERFACES)) play.machine.kernel.interfaces.set(index, { dma })
-  else if (found?.one.options?.(found.match!, scenario).ifIdx !== undefined)
-    throw new NoTranslation("the recorder's own interfaces")
   const ring = TestRing.create(play.machine, numberOf(setup, 'ring_flags', ZC_RING_FLAGS))
   Object.assign(play.result, errnoOf('io_uring_setup_ret', typeof ring === 'number' ? ring : 0))
   if (typeof ring === 'number') {
@@ -202,7 +190,7 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
     return
   }
   play.rings.set(1, ring)
-  const named = found?.one.options?.(found.match!, scenario) ?? {}
+  const { interface: own, ...named } = found?.one.options?.(found.match!, scenario) ?? {}
   const base: RegistrationOptions = {
     rqEntries: 128,
     areaPages: 132,
@@ -210,6 +198,7 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
     ...definedOptions(setup),
     ...defaults,
     ...named,
+    ...(own === undefined ? {} : { ifIdx: play.machine.interfaceIndex(own) }),
   }
   const registration = new Registration(play.memory, base)
   if (typeof setup.flags === 'number') registration.reg.set('flags', setup.flags)
@@ -220,7 +209,11 @@ export function registerCase(play: Play, defaults: Partial<RegistrationOptions> 
   if (!understood && !changeByWords(registration, scenario.what) && found === undefined)
     throw new NoTranslation(name)
   const ret = registration.perform(ring)
-  Object.assign(play.result, registration.outcome(ret))
+  const outcome = registration.outcome(ret)
+  // Every machine numbers its interfaces by itself.
+  if (base.ifIdx !== undefined && base.ifIdx === defaults.ifIdx)
+    Object.assign(outcome.reg as JsonObject, { if_idx: DEVICE_INDEX })
+  Object.assign(play.result, outcome)
 }
 
 function isHuge({ what }: Scenario): boolean {
@@ -271,17 +264,13 @@ function wrap(r: Registration): void {
   r.area.set('len', 2 * PAGE)
 }
 
-function shared(r: Registration): void {
-  r.useArea(new Uint8Array(new SharedArrayBuffer(r.areaMemory.length)))
-}
-
 function withoutCapability(r: Registration, play: Play, match: RegExpExecArray): void {
-  play.ours.kernel.capable = false
+  play.machine.setCapable(false)
   if (/bad_args|junk/.test(match[1] ?? '')) r.reg.set('flags', 0xffff_ff00)
 }
 
 function limitMemory(play: Play, bytes: number): void {
-  play.ours.kernel.memlockLimit = bytes
+  play.machine.limitLockedMemory(bytes)
 }
 
 /** Cases of `register` that are more than one call, by name. Their result is all there is. */
@@ -296,7 +285,7 @@ export const REGISTER_SEQUENCES: readonly [RegExp, (play: Play, match: RegExpExe
       const { reg } = new Registration(play.memory, { rqEntries: 128, areaPages: 16 })
       Object.assign(
         play.result,
-        errnoOf('ret', play.ours.kernel.register(abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)),
+        errnoOf('ret', play.machine.registerBy(-1, abi.IORING_REGISTER_ZCRX_IFQ, reg.bytes, 1)),
       )
     },
   ],
@@ -339,15 +328,15 @@ function readOnlyStruct(play: Play, which: 'ifq' | 'area' | 'region'): void {
 }
 
 function sameQueueTwice(play: Play): void {
-  const { ours: machine, result } = play
-  machine.queue(1)
-  machine.queue(2)
+  const { machine, result } = play
+  const { device } = machine
+  device.need(2)
   const attempt = (key: string, ring: TestRing, queue: number): Registration => {
     const registration = new Registration(play.memory, {
       rqEntries: 64,
       areaPages: 64,
       flags: 0,
-      ifIdx: DEVICE_INDEX,
+      ifIdx: device.ifIndex,
       ifRxq: queue,
     })
     Object.assign(result, errnoOf(key, registration.perform(ring)))

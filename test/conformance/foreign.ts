@@ -1,17 +1,22 @@
 import type { OpenFile } from '../../uapi/kernel/files.ts'
+import type { OtherFile } from './calls.ts'
 import { PAGE } from './memory.ts'
-import type { Play } from './play.ts'
+
+/** Of a memfd: more than any scenario asks for. */
+const MEMFD_PAGES = 1024
 
 /** A descriptor of the process that is none of the stack's. */
-class Foreign implements OpenFile {
+export class Foreign implements OpenFile {
   readonly kind = 'foreign'
   /** A socket of another protocol, which RECV_ZC tells from what is no socket. */
   readonly isSocket: boolean
   readonly #pages: number
+  /** What was mapped of it. */
+  memory: ArrayBuffer | null = null
 
-  constructor(isSocket: boolean, pages = 0) {
-    this.isSocket = isSocket
-    this.#pages = pages
+  constructor(kind: OtherFile) {
+    this.isSocket = kind !== 'memfd' && kind !== 'file'
+    this.#pages = kind === 'memfd' ? MEMFD_PAGES : 0
   }
 
   release(): void {}
@@ -22,16 +27,4 @@ class Foreign implements OpenFile {
     this.memory ??= new ArrayBuffer(bytes + tailBytes)
     return this.memory
   }
-  memory: ArrayBuffer | null = null
-}
-
-/** Opens a descriptor of this kind. */
-export function foreignFile(play: Play, kind: 'memfd' | 'pipe' | 'socket', pages = 1024): number {
-  return play.ours.kernel.files.open(new Foreign(kind === 'socket', kind === 'memfd' ? pages : 0))
-}
-
-/** What was mapped of such a descriptor, null before. */
-export function foreignMemory(play: Play, fd: number): ArrayBuffer | null {
-  const file = play.ours.kernel.files.get(fd)
-  return file instanceof Foreign ? file.memory : null
 }

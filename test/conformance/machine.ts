@@ -1,10 +1,5 @@
 import { IpAddress } from '../../address.ts'
-import {
-  type EndOptions,
-  MemoryLink,
-  type MemoryLinkOptions,
-  type MemoryNic,
-} from '../../driver/memory/index.ts'
+import { type EndOptions, MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
 import type { NicMemory } from '../../driver/nic.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
@@ -14,7 +9,9 @@ import * as abi from '../../uapi/abi/index.ts'
 import { InlineKernel } from '../../uapi/backend/inline.ts'
 import type { RingHost } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
-import { type Route, SocketCalls, type UserSpace } from './calls.ts'
+import { type DeviceQueue, type OtherFile, type Route, SocketCalls, type UserSpace } from './calls.ts'
+import { Foreign } from './foreign.ts'
+import { NoTranslation } from './no-translation.ts'
 
 /**
  * A packet of the loopback network, its headers and up to 64 KiB less a little, lies in one buffer of the receiving stack's
@@ -29,6 +26,16 @@ const START_US = 1_000_000
 /** The device's queue that instances are registered on. */
 export const DEVICE_QUEUE = 1
 export const DEVICE_INDEX = 7
+
+/** Interfaces that can move data but give away no queue: index, and whether the device moves data by itself. */
+const INTERFACES: Readonly<Record<string, { index: number; dma: boolean }>> = {
+  lo: { index: 1, dma: false },
+  virtio_net: { index: 1001, dma: false },
+  dummy0: { index: 1002, dma: false },
+  e1000e: { index: 1003, dma: true },
+  veth: { index: 1004, dma: false },
+  veth0: { index: 1005, dma: false },
+}
 
 /** Two hosts on a wire. */
 export interface Network {
@@ -102,9 +109,44 @@ export class Machine extends SocketCalls {
   readonly #queues = new Map<number, Network>()
   readonly #lent: ArrayBuffer[] = []
 
-  /** The device's NIC that connections go over. */
-  get nic(): MemoryNic {
-    return this.queue(DEVICE_QUEUE).link.b
+  get device(): DeviceQueue {
+    const network = this.queue(DEVICE_QUEUE)
+    const nic = network.link.b
+    return {
+      ...{ ifIndex: DEVICE_INDEX, queue: DEVICE_QUEUE },
+      ...{ dropped: nic.stats().rxFillEmpty, split: nic.splitFrames },
+      place: (how) => nic.place(how),
+      // Nothing passes while the interface is down.
+      setUp: (up) => carry(network, up),
+      need: (queue) => void this.queue(queue),
+    }
+  }
+
+  interfaceIndex(name: string): number {
+    for (const { index, dma } of Object.values(INTERFACES)) this.kernel.interfaces.set(index, { dma })
+    const known = INTERFACES[name]
+    if (known === undefined) throw new NoTranslation(`interface ${name}`)
+    return known.index
+  }
+
+  setCapable(capable: boolean): void {
+    this.kernel.capable = capable
+  }
+
+  limitLockedMemory(bytes: number): void {
+    this.kernel.memlockLimit = bytes
+  }
+
+  openOther(kind: OtherFile): number {
+    return this.kernel.files.open(new Foreign(kind))
+  }
+
+  isOpen(fd: number): boolean {
+    return this.kernel.files.get(fd) !== null
+  }
+
+  registerBy(fd: number, opcode: number, arg: Uint8Array | null, nrArgs: number): number {
+    return this.kernel.register(opcode, arg, nrArgs, fd)
   }
 
   get host(): RingHost {
@@ -122,13 +164,12 @@ export class Machine extends SocketCalls {
     return new Uint8Array(buffer)
   }
 
-  protected freePort(): number {
-    return this.#port++
+  mapFile(bytes: number): Uint8Array {
+    return new Uint8Array(new SharedArrayBuffer(bytes))
   }
 
-  /** Nothing passes while the interface is down. */
-  setUp(up: boolean): void {
-    carry(this.queue(DEVICE_QUEUE), up)
+  protected freePort(): number {
+    return this.#port++
   }
 
   setUpLoopback(up: boolean): void {

@@ -1,6 +1,5 @@
 import * as abi from '../../uapi/abi/index.ts'
 import type { Route } from './calls.ts'
-import { DEVICE_INDEX, DEVICE_QUEUE } from './machine.ts'
 import type { Play } from './play.ts'
 import { isObject, type Json, numberOf, type Scenario } from './record.ts'
 import type { EventOptions, RegistrationOptions } from './registration.ts'
@@ -29,8 +28,8 @@ export function open(play: Play, translated: ReturnType<typeof translationOf>): 
   )
   if (onDevice(scenario)) {
     play.route = 'dev'
-    play.ours.queue(DEVICE_QUEUE)
-    if (scenario.setup.nic_mode === 1 || /NIC packs/.test(scenario.what)) play.ours.nic.place({ pack: true })
+    const { device } = play.machine
+    if (scenario.setup.nic_mode === 1 || /NIC packs/.test(scenario.what)) device.place({ pack: true })
   }
   if (translation?.opening !== undefined) {
     translation.opening(play)
@@ -39,7 +38,7 @@ export function open(play: Play, translated: ReturnType<typeof translationOf>): 
   const named = translation?.registration?.(match!) ?? {}
   if (!/without zcrx|no zcrx/.test(scenario.what)) {
     for (let i = 0; i < (translation?.instances ?? 1); i++)
-      play.register(1, { ...registrationOf(scenario), ...named })
+      play.register(1, { ...registrationOf(play), ...named })
   }
   const route =
     translation?.route ?? (/tcp6|ipv6/i.test(scenario.name) ? (`${play.route}6` as Route) : play.route)
@@ -71,14 +70,15 @@ function cqEntries({ setup, what }: Scenario): number | undefined {
 }
 
 /** What an instance is asked for: as the set-up says, or as is usual for the group. */
-export function registrationOf(scenario: Scenario): RegistrationOptions {
+export function registrationOf({ scenario, machine }: Play): RegistrationOptions {
   const { setup, name } = scenario
+  const device = onDevice(scenario) ? machine.device : null
   const [pages, entries] = DEFAULTS[name.split('.')[0]!] ?? [16, 64]
   const events = eventsOf(scenario)
   return {
     rqEntries: numberOf(setup, 'rq_entries', entries),
     areaPages: numberOf(setup, 'area_pages', pages),
-    ...(onDevice(scenario) ? { flags: 0, ifIdx: DEVICE_INDEX, ifRxq: DEVICE_QUEUE } : {}),
+    ...(device === null ? {} : { flags: 0, ifIdx: device.ifIndex, ifRxq: device.queue }),
     ...(events === undefined ? {} : { events }),
   }
 }

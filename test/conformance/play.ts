@@ -85,6 +85,8 @@ export class Play {
   readonly returned: { readonly import: number[]; readonly export: number[] } = { import: [], export: [] }
   /** What the latest import wrote back, as the record tells it. */
   imported: JsonObject = {}
+  /** Descriptors of instances. */
+  readonly exported = new Set<number>()
   /** Keys of the result that were not compared, with why. */
   readonly notCompared: Record<string, string> = {}
   /** Acts done so far, of each kind. */
@@ -356,7 +358,13 @@ export class Play {
     return count
   }
 
+  closeExported(): void {
+    for (const fd of this.exported) this.machine.close(fd)
+    this.exported.clear()
+  }
+
   close(): void {
+    this.closeExported()
     for (const ring of this.rings.values()) ring.close()
     this.machine.release()
   }

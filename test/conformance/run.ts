@@ -9,7 +9,6 @@ import { derivedResult } from './derived.ts'
 import { Explained, isRecorded, unknownWords } from './explained.ts'
 import { intendedDifference } from './intended.ts'
 import { elsewhere, LinuxMachine } from './linux-machine.ts'
-import { DEVICE_QUEUE } from './machine.ts'
 import { open, registrationOf } from './opening.ts'
 import { NoTranslation, Play, SetUpFailed } from './play.ts'
 import type { Scenario } from './record.ts'
@@ -47,8 +46,7 @@ export function runScenario(scenario: Scenario, machine?: SocketCalls): Report {
   }
   try {
     play = new Play(scenario, machine)
-    // How Linux cuts what is sent depends on what the process has sent before.
-    const undetermined = isUndetermined(scenario) || play.isLinux
+    const undetermined = isUndetermined(scenario)
     perform(play, undetermined)
     for (const [key, value] of Object.entries(derivedResult(play))) play.result[key] ??= value
     const unknown = compareResult(play, undetermined, intended)
@@ -104,8 +102,7 @@ function perform(play: Play, undetermined: boolean): void {
       return
     case 'dev_reg':
       if (scenario.steps.length === 0) {
-        play.ours.queue(DEVICE_QUEUE)
-        registerCase(play, registrationOf(scenario))
+        registerCase(play, registrationOf(play))
         return
       }
       break

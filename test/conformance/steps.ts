@@ -81,7 +81,7 @@ export class Stepper {
       case 'refill': {
         const handle = this.#refillHandle(step)
         play.marks.set('later', play.seen.length)
-        if (play.route === 'dev') play.marks.set('dropped before refill', play.ours.nic.stats().rxFillEmpty)
+        if (play.route === 'dev') play.marks.set('dropped before refill', play.machine.device.dropped)
         play.refill(
           numberOf(step, 'niov', 0),
           numberOf(step, 'len', handle.instance.bufferBytes),
@@ -150,7 +150,7 @@ export class Stepper {
         // What was dropped for want of buffers comes again now, in TCP's time.
         if (play.route === 'dev') {
           play.marks.set('later', play.seen.length)
-          play.marks.set('dropped before refill', play.ours.nic.stats().rxFillEmpty)
+          play.marks.set('dropped before refill', play.machine.device.dropped)
         }
         const added = addArea(play.handle(this.#ring()), play.memory, addedPages(play.scenario))
         play.expect(`${where}, ret`, step.ret, added.ret)
@@ -158,7 +158,7 @@ export class Stepper {
         break
       }
       case 'close(export fd)':
-        for (const fd of this.#exported.splice(0)) play.machine.close(fd)
+        play.closeExported()
         break
       case 'ring closed': {
         const number = Number(/\d+/.exec(String(step.do))![0])
@@ -176,7 +176,6 @@ export class Stepper {
         throw new NoTranslation(`step ${JSON.stringify(step)}`)
     }
   }
-  readonly #exported: number[] = []
 
   /** The ring that acts without one of their own are about. */
   #ring(): number {
@@ -272,9 +271,9 @@ export class Stepper {
   /** What the NIC has counted. Segments that came twice, and drops of such, are TCP's. */
   #nic(step: JsonObject, where: string): void {
     const play = this.#play
-    const { nic } = play.ours
+    const nic = play.machine.device
     const { result } = play.scenario
-    const dropped = nic.stats().rxFillEmpty > 0
+    const dropped = nic.dropped > 0
     const sent = [...play.connections.values()].reduce((sum, connection) => sum + connection.sent, 0)
     // Nothing is missing in the record: what was dropped there had come before.
     const complete = numberOf(result, 'bytes', -1) === sent
@@ -282,7 +281,7 @@ export class Stepper {
       play.expect(`${where}, drops_positive`, step.drops_positive, dropped)
     const packets = numberOf(step, 'packets_with_netmem', -1)
     const again = step.drops_positive === true || packets > numberOf(result, 'data_cqes', packets)
-    if (packets >= 0 && !again) play.expect(`${where}, packets_with_netmem`, packets, nic.splitFrames)
+    if (packets >= 0 && !again) play.expect(`${where}, packets_with_netmem`, packets, nic.split)
     else if (packets >= 0) play.notCompared[`step ${where}`] = 'TCP decides what is sent again'
   }
 
@@ -312,7 +311,7 @@ export class Stepper {
   }
 
   #note(note: string): void {
-    if (/without netmem/.test(note)) this.#play.ours.nic.place({ whole: true })
+    if (/without netmem/.test(note)) this.#play.machine.device.place({ whole: true })
     const ring = /\bring (\d)\b(?! got)/.exec(note.replace(/ring \d got/g, ''))
     if (ring !== null) this.#noted = Number(ring[1])
   }
@@ -339,10 +338,10 @@ export class Stepper {
     this.#play.expect(
       `${where}, got_fd`,
       step.got_fd,
-      ret === 0 && this.#play.ours.kernel.files.get(struct.get('zc_export.zcrx_fd')) !== null,
+      ret === 0 && this.#play.machine.isOpen(struct.get('zc_export.zcrx_fd')),
     )
     if (ret !== 0) return
-    this.#exported.push(struct.get('zc_export.zcrx_fd'))
+    this.#play.exported.add(struct.get('zc_export.zcrx_fd'))
     this.#play.marks.set('exported fd', struct.get('zc_export.zcrx_fd'))
   }
 
@@ -355,7 +354,7 @@ export class Stepper {
     play.expect(`${where}, zcrx_id`, step.zcrx_id, reg.get('zcrx_id'))
     play.returned.import.push(ret)
     play.imported = {
-      two_exports_give_two_fds: new Set(this.#exported).size === 2,
+      two_exports_give_two_fds: play.exported.size === 2,
       ret,
       reg: {
         if_idx_unchanged: reg.big('if_idx') === reg.was('if_idx'),

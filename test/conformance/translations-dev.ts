@@ -1,6 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import { kindOf } from './acts.ts'
-import { foreignFile, foreignMemory } from './foreign.ts'
+import type { Placement } from './calls.ts'
+import { Foreign } from './foreign.ts'
 import { Instance } from './instance.ts'
 import { registrationOf } from './opening.ts'
 import { NoTranslation, type Play, type Seen } from './play.ts'
@@ -23,9 +24,9 @@ const sends =
     for (let i = 0; i < count; i++) play.send(stream, length)
   }
 const place =
-  (settings: { pack?: boolean; offset?: number; whole?: boolean }): Run =>
+  (how: Placement): Run =>
   (play) =>
-    play.ours.nic.place(settings)
+    play.machine.device.place(how)
 
 /** Sends one packet at a time; every buffer is returned as soon as its completion is seen, without a flush. */
 function rounds(play: Play, ring: number, count: number, length: number): Seen[] {
@@ -75,28 +76,30 @@ function addedArea({ name, what, steps }: Scenario): Hidden[] {
 
 /** An instance whose area is a descriptor's memory, seen through a mapping of its own. */
 function openDmabuf(play: Play): void {
-  const options = registrationOf(play.scenario)
+  const options = registrationOf(play)
   const registration = new Registration(play.memory, options)
-  const fd = foreignFile(play, 'memfd')
+  const file = new Foreign('memfd')
+  const fd = play.ours.kernel.files.open(file)
   registration.area.set('flags', abi.IORING_ZCRX_AREA_DMABUF)
   registration.area.set('dmabuf_fd', fd)
   registration.area.set('addr', 0)
   const ret = registration.perform(play.ring(1))
   Object.assign(play.result, errnoOf('ret', ret))
   if (ret !== 0) return
-  registration.areaMemory = new Uint8Array(foreignMemory(play, fd)!, 0, registration.area.get('len'))
+  registration.areaMemory = new Uint8Array(file.memory!, 0, registration.area.get('len'))
   play.adopt(1, registration.reg.get('zcrx_id'), new Instance(registration))
   play.connection()
 }
 
 function openWhileDown(play: Play): void {
-  const { ours: machine, result } = play
-  machine.setUp(false)
-  const options = registrationOf(play.scenario)
+  const { result } = play
+  const { device } = play.machine
+  device.setUp(false)
+  const options = registrationOf(play)
   const registration = new Registration(play.memory, options)
   Object.assign(result, errnoOf('register_while_down', registration.perform(play.ring(1))))
   play.adopt(1, registration.reg.get('zcrx_id'), new Instance(registration))
-  machine.setUp(true)
+  device.setUp(true)
   const other = new Registration(play.memory, options).perform(play.addRing(2))
   Object.assign(result, errnoOf('register_other_ring_when_up', other))
   play.connection()
@@ -172,8 +175,8 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
     name: /^dev\.(other|wrong|another)_(ifq|instance)\w*$/,
     general: true,
     opening: (play) => {
-      play.register(1, registrationOf(play.scenario))
-      play.register(1, { ...registrationOf(play.scenario), flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 })
+      play.register(1, registrationOf(play))
+      play.register(1, { ...registrationOf(play), flags: abi.ZCRX_REG_NODEV, ifIdx: 0, ifRxq: 0 })
       play.connection()
     },
     hints: () => ({ handleFor: (play, ud) => play.handle(1, ud === 1 ? 1 : 0) }),
@@ -207,7 +210,7 @@ export const DEVICE_TRANSLATIONS: readonly Translation[] = [
         run: (play) => {
           play.ring(1).close()
           received(play, 1, 'recv_after')
-          const again = new Registration(play.memory, registrationOf(play.scenario))
+          const again = new Registration(play.memory, registrationOf(play))
           const ret = again.perform(play.addRing(2))
           Object.assign(play.result, errnoOf('register_again', ret))
           if (ret === 0) play.adopt(2, again.reg.get('zcrx_id'), new Instance(again))

@@ -338,7 +338,7 @@ export const TRANSLATIONS: readonly Translation[] = [
       {
         at: ['before', 'IMPORT', 1],
         run: (play) => {
-          play.ours.kernel.capable = false
+          play.machine.setCapable(false)
         },
       },
       {
