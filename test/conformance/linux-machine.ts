@@ -1,4 +1,12 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename } from 'node:path'
 import { IpAddress } from '../../address.ts'
 import { loadNative } from '../../driver/native/index.ts'
@@ -22,6 +30,9 @@ const LONGEST_WAIT_MS = 1000
 const SOCKET_BUFFER = 4 << 20
 const [SO_SNDBUFFORCE, SO_RCVBUFFORCE] = [32, 33]
 const NOBODY = 65_534
+/** What the machine of scripts/vm sets aside. */
+const HUGE_PAGES = 64
+const RESERVED_HUGE_PAGES = '/proc/sys/vm/nr_hugepages'
 const NET = '/sys/class/net'
 
 /** `socket(2)` of other protocols. */
@@ -99,6 +110,11 @@ export class LinuxMachine extends SocketCalls {
     return this.#device
   }
 
+  /** The peer's TCP sent again, when it likes: what came then may be otherwise next time. */
+  get disturbed(): boolean {
+    return (this.#device?.retransmitted ?? 0) > 0
+  }
+
   interfaceIndex(name: string): number {
     const found = readdirSync(NET).find((one) => one === name || driverOf(one) === name)
     // A veth pair's end is as good as another.
@@ -152,7 +168,12 @@ export class LinuxMachine extends SocketCalls {
 
   map(bytes: number, huge: boolean): Uint8Array {
     if (!huge) return this.#backend.allocate(bytes)
-    const memory = loadNative().mapMemory(Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE, true, -1)
+    const whole = Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE
+    let memory = loadNative().mapMemory(whole, true, -1)
+    if (memory === -abi.ENOMEM && process.env.ZCRX_VM !== undefined) {
+      writeFileSync(RESERVED_HUGE_PAGES, String(HUGE_PAGES))
+      memory = loadNative().mapMemory(whole, true, -1)
+    }
     if (typeof memory === 'number') throw new NoTranslation(`pages of 2 MiB: ${abi.errnoName(memory)}`)
     this.#mapped.push(memory)
     return new Uint8Array(memory, 0, bytes)

@@ -179,8 +179,8 @@ export class Registration {
       event_desc_ptr_kept: reg.big('event_desc') === reg.was('event_desc'),
       head_after: this.#word(offsets.head),
       tail_after: this.#word(offsets.tail),
-      rq_memory_bytes_changed: this.regionMemory.reduce((n, byte) => n + (byte === FILL ? 0 : 1), 0),
-      area_memory_bytes_changed: this.areaMemory.reduce((n, byte) => n + (byte === FILL ? 0 : 1), 0),
+      rq_memory_bytes_changed: changedBytes(this.regionMemory),
+      area_memory_bytes_changed: changedBytes(this.areaMemory),
     }
   }
 
@@ -189,6 +189,12 @@ export class Registration {
     if (at + 4 > byteLength) return '0x0'
     return hex(new DataView(buffer, byteOffset).getUint32(at, true))
   }
+}
+
+function changedBytes(memory: Uint8Array): number {
+  let changed = 0
+  for (let i = 0; i < memory.length; i++) if (memory[i] !== FILL) changed++
+  return changed
 }
 
 /** `{ret: -22, err: 'EINVAL'}` under the key's names. */

@@ -36,6 +36,10 @@ export function isData(completion: Completion): boolean {
   return completion.flags.includes('MORE') && completion.ud < FIRST_OTHER_UD
 }
 
+function bytesOf(completions: readonly Completion[]): number {
+  return completions.reduce((sum, completion) => sum + (isData(completion) ? completion.res : 0), 0)
+}
+
 /** user_data from here on belong to requests other than receives. */
 export const FIRST_OTHER_UD = 64
 
@@ -136,8 +140,11 @@ export class TestRing {
     return { found, slots: count }
   }
 
-  /** Enters and reaps until nothing has come for `quietMs` milliseconds; what is there already is reaped first. */
-  drain(quietMs: number): Completion[] {
+  /**
+   * Enters and reaps until nothing has come for `quietMs` milliseconds; what is there already is reaped first.
+   * @param enough bytes of data behind which nothing can come
+   */
+  drain(quietMs: number, enough = Number.POSITIVE_INFINITY): Completion[] {
     const { clock } = this.machine
     const found: Completion[] = this.reap()
     let end = clock.now() + quietMs * 1000
@@ -146,6 +153,7 @@ export class TestRing {
       const some = this.reap()
       if (some.length > 0) {
         found.push(...some)
+        if (bytesOf(found) >= enough) return found
         end = clock.now() + quietMs * 1000
         continue
       }
