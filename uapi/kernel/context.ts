@@ -5,6 +5,7 @@ import { Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
+import { DirectTargets } from './direct.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles, type UserData } from './fixed-files.ts'
 import { RingKeeper } from './keeper.ts'
@@ -43,6 +44,7 @@ export class RingContext implements RingPort, RingFile {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  readonly direct: DirectTargets = new DirectTargets()
   readonly files: FixedFiles = new FixedFiles(this)
   readonly buffers: BufferGroups
   readonly personalities: Personalities = new Personalities()
@@ -183,6 +185,7 @@ export class RingContext implements RingPort, RingFile {
 
   /** An instance that this ring holds from now on. Returns its id here. */
   addIfq(ifq: ZcrxIfq): number {
+    this.direct.add(ifq, this.cq)
     return this.ifqs.push(ifq) - 1
   }
 
@@ -197,6 +200,7 @@ export class RingContext implements RingPort, RingFile {
     this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
+    this.direct.clear()
     if (this.#fd >= 0) this.process.files.close(this.#fd)
     this.kernel.forgetContext(this)
     this.kernel.flush()
@@ -429,7 +433,7 @@ export class RingContext implements RingPort, RingFile {
     let deadline = -1
     minComplete = Math.min(minComplete, this.memory.cqEntries)
     for (;;) {
-      const work = this.kernel.poll()
+      const work = this.direct.during(this.kernel)
       this.#runWork()
       this.#runReady()
       this.cq.flushOverflow()

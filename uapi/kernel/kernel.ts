@@ -189,12 +189,15 @@ export class Kernel implements KernelPort {
       this.#polling = false
     }
     let work = 0
+    for (let i = 0; i < this.#polled.length; i++)
+      if (this.#polled[i]!.attended) this.#polled[i]!.direct.begin()
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!
       work += stack.poll()
       if (stack.nic.gone && !this.#lost.has(stack)) this.#deviceGone(stack)
       this.#dispatch(stack)
     }
+    for (let i = 0; i < this.#polled.length; i++) if (this.#polled[i]!.attended) this.#polled[i]!.direct.end()
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)
