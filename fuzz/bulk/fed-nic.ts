@@ -22,7 +22,7 @@ export interface FedFrame {
 export class FedNic implements Nic {
   readonly roles: Nic['roles']
   readonly info: NicInfo
-  readonly txMemory = new Uint8Array(TX_SLOTS * TX_SLOT)
+  readonly txMemory = new Uint8Array(TX_SLOTS * TX_SLOT + 4)
   readonly txSlotBytes = TX_SLOT
   readonly gone = false
   readonly frames: FedFrame[] = []
@@ -31,8 +31,11 @@ export class FedNic implements Nic {
   #chunks: number[] = []
   #memory: Uint8Array = new Uint8Array(0)
   #slot = 0
+  readonly #txAt: number
 
-  constructor(split: boolean, partial: boolean) {
+  /** @param odd transmit slots do not begin on words */
+  constructor(split: boolean, partial: boolean, odd: boolean) {
+    this.#txAt = odd ? 2 : 0
     this.#side = split ? new Uint8Array(64 * SIDE_SLOT) : null
     this.roles = { ...NO_ROLES, sideMemory: this.#side }
     this.info = {
@@ -88,7 +91,7 @@ export class FedNic implements Nic {
     }
   }
   txReserve(): number {
-    return this.#slot * TX_SLOT
+    return this.#slot * TX_SLOT + this.#txAt
   }
   txCommit(offset: number, length: number): void {
     this.#slot = (this.#slot + 1) % TX_SLOTS

@@ -160,6 +160,9 @@ export class Kernel implements KernelPort {
     return opcode === abi.IORING_REGISTER_QUERY ? query(this.space, arg, nrArgs) : -EINVAL
   }
 
+  /** Polls so far. */
+  polls = 0
+
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
     this.attend(context, false)
@@ -177,6 +180,7 @@ export class Kernel implements KernelPort {
    * Returns the fragments received and entries taken.
    */
   poll(): number {
+    this.polls = (this.polls + 1) | 0
     // Without a device nothing but FLUSH_RQ reads the refill queue, as on Linux (docs/conformance.md, V16).
     const ifqs = this.deviceIfqs
     for (let i = 0; i < ifqs.length; i++) {
