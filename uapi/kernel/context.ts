@@ -29,6 +29,7 @@ interface RingKernel extends KernelPort {
   flush(): void
   sleep(timeoutMs: number): boolean
   forgetContext(context: RingContext): void
+  deliver(direct: DirectTargets, unasked: boolean): void
   /** See `RingContext.attended`. */
   attend(context: RingContext, attended: boolean): void
 }
@@ -69,7 +70,7 @@ export class RingContext implements RingPort, RingFile {
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
   readonly #sqe: Sqe = new Sqe(this.#entryBytes, this)
   readonly #late: Completion[] = []
-  /** Completions that come by task work: events, messages, notifications. */
+  /** By task work: events, messages, notifications. */
   readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
@@ -153,6 +154,7 @@ export class RingContext implements RingPort, RingFile {
   set attended(attended: boolean) {
     if (attended === this.#attended) return
     this.#attended = attended
+    this.kernel.deliver(this.direct, attended)
     if (!this.sqPoll) this.kernel.attend(this, attended)
   }
 
@@ -279,16 +281,13 @@ export class RingContext implements RingPort, RingFile {
   /** A request that waits: it can be cancelled, and the time behind it runs. */
   track(request: Request): void {
     this.active.add(request)
-    this.keeper.add(1)
-    if (this.ledger !== null) request.slot = this.ledger.enter(request.userDataLow, request.userDataHigh)
+    this.keep(request)
     const { limitEntry } = request
     if (limitEntry === null) return
     request.limitEntry = null
     request.limit = new LinkTimeoutRequest(request, limitEntry, limitEntry.timespec!)
     this.active.add(request.limit)
-    this.keeper.add(1)
-    const { limit } = request
-    if (this.ledger !== null) limit.slot = this.ledger.enter(limit.userDataLow, limit.userDataHigh)
+    this.keep(request.limit)
   }
 
   /** Runs an entry whose turn it is. */
@@ -301,15 +300,16 @@ export class RingContext implements RingPort, RingFile {
     execute(this, sqe)
   }
 
-  /** An entry waits for its turn: until it is started or cancelled. */
-  keep(entry: Entry): void {
+  /** Something waits: a request, or an entry for its turn, until it is started or cancelled. */
+  keep(what: UserData & { slot: number }): void {
     this.keeper.add(1)
-    if (this.ledger !== null) entry.slot = this.ledger.enter(entry.userDataLow, entry.userDataHigh)
+    if (this.ledger !== null) what.slot = this.ledger.enter(what.userDataLow, what.userDataHigh)
   }
 
-  #letGo(entry: Entry): void {
+  #letGo(what: { slot: number }): void {
     this.keeper.remove(1)
-    if (entry.slot >= 0) this.#strike(entry)
+    if (what.slot >= 0) this.ledger?.leave(what.slot)
+    what.slot = -1
   }
 
   /** Something submitted earlier has not completed. */
@@ -361,8 +361,7 @@ export class RingContext implements RingPort, RingFile {
   }
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
-    if (this.active.delete(request)) this.keeper.remove(1)
-    if (request.slot >= 0) this.#strike(request)
+    if (this.active.delete(request)) this.#letGo(request)
     request.fixed?.drop()
     const { limit, limitEntry, next } = request
     if (limit !== null) {
@@ -375,11 +374,6 @@ export class RingContext implements RingPort, RingFile {
       this.#ready.push(next)
       this.#showWork()
     }
-  }
-
-  #strike(of: { slot: number }): void {
-    this.ledger?.leave(of.slot)
-    of.slot = -1
   }
 
   /** Posts a zero-copy data completion: `CompletionQueue.postData`. */
