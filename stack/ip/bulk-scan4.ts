@@ -135,7 +135,12 @@ export class BulkScan4 {
         if (most <= 0) break
       }
       const w12 = words[at + 12]!
+      const sink = rows[row + 15]!
       let same = 0
+      if ((sink & 0x4000) !== 0) {
+        if (((w12 ^ (sink >>> 16)) & 0xffff) !== 0) break
+        same = 0xffff
+      }
       let unfinished = 0
       if ((flag & 4) === 0) {
         const sum = (rows[row + 10]! + tcpTotal) | 0
@@ -143,7 +148,7 @@ export class BulkScan4 {
         if ((flag & 2) !== 0) unfinished = 1
         else if (partial === 1 && (((w12 >>> 8) & 0xff00) | (w12 >>> 24)) === pseudo) {
           unfinished = 1
-          same = 0xffff0000 | 0
+          same |= 0xffff0000
         } else {
           // Padding behind the packet would be in the driver's sums.
           if (frameBytes !== 34 + tcpTotal || !bulk.checks(i, last, at, ipSum - (w3 >>> 16), pseudo)) break
@@ -152,7 +157,7 @@ export class BulkScan4 {
       }
       if (segments === 0) {
         tcp.touch(row >>> 4)
-        if ((rows[row + 15]! & 0x8000) !== 0) rows[row + 7] = tsVal
+        if ((sink & 0x8000) !== 0) rows[row + 7] = tsVal
       }
       rows[row + 13] = raw
       partials += unfinished
@@ -207,7 +212,7 @@ export class BulkScan4 {
             (sum & 0xffff) + (sum >>> 16) !== 0xffff ||
             payload > ((adv - nxt) | 0) ||
             // Its sum has to be looked at.
-            ((flag & 6) === 0 && same === 0)
+            ((flag & 6) === 0 && same >= 0)
           )
             break
           seq = nxt
@@ -228,7 +233,7 @@ export class BulkScan4 {
       rows[row + 8] = seq
       rows[row + 14] =
         (((w15 >>> 16) & 0xff) << 24) | ((w15 >>> 24) << 16) | ((w16 & 0xff) << 8) | (w16 >>> 8)
-      rows[row + 15] = (rows[row + 15]! & 0xffff) | (window << 16)
+      rows[row + 15] = (sink & 0xffff) | (window << 16)
     }
     bulk.partials += partials
     bulk.frames += frames

@@ -151,7 +151,12 @@ export class BulkScan6 {
         if (most <= 0) break
       }
       const w17 = words[at + 17]!
+      const sink = rows[row + 15]!
       let same = 0
+      if ((sink & 0x4000) !== 0) {
+        if (((w17 ^ (sink >>> 16)) & 0xffff) !== 0) break
+        same = 0xffff
+      }
       let unfinished = 0
       if ((flag & 4) === 0) {
         const sum = (rows[row + 10]! + tcpTotal) | 0
@@ -159,7 +164,7 @@ export class BulkScan6 {
         if ((flag & 2) !== 0) unfinished = 1
         else if (partial === 1 && (((w17 >>> 8) & 0xff00) | (w17 >>> 24)) === pseudo) {
           unfinished = 1
-          same = 0xffff0000 | 0
+          same |= 0xffff0000
         } else {
           // Padding behind the packet would be in the driver's sums.
           if (frameBytes !== 54 + tcpTotal || !bulk.checks(i, last, at, addressesSum(words, at), pseudo))
@@ -169,7 +174,7 @@ export class BulkScan6 {
       }
       if (segments === 0) {
         tcp.touch(row >>> 4)
-        if ((rows[row + 15]! & 0x8000) !== 0) rows[row + 7] = tsVal
+        if ((sink & 0x8000) !== 0) rows[row + 7] = tsVal
       }
       rows[row + 13] = raw
       partials += unfinished
@@ -225,7 +230,7 @@ export class BulkScan6 {
             next !== nxt ||
             payload > ((adv - nxt) | 0) ||
             // Its sum has to be looked at.
-            ((flag & 6) === 0 && same === 0)
+            ((flag & 6) === 0 && same >= 0)
           )
             break
           seq = nxt
@@ -246,7 +251,7 @@ export class BulkScan6 {
       rows[row + 8] = seq
       rows[row + 14] =
         (((w20 >>> 16) & 0xff) << 24) | ((w20 >>> 24) << 16) | ((w21 & 0xff) << 8) | (w21 >>> 8)
-      rows[row + 15] = (rows[row + 15]! & 0xffff) | (window << 16)
+      rows[row + 15] = (sink & 0xffff) | (window << 16)
     }
     bulk.partials += partials
     bulk.frames += frames

@@ -11,6 +11,7 @@ import {
   ROW_IS_6,
   ROW_NXT,
   ROW_PIECES,
+  ROW_SAME_WINDOW,
   ROW_SEGMENTS,
   ROW_SHAPE,
   ROW_SHIFT,
@@ -82,7 +83,7 @@ export class TcpBulk {
     rows[at + ROW_PIECES] = 0
     if (
       tcb.state !== ESTABLISHED ||
-      snd.buffered !== 0 ||
+      (snd.buffered !== 0 && !snd.waits()) ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
       rcv.pack !== null ||
@@ -115,7 +116,10 @@ export class TcpBulk {
         this.sinks[row] = sink
       }
     }
-    rows[at + ROW_SINK] = slot | (seqLe(rcv.nxt, rcv.lastAckSent) ? ROW_FIRST_TS : 0)
+    rows[at + ROW_SINK] =
+      slot |
+      (seqLe(rcv.nxt, rcv.lastAckSent) ? ROW_FIRST_TS : 0) |
+      (snd.buffered === 0 ? 0 : ROW_SAME_WINDOW | (swap16(snd.wnd >>> snd.shift) << ROW_WINDOW_SHIFT))
   }
 
   /** A row takes its first segment of this turn. */

@@ -80,8 +80,8 @@ export class TcpInput {
       segment.length === 0 ||
       (segment.flags & (SYN | FIN | RST | URG | ACK)) !== ACK ||
       segment.ack !== snd.una ||
-      // Nothing in flight, and nothing that waits for a window this segment may open.
-      snd.buffered !== 0 ||
+      // Of what is in flight, or waits for the window, this segment tells nothing.
+      (snd.buffered !== 0 && (!snd.waits() || segment.window << snd.shift !== snd.wnd)) ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
       rcv.pack !== null ||

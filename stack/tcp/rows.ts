@@ -38,7 +38,9 @@ export const ROW_TS_RAW = 13
 export const ROW_TS_ECR = 14
 /** Who takes what comes, plus 1 (0: it is queued), `ROW_FIRST_TS`, and above `ROW_WINDOW_SHIFT` the window field as it reads. */
 export const ROW_SINK = 15
-export const ROW_SINK_MASK = 0x7fff
+export const ROW_SINK_MASK = 0x3fff
+/** The window field has to be what is there: something waits for a larger one. */
+export const ROW_SAME_WINDOW = 0x4000
 /** The next segment is the one that the next ACK begins at: its timestamp is to be echoed (RFC 7323 4.3). */
 export const ROW_FIRST_TS = 0x8000
 export const ROW_WINDOW_SHIFT = 16
