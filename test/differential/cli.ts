@@ -1,13 +1,12 @@
 import { release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { linuxHost } from './linux-host.ts'
-import { LinuxWorld } from './linux-world.ts'
 import { type Outcome, play, type Worlds } from './play.ts'
 import { programOf, trySeed } from './random.ts'
 import { details, foundText, summary, tableLine } from './report.ts'
-import { kernelVersion, type Scenario } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
 import { SCENARIOS } from './scenarios/index.ts'
-import { StackWorld } from './stack-world.ts'
+import { worldsOn } from './worlds.ts'
 
 export const USAGE = `usage: npm run differential [-- OPTION...]
 
@@ -56,12 +55,7 @@ export function main(args: readonly string[], output: Output): number {
     output.err(`differential: this machine's kernel can't be compared with: ${host.why}\n`)
     return 2
   }
-  const kernel = kernelVersion(release())
-  const worlds: Worlds = {
-    ours: () => new StackWorld(),
-    other: (patient) => new LinuxWorld(host, patient),
-    kernel,
-  }
+  const worlds = worldsOn(host)
   output.out(`Linux ${release()}\n`)
   let good = true
   if (options.seed === null) good = scenarioTable(chosen, worlds, options, output)

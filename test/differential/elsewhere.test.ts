@@ -10,11 +10,11 @@ import { THEMES } from './scenarios/index.ts'
 import { StackWorld } from './stack-world.ts'
 
 /** What one thread alone says, and what is said across a border between threads. */
-function onBoth({ run }: Scenario): [Account, Account] {
+function onBoth({ run, needs }: Scenario): [Account, Account] {
   kernelsOn('inline')
-  const inline = account(run, new StackWorld())
+  const inline = account(run, new StackWorld(needs))
   kernelsOn('worker')
-  return [inline, account(run, new StackWorld(), inline.waits)]
+  return [inline, account(run, new StackWorld(needs), inline.waits)]
 }
 
 beforeAll(() => adaptKernels(adapt))
