@@ -3,7 +3,7 @@ import { adaptKernels } from '../conformance/machine.ts'
 import { adapt, kernelsOn } from '../support/which-backend.ts'
 import { hunksOf } from './compare.ts'
 import { scenarioOf } from './programs.ts'
-import { programOf } from './random.ts'
+import { programOf, zeroCopyProgramOf } from './random.ts'
 import type { Account } from './run.ts'
 import { account, BROKEN, type Scenario } from './scenario.ts'
 import { THEMES } from './scenarios/index.ts'
@@ -37,9 +37,10 @@ describe('programs on the back end of workers', () => {
   })
 
   it('at random', () => {
-    for (let seed = 1; seed <= 20; seed++) {
-      const [inline, worker] = onBoth(scenarioOf(programOf(seed)))
-      expect(hunksOf(inline.lines, worker.lines), `seed ${seed}`).toEqual([])
-    }
+    for (let seed = 1; seed <= 20; seed++)
+      for (const of of [programOf, zeroCopyProgramOf]) {
+        const [inline, worker] = onBoth(scenarioOf(of(seed)))
+        expect(hunksOf(inline.lines, worker.lines), `seed ${seed}`).toEqual([])
+      }
   })
 })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { runs } from '../support/long.ts'
 import { linuxHost } from './linux-host.ts'
 import { play } from './play.ts'
-import { trySeed } from './random.ts'
+import { trySeed, zeroCopyProgramOf } from './random.ts'
 import { details, foundText, summary } from './report.ts'
 import { THEMES } from './scenarios/index.ts'
 import { worldsOn } from './worlds.ts'
@@ -31,4 +31,13 @@ describe.skipIf(worlds === null)("one program on the stack and on Linux's own ri
       expect(found === null ? '' : foundText(found)).toBe('')
     }
   }, 300_000)
+
+  if (worlds?.lacks('zcrx') === null)
+    it('at random, with zero-copy receive', () => {
+      const count = runs(400, 40)
+      for (let seed = FIRST_SEED; seed < FIRST_SEED + count; seed++) {
+        const found = trySeed(seed, worlds, zeroCopyProgramOf)
+        expect(found === null ? '' : foundText(found)).toBe('')
+      }
+    }, 300_000)
 })

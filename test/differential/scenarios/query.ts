@@ -36,10 +36,10 @@ export const query: Scenario[] = [
         for (const op of [100, 0x7fff_ffff, 0xffff_ffff]) {
           const data = x.bytes(16, 0xcc)
           ask(x, `${op}`, [header(x, op, data, 16)])
-          x.say(
-            'untouched',
-            data.every((byte) => byte === 0xcc),
-          )
+          x.say('data', ...data)
+          const far = header(x, op, null, 16)
+          far.queryData = 8
+          ask(x, `${op} of bad data`, [far])
         }
       },
     },
@@ -49,9 +49,17 @@ export const query: Scenario[] = [
       run(x) {
         const data = x.bytes(64)
         ask(x, 'count', [header(x, 0, data, 64)], 1)
-        const reserved = header(x, 0, data, 64)
+        const filled = x.bytes(16, 0xcc)
+        const reserved = header(x, 0, filled, 16)
         reserved.bytes[30] = 1
         ask(x, 'reserved', [reserved])
+        x.say('data', ...filled)
+        const reservedFar = header(x, 0, null, 16)
+        reservedFar.bytes[30] = 1
+        reservedFar.queryData = 8
+        ask(x, 'reserved and bad data', [reservedFar])
+        for (const size of [64, 4096, 4097, 0x7fff_ffff])
+          for (const op of [0, 100]) ask(x, `${op} with ${size}`, [header(x, op, x.pages(8192), size)])
         const far = header(x, 0, null, 64)
         far.queryData = 8
         ask(x, 'bad data', [far])

@@ -165,6 +165,29 @@ export const recvZc: Scenario[] = scenarios(
       zc.send(client, 4)
       zc.see('limit')
     },
+    skipSuccessQueued(x) {
+      const [zc, client, server] = connected(x)
+      zc.send(client, 10)
+      zc.arm(1, server, 4, (s) => s.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS))
+      zc.see('limit')
+      zc.put(2, server, 4, (s) => s.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS | LINK))
+      x.put(3, (s) => s.prepNop())
+      zc.ring.submit()
+      zc.see('linked')
+      zc.put(4, server, 0, (s) => s.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS | LINK))
+      x.put(5, (s) => s.prepNop())
+      zc.ring.submit()
+      x.shutdown(client, abi.SHUT_WR)
+      zc.see('end')
+      zc.arm(6, server, 4, (s) => s.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS))
+      zc.see('end again')
+    },
+    skipSuccessCancelled(x) {
+      const [zc, , server] = connected(x)
+      zc.arm(1, server, 4, (s) => s.setFlags(abi.IOSQE_CQE_SKIP_SUCCESS))
+      x.go(2, (s) => s.prepCancel(1))
+      zc.see('cancelled')
+    },
     fixedFile(x) {
       const [zc, client, server] = connected(x)
       x.say('files', zc.ring.registerFiles([server, -1]))

@@ -56,9 +56,16 @@ export const zcrxCtrl: Scenario[] = scenarios(
           ctrl.bytes[at] = 1
         })
       for (const at of [8, 32, 71])
-        control(x, `area ${at}`, abi.ZCRX_CTRL_ADD_AREA, (ctrl) => {
-          ctrl.bytes[at] = 1
-        })
+        for (const good of [false, true]) {
+          const area = new abi.ZcrxAreaReg(x.bytes(abi.ZcrxAreaReg.SIZE))
+          area.addr = x.r.arena.addressOf(x.pages(PAGE))
+          area.len = PAGE
+          control(x, `area ${at} ${good}`, abi.ZCRX_CTRL_ADD_AREA, (ctrl) => {
+            if (good) ctrl.areaPtr = x.r.arena.addressOf(area.bytes)
+            ctrl.bytes[at] = 1
+          })
+          x.say('token', area.rqAreaToken)
+        }
     },
     armWithout(x) {
       instance(x)

@@ -103,6 +103,23 @@ export const zcrxEvents: Scenario[] = scenarios(
       zc.send(client, 3)
       zc.see('all')
     },
+    toldAfterTheMaker(x) {
+      const [zc, client, server] = connected(x, { events: { userData, typeMask: BOTH } })
+      const ring = x.ring(WIDE)
+      const fd = zc.ring.exportIfq(zc.ifq.zcrxId)
+      const ifq = ring.importIfq(fd, zc.ifq)
+      x.close(fd)
+      if (typeof ifq === 'number') throw new Error(abi.errnoName(ifq))
+      const other = new Zc(x, ring, ifq)
+      x.exit(zc.ring)
+      other.see('nothing', { ms: 300 })
+      other.arm(1, server)
+      for (let i = 0; i < 2; i++) {
+        other.send(client, 3)
+        other.see('data')
+        x.say('arm', answer(ring.armEvent(ifq.zcrxId, COPY)), counts(other))
+      }
+    },
     ofTheMaker(x) {
       const [zc, client, server] = connected(x, { events: { userData, typeMask: BOTH } })
       const ring = x.ring(WIDE)
@@ -120,6 +137,7 @@ export const zcrxEvents: Scenario[] = scenarios(
       other.see('data')
       zc.see('event')
       x.exit(zc.ring)
+      other.see('nothing', { ms: 300 })
       other.send(client, 3)
       other.see('data')
       x.say('arm', answer(ring.armEvent(ifq.zcrxId, COPY)), counts(other))

@@ -38,7 +38,6 @@ export const queue: Scenario[] = scenarios(
       ask(x, 'unknown interface', { ifIdx: 54_321 })
       ask(x, 'queue 99', { ifRxq: 99 })
       ask(x, 'queue ~0', { ifRxq: 0xffff_ffff })
-      ask(x, 'buffers', { rxBufLen: 8192 })
       ask(x, 'odd buffers', { rxBufLen: 5000 })
       ask(x, 'no entries', { rqEntries: 0 })
     },

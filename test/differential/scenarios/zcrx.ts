@@ -160,7 +160,7 @@ export const zcrx: Scenario[] = scenarios(
     },
     region(x) {
       x.ring(WIDE)
-      for (const size of [0, 100, PAGE, PAGE + 1, 3 * PAGE])
+      for (const size of [0, 100, PAGE, PAGE + 1])
         ask(x, `size ${size}`, ({ region }) => {
           region.size = size
         })
@@ -236,11 +236,31 @@ export const zcrx: Scenario[] = scenarios(
       ask(x, 'too long', ({ area }) => {
         area.len = 2 ** 48
       })
-      ask(x, 'wraps', ({ area }) => {
-        area.bytes.fill(0xff, 8, 16)
-        area.bytes[8] = 0
-        area.bytes[9] = 0xf0
-      })
+      const wraps: Readonly<Record<string, readonly [high: number, bytes: number]>> = {
+        'a page at the end': [0xffff_ffff, PAGE],
+        'two pages at the end': [0xffff_ffff, 2 * PAGE],
+        'many at the end': [0xffff_ffff, 2 ** 40],
+        'very many at the end': [0xffff_ffff, 2 ** 44],
+        'in the middle': [0x8000_0000, 2 ** 30],
+      }
+      for (const [what, [high, bytes]] of Object.entries(wraps))
+        ask(x, what, ({ area }) => {
+          new Uint32Array(area.bytes.buffer, area.bytes.byteOffset, 2).set([0xffff_f000, high])
+          area.len = bytes
+        })
+      for (const power of [31, 32, 40, 42, 43, 44, 47, 52])
+        ask(x, `length 2^${power}`, ({ area }) => {
+          area.len = 2 ** power
+        })
+      for (const [high, low] of [
+        [0xffff_ffff, 0xffff_f000],
+        [0xffff_f000, 0],
+        [0xf000_0000, 0],
+        [0x8000_0000, 0],
+      ])
+        ask(x, `length ${high!.toString(16)}:${low!.toString(16)}`, ({ area }) => {
+          new Uint32Array(area.bytes.buffer, area.bytes.byteOffset + 8, 2).set([low!, high!])
+        })
       ask(x, 'token', ({ area }) => {
         area.bytes[16] = 1
       })
@@ -296,14 +316,112 @@ export const zcrx: Scenario[] = scenarios(
       })
       x.say('zeroes', memory.filter((byte) => byte === 0).length, data.filter((byte) => byte === 0).length)
     },
-    refusedChangesNothing(x) {
+    refusedWrites(x) {
       x.ring(WIDE)
-      const memory = x.pages(REGION).fill(0xcc)
-      ask(x, 'refused', ({ region, area }) => {
-        region.userAddr = x.r.arena.addressOf(memory)
+      const refused = (what: string, change: (r: Registration) => void): void => {
+        const memory = x.pages(REGION).fill(0xcc)
+        ask(x, what, (r) => {
+          r.region.userAddr = x.r.arena.addressOf(memory)
+          change(r)
+        })
+        x.say('written', memory.filter((byte) => byte !== 0xcc).length)
+      }
+      refused('area', ({ area }) => {
         area.len = 1
       })
-      x.say('written', memory.filter((byte) => byte !== 0xcc).length)
+      refused('token', ({ area }) => {
+        area.bytes[16] = 1
+      })
+      refused('no area', ({ reg }) => {
+        reg.areaPtr = 0
+      })
+      refused('buffers', ({ reg }) => {
+        reg.rxBufLen = 5000
+      })
+      refused('large buffers', ({ reg }) => {
+        reg.rxBufLen = 8192
+      })
+      refused('entries', ({ reg }) => {
+        reg.rqEntries = 0
+      })
+      refused('too many entries', ({ reg }) => {
+        reg.rqEntries = 512
+      })
+      refused('events', ({ reg }) => {
+        reg.eventDesc = 8
+      })
+      refused('statistics', ({ reg, event }) => {
+        event.flags = abi.ZCRX_EVENT_DESC_FLAG_STATS
+        event.statsOffset = REGION
+        reg.eventDesc = x.r.arena.addressOf(event.bytes)
+      })
+      refused('interface', ({ reg }) => {
+        reg.flags = 0
+        reg.ifIdx = 54_321
+      })
+    },
+    order(x) {
+      x.ring(WIDE)
+      const wrong: Readonly<Record<string, (r: Registration) => void>> = {
+        'unknown flags': ({ reg }) => {
+          reg.flags = 8
+        },
+        reserved: ({ reg }) => {
+          reg.bytes[80] = 1
+        },
+        id: ({ reg }) => {
+          reg.zcrxId = 1
+        },
+        interface: ({ reg }) => {
+          reg.ifIdx = 1
+        },
+        'queue ~0': ({ reg }) => {
+          reg.flags = 0
+          reg.ifRxq = 0xffff_ffff
+        },
+        'no entries': ({ reg }) => {
+          reg.rqEntries = 0
+        },
+        'too many': ({ reg }) => {
+          reg.rqEntries = 40_000
+        },
+        'odd buffers': ({ reg }) => {
+          reg.rxBufLen = 5000
+        },
+        'large buffers': ({ reg }) => {
+          reg.rxBufLen = 8192
+        },
+        'bad events': ({ reg }) => {
+          reg.eventDesc = 8
+        },
+        'area flags': ({ area }) => {
+          area.flags = 8
+        },
+        'unknown interface': ({ reg }) => {
+          reg.flags = 0
+          reg.ifIdx = 54_321
+        },
+      }
+      const pointers: Readonly<Record<string, (r: Registration) => void>> = {
+        'no region': ({ reg }) => {
+          reg.regionPtr = 0
+        },
+        'no area': ({ reg }) => {
+          reg.areaPtr = 0
+        },
+        'region unmapped': ({ region }) => {
+          region.userAddr = PAGE
+        },
+        'area unmapped': ({ area }) => {
+          area.addr = PAGE
+        },
+      }
+      for (const [one, change] of Object.entries(wrong))
+        for (const [other, also] of Object.entries(pointers))
+          ask(x, `${one} and ${other}`, (r) => {
+            change(r)
+            also(r)
+          })
     },
     events(x) {
       x.ring(WIDE)
