@@ -1,5 +1,5 @@
 import * as abi from '../../../uapi/abi/index.ts'
-import { DEFER } from '../run.ts'
+import { answer, DEFER } from '../run.ts'
 import { type Scenario, scenarios } from '../scenario.ts'
 import { connected, instance, WIDE } from '../zcrx.ts'
 
@@ -138,6 +138,21 @@ export const recvZcEnd: Scenario[] = scenarios(
       zc.see('rest')
       zc.arm(3, server, 2)
       zc.see('reset')
+    },
+    resetBehindEnd(x) {
+      const [zc, client, server] = connected(x)
+      zc.send(client, 4)
+      x.close(client)
+      zc.see('end')
+      x.say('send', x.send(server, 3))
+      zc.see('reset')
+      zc.arm(1, server)
+      zc.see('data')
+      zc.arm(2, server)
+      zc.see('again')
+      x.say('send', answer(x.send(server, 3)))
+      zc.arm(3, server)
+      zc.see('after the error')
     },
     resetLinked(x) {
       const [zc, client, server] = connected(x)

@@ -227,7 +227,8 @@ export class RecvZcRequest extends SocketRequest {
 
   #atEnd(tcb: Tcb): void {
     const { socket } = this
-    if (tcb.state === CLOSED && tcb.error !== 0 && !socket.errorReported) {
+    // After a FIN an error is for who writes.
+    if (!tcb.rcv.finished && tcb.state === CLOSED && tcb.error !== 0 && !socket.errorReported) {
       socket.errorReported = true
       this.finish(-tcb.error)
     } else if (tcb.rcv.finished || socket.readShut || tcb.state === CLOSED) this.finish(0)
