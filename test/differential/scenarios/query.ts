@@ -58,7 +58,8 @@ export const query: Scenario[] = [
         reservedFar.bytes[30] = 1
         reservedFar.queryData = 8
         ask(x, 'reserved and bad data', [reservedFar])
-        for (const size of [64, 4096, 4097, 0x7fff_ffff])
+        // Not more than there is memory for: kernels before 7.3 fill all of it.
+        for (const size of [64, 4096, 4097])
           for (const op of [0, 100]) ask(x, `${op} with ${size}`, [header(x, op, x.pages(8192), size)])
         const far = header(x, 0, null, 64)
         far.queryData = 8
