@@ -248,7 +248,13 @@ export const zcrx: Scenario[] = scenarios(
           new Uint32Array(area.bytes.buffer, area.bytes.byteOffset, 2).set([0xffff_f000, high])
           area.len = bytes
         })
-      for (const power of [31, 32, 40, 42, 43, 44, 47, 52])
+      // From where nothing is mapped: what is would be pinned, all of it.
+      for (const power of [31, 32, 40])
+        ask(x, `length 2^${power}`, ({ area }) => {
+          area.addr = PAGE
+          area.len = 2 ** power
+        })
+      for (const power of [42, 43, 44, 47, 52])
         ask(x, `length 2^${power}`, ({ area }) => {
           area.len = 2 ** power
         })
