@@ -91,6 +91,53 @@ export const recvZcEnd: Scenario[] = scenarios(
       zc.arm(2, server)
       zc.see('again')
     },
+    dataBehindOwnReadShut(x) {
+      for (const [i, pollFirst] of [false, true].entries()) {
+        const zc = instance(x)
+        const [client, server] = x.pair(i)
+        x.say('shutdown', x.shutdown(server, abi.SHUT_RD))
+        zc.send(client, 4)
+        zc.arm(1, server, 0, (s) =>
+          s.setIoprio(abi.IORING_RECV_MULTISHOT | (pollFirst ? abi.IORING_RECVSEND_POLL_FIRST : 0)),
+        )
+        zc.see(`first ${i}`)
+        zc.send(client, 4)
+        zc.see(`second ${i}`)
+        zc.arm(2, server)
+        zc.see(`again ${i}`)
+        x.exit(zc.ring)
+        x.say('left', x.recv(server))
+      }
+    },
+    ownReadShutBehindData(x) {
+      const [zc, client, server] = connected(x)
+      zc.send(client, 4)
+      x.shutdown(server, abi.SHUT_RD)
+      zc.arm(1, server, 0, (s) => s.setIoprio(abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST))
+      zc.see('data')
+      x.go(2, (s) => s.prepCancel(1))
+      zc.see('cancel')
+    },
+    resetBehindDataPollFirst(x) {
+      const [zc, client, server] = connected(x)
+      zc.send(client, 4)
+      x.reset(client)
+      zc.see('wait')
+      zc.arm(1, server, 0, (s) => s.setIoprio(abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST))
+      zc.see('data')
+    },
+    pollFirstBehindOwnReadShut(x) {
+      const [client, server] = x.pair()
+      x.shutdown(server, abi.SHUT_RD)
+      const buffer = x.bytes(8)
+      x.go(1, (s) => s.prepRecv(server, buffer).setIoprio(abi.IORING_RECVSEND_POLL_FIRST))
+      x.see('nothing queued')
+      x.send(client, 4)
+      x.go(2, (s) => s.prepRecv(server, buffer).setIoprio(abi.IORING_RECVSEND_POLL_FIRST))
+      x.see('queued')
+      x.go(3, (s) => s.prepPollAdd(server, abi.POLLIN | abi.POLLRDHUP))
+      x.see('poll')
+    },
     ownShut(x) {
       const [zc, client, server] = connected(x)
       zc.arm(1, server)

@@ -104,6 +104,9 @@ export class RecvZcRequest extends SocketRequest {
         this.finish(-error)
         return
       }
+      // Having had data it does not look whether its own side was shut before: that is for the next time it is woken.
+      const ended = rcv.finished || tcb.state === CLOSED || beforeUrgent
+      if (!done && !ended && rcv.queuedBytes < before) return
     }
     if (this.#limited && this.#left === 0) this.finish(0)
     else if (rcv.head < 0 || beforeUrgent) this.#atEnd(tcb)
