@@ -27,6 +27,7 @@
 # Environment: VM_CACHE (folder that packages and images are kept in), VM_MIRROR (Debian mirror; default: that of apt here),
 #   VM_SUITE (trixie-backports), VM_KERNEL (7.3.4+deb13), VM_QEMU, VM_APPEND (kernel parameters)
 set -euo pipefail
+ARGS=("$@")
 T0=$EPOCHREALTIME
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 CACHE=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/zcrx-vm} SUITE=${VM_SUITE:-trixie-backports} ABI=${VM_KERNEL:-7.3.4+deb13}
@@ -296,7 +297,10 @@ trouble() { # the last of the kernel's console
 if [ ! -s "$RUN/ctl/rc" ]; then
   up=$( [ -s "$RUN/ctl/up" ] && echo "the command had begun" || echo "it had not come to the command")
   if [ -n "$late" ]; then trouble "$TIMEOUT s were not enough; $up"; exit 124; fi
-  trouble "the machine ended by itself (QEMU: $qrc); $up"; exit 125
+  trouble "the machine ended by itself (QEMU: $qrc); $up"
+  # A kernel that patches its own code while a second processor is emulated may trip over that as it boots.
+  [ -s "$RUN/ctl/up" ] || [ -n "${VM_AGAIN:-}" ] || { echo 'vm.sh: once more' >&2; cleanup; VM_AGAIN=1 exec bash "$HERE/vm.sh" "${ARGS[@]}"; }
+  exit 125
 fi
 [ -z "$VERBOSE" ] || say "the machine was ready at $(cat "$RUN/ctl/up") s of its own clock"
 rc=$(cat "$RUN/ctl/rc")

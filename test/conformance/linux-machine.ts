@@ -15,7 +15,7 @@ import type { RingHost } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { type OtherFile, type Route, SocketCalls, type UserSpace } from './calls.ts'
 import { LinuxDevice } from './linux-device.ts'
-import { HUGE_PAGE } from './memory.ts'
+import { HUGE_PAGE, PAGE } from './memory.ts'
 import { NoTranslation } from './no-translation.ts'
 
 const LOOPBACK = { lo: IpAddress.parse('127.0.0.1')!, lo6: IpAddress.parse('::1')! }
@@ -77,6 +77,7 @@ export class LinuxMachine extends SocketCalls {
     },
   }
   readonly #haste: number
+  readonly #scatters: boolean
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
   /** What addresses of the host's are asked of, and memory of its own comes from. */
   readonly #backend: ReturnType<RingHost['ringBackend']>
@@ -92,6 +93,7 @@ export class LinuxMachine extends SocketCalls {
     this.host = host
     // What a NIC has dropped comes again in TCP's time.
     this.#haste = /timeout|^dev\./.test(name) ? 1 : HASTE
+    this.#scatters = name.endsWith('_small_pages')
     const backend = host.ringBackend()
     this.#backend = backend
     this.calls = Ring.queueInit(8, { ringBackend: () => backend })
@@ -167,7 +169,7 @@ export class LinuxMachine extends SocketCalls {
   }
 
   map(bytes: number, huge: boolean): Uint8Array {
-    if (!huge) return this.#backend.allocate(bytes)
+    if (!huge) return this.#scatters ? this.#scattered(bytes) : this.#backend.allocate(bytes)
     const whole = Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE
     let memory = loadNative().mapMemory(whole, true, -1)
     if (memory === -abi.ENOMEM && process.env.ZCRX_VM !== undefined) {
@@ -177,6 +179,18 @@ export class LinuxMachine extends SocketCalls {
     if (typeof memory === 'number') throw new NoTranslation(`pages of 2 MiB: ${abi.errnoName(memory)}`)
     this.#mapped.push(memory)
     return new Uint8Array(memory, 0, bytes)
+  }
+
+  /** Memory of which no page lies behind its neighbour in the machine either: what is between them is somebody else's. */
+  #scattered(bytes: number): Uint8Array {
+    const [own, between] = [0, 1].map(() => {
+      const memory = loadNative().mapMemory(bytes, false, -1)
+      if (typeof memory === 'number') throw new NoTranslation(`pages: ${abi.errnoName(memory)}`)
+      this.#mapped.push(memory)
+      return new Uint8Array(memory)
+    }) as [Uint8Array, Uint8Array]
+    for (let at = 0; at < bytes; at += PAGE) for (const memory of [own, between]) memory[at] = 1
+    return own
   }
 
   mapFile(bytes: number): Uint8Array {

@@ -1,13 +1,12 @@
 import { release } from 'node:os'
 import { parseArgs } from 'node:util'
 import { linuxHost } from './linux-host.ts'
-import { LinuxWorld } from './linux-world.ts'
 import { type Outcome, play, type Worlds } from './play.ts'
-import { programOf, trySeed } from './random.ts'
+import { programOf, trySeed, zeroCopyProgramOf } from './random.ts'
 import { details, foundText, summary, tableLine } from './report.ts'
-import { kernelVersion, type Scenario } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
 import { SCENARIOS } from './scenarios/index.ts'
-import { StackWorld } from './stack-world.ts'
+import { worldsOn } from './worlds.ts'
 
 export const USAGE = `usage: npm run differential [-- OPTION...]
 
@@ -16,7 +15,7 @@ Runs programs on the stack and on the io_uring of this machine's kernel, over it
   --scenario NAME  only scenarios whose name begins so, such as cancel. or bundle.sizes; no random programs
   --list           names of the scenarios
   --verbose        what each kernel said, too
-  --runs N         random programs (default 40)
+  --runs N         random programs (default 40), and as many with zero-copy receive where the kernel has it without a device
   --seed N         the first one's seed (default: a new one, which is printed); no scenarios
 `
 
@@ -56,12 +55,7 @@ export function main(args: readonly string[], output: Output): number {
     output.err(`differential: this machine's kernel can't be compared with: ${host.why}\n`)
     return 2
   }
-  const kernel = kernelVersion(release())
-  const worlds: Worlds = {
-    ours: () => new StackWorld(),
-    other: (patient) => new LinuxWorld(host, patient),
-    kernel,
-  }
+  const worlds = worldsOn(host)
   output.out(`Linux ${release()}\n`)
   let good = true
   if (options.seed === null) good = scenarioTable(chosen, worlds, options, output)
@@ -88,19 +82,30 @@ function scenarioTable(
   return outcomes.every(({ verdict }) => verdict !== 'DIFFERS')
 }
 
-function randomPrograms(worlds: Worlds, { runs, seed, verbose }: Options, output: Output): boolean {
-  const first = seed ?? Math.floor(Math.random() * 2 ** 31)
+function randomPrograms(worlds: Worlds, options: Options, output: Output): boolean {
+  const first = options.seed ?? Math.floor(Math.random() * 2 ** 31)
+  const good = programs('random programs', programOf, first, worlds, options, output)
+  if (worlds.lacks('zcrx') !== null) return good
+  return programs('with zero-copy receive', zeroCopyProgramOf, first, worlds, options, output) && good
+}
+
+function programs(
+  what: string,
+  of: typeof programOf,
+  first: number,
+  worlds: Worlds,
+  { runs, verbose }: Options,
+  output: Output,
+): boolean {
   let differing = 0
   for (let i = 0; i < runs; i++) {
-    const found = trySeed(first + i, worlds)
+    const found = trySeed(first + i, worlds, of)
     if (found !== null) {
       differing++
       output.out(`${foundText(found)}\n`)
-    } else if (verbose) output.out(`seed ${first + i}: equal\n${JSON.stringify(programOf(first + i))}\n`)
+    } else if (verbose) output.out(`seed ${first + i}: equal\n${JSON.stringify(of(first + i))}\n`)
   }
-  output.out(
-    `${runs} random programs from seed ${first} on: ${runs - differing} equal, ${differing} DIFFER\n`,
-  )
+  output.out(`${runs} ${what} from seed ${first} on: ${runs - differing} equal, ${differing} DIFFER\n`)
   return differing === 0
 }
 

@@ -3,18 +3,18 @@ import { adaptKernels } from '../conformance/machine.ts'
 import { adapt, kernelsOn } from '../support/which-backend.ts'
 import { hunksOf } from './compare.ts'
 import { scenarioOf } from './programs.ts'
-import { programOf } from './random.ts'
+import { programOf, zeroCopyProgramOf } from './random.ts'
 import type { Account } from './run.ts'
 import { account, BROKEN, type Scenario } from './scenario.ts'
 import { THEMES } from './scenarios/index.ts'
 import { StackWorld } from './stack-world.ts'
 
 /** What one thread alone says, and what is said across a border between threads. */
-function onBoth({ run }: Scenario): [Account, Account] {
+function onBoth({ run, needs }: Scenario): [Account, Account] {
   kernelsOn('inline')
-  const inline = account(run, new StackWorld())
+  const inline = account(run, new StackWorld(needs))
   kernelsOn('worker')
-  return [inline, account(run, new StackWorld(), inline.waits)]
+  return [inline, account(run, new StackWorld(needs), inline.waits)]
 }
 
 beforeAll(() => adaptKernels(adapt))
@@ -37,9 +37,10 @@ describe('programs on the back end of workers', () => {
   })
 
   it('at random', () => {
-    for (let seed = 1; seed <= 20; seed++) {
-      const [inline, worker] = onBoth(scenarioOf(programOf(seed)))
-      expect(hunksOf(inline.lines, worker.lines), `seed ${seed}`).toEqual([])
-    }
+    for (let seed = 1; seed <= 20; seed++)
+      for (const of of [programOf, zeroCopyProgramOf]) {
+        const [inline, worker] = onBoth(scenarioOf(of(seed)))
+        expect(hunksOf(inline.lines, worker.lines), `seed ${seed}`).toEqual([])
+      }
   })
 })

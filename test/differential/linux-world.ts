@@ -1,11 +1,14 @@
 import { IpAddress } from '../../address.ts'
+import { loadNative } from '../../driver/native/index.ts'
+import { inNamespace } from '../../driver/system.ts'
 import { EADDRINUSE, errnoName } from '../../uapi/abi/errno.ts'
 import { sockaddrOf } from '../../uapi/abi/sockaddr.ts'
 import { AF_INET, SOCK_STREAM } from '../../uapi/abi/socket.ts'
 import type { Sqe } from '../../uapi/abi/sqe.ts'
+import { ZCRX_REG_NODEV } from '../../uapi/abi/zcrx.ts'
 import type { RingHost } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
-import type { Side, World } from './world.ts'
+import type { QueueOf, Side, World } from './world.ts'
 
 /** Ports of listeners: below those that Linux chooses for port 0. */
 const FIRST_PORT = 10_000
@@ -24,6 +27,7 @@ export class LinuxWorld implements World {
   readonly host: RingHost
   readonly quietMs: number
   readonly patienceMs = 400
+  readonly queue: QueueOf = { ifIdx: 0, ifRxq: 0, flags: ZCRX_REG_NODEV }
   readonly #calls: Ring
   readonly #ports: number[] = []
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
@@ -42,6 +46,10 @@ export class LinuxWorld implements World {
   port(number: number): number {
     while (this.#ports.length <= number) this.#ports.push(this.#freePort())
     return this.#ports[number]!
+  }
+
+  asClient<T>(act: () => T): T {
+    return act()
   }
 
   pass(us: number): void {
@@ -75,5 +83,46 @@ export class LinuxWorld implements World {
     const { res } = cqe
     this.#calls.cqeSeen(cqe)
     return res
+  }
+}
+
+/** A NIC's queue for zero-copy receive, and a host on its other side: another network namespace. */
+export interface NicQueue {
+  readonly ifIdx: number
+  readonly ifRxq: number
+  readonly local: IpAddress
+  readonly peer: IpAddress
+  /** A file of the namespace. */
+  readonly netns: string
+}
+
+/** What the machine of scripts/vm says of itself; null elsewhere. */
+export function nicQueue(env: NodeJS.ProcessEnv): NicQueue | null {
+  const { ZCRX_VM_IFINDEX, ZCRX_VM_RXQ, ZCRX_VM_LOCAL, ZCRX_VM_PEER, ZCRX_VM_NS } = env
+  const local = IpAddress.parse(ZCRX_VM_LOCAL ?? '')
+  const peer = IpAddress.parse(ZCRX_VM_PEER ?? '')
+  if (local === null || peer === null || ZCRX_VM_NS === undefined) return null
+  const [ifIdx, ifRxq] = [Number(ZCRX_VM_IFINDEX), Number(ZCRX_VM_RXQ)]
+  return { ifIdx, ifRxq, local, peer, netns: `/proc/${ZCRX_VM_NS}/ns/net` }
+}
+
+/** As `LinuxWorld`, but the clients are on the other side of a NIC. */
+export class LinuxQueueWorld extends LinuxWorld {
+  override readonly queue: QueueOf
+  readonly #nic: NicQueue
+
+  constructor(host: RingHost, nic: NicQueue, patient = false) {
+    super(host, patient)
+    this.#nic = nic
+    this.queue = { ifIdx: nic.ifIdx, ifRxq: nic.ifRxq, flags: 0 }
+  }
+
+  override sockaddr(side: Side, port: number): Uint8Array {
+    return sockaddrOf(side === 'client' ? this.#nic.peer : this.#nic.local, port)
+  }
+
+  /** A socket is of the namespace that its thread is in when it is made. */
+  override asClient<T>(act: () => T): T {
+    return inNamespace(loadNative(), this.#nic.netns, act)
   }
 }

@@ -1,7 +1,7 @@
 import * as abi from '../../uapi/abi/index.ts'
 import type { Comparison } from './compare.ts'
 import { type Outcome, play, type Worlds } from './play.ts'
-import { type Batch, type Program, SETUPS, type Step, scenarioOf } from './programs.ts'
+import { type Batch, type Program, SETUPS, type Step, scenarioOf, WIDE_SETUPS } from './programs.ts'
 
 /** Numbers that a seed decides (mulberry32). */
 class Random {
@@ -46,10 +46,22 @@ export function programOf(seed: number): Program {
   return { seed, setup: random.of(SETUPS), pairs, buffers, batches }
 }
 
+/** A program of a seed with zero-copy receive in it. */
+export function zeroCopyProgramOf(seed: number): Program {
+  const random = new Random(seed)
+  const pairs = 1 + random.below(3)
+  const pages = random.of([1, 2, 3, 8, 64])
+  const buffers = { count: random.of([0, 2, 8]), length: random.of([4, 16, 64]), flags: 0 }
+  const batches = Array.from({ length: 6 + random.below(24) }, () =>
+    batchOf(random, 2 * pairs, inwardZeroCopy),
+  )
+  return { seed, setup: random.of(WIDE_SETUPS), pairs, pages, buffers, batches }
+}
+
 /** What reaches the other end is alone in its batch: whoever receives there might see it or not. */
-function batchOf(random: Random, ends: number): Batch {
+function batchOf(random: Random, ends: number, into = inward): Batch {
   if (random.chance(50)) return { steps: [outward(random, random.below(ends))], linked: false }
-  const steps = Array.from({ length: 1 + random.below(4) }, () => inward(random, random.below(ends)))
+  const steps = Array.from({ length: 1 + random.below(4) }, () => into(random, random.below(ends)))
   return { steps, linked: random.chance(20) }
 }
 
@@ -82,6 +94,19 @@ function inward(random: Random, end: number): Step {
   return { kind: random.of(['nop', 'inq'] as const), end }
 }
 
+function inwardZeroCopy(random: Random, end: number): Step {
+  const at = random.below(100)
+  if (at < 45) {
+    const limit = random.of([0, 0, 0, 1, random.of(LENGTHS)])
+    return { kind: 'zeroCopy', end, limit, pollFirst: random.chance(15) }
+  }
+  if (at < 62) {
+    const count = 1 + random.below(6)
+    return { kind: 'giveBack', count, latest: random.chance(50), flush: random.chance(80) }
+  }
+  return inward(random, end)
+}
+
 /** A random program that the two kernels have run otherwise, as short as it could be made. */
 export interface Found {
   readonly program: Program
@@ -89,8 +114,8 @@ export interface Found {
 }
 
 /** Runs a seed's program on both; null when they agree. */
-export function trySeed(seed: number, worlds: Worlds): Found | null {
-  const program = programOf(seed)
+export function trySeed(seed: number, worlds: Worlds, of: typeof programOf = programOf): Found | null {
+  const program = of(seed)
   const outcome = differs(program, worlds)
   return outcome === null ? null : shrink({ program, outcome }, worlds)
 }

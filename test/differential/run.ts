@@ -42,7 +42,7 @@ interface Submitted {
 /** What one world was seen to do, and when it was waited for. */
 export interface Account {
   readonly lines: readonly string[]
-  /** Completions of each wait, in order: what another world is waited for to have as well. */
+  /** What each wait brought, in order (`weight`): what another world is waited for to have as well. */
   readonly waits: readonly number[]
 }
 
@@ -198,15 +198,20 @@ export class Run {
   }
 
   /** Writes down the completions that have come, or come before nothing does. */
-  see(what: string, { ring = this.r, ms = 0, inOrder = false }: SeeOptions = {}): Seen[] {
-    const found = this.#found.get(ring)!
-    this.#wait(ms, () => found.length)
-    const all = found.splice(0)
-    // Requests that have nothing to do with each other complete in any order; those of one request in theirs.
-    if (!inOrder) all.sort((one, other) => one.userData - other.userData)
-    for (const seen of all) this.say(`${what}:`, this.#text(seen))
+  see(what: string, options: SeeOptions = {}): Seen[] {
+    const all = this.take(options)
+    for (const seen of all) this.say(`${what}:`, this.text(seen))
     if (all.length === 0) this.say(`${what}: nothing`)
     return all
+  }
+
+  /** The completions that have come, or come before nothing does: for who writes them down in another way. */
+  take({ ring = this.r, ms = 0, inOrder = false }: SeeOptions = {}): Seen[] {
+    const found = this.#found.get(ring)!
+    this.#wait(ms, () => found.reduce((sum, seen) => sum + weight(seen), 0))
+    const all = found.splice(0)
+    // Requests that have nothing to do with each other complete in any order; those of one request in theirs.
+    return inOrder ? all : all.sort((one, other) => one.userData - other.userData)
   }
 
   socket(family: number = abi.AF_INET): number {
@@ -237,7 +242,7 @@ export class Run {
 
   /** A socket that connects from the client's end. */
   client(version: 4 | 6 = 4): number {
-    const fd = this.socket(version === 4 ? abi.AF_INET : abi.AF_INET6)
+    const fd = this.world.asClient(() => this.socket(version === 4 ? abi.AF_INET : abi.AF_INET6))
     this.#must('bind', this.bind(fd, this.any('client', version)))
     this.#must('TCP_NODELAY', this.setOption(fd, abi.IPPROTO_TCP, abi.TCP_NODELAY, 1))
     return fd
@@ -286,6 +291,11 @@ export class Run {
     this.close(fd)
   }
 
+  /** A descriptor that no completion gave is closed at the end. */
+  opened(fd: number): void {
+    this.#names.set(fd, `f${this.#named++}`)
+  }
+
   /** Ends the rings, then what else is open. */
   end(): void {
     for (const ring of [this.#calls, ...this.#rings]) ring.queueExit()
@@ -326,7 +336,8 @@ export class Run {
     }
   }
 
-  #text(seen: Seen): string {
+  /** A completion in words. */
+  text(seen: Seen): string {
     this.#learn(seen)
     const { userData, flags, bufferId, extra } = seen
     const words = FLAGS.filter(([bit]) => (flags & bit) !== 0).map(([, word]) => word)
@@ -350,6 +361,16 @@ export class Run {
 /** A result, an errno by its name. */
 export function answer(res: number): string {
   return res < 0 ? abi.errnoName(res) : String(res)
+}
+
+/** The completion brings data in an area. */
+export function bringsData({ of, res }: Seen): boolean {
+  return of?.opcode === abi.IORING_OP_RECV_ZC && res > 0
+}
+
+/** How received data is cut into completions is no matter: its bytes count. */
+function weight(seen: Seen): number {
+  return bringsData(seen) ? seen.res : 1
 }
 
 /** The completion gives a descriptor. */

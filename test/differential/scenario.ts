@@ -1,5 +1,5 @@
 import { type Account, Run } from './run.ts'
-import type { World } from './world.ts'
+import type { Need, World } from './world.ts'
 
 /** Major and minor number of a kernel's release. */
 export type KernelVersion = readonly [major: number, minor: number]
@@ -11,15 +11,21 @@ export interface Scenario {
   readonly since?: KernelVersion
   /** What earlier kernels lack. */
   readonly why?: string
+  readonly needs?: Need
   readonly run: (x: Run) => void
 }
 
 type Program = Scenario['run'] | Omit<Scenario, 'name'>
 
-/** Scenarios of one theme. */
-export function scenarios(theme: string, programs: Readonly<Record<string, Program>>): Scenario[] {
+/** Scenarios of one theme. @param needs of all of them */
+export function scenarios(
+  theme: string,
+  programs: Readonly<Record<string, Program>>,
+  needs?: Need,
+): Scenario[] {
   return Object.entries(programs).map(([name, program]) => ({
     name: `${theme}.${name}`,
+    ...(needs === undefined ? {} : { needs }),
     ...(typeof program === 'function' ? { run: program } : program),
   }))
 }

@@ -6,7 +6,7 @@ import { seededEntropy } from '../../stack/entropy.ts'
 import type { IpConfig } from '../../stack/ip/options.ts'
 import { Stack } from '../../stack/stack.ts'
 import type { TcpConfig } from '../../stack/tcp/options.ts'
-import { ESTABLISHED } from '../../stack/tcp/state.ts'
+import { CLOSED, EHOSTUNREACH, ESTABLISHED } from '../../stack/tcp/state.ts'
 import type { Listener, Tcb } from '../../stack/tcp/tcb.ts'
 
 export const CLIENT = IpAddress.parse('192.0.2.1')!
@@ -94,9 +94,13 @@ export class StackPair {
 
   /** An established connection, both ends. */
   open(listener: Listener = this.server.tcp.listen(this.serverAddress, 9000, 16)!): [Tcb, Tcb] {
-    const client = this.client.tcp.connect(this.clientAddress, 0, this.serverAddress, 9000, this.clock.now())!
+    const connect = (): Tcb =>
+      this.client.tcp.connect(this.clientAddress, 0, this.serverAddress, 9000, this.clock.now())!
+    let client = connect()
     let server: Tcb | null = null
     const ok = this.runUntil(() => {
+      // All who asked for the neighbour were lost.
+      if (client.state === CLOSED && client.error === EHOSTUNREACH) client = connect()
       server ??= this.server.tcp.accept(listener)
       return server !== null && client.state === ESTABLISHED
     })

@@ -80,6 +80,11 @@ describe('ZCRX_CTRL_ADD_AREA', () => {
     expect(add((_area, ctrl) => (ctrl.areaPtr = 0))).toEqual([-abi.EFAULT, 0])
     expect(add((_area, ctrl) => (ctrl.areaPtr = 8))).toEqual([-abi.EFAULT, 0])
     expect(add((_area, ctrl) => ctrl.view.setUint32(32, 1, true))).toEqual([-abi.EINVAL, 0])
+    const both = add((_area, ctrl) => {
+      ctrl.view.setUint32(32, 1, true)
+      ctrl.areaPtr = 0
+    })
+    expect(both).toEqual([-abi.EFAULT, 0])
     expect(add((area) => pair.kernel.space.makeReadOnly(area.bytes.buffer))).toEqual([-abi.EFAULT, 0])
     expect(add((area) => area.setRqAreaId(3))).toEqual([-abi.EINVAL, 3])
     expect(add(() => {})).toEqual([0, 1])

@@ -108,7 +108,8 @@ describe('the event descriptor', () => {
     const s = setUp()
     change(s)
     expect(abi.errnoName(s.register())).toBe(abi.errnoName(errno))
-    expect(s.regionMemory.every((byte) => byte === 0xcc)).toBe(true)
+    // The header of the queue may have been zeroed, as on Linux.
+    expect(s.regionMemory.subarray(128).every((byte) => byte === 0xcc)).toBe(true)
     expect(s.backend.ifqs.length).toBe(0)
   })
 })

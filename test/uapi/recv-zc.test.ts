@@ -67,6 +67,35 @@ describe('RECV_ZC', () => {
     expect(pair.call((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), 8)).toBe(0)
   })
 
+  it('tells the end of the stream, not the error that came behind it: that is for who writes', () => {
+    const pair = new RingPair({ nodev: true })
+    const { client, server } = pair.connect()
+    pair.send(client, bytesOf(10))
+    expect(pair.call((sqe) => sqe.prepClose(client))).toBe(0)
+    pair.settle()
+    // Nobody is there any more: it is answered with a reset.
+    pair.send(server, bytesOf(10))
+    pair.settle()
+    pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), RECV)
+    expect(pair.drain().map(({ res }) => res)).toEqual([10, 0])
+    expect(pair.call((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId), 8)).toBe(0)
+    expect(pair.call((sqe) => sqe.prepSend(server, bytesOf(1)), 9)).toBe(-abi.EPIPE)
+  })
+
+  it('that waited and has had data stays, though its own side was shut before: the next that wakes it may end it', () => {
+    const pair = new RingPair({ nodev: true })
+    const { client, server } = pair.connect()
+    pair.send(client, bytesOf(10))
+    pair.call((sqe) => sqe.prepShutdown(server, abi.SHUT_RD))
+    const first = abi.IORING_RECV_MULTISHOT | abi.IORING_RECVSEND_POLL_FIRST
+    pair.submit((sqe) => sqe.prepRecvZc(server, pair.ifq.zcrxId).setIoprio(first), RECV)
+    expect(pair.drain().map(({ res }) => res)).toEqual([10])
+    pair.send(client, bytesOf(20))
+    expect(pair.drain().map(({ res }) => res)).toEqual([20])
+    pair.call((sqe) => sqe.prepShutdown(client, abi.SHUT_WR))
+    expect(pair.drain().map(({ res }) => res)).toEqual([0])
+  })
+
   it('cuts a piece at the read limit; both parts of the buffer have to come back (oracle 30, 64)', () => {
     const pair = new RingPair()
     const { client, server } = pair.connect()

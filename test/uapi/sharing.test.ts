@@ -155,6 +155,19 @@ describe('EXPORT and IMPORT (kernel record points 50 to 52)', () => {
     expect(ifq.copyStats!.copyBytes).toBe(30)
   })
 
+  it('an event that was told can be armed when its ring is gone, to no effect', () => {
+    const events = { userData: 1000, typeMask: 1 << abi.ZCRX_EVENT_COPY }
+    const pair = new RingPair({ nodev: true, niovs: 8, events })
+    const { client, server } = pair.connect()
+    const { ring, ifq } = otherRing(pair, pair.ring.exportIfq(0))
+    pair.submit((sqe) => sqe.prepRecvZc(server, 0, 10), 1)
+    pair.send(client, bytesOf(10))
+    expect(pair.drain().map(({ userData }) => userData)).toContain(1000)
+    pair.ring.queueExit()
+    expect(ring.armEvent(ifq.zcrxId, abi.ZCRX_EVENT_COPY)).toBe(0)
+    expect(ring.armEvent(ifq.zcrxId, abi.ZCRX_EVENT_COPY)).toBe(-abi.EINVAL)
+  })
+
   it('of a device queue keep it, and say who holds it', () => {
     const pair = new RingPair({ niovs: 16 })
     const fd = pair.ring.exportIfq(0)

@@ -263,8 +263,7 @@ export class RingContext implements RingPort, RingFile {
   complete(request: Request, res: number, flags: number, extra: readonly number[] | null = null): void {
     const failed = request.failedWith(res)
     const skips = (request.flags & abi.IOSQE_CQE_SKIP_SUCCESS) !== 0
-    // RECV_ZC has its completions whatever it asks for: on Linux it posts them itself, as a multishot.
-    if (failed || !skips || request.opcode === abi.IORING_OP_RECV_ZC) this.#queue(request, res, flags, extra)
+    if (failed || !skips) this.#queue(request, res, flags, extra)
     this.#completed(request, failed, skips)
   }
 

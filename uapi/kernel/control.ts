@@ -62,9 +62,9 @@ function exportIfq({ process, space }: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl, a
 
 /** The token that the area would have is written before most of the checks, as Linux does (docs/conformance.md, A11). */
 function addArea(context: RingPort, ifq: ZcrxIfq, ctrl: ZcrxCtrl): number {
-  if (!ctrl.areaReservedZero) return -errno.EINVAL
   const bytes = context.space.writable(ctrl.areaPtr, ZcrxAreaReg.SIZE)
   if (bytes === null) return -errno.EFAULT
+  if (!ctrl.areaReservedZero) return -errno.EINVAL
   const reg = new ZcrxAreaReg(bytes.slice())
   if (!reg.tokenZero) return -errno.EINVAL
   const id = ifq.areas.length

@@ -35,24 +35,21 @@ export class ZcrxEvents {
 
   /** Something of this type has happened. */
   fire(type: number): void {
-    if (!this.armed(type)) return
+    if (this.#port === null || !this.armed(type)) return
     this.#armed &= ~(1 << type)
-    this.#port?.postEvent(this.#userDataLow, this.#userDataHigh, type)
+    this.#port.postEvent(this.#userDataLow, this.#userDataHigh, type)
   }
 
   /** ZCRX_CTRL_ARM_EVENT: 0, or EINVAL for a type that is armed or was not asked for (docs/conformance.md, C6). */
   arm(type: number): number {
-    if (this.#port === null || type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type))
-      return -EINVAL
+    if (type > ZCRX_EVENT_COPY || (this.#mask & (1 << type)) === 0 || this.armed(type)) return -EINVAL
     this.#armed |= 1 << type
     return 0
   }
 
-  /** A ring is closed. If events go there, none are told any more; the statistics go on. */
+  /** A ring is closed. If events go there, none are told any more, and what is armed stays so; the statistics go on. */
   leave(port: EventPort): void {
-    if (this.#port !== port) return
-    this.#port = null
-    this.#armed = 0
+    if (this.#port === port) this.#port = null
   }
 
   /** Data was copied; the totals since the registration. Counted whether the event is wanted or not. */

@@ -26,6 +26,8 @@ import { OPCODE_COUNT, SERVED_SQE_FLAGS } from './ops/dispatch.ts'
 import { Rings } from './rings.ts'
 import { FEATURES, SERVED_ENTER_FLAGS, SERVED_SETUP_FLAGS } from './setup.ts'
 
+/** What is asked about does not lie in more than this: a page, as on Linux. */
+const MAX_SIZE = 4096
 /** A chain longer than this is taken for a loop: nothing else would end it. */
 const MAX_CHAIN = 1024
 
@@ -40,33 +42,36 @@ const ANSWERS: ReadonlyMap<number, Uint8Array> = new Map([
 /** IORING_REGISTER_QUERY, which needs no ring (docs/conformance.md, C8). 0 or minus errno. */
 export function query(space: AddressSpace, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
-  let bytes = arg
+  // Nothing is asked.
+  if (arg === null) return 0
+  let bytes: Uint8Array | null = arg
   for (let asked = 0; asked < MAX_CHAIN; asked++) {
     if (bytes === null || bytes.length < QueryHdr.SIZE) return -errno.EFAULT
     const header = new QueryHdr(bytes)
-    if (!ask(space, header)) return -errno.EFAULT
+    const refused = ask(space, header)
+    if (refused < 0) return refused
     if (header.nextEntry === 0) return 0
     bytes = space.view(header.nextEntry, QueryHdr.SIZE)
   }
   return -errno.ERANGE
 }
 
-/** Answers one header. False when what it points to is not memory. */
-function ask(space: AddressSpace, header: QueryHdr): boolean {
+/** Answers one header, in the header: 0. Minus errno when it ends the chain, and then nothing is written. */
+function ask(space: AddressSpace, header: QueryHdr): number {
+  const { size } = header
+  if (size > MAX_SIZE) return -errno.E2BIG
+  const data = space.view(header.queryData, size)
+  if (data === null && size > 0) return -errno.EFAULT
   const answer = ANSWERS.get(header.queryOp)
-  if (answer === undefined || !header.reservedZero) {
-    header.result = answer === undefined ? -errno.EOPNOTSUPP : -errno.EINVAL
-    header.size = 0
-    return true
-  }
-  const data = space.view(header.queryData, header.size)
-  if (data === null) return false
-  const known = Math.min(data.length, answer.length)
-  data.set(answer.subarray(0, known))
-  data.fill(0, known)
+  const wrong = !header.reservedZero || header.result !== 0 || size === 0
+  const refused = answer === undefined ? errno.EOPNOTSUPP : wrong ? errno.EINVAL : 0
+  const known = refused === 0 ? Math.min(size, answer!.length) : 0
+  // What is not answered is zeroed, all of it where the question is refused.
+  data?.fill(0, known)
+  if (known > 0) data!.set(answer!.subarray(0, known))
   header.size = known
-  header.result = 0
-  return true
+  header.result = -refused
+  return 0
 }
 
 function opcodes(): Uint8Array {

@@ -68,26 +68,31 @@ function importIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
 function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number {
   const { kernel, space } = context
   const nodev = (reg.flags & ZCRX_REG_NODEV) !== 0
+  const descBytes = space.view(reg.regionPtr, RegionDesc.SIZE)
+  if (descBytes === null) return -errno.EFAULT
   if (nodev && (reg.ifIdx !== 0 || reg.ifRxq !== 0)) return -errno.EINVAL
   if (reg.ifRxq === 0xffff_ffff || reg.rqEntries === 0) return -errno.EINVAL
   const entries = roundEntries(context, reg.rqEntries)
   if (entries < 0) return entries
-  const chunkSize = reg.rxBufLen || PAGE
-  if (chunkSize < PAGE || chunkSize % PAGE !== 0 || 2 ** Math.floor(Math.log2(chunkSize)) !== chunkSize)
-    return -errno.EINVAL
-
-  const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
-  const descBytes = space.view(reg.regionPtr, RegionDesc.SIZE)
-  const desc = regionDesc(descBytes)
-  if (typeof desc === 'number') return desc
-  const region = regionMemory(context, desc, queueBytes)
-  if (typeof region === 'number') return region
-  const events = reg.eventDesc === 0 ? null : checkEvents(context, reg.eventDesc, region, queueBytes)
-  if (typeof events === 'number') return events
   const areaBytes = space.view(reg.areaPtr, ZcrxAreaReg.SIZE)
   if (areaBytes === null) return -errno.EFAULT
   const areaReg = new ZcrxAreaReg(areaBytes.slice())
   if (!areaReg.tokenZero) return -errno.EINVAL
+  const eventDesc = reg.eventDesc === 0 ? null : eventsDesc(context, reg.eventDesc)
+  if (typeof eventDesc === 'number') return eventDesc
+
+  const queueBytes = RQ_RQES_OFFSET + RQE_SIZE * entries
+  const desc = regionDesc(descBytes)
+  if (typeof desc === 'number') return desc
+  const region = regionMemory(context, desc, queueBytes)
+  if (typeof region === 'number') return region
+  // Whatever else is refused now, the queue was emptied.
+  region.fill(0, 0, RQ_RQES_OFFSET)
+  const stats = eventDesc === null ? null : statsOf(eventDesc, region, queueBytes)
+  if (typeof stats === 'number') return stats
+  const chunkSize = reg.rxBufLen || PAGE
+  if (chunkSize < PAGE || chunkSize % PAGE !== 0 || 2 ** Math.floor(Math.log2(chunkSize)) !== chunkSize)
+    return -errno.EINVAL
 
   // Larger buffers need a device that can fill them.
   if (nodev && chunkSize > PAGE) return -errno.EOPNOTSUPP
@@ -100,7 +105,7 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
   const stack = nodev ? null : pickQueue(context, reg.ifIdx, reg.ifRxq)
   if (typeof stack === 'number') return stack
   // What can't be told must not stay: the structures are written last.
-  const told = [arg, areaBytes, descBytes!].every((bytes) => space.isWritable(bytes))
+  const told = [arg, areaBytes, descBytes].every((bytes) => space.isWritable(bytes))
   if (!told) return -errno.EFAULT
 
   const queue: RefillLayout = {
@@ -116,7 +121,7 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
       stack,
       area,
       queue,
-      events: events?.events ?? null,
+      events: eventDesc === null ? null : new ZcrxEvents(context, eventDesc, stats),
       provided,
       maker: context,
     })
@@ -124,11 +129,10 @@ function createIfq(context: RingPort, reg: ZcrxIfqReg, arg: Uint8Array): number 
     return nicErrno(kernel, error)
   }
   const id = context.addIfq(ifq)
-  region.fill(0, 0, RQ_RQES_OFFSET)
-  events?.stats?.set(0, 0)
+  stats?.set(0, 0)
   if ((desc.flags & abi.IORING_MEM_REGION_TYPE_USER) === 0) {
     desc.mmapOffset = zcrxRegionOffset(id)
-    descBytes!.set(desc.bytes)
+    descBytes.set(desc.bytes)
   }
   reg.rqEntries = entries
   reg.rxBufLen = chunkSize
@@ -147,8 +151,7 @@ function roundEntries(context: RingPort, asked: number): number {
   return 2 ** Math.ceil(Math.log2(asked))
 }
 
-function regionDesc(bytes: Uint8Array | null): RegionDesc | number {
-  if (bytes === null) return -errno.EFAULT
+function regionDesc(bytes: Uint8Array): RegionDesc | number {
   const desc = new RegionDesc(bytes.slice())
   if ((desc.flags & ~abi.IORING_MEM_REGION_TYPE_USER) !== 0) return -errno.EINVAL
   if (!desc.reservedZero || desc.id !== 0 || desc.mmapOffset !== 0) return -errno.EINVAL
@@ -169,26 +172,23 @@ function regionMemory(context: RingPort, desc: RegionDesc, needed: number): Uint
   return desc.size < needed ? -errno.EINVAL : region
 }
 
-/** Reads the event descriptor, with Linux's errors (docs/conformance.md, R17, R18). Nothing is written yet. */
-function checkEvents(
-  context: RingPort,
-  pointer: number,
-  region: Uint8Array,
-  queueBytes: number,
-): { events: ZcrxEvents; stats: ZcrxStats | null } | number {
+/** Reads the event descriptor, with Linux's errors (docs/conformance.md, R17). */
+function eventsDesc(context: RingPort, pointer: number): ZcrxEventDesc | number {
   const bytes = context.space.view(pointer, ZcrxEventDesc.SIZE)
   if (bytes === null) return -errno.EFAULT
   const desc = new ZcrxEventDesc(bytes.slice())
   if ((desc.typeMask & ~EVENT_TYPES) !== 0 || (desc.flags & ~ZCRX_EVENT_DESC_FLAG_STATS) !== 0)
     return -errno.EINVAL
   if (!desc.reservedZero || !desc.statsAligned) return -errno.EINVAL
+  return (desc.flags & ZCRX_EVENT_DESC_FLAG_STATS) === 0 && desc.statsOffset !== 0 ? -errno.EINVAL : desc
+}
+
+/** Where the statistics go, with Linux's errors (docs/conformance.md, R18); null for nowhere. Nothing is written yet. */
+function statsOf(desc: ZcrxEventDesc, region: Uint8Array, queueBytes: number): ZcrxStats | number | null {
+  if ((desc.flags & ZCRX_EVENT_DESC_FLAG_STATS) === 0) return null
   const at = desc.statsOffset
-  if ((desc.flags & ZCRX_EVENT_DESC_FLAG_STATS) === 0) {
-    return at === 0 ? { events: new ZcrxEvents(context, desc, null), stats: null } : -errno.EINVAL
-  }
   if (at < queueBytes || at + ZcrxStats.SIZE > region.length) return -errno.ERANGE
-  const stats = new ZcrxStats(region.subarray(at, at + ZcrxStats.SIZE))
-  return { events: new ZcrxEvents(context, desc, stats), stats }
+  return new ZcrxStats(region.subarray(at, at + ZcrxStats.SIZE))
 }
 
 /** Not an errno: the interface exists and can move data by itself, but has no queue to take over. */

@@ -13,11 +13,20 @@ import { open } from './open.ts'
 import { overflow } from './overflow.ts'
 import { poll } from './poll.ts'
 import { provided } from './provided.ts'
+import { query } from './query.ts'
 import { recv } from './recv.ts'
+import { recvZc } from './recv-zc.ts'
+import { recvZcEnd, recvZcErrors } from './recv-zc-end.ts'
 import { register } from './register.ts'
 import { send } from './send.ts'
 import { setup } from './setup.ts'
 import { linkTimeout, timeout } from './timeout.ts'
+import { zcrx } from './zcrx.ts'
+import { cancelZc, fullZc } from './zcrx-cancel.ts'
+import { zcrxCtrl, zcrxShare } from './zcrx-ctrl.ts'
+import { zcrxEvents } from './zcrx-events.ts'
+import { queue } from './zcrx-queue.ts'
+import { exhaustion, refill } from './zcrx-refill.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   ...setup,
@@ -41,6 +50,19 @@ export const SCENARIOS: readonly Scenario[] = [
   ...close,
   ...command,
   ...register,
+  ...query,
+  ...zcrx,
+  ...recvZc,
+  ...recvZcEnd,
+  ...recvZcErrors,
+  ...exhaustion,
+  ...refill,
+  ...cancelZc,
+  ...fullZc,
+  ...zcrxCtrl,
+  ...zcrxShare,
+  ...zcrxEvents,
+  ...queue,
 ]
 
 /** The scenarios by their theme. */

@@ -135,6 +135,9 @@ export class RecvZcRequest extends SocketRequest implements DirectRequest {
         this.finish(-error)
         return
       }
+      // Having had data it does not look whether its own side was shut before: that is for the next time it is woken.
+      const ended = rcv.finished || tcb.state === CLOSED || beforeUrgent
+      if (!done && !ended && rcv.queuedBytes < before) return
     }
     if (this.#limited && this.#left === 0) this.finish(0)
     else if (rcv.head < 0 || beforeUrgent) this.#atEnd(tcb)
@@ -258,7 +261,8 @@ export class RecvZcRequest extends SocketRequest implements DirectRequest {
 
   #atEnd(tcb: Tcb): void {
     const { socket } = this
-    if (tcb.state === CLOSED && tcb.error !== 0 && !socket.errorReported) {
+    // After a FIN an error is for who writes.
+    if (!tcb.rcv.finished && tcb.state === CLOSED && tcb.error !== 0 && !socket.errorReported) {
       socket.errorReported = true
       this.finish(-tcb.error)
     } else if (tcb.rcv.finished || socket.readShut || tcb.state === CLOSED) this.finish(0)
