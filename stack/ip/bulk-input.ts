@@ -43,6 +43,7 @@ export class BulkInput {
       link.frames.vlan.length === 0 &&
       nic.info.placement !== 'side' &&
       nic.roles.observer === null
+    if (this.enabled) ip.tcp.bulk.rows.enable()
     this.readMac()
   }
 

@@ -31,7 +31,7 @@ export class FlowTable {
   readonly #key0: number
   readonly #key1: number
   #last: Tcb | null = null
-  /** The same connections, for bulk data. */
+  /** Those that bring bulk data. */
   readonly rows: FlowRows
 
   constructor(key0: number, key1: number) {
@@ -91,7 +91,6 @@ export class FlowTable {
     if ((this.#count + 1) * 2 > this.#slots.length) this.#grow()
     this.#place(tcb)
     this.#count++
-    this.rows.add(tcb)
   }
 
   remove(tcb: Tcb): void {

@@ -48,8 +48,14 @@ export const ROW_WINDOW_SHIFT = 16
 /** Words, by row as well, of the IPv6 key: header words 5 (upper half) to 13, and 14 (lower half). */
 export const KEY6_WORDS = 10
 
+/** Connections that have rows: those that have sent much of late. */
+const MOST_ROWS = 8192
+/** Rows that are looked at when there is none left, and turns that one has to have been out of use for. */
+const LOOKED_AT = 8
+const UNUSED_TURNS = 256
+
 /**
- * What bulk data needs of each connection, a cache line each, found by the words of a header as they lie in memory: an index with
+ * What bulk data needs of each connection that brings it, a cache line each, found by the words of a header as they lie in memory: an index with
  * open addressing in front, so that no byte is exchanged and no object touched before a segment is known to be the next one.
  */
 export class FlowRows {
@@ -62,11 +68,15 @@ export class FlowRows {
   mask: number
   /** What is filled in belongs to the latest call of `BulkInput.take`. */
   turn = 0
+  /** Most rows; 0 where nobody takes bursts. */
+  most = 0
   /** Secret, so that a peer can't choose ports that collide. */
   readonly key0: number
   readonly key1: number
   readonly #free: number[] = []
   #used = 1
+  /** The row that is looked at next when there is none left. */
+  #hand = 1
 
   constructor(key0: number, key1: number) {
     this.key0 = key0
@@ -76,7 +86,30 @@ export class FlowRows {
     this.mask = 127
   }
 
-  add(tcb: Tcb): void {
+  /** Bursts may be taken from now on. */
+  enable(): void {
+    this.most = MOST_ROWS
+  }
+
+  /** The connection brings data, and has no row: it gets one, if there is one that was not used for some time. */
+  want(tcb: Tcb): void {
+    if (this.#used > this.most && this.#free.length === 0 && !this.#evict()) return
+    this.#add(tcb)
+  }
+
+  #evict(): boolean {
+    for (let i = 0; i < LOOKED_AT && this.most > 0; i++) {
+      const row = this.#hand
+      this.#hand = row >= this.most ? 1 : row + 1
+      const age = (this.turn - this.rows[(row << ROW_SHIFT) + ROW_TURN]!) | 0
+      if (age >= 0 && age < UNUSED_TURNS) continue
+      this.remove(this.tcbs[row]!)
+      return true
+    }
+    return false
+  }
+
+  #add(tcb: Tcb): void {
     const row = this.#free.pop() ?? this.#used++
     if (row * ROW_WORDS === this.rows.length) this.#grow()
     tcb.row = row
