@@ -22,5 +22,5 @@ export interface SinkTarget {
 /** Who reads a connection, and could take its payload as it comes. */
 export interface PayloadSink {
   /** What takes it, when everything that comes in order now may be handed over at once; null: it is queued. */
-  readonly ready: () => SinkTarget | null
+  ready(): SinkTarget | null
 }

@@ -95,7 +95,7 @@ export class RecvZcRequest extends SocketRequest implements DirectRequest {
   }
 
   /** It waits, alone, and `run` would have nothing to look at between two pieces. */
-  readonly ready = (): DirectTarget | null => {
+  ready(): DirectTarget | null {
     const { socket } = this
     return this.#direct.live &&
       !this.#limited &&
