@@ -20,7 +20,6 @@ export class LinuxDevice implements DeviceQueue {
   readonly addresses: readonly [client: IpAddress, server: IpAddress]
   readonly #peer: string
   readonly #before: Readonly<Record<keyof typeof COUNTS, number>>
-  readonly #retransmittedBefore: number
 
   private constructor(environment: NodeJS.ProcessEnv) {
     const { ZCRX_VM_IFINDEX, ZCRX_VM_RXQ, ZCRX_VM_PEER, ZCRX_VM_LOCAL, ZCRX_VM_NS } = environment
@@ -28,7 +27,6 @@ export class LinuxDevice implements DeviceQueue {
     this.queue = Number(ZCRX_VM_RXQ)
     this.addresses = [IpAddress.parse(ZCRX_VM_PEER!)!, IpAddress.parse(ZCRX_VM_LOCAL!)!]
     this.#peer = `/proc/${ZCRX_VM_NS}`
-    this.#retransmittedBefore = retransmitted(this.#peer)
     this.place({ pack: false, offset: 0 })
     this.#before = { dropped: count('dropped'), split: count('split') }
   }
@@ -46,11 +44,6 @@ export class LinuxDevice implements DeviceQueue {
 
   get split(): number {
     return count('split') - this.#before.split
-  }
-
-  /** Segments that the peer has sent again: what was dropped, or was long in being answered by a busy machine. */
-  get retransmitted(): number {
-    return retransmitted(this.#peer) - this.#retransmittedBefore
   }
 
   place({ pack, offset, whole }: Placement): void {
@@ -84,13 +77,6 @@ export class LinuxDevice implements DeviceQueue {
       closeSync(peer)
     }
   }
-}
-
-/** `RetransSegs` of a process's network namespace (RFC 4022). */
-function retransmitted(process: string): number {
-  const lines = readFileSync(`${process}/net/snmp`, 'utf8').split('\n')
-  const [names, values] = lines.filter((line) => line.startsWith('Tcp:')).map((line) => line.split(' '))
-  return Number(values![names!.indexOf('RetransSegs')])
 }
 
 function count(what: keyof typeof COUNTS): number {

@@ -112,11 +112,6 @@ export class LinuxMachine extends SocketCalls {
     return this.#device
   }
 
-  /** The peer's TCP sent again, when it likes: what came then may be otherwise next time. */
-  get disturbed(): boolean {
-    return (this.#device?.retransmitted ?? 0) > 0
-  }
-
   interfaceIndex(name: string): number {
     const found = readdirSync(NET).find((one) => one === name || driverOf(one) === name)
     // A veth pair's end is as good as another.
