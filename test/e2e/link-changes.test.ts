@@ -74,7 +74,11 @@ describe.skipIf(obstacle !== '')('an interface that goes away', () => {
       const gone = new Promise<NicError>((resolve) => {
         endpoint.host.onGone = resolve
       })
-      const accepted = new Promise<Stream>((resolve) => endpoint.listen(PORT, resolve))
+      let accept = (_: Stream): void => {}
+      const accepted = new Promise<Stream>((resolve) => {
+        accept = resolve
+      })
+      await endpoint.listen(PORT, (stream) => accept(stream))
       const client = pair.start(pair.peer, PYTHON, '-c', CLIENT, pair.ourAddress)
       cleanups.push(() => client.kill('SIGKILL'))
       const stream = await accepted
