@@ -63,6 +63,11 @@ export class ScriptedNic implements Nic {
   next: (bytes: Uint8Array, offset: number) => number = () => 0
   /** Frames handed out before `receive` pauses; -1 = no limit. */
   budget = 0
+  /** RX_CSUM_* of every frame. */
+  rxFlags = 0
+  /** Bytes of the frames that `stage` has written, and how many are left. */
+  readonly #lengths = new Uint32Array(FILL)
+  #staged = 0
 
   /** @param info what it says otherwise than the one there is alone */
   constructor(info: Partial<NicInfo> = {}) {
@@ -74,7 +79,36 @@ export class ScriptedNic implements Nic {
     this.#count = 0
   }
   detach(): void {}
+
+  /** Writes the next frames now, so that `receive` only hands them out. Returns how many. */
+  stage(count: number): number {
+    const most = Math.min(count, this.#count)
+    for (let i = 0; i < most; i++) {
+      const at = this.#chunks[(this.#head + i) & (FILL - 1)]! * NIOV + HEADROOM
+      this.#lengths[i] = this.next(this.#bytes, at)
+    }
+    this.#staged = most
+    return most
+  }
+
+  #handOut(burst: RxBurst): number {
+    const { offset, length, flags } = burst
+    const count = Math.min(burst.capacity, this.#staged)
+    for (let i = 0; i < count; i++) {
+      offset[i] = this.#chunks[this.#head]! * NIOV + HEADROOM
+      length[i] = this.#lengths[i]!
+      flags[i] = this.rxFlags
+      this.#head = (this.#head + 1) & (FILL - 1)
+    }
+    this.#lengths.copyWithin(0, count, this.#staged)
+    this.#staged -= count
+    this.#count -= count
+    burst.count = count
+    return count
+  }
+
   receive(burst: RxBurst): number {
+    if (this.#staged > 0) return this.#handOut(burst)
     const { offset, length, flags } = burst
     let count = 0
     const most = Math.min(burst.capacity, this.budget, this.#count)
@@ -85,7 +119,7 @@ export class ScriptedNic implements Nic {
       this.#head = (this.#head + 1) & (FILL - 1)
       offset[count] = at
       length[count] = bytes
-      flags[count] = 0
+      flags[count] = this.rxFlags
       count++
     }
     this.#count -= count

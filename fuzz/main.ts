@@ -8,7 +8,7 @@ import { run } from './run.ts'
 const USAGE = `Usage: node dist/fuzz/main.js TARGET [options]
 
 Feeds a target with mutated input, guided by what it covers, until something is wrong with it.
-Targets: pcap, pcapng, gzip, line, follow, replay; or the path of a module that exports \`target\`
+Targets: pcap, pcapng, gzip, line, follow, replay, bulk; or the path of a module that exports \`target\`
 
   --seconds N     how long (default 60)
   --runs N        how many inputs at most

@@ -212,6 +212,7 @@ export class Stack {
     this.#wheel.advance(now)
     if (this.siblings !== null) this.tcp.ports.look(now)
     this.#refill(now)
+    this.tcp.bulk.settle()
     this.nic.txFlush()
     return count
   }

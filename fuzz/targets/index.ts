@@ -7,5 +7,6 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   gzip: async () => (await import('./reader.ts')).gzip,
   line: async () => (await import('./line.ts')).line,
   follow: async () => (await import('./follow.ts')).followed,
+  bulk: async () => (await import('./bulk.ts')).bulk,
   replay: async () => (await import('./replay.ts')).replay,
 }

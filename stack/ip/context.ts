@@ -3,6 +3,7 @@ import type { Counters } from '../counters.ts'
 import type { Entropy } from '../entropy.ts'
 import type { Fragments } from '../memory/fragments.ts'
 import type { QueueMemory } from '../memory/queue-memory.ts'
+import type { TcpBulk } from '../tcp/bulk.ts'
 import type { Segment } from '../tcp/segment.ts'
 import type { TimerWheel } from '../timers.ts'
 import type { FragmentSums } from './fragment-sums.ts'
@@ -13,6 +14,8 @@ import type { PacketBytes } from './packet-bytes.ts'
 
 /** TCP as IP sees it: takes segments, and errors about those that it sent. */
 export interface UpperLayer {
+  /** Its part of bulk data. */
+  readonly bulk: TcpBulk
   /** Takes the expected segment of an established connection; false, and nothing is changed, for any other. */
   fastSegment(segment: Segment, now: number): boolean
   /** Takes a parsed segment whose checksum is right. */

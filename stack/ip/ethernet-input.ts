@@ -5,6 +5,7 @@ import { Teller } from '../siblings/teller.ts'
 import { PayloadTaker } from '../tcp/payload.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { Assembled } from './assembled.ts'
+import { BulkInput } from './bulk-input.ts'
 import type { InputContext, IpContext } from './context.ts'
 import { DatagramOutput } from './datagram-output.ts'
 import { FragmentReassembly } from './fragment-reassembly.ts'
@@ -34,6 +35,7 @@ export class EthernetInput {
   readonly #headers: FrameHeaders
   readonly #sums: FragmentSums
   readonly #plain: PlainInput
+  readonly #bulk: BulkInput
   readonly #frames: FrameInput
   /** Null unless the NIC wants to know what becomes of frames. */
   readonly #observer: FrameObserver | null
@@ -53,6 +55,7 @@ export class EthernetInput {
     const bytes = new PacketBytes(nic, burst, memory, fragments)
     const context: InputContext = { ...ip, headers: this.#headers, bytes, sums: this.#sums }
     this.#plain = new PlainInput(context)
+    this.#bulk = new BulkInput(ip, this.#sums)
     const reassembly = new FragmentReassembly(
       context,
       new PayloadTaker(nic, burst, memory, fragments, counters),
@@ -91,7 +94,12 @@ export class EthernetInput {
     const watch = this.#watch
     watch?.begin()
     let first = 0
+    const bulk = this.#bulk.enabled ? this.#bulk : null
     while (first < count) {
+      if (bulk !== null) {
+        first = bulk.take(first, count, now)
+        if (first === count) break
+      }
       let last = first
       while (last < count - 1 && (flags[last]! & 1) !== 0) last++
       last++
@@ -126,5 +134,6 @@ export class EthernetInput {
   /** The interface's hardware address is another one. */
   readMac(): void {
     this.#plain.readMac()
+    this.#bulk.readMac()
   }
 }

@@ -1,5 +1,7 @@
 /** Limits and timings of the IP layer. Times in microseconds. */
 export interface IpConfig {
+  /** Bulk data is taken a burst at a time; false: each frame is looked at for itself, which comes to the same and is slower. */
+  bulk: boolean
   /** VLAN ids, outer first, at most two: what frames are sent with and must arrive with. Empty: untagged, or priority-tagged. */
   vlan: readonly number[]
   /** Echo replies a second; 0 = echo requests are not answered. */
@@ -47,6 +49,7 @@ export interface IpConfig {
 }
 
 export const defaultIpConfig: IpConfig = {
+  bulk: true,
   vlan: [],
   echoPerSecond: 1000,
   icmpErrorsPerSecond: 100,

@@ -13,9 +13,10 @@ export class PagePool {
   /** Small number that names the pool in `Fragments`. */
   readonly id: number
   readonly memory: NicMemory
-  /** The area, byte by byte and in 32-bit words. */
+  /** The area, byte by byte and in 32-bit words, unsigned and signed. */
   readonly bytes: Uint8Array
   readonly words: Uint32Array
+  readonly ints: Int32Array
   /** Niovs in all. */
   readonly total: number
   /** log2 of the niov size. */
@@ -48,6 +49,7 @@ export class PagePool {
     this.memory = memory
     this.bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.words = new Uint32Array(memory.buffer, memory.areaOffset, memory.areaLength >>> 2)
+    this.ints = new Int32Array(memory.buffer, memory.areaOffset, memory.areaLength >>> 2)
     this.shift = 31 - Math.clz32(memory.chunkSize)
     this.niovSize = memory.chunkSize
     this.total = memory.areaLength / memory.chunkSize
@@ -101,6 +103,37 @@ export class PagePool {
     this.userOut--
     if (--this.userRefs[niov]! === 0 && this.stackRefs[niov] === 0) this.put(niov)
     return true
+  }
+
+  /** Entries of the last `returnRun` that named a buffer the user does not hold. */
+  refused = 0
+
+  /**
+   * `returnFromUser` for entries of a refill queue, four words each, from ring position `from` on: up to the first that is not
+   * plainly one of this area's (another area, a bad offset, padding that is not zero). Returns how many that were; `refused` of
+   * them were not held. @param mask of the ring's positions
+   */
+  returnRun(entries: Uint32Array, from: number, count: number, mask: number): number {
+    const { userRefs, stackRefs, free, shift, total } = this
+    let top = this.freeCount
+    let refused = 0
+    let i = 0
+    for (; i < count; i++) {
+      const at = ((from + i) & mask) << 2
+      const niov = entries[at]! >>> shift
+      if (entries[at + 1] !== 0 || entries[at + 3] !== 0 || niov >= total) break
+      const refs = userRefs[niov]!
+      if (refs === 0) {
+        refused++
+        continue
+      }
+      userRefs[niov] = refs - 1
+      if (refs === 1 && stackRefs[niov] === 0) free[top++] = niov
+    }
+    this.freeCount = top
+    this.userOut -= i - refused
+    this.refused = refused
+    return i
   }
 
   /** Nobody references the niov. */

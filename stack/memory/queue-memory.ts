@@ -170,9 +170,13 @@ export class QueueMemory {
     return free + this.#nic.chunksHeld() + this.arriving
   }
 
+  /** Niovs that the application has got in this poll, which count as the stack's until its end (`TcpBulk.settle`). */
+  handed = 0
+
   /** Niovs that the application has, at the most: of one it may have several parts. */
   withUser(): number {
-    return Math.min(this.total, this.areas.length === 1 ? this.pool.userOut : this.#areas.withUser())
+    const out = this.areas.length === 1 ? this.pool.userOut : this.#areas.withUser()
+    return Math.min(this.total, out - this.handed)
   }
 
   measure(): void {

@@ -38,6 +38,16 @@ export class AckScheduler {
     }
   }
 
+  /** `owe` for several segments at once, of a connection that is not acknowledged quickly. @param segments weighed as there */
+  oweSeveral(tcb: Tcb, segments: number): void {
+    const rcv = tcb.rcv
+    rcv.unacked += segments
+    if (!rcv.touched) {
+      rcv.touched = true
+      this.#touched.push(tcb)
+    }
+  }
+
   /** An ACK is owed at the end of this poll. */
   soon(tcb: Tcb): void {
     tcb.rcv.ackNow = true

@@ -1,4 +1,5 @@
 import type { IpAddress } from '../../address.ts'
+import { FlowRows } from './rows.ts'
 import type { Segment } from './segment.ts'
 import type { Tcb } from './tcb.ts'
 
@@ -30,8 +31,11 @@ export class FlowTable {
   readonly #key0: number
   readonly #key1: number
   #last: Tcb | null = null
+  /** Those that bring bulk data. */
+  readonly rows: FlowRows
 
   constructor(key0: number, key1: number) {
+    this.rows = new FlowRows(key0, key1)
     this.#key0 = key0
     this.#key1 = key1 | 1
     this.#slots = new Array(64).fill(null)
@@ -97,6 +101,7 @@ export class FlowTable {
     }
     if (this.#last === tcb) this.#last = null
     this.#count--
+    this.rows.remove(tcb)
     let at = hole
     for (;;) {
       at = (at + 1) & this.#mask

@@ -1,6 +1,7 @@
 import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../wire/seq.ts'
 import { ACK, FIN, RST, SYN, URG } from '../wire/tcp.ts'
 import type { AckScheduler } from './acks.ts'
+import type { TcpBulk } from './bulk.ts'
 import type { TcpContext } from './context.ts'
 import { CE } from './ecn.ts'
 import type { TcpOutput } from './output.ts'
@@ -36,6 +37,7 @@ const STALE_ACK_REACH = 1 << 24
 
 /** What segments ask of the module. */
 export interface InputOwner extends TransmitterOwner {
+  readonly bulk: TcpBulk
   promote(tcb: Tcb, now: number): boolean
   negotiate(tcb: Tcb, segment: Segment, now: number): void
 }
@@ -80,8 +82,8 @@ export class TcpInput {
       segment.length === 0 ||
       (segment.flags & (SYN | FIN | RST | URG | ACK)) !== ACK ||
       segment.ack !== snd.una ||
-      // Nothing in flight, and nothing that waits for a window this segment may open.
-      snd.buffered !== 0 ||
+      // Of what is in flight, or waits for the window, this segment tells nothing.
+      (snd.buffered !== 0 && (!snd.waits() || segment.window << snd.shift !== snd.wnd)) ||
       rcv.ooo.count !== 0 ||
       rcv.finSeen ||
       rcv.pack !== null ||
@@ -114,6 +116,7 @@ export class TcpInput {
     tcb.ecn?.arrived(segment)
     this.#acks.owe(tcb, segment.length)
     if (rcv.quickAcks > 0) this.#acks.within(tcb, false, now)
+    else if (tcb.row === 0) this.#owner.bulk.rows.want(tcb)
     return true
   }
 

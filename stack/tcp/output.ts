@@ -29,6 +29,7 @@ import {
 } from '../wire/tcp.ts'
 import { ECT_0, Ecn, NOT_ECT } from './ecn.ts'
 import type { TcpConfig } from './options.ts'
+import { PureAck } from './pure-ack.ts'
 import type { Segment } from './segment.ts'
 import { SYN_RECEIVED, SYN_SENT } from './state.ts'
 import type { Tcb } from './tcb.ts'
@@ -47,11 +48,13 @@ export class TcpOutput {
   readonly #frame = new OutgoingFrame(IPPROTO_TCP)
   /** Of the largest frame that the device cuts; 0 = it cuts none. */
   readonly #largeBytes: number
+  readonly #pure: PureAck
 
   constructor(link: Link, counters: Counters, config: TcpConfig, window: WindowKeeper, clock: Clock) {
     this.#clock = clock
     this.#link = link
     this.#frames = link.frames
+    this.#pure = new PureAck(link.frames)
     this.#counters = counters
     this.#config = config
     this.#window = window
@@ -87,7 +90,25 @@ export class TcpOutput {
   /** An ACK with everything the peer should know; clears what was owed. */
   sendAck(tcb: Tcb, now: number): boolean {
     this.#counters.cells[ACKS_SENT]! += 1
-    return this.send(tcb, ACK, tcb.snd.acceptable(), 0, now)
+    const at = this.#slotFor(tcb, now)
+    if (at < 0) return false
+    const seq = tcb.snd.acceptable()
+    if (!this.#pure.suits(tcb, at)) return this.#write(tcb, at, ACK, seq, 0, now, 0)
+    const window = this.#window.announce(tcb, tcb.rcv.shift, now)
+    this.#pure.put(tcb, at, seq, window, tcb.timestamps ? this.timestamp(tcb, now) : 0)
+    this.#acknowledged(tcb)
+    return true
+  }
+
+  /** A transmit slot for a frame to the peer; -1 when it can't leave. */
+  #slotFor(tcb: Tcb, now: number): number {
+    if (tcb.remoteMacHigh < 0) {
+      const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
+      if (neighbour === null) return -1
+      tcb.remoteMacHigh = neighbour.macHigh
+      tcb.remoteMacLow = neighbour.macLow
+    }
+    return this.#frames.reserve()
   }
 
   /**
@@ -108,14 +129,19 @@ export class TcpOutput {
    * @param segmentBytes not 0 = several segments of so much payload each, which the device cuts; at most `largePayload`
    */
   send(tcb: Tcb, flags: number, seq: number, length: number, now: number, segmentBytes = 0): boolean {
-    if (tcb.remoteMacHigh < 0) {
-      const neighbour = this.#link.resolve(tcb.local, tcb.remote, now)
-      if (neighbour === null) return false
-      tcb.remoteMacHigh = neighbour.macHigh
-      tcb.remoteMacLow = neighbour.macLow
-    }
-    const at = this.#frames.reserve()
-    if (at < 0) return false
+    const at = this.#slotFor(tcb, now)
+    return at >= 0 && this.#write(tcb, at, flags, seq, length, now, segmentBytes)
+  }
+
+  #write(
+    tcb: Tcb,
+    at: number,
+    flags: number,
+    seq: number,
+    length: number,
+    now: number,
+    segmentBytes: number,
+  ): true {
     const frame = this.#frames.nic.txMemory
     const tcp = at + this.#frames.transportOffset(tcb.local)
     const rcv = tcb.rcv
@@ -166,13 +192,16 @@ export class TcpOutput {
     out.segmentBytes = segmentBytes
     out.headerBytes = headerBytes
     this.#frames.send(out)
-    if ((flags & ACK) !== 0) {
-      rcv.lastAckSent = rcv.nxt
-      rcv.unacked = 0
-      rcv.ackNow = false
-    }
+    if ((flags & ACK) !== 0) this.#acknowledged(tcb)
     this.#counters.cells[TX_BYTES]! += length
     return true
+  }
+
+  /** The peer is told all that has come. */
+  #acknowledged({ rcv }: Tcb): void {
+    rcv.lastAckSent = rcv.nxt
+    rcv.unacked = 0
+    rcv.ackNow = false
   }
 
   /** Answers a segment that belongs to no connection (RFC 9293 3.10.7.1), to the hardware address it came from. */

@@ -42,6 +42,9 @@ export class Receiver {
   queuedBytes = 0
   /** About how many niovs it holds. */
   niovs = 0
+  /** Of both, what the application has got already in this poll: windows count it until its end, wherever it is (`TcpBulk.settle`). */
+  handedBytes = 0
+  handedNiovs = 0
   /** What arrived beyond a hole; to be written to through `holes`. */
   ooo: OutOfOrderQueue
 

@@ -107,6 +107,11 @@ export class Sender {
     return ((edge - this.max) | 0) < 0 ? edge : this.max
   }
 
+  /** What is buffered is in flight, or can't leave, and nothing is missing: without news of the peer's there is nothing to do. */
+  waits(): boolean {
+    return this.wnd > 0 && (this.out === null || this.out.flight.lostBytes === 0)
+  }
+
   room(): number {
     return this.limit - this.buffered
   }

@@ -6,6 +6,7 @@ import type { OutOfOrderQueue } from './out-of-order-queue.ts'
 import { Receiver } from './receiver.ts'
 import type { Segment } from './segment.ts'
 import { Sender } from './sender.ts'
+import type { PayloadSink } from './sink.ts'
 import { SocketOptions } from './socket-options.ts'
 import { CLOSED } from './state.ts'
 
@@ -78,6 +79,10 @@ export class Tcb {
   listener: Listener | null = null
   /** Free for the owner (the socket layer's object). */
   owner: object | null = null
+  /** Who takes payload as it comes; null: it is queued. */
+  sink: PayloadSink | null = null
+  /** Its row in `FlowRows`; 0 without. */
+  row = 0
   /** What setsockopt changed; shared until changed. */
   options: SocketOptions
   /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */

@@ -3,6 +3,7 @@ import { type AttemptOwner, LocalPorts } from '../siblings/local-ports.ts'
 import { seqGt } from '../wire/seq.ts'
 import { ACK, RST, SYN } from '../wire/tcp.ts'
 import { AckScheduler } from './acks.ts'
+import { TcpBulk } from './bulk.ts'
 import type { TcpContext } from './context.ts'
 import { FlowTable } from './flows.ts'
 import { Handshake, type HandshakeOwner } from './handshake.ts'
@@ -74,6 +75,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
   /** Called when a connection in SYN-SENT has got another local port, before it sends from there (`Stack.siblings`). It may be ended. */
   onPortChange: (tcb: Tcb, oldPort: number) => void = () => {}
   readonly ports: LocalPorts
+  readonly bulk: TcpBulk
 
   constructor(context: TcpContext) {
     this.context = context
@@ -100,6 +102,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     this.#timeouts = new Timeouts(this, context, parts)
     this.#handshake = new Handshake(this, context, parts, this.#listeners)
     this.#flows = new FlowTable(entropy(), entropy())
+    this.bulk = new TcpBulk(this, context, this.#flows.rows)
     this.reclaim = new Reclaim(context, this.#flows, this.window, this.#payload)
     this.#input = new TcpInput(this, context, parts, this.reclaim)
     this.ports = new LocalPorts(this, context, this.#flows, this.#listeners)
@@ -391,6 +394,8 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     tcb.rcv.tail = -1
     tcb.rcv.queuedBytes = 0
     tcb.rcv.niovs = 0
+    tcb.rcv.handedBytes = 0
+    tcb.rcv.handedNiovs = 0
   }
 
   // ---- what input asks for --------------------------------------------------------------------------------------

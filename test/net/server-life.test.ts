@@ -130,7 +130,11 @@ describe('a connection', () => {
       connection.reset()
       await until(() => server.openConnections === 0)
       expect(farewells.size).toBe(1)
-      await expect(client.send(0, bytesOf(1000))).rejects.toThrow(/ECONNRESET|EPIPE/)
+      // The reset is on its way.
+      const sends = async (): Promise<void> => {
+        for (let i = 0; i < 20; i++) await client.send(0, bytesOf(1000))
+      }
+      await expect(sends()).rejects.toThrow(/ECONNRESET|EPIPE/)
       await close()
     }
   })

@@ -87,8 +87,9 @@ export class InlineBackend implements RingBackend, Diagnostics {
     return this.context.enter(toSubmit, minComplete, flags, timeoutMs)
   }
 
-  /** There is nobody else to do the work. */
+  /** There is nobody else to do the work; but data may be completed when others have it done. */
   attend(): boolean {
+    this.context.kernel.deliver(this.context.direct, true)
     return false
   }
 

@@ -91,6 +91,72 @@ export class CompletionQueue {
     this.#tail = (this.#tail + this.#dataSlots) | 0
   }
 
+  /** Completions have one size, so that `postRun` may be used. */
+  get uniform(): boolean {
+    return !this.#mixed && this.#memory.cqeWords === 8
+  }
+
+  /** What the last `postRun` wrote. */
+  ranPieces = 0
+  ranBytes = 0
+
+  /**
+   * `postData` for pieces of a burst, of area 0, as far as there is room; each becomes a reference of the user's. Publishes. Returns the
+   * first entry that found no room. @param rowOf less than 0: no piece @param requests by row: whose `user_data` it gets
+   */
+  postRun(
+    offset: Uint32Array,
+    length: Uint32Array,
+    rowOf: Int32Array,
+    requests: readonly (Pick<Completion, 'userDataLow' | 'userDataHigh'> | null)[],
+    from: number,
+    to: number,
+    userRefs: Uint32Array,
+    shift: number,
+  ): number {
+    let space = this.dataSpace()
+    const { cqes, cqEntries } = this.#memory
+    const mask = cqEntries - 1
+    const flags = this.#dataFlags
+    const first = this.#tail
+    let tail = first
+    let bytes = 0
+    let last = -1
+    let low = 0
+    let high = 0
+    let i = from
+    for (; i < to; i++) {
+      const row = rowOf[i]!
+      if (row < 0) continue
+      if (space-- <= 0) break
+      if (row !== last) {
+        last = row
+        const request = requests[row]!
+        low = request.userDataLow
+        high = request.userDataHigh
+      }
+      const at = (tail & mask) << 3
+      const off = offset[i]!
+      const res = length[i]!
+      cqes[at] = low
+      cqes[at + 1] = high
+      cqes[at + 2] = res
+      cqes[at + 3] = flags
+      cqes[at + 4] = off
+      cqes[at + 5] = 0
+      cqes[at + 6] = 0
+      cqes[at + 7] = 0
+      userRefs[off >>> shift]!++
+      bytes += res
+      tail = (tail + 1) | 0
+    }
+    this.#tail = tail
+    this.ranPieces = (tail - first) | 0
+    this.ranBytes = bytes
+    if (this.ranPieces > 0) this.publish()
+    return i
+  }
+
   /** Shows the user what was written (store-release of the tail): once per batch, as it costs a bus lock. */
   publish(): void {
     Atomics.store(this.#memory.control, Rings.CQ_TAIL, this.#tail)

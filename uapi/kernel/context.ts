@@ -5,6 +5,7 @@ import { Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
 import { BufferGroups } from './buffers.ts'
 import { type Completion, CompletionQueue } from './completion-queue.ts'
+import { DirectTargets } from './direct.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles, type UserData } from './fixed-files.ts'
 import { RingKeeper } from './keeper.ts'
@@ -28,6 +29,7 @@ interface RingKernel extends KernelPort {
   flush(): void
   sleep(timeoutMs: number): boolean
   forgetContext(context: RingContext): void
+  deliver(direct: DirectTargets, unasked: boolean): void
   /** See `RingContext.attended`. */
   attend(context: RingContext, attended: boolean): void
 }
@@ -43,6 +45,7 @@ export class RingContext implements RingPort, RingFile {
   readonly active: Set<Request> = new Set()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
+  readonly direct: DirectTargets = new DirectTargets()
   readonly files: FixedFiles = new FixedFiles(this)
   readonly buffers: BufferGroups
   readonly personalities: Personalities = new Personalities()
@@ -67,7 +70,7 @@ export class RingContext implements RingPort, RingFile {
   readonly #entryBytes = new Uint8Array(Sqe.SIZE)
   readonly #sqe: Sqe = new Sqe(this.#entryBytes, this)
   readonly #late: Completion[] = []
-  /** Completions that come by task work: events, messages, notifications. */
+  /** By task work: events, messages, notifications. */
   readonly #events: Completion[] = []
   #work: Request[] = []
   #running: Request[] = []
@@ -151,6 +154,7 @@ export class RingContext implements RingPort, RingFile {
   set attended(attended: boolean) {
     if (attended === this.#attended) return
     this.#attended = attended
+    this.kernel.deliver(this.direct, attended)
     if (!this.sqPoll) this.kernel.attend(this, attended)
   }
 
@@ -183,6 +187,7 @@ export class RingContext implements RingPort, RingFile {
 
   /** An instance that this ring holds from now on. Returns its id here. */
   addIfq(ifq: ZcrxIfq): number {
+    this.direct.add(ifq, this.cq)
     return this.ifqs.push(ifq) - 1
   }
 
@@ -197,6 +202,7 @@ export class RingContext implements RingPort, RingFile {
     this.files.clear()
     for (const ifq of this.ifqs) ifq.leave(this)
     this.ifqs.length = 0
+    this.direct.clear()
     if (this.#fd >= 0) this.process.files.close(this.#fd)
     this.kernel.forgetContext(this)
     this.kernel.flush()
@@ -274,16 +280,13 @@ export class RingContext implements RingPort, RingFile {
   /** A request that waits: it can be cancelled, and the time behind it runs. */
   track(request: Request): void {
     this.active.add(request)
-    this.keeper.add(1)
-    if (this.ledger !== null) request.slot = this.ledger.enter(request.userDataLow, request.userDataHigh)
+    this.keep(request)
     const { limitEntry } = request
     if (limitEntry === null) return
     request.limitEntry = null
     request.limit = new LinkTimeoutRequest(request, limitEntry, limitEntry.timespec!)
     this.active.add(request.limit)
-    this.keeper.add(1)
-    const { limit } = request
-    if (this.ledger !== null) limit.slot = this.ledger.enter(limit.userDataLow, limit.userDataHigh)
+    this.keep(request.limit)
   }
 
   /** Runs an entry whose turn it is. */
@@ -296,15 +299,16 @@ export class RingContext implements RingPort, RingFile {
     execute(this, sqe)
   }
 
-  /** An entry waits for its turn: until it is started or cancelled. */
-  keep(entry: Entry): void {
+  /** Something waits: a request, or an entry for its turn, until it is started or cancelled. */
+  keep(what: UserData & { slot: number }): void {
     this.keeper.add(1)
-    if (this.ledger !== null) entry.slot = this.ledger.enter(entry.userDataLow, entry.userDataHigh)
+    if (this.ledger !== null) what.slot = this.ledger.enter(what.userDataLow, what.userDataHigh)
   }
 
-  #letGo(entry: Entry): void {
+  #letGo(what: { slot: number }): void {
     this.keeper.remove(1)
-    if (entry.slot >= 0) this.#strike(entry)
+    if (what.slot >= 0) this.ledger?.leave(what.slot)
+    what.slot = -1
   }
 
   /** Something submitted earlier has not completed. */
@@ -356,8 +360,7 @@ export class RingContext implements RingPort, RingFile {
   }
 
   #completed(request: Request, failed: boolean, skips: boolean): void {
-    if (this.active.delete(request)) this.keeper.remove(1)
-    if (request.slot >= 0) this.#strike(request)
+    if (this.active.delete(request)) this.#letGo(request)
     request.fixed?.drop()
     const { limit, limitEntry, next } = request
     if (limit !== null) {
@@ -370,11 +373,6 @@ export class RingContext implements RingPort, RingFile {
       this.#ready.push(next)
       this.#showWork()
     }
-  }
-
-  #strike(of: { slot: number }): void {
-    this.ledger?.leave(of.slot)
-    of.slot = -1
   }
 
   /** Posts a zero-copy data completion: `CompletionQueue.postData`. */
@@ -428,7 +426,7 @@ export class RingContext implements RingPort, RingFile {
     let deadline = -1
     minComplete = Math.min(minComplete, this.memory.cqEntries)
     for (;;) {
-      const work = this.kernel.poll()
+      const work = this.direct.during(this.kernel)
       this.#runWork()
       this.#runReady()
       this.cq.flushOverflow()

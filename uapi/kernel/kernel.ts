@@ -11,6 +11,7 @@ import * as abi from '../abi/io-uring.ts'
 import type { UringParams } from '../abi/params.ts'
 import type { AddressSpace } from './address-space.ts'
 import { RingContext } from './context.ts'
+import type { DirectTargets } from './direct.ts'
 import type { FileTable } from './files.ts'
 import { ForeignFile } from './foreign-file.ts'
 import { HeldWatch } from './held.ts'
@@ -97,6 +98,7 @@ export class Kernel implements KernelPort {
   readonly #contexts = new Set<RingContext>()
   /** Rings with SQPOLL, and attended ones. */
   readonly #polled: RingContext[] = []
+  readonly #unasked: DirectTargets[] = []
   readonly #never = new Int32Array(new SharedArrayBuffer(4))
   readonly #sleepers = new Sleepers(this)
   /** Who has no ring. */
@@ -160,9 +162,20 @@ export class Kernel implements KernelPort {
     return opcode === abi.IORING_REGISTER_QUERY ? query(this.space, arg, nrArgs) : -EINVAL
   }
 
+  /** Polls so far. */
+  polls = 0
+
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
     this.attend(context, false)
+    this.deliver(context.direct, false)
+  }
+
+  /** Data of a ring is completed at every poll, whoever polls, and not only when it is entered itself; or no longer. */
+  deliver(direct: DirectTargets, unasked: boolean): void {
+    const at = this.#unasked.indexOf(direct)
+    if (unasked && at < 0) this.#unasked.push(direct)
+    else if (!unasked && at >= 0) this.#unasked.splice(at, 1)
   }
 
   /** The ring's entries are taken and what is pending for it is run at every poll, or no longer. */
@@ -177,6 +190,7 @@ export class Kernel implements KernelPort {
    * Returns the fragments received and entries taken.
    */
   poll(): number {
+    this.polls = (this.polls + 1) | 0
     // Without a device nothing but FLUSH_RQ reads the refill queue, as on Linux (docs/conformance.md, V16).
     const ifqs = this.deviceIfqs
     for (let i = 0; i < ifqs.length; i++) {
@@ -189,12 +203,14 @@ export class Kernel implements KernelPort {
       this.#polling = false
     }
     let work = 0
+    for (let i = 0; i < this.#unasked.length; i++) this.#unasked[i]!.begin()
     for (let i = 0; i < this.stacks.length; i++) {
       const stack = this.stacks[i]!
       work += stack.poll()
       if (stack.nic.gone && !this.#lost.has(stack)) this.#deviceGone(stack)
       this.#dispatch(stack)
     }
+    for (let i = 0; i < this.#unasked.length; i++) this.#unasked[i]!.end()
     for (let i = 0; i < ifqs.length; i++) ifqs[i]!.watchDevice()
     if (this.#watches.size > 0) this.#lookAtHeld()
     if (this.timers.nextDeadline() !== Number.POSITIVE_INFINITY) this.timers.expireUntil(this.now)

@@ -4,6 +4,7 @@ import type { Tcb } from '../../stack/tcp/tcb.ts'
 import type { Addresser, Sqe } from '../abi/sqe.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AreaHost } from './area-memory.ts'
+import type { DirectTargets } from './direct.ts'
 import type { EventPort } from './events.ts'
 import type { OpenFile, Waiter } from './files.ts'
 import type { FixedFiles, TagPort } from './fixed-files.ts'
@@ -68,6 +69,8 @@ export interface RingPort extends RequestPort, RingFile, EventPort, Addresser {
   readonly personalities: Personalities
   /** Interface queues by zcrx id. */
   readonly ifqs: readonly ZcrxIfq[]
+  /** Where their data completions go straight from a burst. */
+  readonly direct: DirectTargets
   /** An instance that this ring holds from now on. Returns its id here. */
   addIfq(ifq: ZcrxIfq): number
   /** What an entry works on; null when it names nothing. */

@@ -5,6 +5,8 @@ interface SleepersHost {
   readonly stacks: readonly Stack[]
   readonly now: number
   nextDeadline(): number
+  /** How often it has polled. */
+  readonly polls: number
   poll(): number
 }
 
@@ -49,13 +51,20 @@ export class Sleepers {
     this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
   }
 
-  /** As an interrupt would: the stacks work before whoever sleeps is woken, so that peers are answered first. */
+  /**
+   * As an interrupt would: whoever sleeps is woken, and the stacks work. Who is woken enters his ring as a rule, and what the stacks
+   * receive then can be completed at once; where nobody does, they work all the same, as peers wait for answers.
+   */
   fire(): void {
     if (this.#armed.size === 0) return
     const woken = [...this.#armed.values()]
     this.#armed.clear()
-    this.#host.poll()
-    for (const callback of woken) callback()
+    const { polls } = this.#host
+    try {
+      for (const callback of woken) callback()
+    } finally {
+      if (this.#host.polls === polls) this.#host.poll()
+    }
   }
 
   /** Somebody has polled who was awake: what that brought for those that sleep wakes them. */

@@ -181,11 +181,19 @@ export class ZcrxIfq {
     const waiting = (Atomics.load(tail, 0) - this.#head) >>> 0
     if (waiting === 0) return 0
     let taken = Math.min(waiting, most)
-    const first = this.areas[0]!
+    const first = this.areas[0] ?? null
     const mask = count - 1
     // Which area a buffer came back to matters for the order in which a NIC gets them.
     const memory = this.#spread && this.areas.length > 1 ? this.stack!.memory : null
+    const plain = memory === null && this.holders === null ? first : null
     for (let i = 0; i < taken; i++) {
+      if (plain !== null) {
+        const run = plain.returnRun(entries, this.#head + i, taken - i, mask)
+        this.stats.cells[REFILLED]! += run - plain.refused
+        this.stats.refillNotHeld += plain.refused
+        i += run
+        if (i === taken) break
+      }
       const at = ((this.#head + i) & mask) * 4
       const low = entries[at]!
       const high = entries[at + 1]!

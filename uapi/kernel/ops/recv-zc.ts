@@ -6,6 +6,7 @@ import type { Tcb } from '../../../stack/tcp/tcb.ts'
 import { EFAULT, EINVAL, ENOMEM, ENOSPC, ENOTCONN } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
+import type { DirectRequest, DirectTarget } from '../direct.ts'
 import type { Waiter } from '../files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
@@ -46,7 +47,8 @@ function start(context: RingPort, sqe: Sqe): void {
     reply(context, sqe, -ENOTCONN)
     return
   }
-  const request = new RecvZcRequest(context, sqe, socket, context.ifqs[sqe.zcrxIfqIdx]!)
+  const id = sqe.zcrxIfqIdx
+  const request = new RecvZcRequest(context, sqe, socket, context.ifqs[id]!, context.direct.of(id))
   context.track(request)
   request.wait()
   if ((sqe.ioprio & abi.IORING_RECVSEND_POLL_FIRST) !== 0) request.wake()
@@ -54,7 +56,7 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 /** IORING_OP_RECV_ZC: one completion per piece of data, one without data at the end. */
-export class RecvZcRequest extends SocketRequest {
+export class RecvZcRequest extends SocketRequest implements DirectRequest {
   readonly #ifq: ZcrxIfq
   readonly #limited: boolean
   #left: number
@@ -66,8 +68,11 @@ export class RecvZcRequest extends SocketRequest {
   /** Data may have to be moved between areas. */
   #moving = false
 
-  constructor(context: RequestPort, sqe: Sqe, socket: Socket, ifq: ZcrxIfq) {
+  readonly #direct: DirectTarget
+
+  constructor(context: RequestPort, sqe: Sqe, socket: Socket, ifq: ZcrxIfq, direct: DirectTarget) {
     super(context, sqe, socket)
+    this.#direct = direct
     this.#ifq = ifq
     this.#left = sqe.len
     this.#limited = sqe.len !== 0
@@ -75,6 +80,32 @@ export class RecvZcRequest extends SocketRequest {
 
   protected override queue(): Waiter[] {
     return this.socket.readers
+  }
+
+  override wait(): void {
+    super.wait()
+    const { tcb } = this.socket
+    if (tcb !== null) tcb.sink = this
+  }
+
+  override detach(): void {
+    const { tcb } = this.socket
+    if (tcb?.sink === this) tcb.sink = null
+    super.detach()
+  }
+
+  /** It waits, alone, and `run` would have nothing to look at between two pieces. */
+  ready(): DirectTarget | null {
+    const { socket } = this
+    return this.#direct.live &&
+      !this.#limited &&
+      !this.finished &&
+      socket.readers.length === 1 &&
+      socket.pollers.length === 0 &&
+      socket.options.receiveLowWater <= 1 &&
+      (socket.tcb!.rare === null || socket.untilUrgent() === Number.POSITIVE_INFINITY)
+      ? this.#direct
+      : null
   }
 
   override run(): void {
