@@ -32,7 +32,7 @@ export interface RingBackend extends Addresser {
   /**
    * From now on the other side works for the ring without being entered: it takes entries and runs what is pending as if somebody were
    * always in `enter`, and asks by IORING_SQ_NEED_WAKEUP to be woken (IORING_ENTER_SQ_WAKEUP), as a ring with IORING_SETUP_SQPOLL
-   * does. False where it works only when entered.
+   * does. False where it works only when something is entered; then, too, data that comes while another ring is may be completed at once.
    */
   attend(): boolean
   /** `io_uring_register(2)`. @param arg structure that the opcode takes, read and written: memory with an address, or null */
