@@ -11,7 +11,8 @@ afterAll(() => runOn(null))
 
 // The suites of servers once more. Each is a module of its own here, whatever else this process has loaded.
 describe('on the back end of workers', async () => {
-  for (const suite of ['server', 'server-life', 'listen', 'direct']) await import(`./${suite}.test.ts?elsewhere`)
+  for (const suite of ['server', 'server-life', 'listen', 'direct'])
+    await import(`./${suite}.test.ts?elsewhere`)
 })
 
 it('was what they ran on', () => {
