@@ -120,6 +120,9 @@ export class Rig {
     this.feed({ ...said, ack: tcb!.snd.max })
     this.ring.getEvents()
     this.fds.push(this.call((sqe) => sqe.prepAccept(listener)))
+    // What else answers say of some.
+    const { tcp, clock } = this.stack
+    if (i % 3 === 1) tcp.setOptions(tcb!, tcb!.options.with({ trafficClass: 0x28, hopLimit: 9 }), clock.now())
     this.receive(i)
   }
 
