@@ -20,7 +20,7 @@ export const USAGE = `usage: npm run conformance [-- [--verbose] [--linux] [--mo
 const RECORDED: KernelVersion = [7, 3]
 /** Of a scenario on Linux, and what lies between, in which earlier ones' memory is let go. */
 const TRIES = 3
-const PAUSE_MS = 200
+const PAUSE_MS = 1000
 
 export interface Output {
   out(text: string): void
