@@ -77,22 +77,27 @@ export class ScriptedNic implements Nic {
   attach(memory: NicMemory): void {
     this.#bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.#count = 0
+    this.#staged = 0
   }
   detach(): void {}
 
-  /** Writes the next frames now, so that `receive` only hands them out. Returns how many. */
+  /** Writes the next frames now, up to one that `next` has not, so that `receive` only hands them out. Returns how many. */
   stage(count: number): number {
     const most = Math.min(count, this.#count)
-    for (let i = 0; i < most; i++) {
-      const at = this.#chunks[(this.#head + i) & (FILL - 1)]! * NIOV + HEADROOM
-      this.#lengths[i] = this.next(this.#bytes, at)
+    let staged = 0
+    for (; staged < most; staged++) {
+      const at = this.#chunks[(this.#head + staged) & (FILL - 1)]! * NIOV + HEADROOM
+      const bytes = this.next(this.#bytes, at)
+      if (bytes === 0) break
+      this.#lengths[staged] = bytes
     }
-    this.#staged = most
-    return most
+    this.#staged = staged
+    return staged
   }
 
-  #handOut(burst: RxBurst): number {
+  receive(burst: RxBurst): number {
     const { offset, length, flags } = burst
+    if (this.#staged === 0) this.budget -= this.stage(Math.min(burst.capacity, this.budget))
     const count = Math.min(burst.capacity, this.#staged)
     for (let i = 0; i < count; i++) {
       offset[i] = this.#chunks[this.#head]! * NIOV + HEADROOM
@@ -100,30 +105,9 @@ export class ScriptedNic implements Nic {
       flags[i] = this.rxFlags
       this.#head = (this.#head + 1) & (FILL - 1)
     }
-    this.#lengths.copyWithin(0, count, this.#staged)
+    if (count < this.#staged) this.#lengths.copyWithin(0, count, this.#staged)
     this.#staged -= count
     this.#count -= count
-    burst.count = count
-    return count
-  }
-
-  receive(burst: RxBurst): number {
-    if (this.#staged > 0) return this.#handOut(burst)
-    const { offset, length, flags } = burst
-    let count = 0
-    const most = Math.min(burst.capacity, this.budget, this.#count)
-    while (count < most) {
-      const at = this.#chunks[this.#head]! * NIOV + HEADROOM
-      const bytes = this.next(this.#bytes, at)
-      if (bytes === 0) break
-      this.#head = (this.#head + 1) & (FILL - 1)
-      offset[count] = at
-      length[count] = bytes
-      flags[count] = this.rxFlags
-      count++
-    }
-    this.#count -= count
-    this.budget -= count
     burst.count = count
     return count
   }

@@ -1,5 +1,12 @@
 import { Random } from '../random.ts'
 
+/** FNV-1a, 32 bits. */
+export function hashOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+  return hash >>> 0
+}
+
 /** Choices out of an input's bytes, as far as they go, and behind them out of numbers that follow from it. */
 export class Choices {
   readonly #bytes: Uint8Array
@@ -8,9 +15,7 @@ export class Choices {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
-    let hash = 0x811c9dc5
-    for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
-    this.#further = new Random(hash >>> 0)
+    this.#further = new Random(hashOf(bytes))
   }
 
   /** 0..limit-1. */

@@ -9,6 +9,7 @@ import * as abi from '../../uapi/abi/index.ts'
 import { InlineKernel } from '../../uapi/backend/inline.ts'
 import type { Ifq } from '../../uapi/ring/ifq.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { hashOf } from './choices.ts'
 import { FedNic } from './fed-nic.ts'
 import { ADDRESSES, frameOf, PORT, type Said } from './frames.ts'
 
@@ -198,10 +199,4 @@ export class Rig {
   end(): void {
     this.ring.queueExit()
   }
-}
-
-function hashOf(bytes: Uint8Array): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
-  return hash >>> 0
 }

@@ -8,6 +8,7 @@ import {
   RX_SEGMENTS,
 } from '../counters.ts'
 import { ROW_SHIFT, ROW_SINK, ROW_SINK_MASK } from '../tcp/rows.ts'
+import { wordsOfMac } from '../wire/ethernet.ts'
 import { BulkBurst } from './bulk-burst.ts'
 import { BulkScan4 } from './bulk-scan4.ts'
 import { BulkScan6 } from './bulk-scan6.ts'
@@ -49,9 +50,9 @@ export class BulkInput {
 
   /** The interface's hardware address is another one. */
   readMac(): void {
-    const { mac } = this.#link
-    this.#bulk.macLow = (mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!
-    this.#bulk.macHigh = (mac[5]! << 8) | mac[4]!
+    const [low, high] = wordsOfMac(this.#link.mac)
+    this.#bulk.macLow = low
+    this.#bulk.macHigh = high
   }
 
   /** Takes what it can of the burst from entry `from` on; returns the first entry not taken. */

@@ -11,6 +11,7 @@ import {
 import type { QueueMemory } from '../memory/queue-memory.ts'
 import type { Segment } from '../tcp/segment.ts'
 import { addSums, fold, pseudoHeaderSum, swapSum } from '../wire/checksum.ts'
+import { wordsOfMac } from '../wire/ethernet.ts'
 import { ACK, PSH } from '../wire/tcp.ts'
 import type { InputContext, UpperLayer } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
@@ -76,9 +77,9 @@ export class PlainInput {
 
   /** The interface's hardware address is another one. */
   readMac(): void {
-    const { mac } = this.#link
-    this.#macLow = ((mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!) >>> 0
-    this.#macHigh = (mac[5]! << 8) | mac[4]!
+    const [low, high] = wordsOfMac(this.#link.mac)
+    this.#macLow = low >>> 0
+    this.#macHigh = high
   }
 
   /** Takes the frame in burst entries `[first, last)` if it is plain and expected. */

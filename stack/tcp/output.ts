@@ -29,7 +29,7 @@ import {
 } from '../wire/tcp.ts'
 import { ECT_0, Ecn, NOT_ECT } from './ecn.ts'
 import type { TcpConfig } from './options.ts'
-import { PureAck } from './pure-ack.ts'
+import { flowLabel, PureAck } from './pure-ack.ts'
 import type { Segment } from './segment.ts'
 import { SYN_RECEIVED, SYN_SENT } from './state.ts'
 import type { Tcb } from './tcb.ts'
@@ -185,8 +185,7 @@ export class TcpOutput {
     out.source = tcb.local
     out.destination = tcb.remote
     out.transportBytes = headerBytes + length
-    // RFC 6437 section 3: one label per flow, spread evenly.
-    out.flowLabel = Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12
+    out.flowLabel = flowLabel(tcb)
     out.trafficClass = (tcb.options.trafficClass & ~3) | codepoint
     out.hopLimit = tcb.options.hopLimit || HOP_LIMIT
     out.segmentBytes = segmentBytes

@@ -7,10 +7,12 @@ import type { Tcb } from './tcb.ts'
 /** ACK, and data offsets of a header without options and with timestamps, as they read behind each other. */
 const PLAIN = 0x1050
 const TIMESTAMPED = 0x1080
-/** Bytes of the frame, by version of IP and with timestamps. */
-const IPV4_TCP_AT = 34
-const IPV6_TCP_AT = 54
 const TIMESTAMPS_BYTES = 12
+
+/** RFC 6437 section 3: one label per flow, spread evenly. */
+export function flowLabel({ snd }: Tcb): number {
+  return Math.imul(snd.iss, 0x9e3779b1) >>> 12
+}
 
 /**
  * Writes the ACKs that bulk data is answered with, word by word: header and checksum are made of numbers at hand, so that nothing has to
@@ -75,7 +77,7 @@ export class PureAck {
       tx[to + 8] = destinationLow | (source << 16)
       sum += addresses
     } else {
-      const label = Math.imul(tcb.snd.iss, 0x9e3779b1) >>> 12
+      const label = flowLabel(tcb)
       const class_ = tcb.options.trafficClass & 0xfc
       tx[to + 3] = 0xdd86 | ((0x60 | (class_ >>> 4)) << 16) | ((((class_ & 0xf) << 4) | (label >>> 16)) << 24)
       tx[to + 4] = swap16(label & 0xffff) | (swap16(bytes) << 16)
@@ -113,7 +115,7 @@ export class PureAck {
       tx[t + 8] = echoLow
     } else tx[t + 5] = 0
     tx[t + 4] = wide | ((~fold(sum) & 0xffff) << 16)
-    this.#frames.commit(at, (v4 ? IPV4_TCP_AT : IPV6_TCP_AT) + bytes)
+    this.#frames.commit(at, this.#frames.transportOffset(local) + bytes)
   }
 
   /** Words 0 to 3 of our address, 4 to 7 of the peer's. */

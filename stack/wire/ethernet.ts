@@ -36,3 +36,8 @@ export function putEthernet(
   frame[at + 12] = type >>> 8
   frame[at + 13] = type
 }
+
+/** A hardware address as a frame's first bytes read on a little-endian machine: four, as a signed word, and two. */
+export function wordsOfMac(mac: Uint8Array): readonly [low: number, high: number] {
+  return [(mac[3]! << 24) | (mac[2]! << 16) | (mac[1]! << 8) | mac[0]!, (mac[5]! << 8) | mac[4]!]
+}

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { IpAddress } from '../../address.ts'
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { IpAddress } from '../../address.ts'
 import { loadNative } from '../../driver/native/index.ts'
+import { inNamespace } from '../../driver/system.ts'
+import { type NicQueue, nicQueue } from '../differential/linux-world.ts'
 import type { DeviceQueue, Placement } from './calls.ts'
 import { NoTranslation } from './no-translation.ts'
 
@@ -18,24 +20,24 @@ export class LinuxDevice implements DeviceQueue {
   readonly queue: number
   /** The queue's addresses: the peer's, and ours. */
   readonly addresses: readonly [client: IpAddress, server: IpAddress]
-  readonly #peer: string
+  readonly #netns: string
   readonly #before: Readonly<Record<keyof typeof COUNTS, number>>
 
-  private constructor(environment: NodeJS.ProcessEnv) {
-    const { ZCRX_VM_IFINDEX, ZCRX_VM_RXQ, ZCRX_VM_PEER, ZCRX_VM_LOCAL, ZCRX_VM_NS } = environment
-    this.ifIndex = Number(ZCRX_VM_IFINDEX)
-    this.queue = Number(ZCRX_VM_RXQ)
-    this.addresses = [IpAddress.parse(ZCRX_VM_PEER!)!, IpAddress.parse(ZCRX_VM_LOCAL!)!]
-    this.#peer = `/proc/${ZCRX_VM_NS}`
+  private constructor({ ifIdx, ifRxq, peer, local, netns }: NicQueue) {
+    this.ifIndex = ifIdx
+    this.queue = ifRxq
+    this.addresses = [peer, local]
+    this.#netns = netns
     this.place({ pack: false, offset: 0 })
     this.#before = { dropped: count('dropped'), split: count('split') }
   }
 
   /** @throws NoTranslation elsewhere */
   static here(): LinuxDevice {
-    if (process.env.ZCRX_VM_IFINDEX === undefined)
+    const nic = nicQueue(process.env)
+    if (nic === null)
       throw new NoTranslation('a NIC with queues for zero copy (`npm run vm -- --zcnic -- …` has one)')
-    return new LinuxDevice(process.env)
+    return new LinuxDevice(nic)
   }
 
   get dropped(): number {
@@ -63,19 +65,7 @@ export class LinuxDevice implements DeviceQueue {
 
   /** Sockets that are made meanwhile are the peer's. */
   inPeer<T>(make: () => T): T {
-    const native = loadNative()
-    const [own, peer] = ['/proc/thread-self', this.#peer].map((path) => openSync(`${path}/ns/net`, 'r')) as [
-      number,
-      number,
-    ]
-    native.setNetns(peer)
-    try {
-      return make()
-    } finally {
-      native.setNetns(own)
-      closeSync(own)
-      closeSync(peer)
-    }
+    return inNamespace(loadNative(), this.#netns, make)
   }
 }
 

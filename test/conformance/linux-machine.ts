@@ -13,15 +13,13 @@ import { loadNative } from '../../driver/native/index.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import type { RingHost } from '../../uapi/ring/backend.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
+import { nextPort } from '../differential/linux-world.ts'
 import { type OtherFile, type Route, SocketCalls, type UserSpace } from './calls.ts'
 import { LinuxDevice } from './linux-device.ts'
 import { HUGE_PAGE, PAGE } from './memory.ts'
 import { NoTranslation } from './no-translation.ts'
 
 const LOOPBACK = { lo: IpAddress.parse('127.0.0.1')!, lo6: IpAddress.parse('::1')! }
-/** Ports of listeners: below those that Linux chooses for port 0. */
-const FIRST_PORT = 10_000
-const PORTS = 20_000
 /** The record's quiet times are those of a recorder that was in no hurry: so much less is waited, but where time itself is asked about. */
 const HASTE = 8
 /** How long (milliseconds) a completion is waited for that is expected, and that a kernel with another answer does not have. */
@@ -60,8 +58,6 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
 export function elsewhere(name: string): string | null {
   return ELSEWHERE.find(([pattern]) => pattern.test(name))?.[1] ?? null
 }
-
-let next = process.pid % PORTS
 
 /** The kernel that this process runs on, its loopback interface, the NIC of scripts/vm where it is there, and real time. */
 export class LinuxMachine extends SocketCalls {
@@ -234,7 +230,7 @@ export class LinuxMachine extends SocketCalls {
   }
 
   protected override freePort(): number {
-    return FIRST_PORT + (next++ % PORTS)
+    return nextPort()
   }
 }
 

@@ -13,8 +13,12 @@ import type { QueueOf, Side, World } from './world.ts'
 /** Ports of listeners: below those that Linux chooses for port 0. */
 const FIRST_PORT = 10_000
 const PORTS = 20_000
-/** One that was tried and is not tried again: what it was used for may still be in TIME-WAIT. */
-let next = Math.floor(Math.random() * PORTS)
+let next = process.pid % PORTS
+
+/** A port that was not tried before and is not tried again: what it was used for may still be in TIME-WAIT. */
+export function nextPort(): number {
+  return FIRST_PORT + (next++ % PORTS)
+}
 
 const LOOPBACK: Readonly<Record<4 | 6, IpAddress>> = {
   4: IpAddress.parse('127.0.0.1')!,
@@ -63,7 +67,7 @@ export class LinuxWorld implements World {
 
   #freePort(): number {
     for (let tries = 0; tries < PORTS; tries++) {
-      const port = FIRST_PORT + (next++ % PORTS)
+      const port = nextPort()
       const fd = this.#call((sqe) => sqe.prepSocket(AF_INET, SOCK_STREAM, 0))
       if (fd < 0) throw new Error(`socket: ${errnoName(fd)}`)
       const address = this.#calls.arena.take(16)

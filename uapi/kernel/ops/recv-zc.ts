@@ -67,7 +67,7 @@ export class RecvZcRequest extends SocketRequest implements DirectRequest {
   #allowed = FAR
   /** Data may have to be moved between areas. */
   #moving = false
-
+  /** What may complete it straight from a burst. */
   readonly #direct: DirectTarget
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, ifq: ZcrxIfq, direct: DirectTarget) {
