@@ -89,8 +89,8 @@ export class BulkInput {
       if ((rows[(row << ROW_SHIFT) + ROW_SINK]! & ROW_SINK_MASK) === 0) queued = true
     }
     const { rowOf } = bulk
-    if (targets.length === 0) tcp.queue(from, to, rowOf, false)
-    else if (!queued && targets.length === 1) this.#post(1, from, to)
+    if (targets.count === 0) tcp.queue(from, to, rowOf, false)
+    else if (!queued && targets.count === 1) this.#post(1, from, to)
     else {
       for (let i = from; i < to; ) {
         const row = rowOf[i]!
@@ -111,7 +111,7 @@ export class BulkInput {
 
   #post(slot: number, from: number, to: number): void {
     const { tcp, rowOf, burst } = this.#bulk
-    const done = tcp.targets[slot - 1]!.post(burst.offset, burst.length, rowOf, tcp.sinks, from, to)
+    const done = tcp.targets.items[slot - 1]!.post(burst.offset, burst.length, rowOf, tcp.sinks, from, to)
     if (done === to) return
     // No room: what follows waits in the receive queues, and nothing of this turn may overtake it.
     const { rows } = tcp.rows

@@ -1,3 +1,4 @@
+import { KeptList } from '../kept-list.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
 import { CLOSED } from './state.ts'
@@ -13,7 +14,7 @@ export class AckScheduler {
   readonly #output: TcpOutput
   readonly #timers: TcbTimers
   /** Connections that may owe an ACK. */
-  readonly #touched: Tcb[] = []
+  readonly #touched = new KeptList<Tcb>()
   #challengeSecond = 0
   #challengesLeft = 0
 
@@ -34,7 +35,7 @@ export class AckScheduler {
     }
     if (!rcv.touched) {
       rcv.touched = true
-      this.#touched.push(tcb)
+      this.#touched.add(tcb)
     }
   }
 
@@ -44,7 +45,7 @@ export class AckScheduler {
     rcv.unacked += segments
     if (!rcv.touched) {
       rcv.touched = true
-      this.#touched.push(tcb)
+      this.#touched.add(tcb)
     }
   }
 
@@ -53,7 +54,7 @@ export class AckScheduler {
     tcb.rcv.ackNow = true
     if (!tcb.rcv.touched) {
       tcb.rcv.touched = true
-      this.#touched.push(tcb)
+      this.#touched.add(tcb)
     }
   }
 
@@ -107,8 +108,8 @@ export class AckScheduler {
   /** Sends the ACKs that are owed: one per connection however many segments the burst held. */
   flush(now: number): void {
     const touched = this.#touched
-    for (let i = 0; i < touched.length; i++) {
-      const tcb = touched[i]!
+    for (let i = 0; i < touched.count; i++) {
+      const tcb = touched.items[i]!
       const rcv = tcb.rcv
       rcv.touched = false
       // Not for what only answers a segment that was not taken: that may be anybody's.
@@ -121,6 +122,6 @@ export class AckScheduler {
         this.#timers.arm(tcb, TIMER_ACK, now + this.#context.config.delayedAckUs)
       }
     }
-    touched.length = 0
+    touched.clear()
   }
 }

@@ -1,5 +1,6 @@
 import { swap16 } from '../../bytes.ts'
 import { type Counters, RX_BYTES } from '../counters.ts'
+import { KeptList } from '../kept-list.ts'
 import { seqLe } from '../wire/seq.ts'
 import type { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
@@ -47,12 +48,12 @@ export class TcpBulk {
   /** By row: who takes its payload. */
   readonly sinks: (PayloadSink | null)[] = []
   /** What takes payload in this turn. */
-  readonly targets: SinkTarget[] = []
+  readonly targets = new KeptList<SinkTarget>()
   readonly #owner: BulkOwner
   readonly #context: TcpContext
   readonly #counters: Counters
   /** Connections whose payload was handed over in this poll. */
-  readonly #handed: Tcb[] = []
+  readonly #handed = new KeptList<Tcb>()
 
   constructor(owner: BulkOwner, context: TcpContext, rows: FlowRows) {
     this.#owner = owner
@@ -65,7 +66,7 @@ export class TcpBulk {
   begin(): void {
     this.rows.turn = (this.rows.turn + 1) | 0
     this.touchedCount = 0
-    this.targets.length = 0
+    this.targets.clear()
   }
 
   /**
@@ -108,9 +109,9 @@ export class TcpBulk {
     if (sink !== null && rcv.head < 0) {
       const target = sink.ready()
       if (target !== null) {
-        if (target.turn !== this.rows.turn || this.targets[target.slot - 1] !== target) {
+        if (target.turn !== this.rows.turn || this.targets.items[target.slot - 1] !== target) {
           target.turn = this.rows.turn
-          target.slot = this.targets.push(target)
+          target.slot = this.targets.add(target)
         }
         slot = target.slot
         this.sinks[row] = sink
@@ -162,7 +163,7 @@ export class TcpBulk {
     // `owe` weighs each segment; more than two is as good as two.
     this.#owner.acks.oweSeveral(tcb, bytes >= 2 * snd.mss ? Math.max(2, segments) : segments)
     if ((sink & ROW_SINK_MASK) === 0) return
-    if (rcv.handedBytes === 0) this.#handed.push(tcb)
+    if (rcv.handedBytes === 0) this.#handed.add(tcb)
     rcv.handedBytes += bytes
     rcv.handedNiovs += pieces
     this.#context.memory.handed += pieces
@@ -197,15 +198,15 @@ export class TcpBulk {
   /** The end of a poll: what was handed over is no longer the stack's. */
   settle(): void {
     const handed = this.#handed
-    if (handed.length === 0) return
-    for (let i = 0; i < handed.length; i++) {
-      const { rcv } = handed[i]!
+    if (handed.count === 0) return
+    for (let i = 0; i < handed.count; i++) {
+      const { rcv } = handed.items[i]!
       rcv.queuedBytes -= rcv.handedBytes
       rcv.niovs -= rcv.handedNiovs
       rcv.handedBytes = 0
       rcv.handedNiovs = 0
     }
-    handed.length = 0
+    handed.clear()
     this.#context.memory.handed = 0
   }
 }
