@@ -185,7 +185,7 @@ export class Stack {
     const now = this.clock.now()
     this.#hearing ??= new Hearing(this.#ip)
     this.#hearing.input(frame, now)
-    this.tcp.flushAcks(now)
+    this.tcp.flushAcks(now, false)
     this.nic.txFlush()
     this.onOutside()
   }
@@ -205,10 +205,11 @@ export class Stack {
     const count = this.nic.receive(this.#burst)
     if (count > 0) {
       this.#input.burst(now)
-      this.tcp.flushAcks(now)
+      // Half full or more: it was not the last one.
+      this.tcp.flushAcks(now, 2 * count >= this.#burst.capacity)
       // Answers first: what follows can wait, the peer does.
       this.nic.txFlush()
-    }
+    } else this.tcp.acks.release(now)
     this.#wheel.advance(now)
     if (this.siblings !== null) this.tcp.ports.look(now)
     this.#refill(now)

@@ -8,13 +8,23 @@ import { type TcbTimers, TIMER_ACK } from './tcb-timers.ts'
 /** Segments behind a hole that are acknowledged two by two, whatever the burst holds. */
 const QUICK_ACKS_AFTER_LOSS = 256
 
-/** When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. */
+/** Bursts in a row behind which an ACK may wait for the next one, and the window that a peer must have left meanwhile, in `stretchAckBytes`. */
+const MOST_HELD = 4
+const LEFT_MEANWHILE = 2
+
+/**
+ * When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. When more has come in than a burst
+ * takes, a connection that brought less than `stretchAckBytes` waits for what it has in the next burst: as if the burst had been larger.
+ */
 export class AckScheduler {
   readonly #context: TcpContext
   readonly #output: TcpOutput
   readonly #timers: TcbTimers
   /** Connections that may owe an ACK. */
   readonly #touched = new KeptList<Tcb>()
+  /** Those whose ACK waits for the next burst, and bursts in a row that have left some. */
+  readonly #held = new KeptList<Tcb>()
+  #heldFor = 0
   #challengeSecond = 0
   #challengesLeft = 0
 
@@ -105,23 +115,58 @@ export class AckScheduler {
     return rare.invalidAcks++ < this.#context.config.invalidAcksPerSecond
   }
 
-  /** Sends the ACKs that are owed: one per connection however many segments the burst held. */
-  flush(now: number): void {
+  /**
+   * Sends the ACKs that are owed: one per connection however many segments the burst held. @param more another burst follows at once
+   */
+  flush(now: number, more: boolean): void {
     const touched = this.#touched
+    const { stretchAckBytes } = this.#context.config
+    const hold = more && stretchAckBytes > 0 && this.#heldFor < MOST_HELD
     for (let i = 0; i < touched.count; i++) {
       const tcb = touched.items[i]!
       const rcv = tcb.rcv
       rcv.touched = false
       // Not for what only answers a segment that was not taken: that may be anybody's.
       if (rcv.unacked > 0) tcb.heardAt = now
-      if (tcb.state === CLOSED || (!rcv.ackNow && rcv.unacked === 0)) continue
-      if (rcv.ackNow || rcv.unacked >= 2) {
-        if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
-        this.#output.sendAck(tcb, now)
-      } else if (tcb.ackTimer === null) {
-        this.#timers.arm(tcb, TIMER_ACK, now + this.#context.config.delayedAckUs)
-      }
+      if (
+        hold &&
+        !rcv.ackNow &&
+        rcv.unacked > 0 &&
+        ((rcv.nxt - rcv.lastAckSent) | 0) < stretchAckBytes &&
+        rcv.window() > LEFT_MEANWHILE * stretchAckBytes
+      ) {
+        if (!rcv.ackHeld) {
+          rcv.ackHeld = true
+          this.#held.add(tcb)
+        }
+      } else this.#answer(tcb, now)
     }
     touched.clear()
+    if (hold && this.#held.count > 0) this.#heldFor++
+    else this.release(now)
+  }
+
+  /** Nothing follows: what waited for another burst is answered. */
+  release(now: number): void {
+    const held = this.#held
+    this.#heldFor = 0
+    if (held.count === 0) return
+    for (let i = 0; i < held.count; i++) {
+      const tcb = held.items[i]!
+      tcb.rcv.ackHeld = false
+      this.#answer(tcb, now)
+    }
+    held.clear()
+  }
+
+  #answer(tcb: Tcb, now: number): void {
+    const rcv = tcb.rcv
+    if (tcb.state === CLOSED || (!rcv.ackNow && rcv.unacked === 0)) return
+    if (rcv.ackNow || rcv.unacked >= 2) {
+      if (tcb.ackTimer !== null) this.#timers.cancel(tcb, TIMER_ACK)
+      this.#output.sendAck(tcb, now)
+    } else if (tcb.ackTimer === null) {
+      this.#timers.arm(tcb, TIMER_ACK, now + this.#context.config.delayedAckUs)
+    }
   }
 }

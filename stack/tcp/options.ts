@@ -19,6 +19,11 @@ export interface TcpConfig {
   sendBuffer: number
   /** Longest delay of an ACK (RFC 9293 3.8.6.3 allows 500 ms). */
   delayedAckUs: number
+  /**
+   * Bytes that a connection may bring for one ACK while bursts come in so full that another one follows at once; 0: each burst is answered.
+   * Linux does the same of what it coalesces (GRO), up to 64 KiB.
+   */
+  stretchAckBytes: number
   /** TIME-WAIT; RFC 9293's 2 MSL is 4 minutes, Linux uses 60 s as we do. */
   timeWaitUs: number
   /** How long an orphaned connection may stay in FIN-WAIT-2. */
@@ -74,6 +79,7 @@ export const defaultTcpConfig: TcpConfig = {
   backpressure: 'window',
   sendBuffer: 4 << 20,
   delayedAckUs: 40_000,
+  stretchAckBytes: 24_000,
   timeWaitUs: 60_000_000,
   finWait2Us: 60_000_000,
   synRetries: 7,

@@ -54,6 +54,8 @@ export class Receiver {
   ackNow = false
   /** On the stack's list of connections that may owe an ACK. */
   touched = false
+  /** On its list of those whose ACK waits for the next burst. */
+  ackHeld = false
   /** Segments still acknowledged at once at the start of a connection. */
   quickAcks = 16
   /** D-SACK block to report with the next ACK. */

@@ -450,9 +450,9 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
 
   // ---- the end of a poll ----------------------------------------------------------------------------------------
 
-  /** Sends the ACKs that are owed. */
-  flushAcks(now: number): void {
-    this.acks.flush(now)
+  /** Sends the ACKs that are owed. @param more another burst follows at once: some may wait for it */
+  flushAcks(now: number, more: boolean): void {
+    this.acks.flush(now, more)
   }
 
   /** Memory came free: tells peers whose windows were small for want of it. */

@@ -47,3 +47,95 @@ describe('ACKs within a burst', () => {
     expect(seen.map(({ ack }) => (ack - flow.seq) / MSS)).toEqual([2, 4, 5])
   })
 })
+
+describe('ACKs of bursts that follow each other', () => {
+  const FLOWS = 8
+  const BYTES = 20
+  /** Frames of a burst that is full enough for another to follow. */
+  const BURST = 256
+
+  /** Connections past their beginning; `bring` puts `count` of their segments on the wire in turn. */
+  function crowd(stretchAckBytes: number): { peer: RawPeer; bring(count: number): void; arrived(): number } {
+    const peer = new RawPeer({ niovs: 4096, tcp: { stretchAckBytes, moderateWindow: false } })
+    const flows = Array.from({ length: FLOWS }, (_, i) =>
+      peer.open({ options: OPTIONS, sourcePort: 41_000 + i }),
+    )
+    for (const { flow } of flows) for (let i = 0; i < 20; i++) flow.data(ascending(BYTES))
+    peer.pass(100_000)
+    let turn = 0
+    const bring = (count: number): void => {
+      for (let i = 0; i < count; i++) {
+        const { flow } = flows[turn++ % FLOWS]!
+        peer.link.a.inject(buildFrame(flow.next({ payload: ascending(BYTES) })))
+        flow.seq = (flow.seq + BYTES) | 0
+      }
+    }
+    const arrived = (): number => flows.filter(({ tcb, flow }) => tcb.rcv.nxt === flow.seq).length
+    return { peer, bring, arrived }
+  }
+
+  it('wait until a connection has brought its bytes, or nothing follows', () => {
+    const { peer, bring, arrived } = crowd(1000)
+    // 32 segments each: less than 1000 bytes, then more.
+    bring(BURST)
+    expect(peer.stack.poll()).toBe(BURST)
+    expect(peer.seen()).toEqual([])
+    bring(BURST)
+    expect(peer.stack.poll()).toBe(BURST)
+    const both = peer.seen()
+    expect(both).toHaveLength(FLOWS)
+    expect(new Set(both.map(({ destinationPort }) => destinationPort)).size).toBe(FLOWS)
+    bring(BURST)
+    expect(peer.stack.poll()).toBe(BURST)
+    expect(peer.seen()).toEqual([])
+    expect(peer.stack.poll()).toBe(0)
+    expect(peer.seen()).toHaveLength(FLOWS)
+    expect(arrived()).toBe(FLOWS)
+  })
+
+  it('leave with a burst that is not full, its own and those of before', () => {
+    const { peer, bring } = crowd(1000)
+    bring(BURST)
+    peer.stack.poll()
+    bring(3)
+    peer.stack.poll()
+    const seen = peer.seen()
+    expect(seen).toHaveLength(FLOWS)
+    const [most] = seen.map(({ ack }) => ack).sort((a, b) => b - a)
+    expect(seen.filter(({ ack }) => ack === most)).toHaveLength(3)
+  })
+
+  it('wait for a few bursts at the most', () => {
+    const { peer, bring } = crowd(1_000_000_000)
+    // With so much asked for no window is large enough for an ACK to wait.
+    bring(BURST)
+    peer.stack.poll()
+    expect(peer.seen()).toHaveLength(FLOWS)
+    const patient = crowd(12_000)
+    const sent: number[] = []
+    for (let i = 0; i < 5; i++) {
+      patient.bring(BURST)
+      patient.peer.stack.poll()
+      sent.push(patient.peer.seen().length)
+    }
+    expect(sent).toEqual([0, 0, 0, 0, FLOWS])
+  })
+
+  it('answer each burst where that is asked for', () => {
+    const { peer, bring } = crowd(0)
+    bring(BURST)
+    peer.stack.poll()
+    expect(peer.seen()).toHaveLength(FLOWS)
+  })
+
+  it('are not sent to a connection that ended meanwhile', () => {
+    const { peer, bring } = crowd(1000)
+    bring(BURST)
+    peer.stack.poll()
+    const tcbs = [...peer.stack.tcp]
+    peer.stack.tcp.abort(tcbs[0]!)
+    peer.seen()
+    peer.stack.poll()
+    expect(peer.seen()).toHaveLength(FLOWS - 1)
+  })
+})
