@@ -1,3 +1,4 @@
+import { copyBytes } from '../copying.ts'
 import { type Census, type HeldReport, sumOfCensus } from '../diagnostics.ts'
 import type { ZcrxError } from '../errors.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'
@@ -162,7 +163,7 @@ export class Engine {
     if (arena.reaches(bytes)) return bytes
     const part = bytes.subarray(0, STAGE_BYTES)
     const copy = arena.take(part.length)
-    copy.set(part)
+    copyBytes(copy, 0, part, 0, part.length)
     return copy
   }
 

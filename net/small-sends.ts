@@ -1,3 +1,4 @@
+import { copyBytes } from '../copying.ts'
 import type { Arena } from '../uapi/ring/arena.ts'
 
 /** Bytes of the largest piece that is copied, and of a place for it. */
@@ -31,7 +32,7 @@ export class SmallSends {
     const slab = this.#slabs[Math.floor(place / SLAB_PLACES)]!
     const at = (place % SLAB_PLACES) * SMALL_BYTES
     const copy = slab.subarray(at, at + length)
-    copy.set(bytes)
+    copyBytes(copy, 0, bytes, 0, length)
     return copy
   }
 

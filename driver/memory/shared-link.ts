@@ -1,3 +1,4 @@
+import { copyBytes } from '../../copying.ts'
 import { place } from '../../counting.ts'
 import { ArgumentError, NicError } from '../../errors.ts'
 import { KeepAlive, WordWatch } from '../../waking.ts'
@@ -176,7 +177,7 @@ export class SharedNic implements Nic {
       for (let from = 0; from < length; from += room) {
         const part = Math.min(room, length - from)
         const offset = this.#chunks.take() * this.#chunkSize + HEADROOM
-        area.set(slots.subarray(at + from, at + from + part), offset)
+        copyBytes(area, offset, slots, at + from, part)
         burst.put(offset, part, from + part < length ? RX_MORE : 0)
         cells[RX_FRAGMENTS]! += 1
       }

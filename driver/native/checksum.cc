@@ -1,4 +1,4 @@
-// One's complement sums (RFC 1071) of a burst's fragments: the one thing that has to touch every payload byte.
+// One's complement sums (RFC 1071): of a burst's fragments, and of what is copied to be sent. What has to touch every payload byte.
 #include "addon.h"
 
 #include <cstring>
@@ -19,13 +19,20 @@ typedef uint64_t Lanes __attribute__((vector_size(32)));
 
 constexpr size_t kBlock = 2 * sizeof(Lanes);
 
-// Both halves of each 64-bit word go to their own accumulator: no carry to track, and two chains to overlap.
-ZCRX_CLONES uint64_t SumBlocks(const uint8_t* data, size_t blocks) {
+// Both halves of each 64-bit word go to their own accumulator: no carry to track, and two chains to overlap. What was summed is what is
+// written, whoever else writes to the source meanwhile.
+template <bool copies>
+inline __attribute__((always_inline)) uint64_t AddBlocks(uint8_t* into, const uint8_t* data, size_t blocks) {
   Lanes low = {}, high = {}, low2 = {}, high2 = {};
   for (size_t b = 0; b < blocks; b++, data += kBlock) {
     Lanes first, second;
     std::memcpy(&first, data, sizeof first);
     std::memcpy(&second, data + sizeof first, sizeof second);
+    if (copies) {
+      std::memcpy(into, &first, sizeof first);
+      std::memcpy(into + sizeof first, &second, sizeof second);
+      into += kBlock;
+    }
     low += first & 0xffffffffu;
     high += first >> 32;
     low2 += second & 0xffffffffu;
@@ -38,17 +45,21 @@ ZCRX_CLONES uint64_t SumBlocks(const uint8_t* data, size_t blocks) {
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-uint32_t Sum(const uint8_t* data, size_t length) {
-  uint64_t sum = SumBlocks(data, length / kBlock);
-  data += length - length % kBlock;
-  for (length %= kBlock; length >= 4; length -= 4, data += 4) {
-    uint32_t word;
-    std::memcpy(&word, data, 4);
-    sum += word;
-  }
-  if (length > 0) {
+ZCRX_CLONES uint64_t SumBlocks(const uint8_t* data, size_t blocks) { return AddBlocks<false>(nullptr, data, blocks); }
+
+ZCRX_CLONES uint64_t CopyBlocks(uint8_t* into, const uint8_t* data, size_t blocks) {
+  return AddBlocks<true>(into, data, blocks);
+}
+
+// Of `length` bytes at `data`, which are copied to `into` unless that is null.
+uint32_t Sum(uint8_t* into, const uint8_t* data, size_t length) {
+  const size_t whole = length - length % kBlock;
+  uint64_t sum = into == nullptr ? SumBlocks(data, length / kBlock) : CopyBlocks(into, data, length / kBlock);
+  for (size_t at = whole; at < length; at += 4) {
+    const size_t bytes = length - at < 4 ? length - at : 4;
     uint32_t word = 0;
-    std::memcpy(&word, data, length);  // an odd byte is the high half of a big-endian word padded with zero
+    std::memcpy(&word, data + at, bytes);  // an odd byte is the high half of a big-endian word padded with zero
+    if (into != nullptr) std::memcpy(into + at, &word, bytes);
     sum += word;
   }
   while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
@@ -74,15 +85,65 @@ Napi::Value SumFragments(const Napi::CallbackInfo& info) {
     if (start > memory.length || bytes > memory.length - start) {
       throw Napi::RangeError::New(info.Env(), "a fragment lies outside the memory");
     }
-    out.data[i] = Sum(memory.data + start, bytes);
+    out.data[i] = Sum(nullptr, memory.data + start, bytes);
   }
   return info.Env().Undefined();
+}
+
+// A view and where in it, of a call as bare as Node-API has them: it is made for each segment that is sent.
+uint8_t* Place(napi_env env, napi_value view, napi_value at, uint32_t bytes) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  uint32_t offset = 0;
+  if (napi_get_typedarray_info(env, view, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_uint8_array || napi_get_value_uint32(env, at, &offset) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "a Uint8Array and a number are needed");
+    return nullptr;
+  }
+  if (offset > length || bytes > length - offset) {
+    napi_throw_range_error(env, nullptr, "bytes lie outside the memory");
+    return nullptr;
+  }
+  return static_cast<uint8_t*>(data) + offset;
+}
+
+template <bool sums>
+napi_value Copy(napi_env env, napi_callback_info info) {
+  napi_value args[5];
+  size_t count = 5;
+  uint32_t bytes = 0;
+  if (napi_get_cb_info(env, info, &count, args, nullptr, nullptr) != napi_ok || count < 5 ||
+      napi_get_value_uint32(env, args[4], &bytes) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "length must be a number");
+    return nullptr;
+  }
+  if (bytes == 0) return nullptr;
+  uint8_t* const into = Place(env, args[0], args[1], bytes);
+  if (into == nullptr) return nullptr;
+  const uint8_t* const from = Place(env, args[2], args[3], bytes);
+  if (from == nullptr) return nullptr;
+  if (!sums) {
+    std::memmove(into, from, bytes);
+    return nullptr;
+  }
+  napi_value sum;
+  return napi_create_uint32(env, Sum(into, from, bytes), &sum) == napi_ok ? sum : nullptr;
+}
+
+void SetFunction(Napi::Env env, Napi::Object exports, const char* name, napi_callback callback) {
+  napi_value function;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok) {
+    exports.Set(name, Napi::Value(env, function));
+  }
 }
 
 }  // namespace
 
 void InitChecksum(Napi::Env env, Napi::Object exports) {
   exports.Set("sumFragments", Napi::Function::New(env, SumFragments, "sumFragments"));
+  SetFunction(env, exports, "copyBytes", Copy<false>);
+  SetFunction(env, exports, "copySum", Copy<true>);
 }
 
 }  // namespace zcrx

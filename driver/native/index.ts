@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { useCopies } from '../../copying.ts'
 import { NicError } from '../../errors.ts'
 import type { Native } from './native.ts'
 
@@ -27,7 +28,9 @@ function load(): Loaded {
   if (loaded === undefined) {
     try {
       const require = createRequire(import.meta.url)
-      loaded = { native: require('node-gyp-build')(packageRoot()) as Native, failure: null }
+      const native = require('node-gyp-build')(packageRoot()) as Native
+      useCopies(native)
+      loaded = { native, failure: null }
     } catch (error) {
       loaded = { native: null, failure: error instanceof Error ? error : new Error(String(error)) }
     }

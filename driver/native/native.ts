@@ -259,6 +259,13 @@ export interface Native {
   ) => Watcher
 
   /**
+   * `into[at + i] = from[start + i]` for `length` bytes.
+   * @throws RangeError when either range lies outside its memory
+   */
+  copyBytes(into: Uint8Array, at: number, from: Uint8Array, start: number, length: number): void
+  /** The same, of memories that don't overlap; returns the sum of the bytes as `sumFragments` makes it. @throws RangeError */
+  copySum(into: Uint8Array, at: number, from: Uint8Array, start: number, length: number): number
+  /**
    * `out[i]` = folded one's complement sum of the big-endian 16-bit words of
    * `memory[base + offset[i], base + offset[i] + length[i])`, an odd last byte padded with zero (RFC 1071, not inverted).
    * @throws RangeError when a fragment lies outside `memory`

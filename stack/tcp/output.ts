@@ -5,7 +5,7 @@ import { ACKS_SENT, type Counters, TX_BYTES } from '../counters.ts'
 import type { FrameOutput } from '../ip/frame-output.ts'
 import type { Link } from '../ip/link.ts'
 import { OutgoingFrame } from '../ip/outgoing-frame.ts'
-import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
+import { fold, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
 import { HOP_LIMIT } from '../wire/ipv6.ts'
 import { seqDiff, seqGe } from '../wire/seq.ts'
@@ -175,9 +175,14 @@ export class TcpOutput {
       const ahead = seqDiff(tcb.seldom().sendUrgentEnd, seq)
       put16(frame, tcp + tcpField.urgentPointer, Math.min(0xffff, ahead))
     }
-    if (length > 0) tcb.snd.peek(seqDiff(seq, tcb.snd.una), length, frame, tcp + headerBytes)
-    if (segmentBytes === 0) this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes + length)
-    else put16(frame, tcp + tcpField.checksum, this.#pseudo(tcb.local, tcb.remote, headerBytes + length))
+    const skip = seqDiff(seq, tcb.snd.una)
+    if (segmentBytes === 0) {
+      const data = length > 0 ? tcb.snd.peekSum(skip, length, frame, tcp + headerBytes) : 0
+      this.#finish(frame, tcp, tcb.local, tcb.remote, headerBytes, length, data)
+    } else {
+      tcb.snd.peek(skip, length, frame, tcp + headerBytes)
+      put16(frame, tcp + tcpField.checksum, this.#pseudo(tcb.local, tcb.remote, headerBytes + length))
+    }
     const out = this.#frame
     out.at = at
     out.macHigh = tcb.remoteMacHigh
@@ -300,7 +305,7 @@ export class TcpOutput {
     const { source, destination } = out
     const bytes = TCP_MIN_HEADER_BYTES + optionBytes
     const frames = this.#frames
-    this.#finish(frames.nic.txMemory, at + frames.transportOffset(source), source, destination, bytes)
+    this.#finish(frames.nic.txMemory, at + frames.transportOffset(source), source, destination, bytes, 0, 0)
     out.at = at
     out.transportBytes = bytes
     out.flowLabel = 0
@@ -311,8 +316,19 @@ export class TcpOutput {
     this.#counters.resetsSent++
   }
 
-  #finish(frame: Uint8Array, tcp: number, source: IpAddress, destination: IpAddress, bytes: number): void {
-    const sum = addSums(this.#pseudo(source, destination, bytes), sumBytes(frame, tcp, bytes))
+  /** The checksum of a segment. @param data folded sum of its `length` bytes of payload */
+  #finish(
+    frame: Uint8Array,
+    tcp: number,
+    source: IpAddress,
+    destination: IpAddress,
+    headerBytes: number,
+    length: number,
+    data: number,
+  ): void {
+    const sum = fold(
+      this.#pseudo(source, destination, headerBytes + length) + sumBytes(frame, tcp, headerBytes) + data,
+    )
     put16(frame, tcp + tcpField.checksum, ~sum & 0xffff)
   }
 

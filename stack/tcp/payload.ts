@@ -1,3 +1,4 @@
+import { copyBytes } from '../../copying.ts'
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Fragments } from '../memory/fragments.ts'
@@ -160,7 +161,7 @@ export class PayloadTaker {
       if (length <= 0) continue
       const side = (burst.flags[i]! & RX_SIDE) !== 0
       const memory = side ? this.#side! : areas[burst.area[i]!]!.bytes
-      into.set(memory.subarray(from, from + length), at)
+      copyBytes(into, at, memory, from, length)
       at += length
       left -= length
     }
@@ -176,7 +177,7 @@ export class PayloadTaker {
       const length = Math.min(left, fragments.length[node]! - skip)
       skip = Math.max(0, skip - fragments.length[node]!)
       if (length <= 0) continue
-      into.set(fragments.pools[fragments.pool[node]!]!.bytes.subarray(from, from + length), at)
+      copyBytes(into, at, fragments.pools[fragments.pool[node]!]!.bytes, from, length)
       at += length
       left -= length
     }
@@ -235,7 +236,7 @@ export class PayloadTaker {
           return -1
         }
         beside.hold(niov)
-        beside.bytes.set(this.#side!.subarray(from, from + length), niov * beside.niovSize)
+        copyBytes(beside.bytes, niov * beside.niovSize, this.#side!, from, length)
         this.#counters.copiedBytes += length
         node = fragments.add(beside.id, niov * beside.niovSize, length)
       }
@@ -280,7 +281,7 @@ export class PayloadTaker {
           used = 0
         }
         const chunk = Math.min(count, pool.niovSize - used)
-        pool.bytes.set(side.subarray(from, from + chunk), niov * pool.niovSize + used)
+        copyBytes(pool.bytes, niov * pool.niovSize + used, side, from, chunk)
         fragments.length[tail]! += chunk
         used += chunk
         from += chunk

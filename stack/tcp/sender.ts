@@ -1,3 +1,5 @@
+import { copyBytes, copySums } from '../../copying.ts'
+import { addSums, sumBytes, swapSum } from '../wire/checksum.ts'
 import type { CubicState } from './congestion/control.ts'
 import type { Outstanding } from './outstanding.ts'
 
@@ -124,8 +126,8 @@ export class Sender {
     const mask = this.#ring.length - 1
     const at = (this.#start + this.buffered) & mask
     const first = Math.min(count, this.#ring.length - at)
-    this.#ring.set(bytes.subarray(from, from + first), at)
-    if (first < count) this.#ring.set(bytes.subarray(from + first, from + count), 0)
+    copyBytes(this.#ring, at, bytes, from, first)
+    if (first < count) copyBytes(this.#ring, 0, bytes, from + first, count - first)
     this.buffered += count
     return count
   }
@@ -135,8 +137,25 @@ export class Sender {
     const mask = this.#ring.length - 1
     const from = (this.#start + skip) & mask
     const first = Math.min(count, this.#ring.length - from)
-    target.set(this.#ring.subarray(from, from + first), at)
-    if (first < count) target.set(this.#ring.subarray(0, count - first), at + first)
+    copyBytes(target, at, this.#ring, from, first)
+    if (first < count) copyBytes(target, at + first, this.#ring, 0, count - first)
+  }
+
+  /** `peek`; returns the folded sum of the bytes (RFC 1071), made in passing where the addon is there. */
+  peekSum(skip: number, count: number, target: Uint8Array, at: number): number {
+    const mask = this.#ring.length - 1
+    const from = (this.#start + skip) & mask
+    const first = Math.min(count, this.#ring.length - from)
+    const copies = copySums(first)
+    if (copies === null) {
+      this.peek(skip, count, target, at)
+      return sumBytes(target, at, count)
+    }
+    const sum = copies.copySum(target, at, this.#ring, from, first)
+    if (first === count) return sum
+    copyBytes(target, at + first, this.#ring, 0, count - first)
+    const rest = sumBytes(target, at + first, count - first)
+    return addSums(sum, (first & 1) === 0 ? rest : swapSum(rest))
   }
 
   /** Forgets the first `count` bytes: they were acknowledged. */

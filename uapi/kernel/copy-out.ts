@@ -1,3 +1,4 @@
+import { copyBytes } from '../../copying.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { CLOSED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'
@@ -57,7 +58,7 @@ function peek(stack: Stack, tcb: Tcb, into: Uint8Array): number {
     if (pool.owner !== null) break
     const bytes = Math.min(fragments.length[node]!, into.length - done)
     const offset = fragments.offset[node]!
-    into.set(pool.bytes.subarray(offset, offset + bytes), done)
+    copyBytes(into, done, pool.bytes, offset, bytes)
     done += bytes
   }
   return done
@@ -75,7 +76,7 @@ function take(stack: Stack, tcb: Tcb, into: Uint8Array, discards: boolean): numb
     const bytes = Math.min(fragments.length[node]!, into.length - done)
     if (!discards) {
       const offset = fragments.offset[node]!
-      into.set(pool.bytes.subarray(offset, offset + bytes), done)
+      copyBytes(into, done, pool.bytes, offset, bytes)
     }
     rcv.head = fragments.dropFront(node, bytes)
     done += bytes

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../copying.ts'
 import { ArgumentError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
 import type { Addresser } from '../abi/sqe.ts'
@@ -115,7 +116,7 @@ export class Scratch {
   lend(bytes: Uint8Array): Uint8Array {
     if (this.#arena.reaches(bytes)) return bytes
     const copy = this.take(bytes.length)
-    copy.set(bytes)
+    copyBytes(copy, 0, bytes, 0, bytes.length)
     this.#stands.push([bytes, copy])
     return copy
   }

@@ -28,6 +28,49 @@ function reference(bytes: Uint8Array): number {
   return sum
 }
 
+describe.skipIf(missing)('copies', () => {
+  const native = missing ? null! : loadNative()
+  const shared = (): Uint8Array =>
+    new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer)
+
+  test('bring every byte, no other, and their sum', () => {
+    const bytes = fc.uint8Array({ minLength: 0, maxLength: 5000 })
+    fc.assert(
+      fc.property(bytes, fc.nat(64), fc.nat(64), fc.boolean(), (data, start, at, threads) => {
+        const length = Math.max(0, data.length - start)
+        const part = data.subarray(start, start + length)
+        for (const sums of [false, true]) {
+          const into = threads ? shared() : new Uint8Array(6000)
+          into.fill(0xa5)
+          const sum = sums
+            ? native.copySum(into, at, data, Math.min(start, data.length), length)
+            : native.copyBytes(into, at, data, Math.min(start, data.length), length)
+          expect(into.subarray(at, at + length)).toEqual(part)
+          expect(into.subarray(0, at).every((byte) => byte === 0xa5)).toBe(true)
+          expect(into.subarray(at + length).every((byte) => byte === 0xa5)).toBe(true)
+          if (sums) expect(sum ?? 0).toBe(reference(part))
+        }
+      }),
+    )
+  })
+
+  test('refuse what lies outside a memory, and what is none', () => {
+    const [into, from] = [new Uint8Array(100), new Uint8Array(50)]
+    for (const copy of [native.copyBytes, native.copySum]) {
+      expect(() => copy(into, 0, from, 0, 51)).toThrow(RangeError)
+      expect(() => copy(into, 51, from, 0, 50)).toThrow(RangeError)
+      expect(() => copy(into, 0, from, 1, 50)).toThrow(RangeError)
+      expect(() => copy(into, 4294967295, from, 0, 2)).toThrow(RangeError)
+      expect(() => copy(into, 0, from, 0, 4294967295)).toThrow(RangeError)
+      expect(() => copy(into, 0, from, 0, 'x' as never)).toThrow(TypeError)
+      expect(() => copy(into, 0, new Uint32Array(9) as never, 0, 4)).toThrow(TypeError)
+      expect(() => copy(new ArrayBuffer(9) as never, 0, from, 0, 4)).toThrow(TypeError)
+      expect(() => (copy as () => void)()).toThrow(TypeError)
+    }
+    expect(into.every((byte) => byte === 0)).toBe(true)
+  })
+})
+
 describe.skipIf(missing)('sumFragments', () => {
   const native = missing ? null! : loadNative()
 

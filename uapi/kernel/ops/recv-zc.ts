@@ -1,3 +1,4 @@
+import { copyBytes } from '../../../copying.ts'
 import { COMPLETIONS, ZERO_COPIED_BYTES } from '../../../diagnostics.ts'
 import type { PagePool } from '../../../stack/memory/page-pool.ts'
 import type { Stack } from '../../../stack/stack.ts'
@@ -229,7 +230,7 @@ export class RecvZcRequest extends SocketRequest implements DirectRequest {
     const bytes = Math.min(length, COPY_BYTES, this.#allowed)
     const offset = fragments.offset[node]!
     const at = niov * target.niovSize
-    target.bytes.set(from.bytes.subarray(offset, offset + bytes), at)
+    copyBytes(target.bytes, at, from.bytes, offset, bytes)
     target.shareWithUser(niov)
     ifq.held?.handed(target, niov, this)
     ifq.holders?.handed(target, niov, this)
