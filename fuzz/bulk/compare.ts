@@ -5,9 +5,12 @@ import type { Rig } from './rig.ts'
 /** Where in the stack's lists a queue lies, which nothing depends on. */
 const PLACES = new Set(['head', 'tail'])
 
-/** The numbers and truths of an object. */
+/** The numbers and truths of an object, those that it computes as well. */
 function stateOf(object: Receiver | Sender): string {
-  const values = Object.entries(object).filter(
+  const computed = Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object)))
+    .filter(([, { get }]) => get !== undefined)
+    .map(([key]): [string, unknown] => [key, object[key as keyof typeof object]])
+  const values = [...Object.entries(object), ...computed].filter(
     ([key, value]) => (typeof value === 'number' || typeof value === 'boolean') && !PLACES.has(key),
   )
   // Two segments that are not acknowledged are as good as more.

@@ -1,6 +1,7 @@
 import { KeptList } from '../kept-list.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
+import { LISTED_HELD, LISTED_TOUCHED } from './receiver.ts'
 import { CLOSED } from './state.ts'
 import type { Tcb } from './tcb.ts'
 import { type TcbTimers, TIMER_ACK } from './tcb-timers.ts'
@@ -43,8 +44,8 @@ export class AckScheduler {
       rcv.quickAcks--
       rcv.ackNow = true
     }
-    if (!rcv.touched) {
-      rcv.touched = true
+    if ((rcv.listed & LISTED_TOUCHED) === 0) {
+      rcv.listed |= LISTED_TOUCHED
       this.#touched.add(tcb)
     }
   }
@@ -53,8 +54,8 @@ export class AckScheduler {
   oweSeveral(tcb: Tcb, segments: number): void {
     const rcv = tcb.rcv
     rcv.unacked += segments
-    if (!rcv.touched) {
-      rcv.touched = true
+    if ((rcv.listed & LISTED_TOUCHED) === 0) {
+      rcv.listed |= LISTED_TOUCHED
       this.#touched.add(tcb)
     }
   }
@@ -62,8 +63,8 @@ export class AckScheduler {
   /** An ACK is owed at the end of this poll. */
   soon(tcb: Tcb): void {
     tcb.rcv.ackNow = true
-    if (!tcb.rcv.touched) {
-      tcb.rcv.touched = true
+    if ((tcb.rcv.listed & LISTED_TOUCHED) === 0) {
+      tcb.rcv.listed |= LISTED_TOUCHED
       this.#touched.add(tcb)
     }
   }
@@ -125,7 +126,7 @@ export class AckScheduler {
     for (let i = 0; i < touched.count; i++) {
       const tcb = touched.items[i]!
       const rcv = tcb.rcv
-      rcv.touched = false
+      rcv.listed &= ~LISTED_TOUCHED
       // Not for what only answers a segment that was not taken: that may be anybody's.
       if (rcv.unacked > 0) tcb.heardAt = now
       if (
@@ -135,8 +136,8 @@ export class AckScheduler {
         ((rcv.nxt - rcv.lastAckSent) | 0) < stretchAckBytes &&
         rcv.window() > LEFT_MEANWHILE * stretchAckBytes
       ) {
-        if (!rcv.ackHeld) {
-          rcv.ackHeld = true
+        if ((rcv.listed & LISTED_HELD) === 0) {
+          rcv.listed |= LISTED_HELD
           this.#held.add(tcb)
         }
       } else this.#answer(tcb, now)
@@ -153,7 +154,7 @@ export class AckScheduler {
     if (held.count === 0) return
     for (let i = 0; i < held.count; i++) {
       const tcb = held.items[i]!
-      tcb.rcv.ackHeld = false
+      tcb.rcv.listed &= ~LISTED_HELD
       this.#answer(tcb, now)
     }
     held.clear()

@@ -163,9 +163,10 @@ export class TcpBulk {
     // `owe` weighs each segment; more than two is as good as two.
     this.#owner.acks.oweSeveral(tcb, bytes >= 2 * snd.mss ? Math.max(2, segments) : segments)
     if ((sink & ROW_SINK_MASK) === 0) return
-    if (rcv.handedBytes === 0) this.#handed.add(tcb)
-    rcv.handedBytes += bytes
-    rcv.handedNiovs += pieces
+    const { handedBytes, handedNiovs } = this.rows
+    if (handedBytes[row] === 0) this.#handed.add(tcb)
+    handedBytes[row]! += bytes
+    handedNiovs[row]! += pieces
     this.#context.memory.handed += pieces
   }
 
@@ -187,8 +188,8 @@ export class TcpBulk {
       else fragments.next[rcv.tail] = node
       rcv.tail = node
       if (refused) {
-        rcv.handedBytes -= length[i]!
-        rcv.handedNiovs--
+        this.rows.handedBytes[row]! -= length[i]!
+        this.rows.handedNiovs[row]!--
         memory.handed--
       }
       if ((tcb.events & EVENT_READABLE) === 0) this.#owner.raise(tcb, EVENT_READABLE)
@@ -199,13 +200,7 @@ export class TcpBulk {
   settle(): void {
     const handed = this.#handed
     if (handed.count === 0) return
-    for (let i = 0; i < handed.count; i++) {
-      const { rcv } = handed.items[i]!
-      rcv.queuedBytes -= rcv.handedBytes
-      rcv.niovs -= rcv.handedNiovs
-      rcv.handedBytes = 0
-      rcv.handedNiovs = 0
-    }
+    for (let i = 0; i < handed.count; i++) this.rows.settle(handed.items[i]!)
     handed.clear()
     this.#context.memory.handed = 0
   }

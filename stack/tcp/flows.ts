@@ -19,13 +19,42 @@ function matches(tcb: Tcb, segment: Segment): boolean {
   )
 }
 
+/** Slots of a part at first, and at the most. */
+const FIRST_SLOTS = 64
+const MOST_SLOTS = 1024
+/** Hash bits that choose a part, at the most; a part that they can't divide any further grows. */
+const MOST_DEPTH = 22
+
+/** Connections whose hashes begin with the same `depth` bits: open addressing by the last ones, at most half full. */
+class FlowPart {
+  slots: (Tcb | null)[]
+  mask: number
+  count = 0
+  depth: number
+
+  constructor(slots: number, depth: number) {
+    this.slots = new Array(slots).fill(null)
+    this.mask = slots - 1
+    this.depth = depth
+  }
+
+  put(tcb: Tcb, hash: number): void {
+    let at = hash & this.mask
+    while (this.slots[at] !== null) at = (at + 1) & this.mask
+    this.slots[at] = tcb
+    this.count++
+  }
+}
+
 /**
- * Connections by (local address, local port, remote address, remote port): open addressing with linear probing, at most
- * half full, deletion by shifting back, so that a lookup touches one or two words and removal leaves no tombstones.
+ * Connections by (local address, local port, remote address, remote port): open addressing with linear probing, deletion by shifting back,
+ * so that a lookup touches one or two words and removal leaves no tombstones. In parts that are divided one by one (extendible hashing: Fagin
+ * et al. 1979), so that nobody waits while a hundred thousand connections find new places.
  */
 export class FlowTable {
-  #slots: (Tcb | null)[]
-  #mask: number
+  /** By the first `#depth` bits of a hash; a part of less depth is there several times. */
+  #parts: FlowPart[] = [new FlowPart(FIRST_SLOTS, 0)]
+  #depth = 0
   #count = 0
   /** Secret, so that a peer can't choose ports that collide. */
   readonly #key0: number
@@ -38,8 +67,6 @@ export class FlowTable {
     this.rows = new FlowRows(key0, key1)
     this.#key0 = key0
     this.#key1 = key1 | 1
-    this.#slots = new Array(64).fill(null)
-    this.#mask = 63
   }
 
   get count(): number {
@@ -57,23 +84,27 @@ export class FlowTable {
       remote = this.#foldWords(segment.source0, segment.source1, segment.source2, remote)
       local = this.#foldWords(segment.destination0, segment.destination1, segment.destination2, local)
     }
-    let at = this.#hash(local, remote, ports) & this.#mask
+    const hash = this.#hash(local, remote, ports)
+    const { slots, mask } = this.#partOf(hash)
+    let at = hash & mask
     for (;;) {
-      const tcb = this.#slots[at]!
+      const tcb = slots[at]!
       if (tcb === null) return null
       if (matches(tcb, segment)) {
         this.#last = tcb
         return tcb
       }
-      at = (at + 1) & this.#mask
+      at = (at + 1) & mask
     }
   }
 
   /** The connection between two endpoints. */
   get(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): Tcb | null {
-    let at = this.#hashOf(local, localPort, remote, remotePort) & this.#mask
+    const hash = this.#hashOf(local, localPort, remote, remotePort)
+    const { slots, mask } = this.#partOf(hash)
+    let at = hash & mask
     for (;;) {
-      const tcb = this.#slots[at]!
+      const tcb = slots[at]!
       if (tcb === null) return null
       if (
         tcb.remotePort === remotePort &&
@@ -83,46 +114,61 @@ export class FlowTable {
       ) {
         return tcb
       }
-      at = (at + 1) & this.#mask
+      at = (at + 1) & mask
     }
   }
 
   add(tcb: Tcb): void {
-    if ((this.#count + 1) * 2 > this.#slots.length) this.#grow()
-    this.#place(tcb)
+    const hash = this.#of(tcb)
+    let part = this.#partOf(hash)
+    while ((part.count + 1) * 2 > part.slots.length) {
+      if (part.slots.length < MOST_SLOTS || part.depth === MOST_DEPTH) this.#grow(part)
+      else this.#divide(part, hash)
+      part = this.#partOf(hash)
+    }
+    part.put(tcb, hash)
     this.#count++
   }
 
   remove(tcb: Tcb): void {
-    let hole = this.#home(tcb)
-    while (this.#slots[hole] !== tcb) {
-      if (this.#slots[hole] === null) return
-      hole = (hole + 1) & this.#mask
+    const part = this.#partOf(this.#of(tcb))
+    const { slots, mask } = part
+    let hole = this.#of(tcb) & mask
+    while (slots[hole] !== tcb) {
+      if (slots[hole] === null) return
+      hole = (hole + 1) & mask
     }
     if (this.#last === tcb) this.#last = null
+    part.count--
     this.#count--
     this.rows.remove(tcb)
     let at = hole
     for (;;) {
-      at = (at + 1) & this.#mask
-      const next = this.#slots[at]!
+      at = (at + 1) & mask
+      const next = slots[at]!
       if (next === null) break
       // An entry may move into the hole unless its home lies behind it.
-      if (((at - this.#home(next)) & this.#mask) >= ((at - hole) & this.#mask)) {
-        this.#slots[hole] = next
+      if (((at - this.#of(next)) & mask) >= ((at - hole) & mask)) {
+        slots[hole] = next
         hole = at
       }
     }
-    this.#slots[hole] = null
+    slots[hole] = null
   }
 
   /** Every connection, in no order. */
   *[Symbol.iterator](): IterableIterator<Tcb> {
-    for (const tcb of this.#slots) if (tcb !== null) yield tcb
+    const parts = new Set(this.#parts)
+    for (const { slots } of parts) for (const tcb of slots) if (tcb !== null) yield tcb
   }
 
-  #home(tcb: Tcb): number {
-    return this.#hashOf(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort) & this.#mask
+  #partOf(hash: number): FlowPart {
+    // In two steps, as a shift by 32 is none.
+    return this.#parts[(hash >>> 1) >>> (31 - this.#depth)]!
+  }
+
+  #of(tcb: Tcb): number {
+    return this.#hashOf(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort)
   }
 
   #hashOf(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
@@ -151,16 +197,31 @@ export class FlowTable {
     return h ^ (h >>> 16)
   }
 
-  #place(tcb: Tcb): void {
-    let at = this.#home(tcb)
-    while (this.#slots[at] !== null) at = (at + 1) & this.#mask
-    this.#slots[at] = tcb
+  #grow(part: FlowPart): void {
+    const old = part.slots
+    part.slots = new Array(old.length * 2).fill(null)
+    part.mask = part.slots.length - 1
+    part.count = 0
+    for (const tcb of old) if (tcb !== null) part.put(tcb, this.#of(tcb))
   }
 
-  #grow(): void {
-    const old = this.#slots
-    this.#slots = new Array(old.length * 2).fill(null)
-    this.#mask = this.#slots.length - 1
-    for (const tcb of old) if (tcb !== null) this.#place(tcb)
+  /** Puts two in the place of a part, by one more bit of the hashes. @param hash of one in it */
+  #divide(part: FlowPart, hash: number): void {
+    if (part.depth === this.#depth) {
+      this.#parts = this.#parts.flatMap((one) => [one, one])
+      this.#depth++
+    }
+    const depth = part.depth + 1
+    const low = new FlowPart(part.slots.length, depth)
+    const high = new FlowPart(part.slots.length, depth)
+    for (const tcb of part.slots) {
+      if (tcb === null) continue
+      const its = this.#of(tcb)
+      ;(((its >>> (32 - depth)) & 1) === 0 ? low : high).put(tcb, its)
+    }
+    const each = 1 << (this.#depth - depth)
+    const first = ((hash >>> 1) >>> (31 - this.#depth)) & ~(2 * each - 1)
+    this.#parts.fill(low, first, first + each)
+    this.#parts.fill(high, first + each, first + 2 * each)
   }
 }

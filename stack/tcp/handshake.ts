@@ -202,7 +202,7 @@ export class Handshake {
     }
     if (segment.length === 0 || listener.fastOpens >= listener.options.fastOpen) return
     listener.fastOpens++
-    tcb.fastOpened = true
+    tcb.seldom().fastOpened = true
     // What is sent before the handshake is over follows the SYN, which is resent on its own.
     tcb.snd.una = (tcb.snd.iss + 1) | 0
     this.#context.counters.fastOpens++

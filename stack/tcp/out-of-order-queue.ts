@@ -27,6 +27,9 @@ export class OutOfOrderQueue {
   #fin = 0
   #finTouched = 0
 
+  /** RCV.NXT when holes were last looked at, and since when it has been that (microseconds). */
+  holesNxt = 0
+  holesSince = 0
   readonly #fragments: Fragments
   readonly #maxRuns: number
   /** Nobody's own: stands for no holes, and stays empty. */

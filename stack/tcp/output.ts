@@ -378,8 +378,9 @@ export class TcpOutput {
     let blocks = 0
     if (rcv.hasDsack) {
       // RFC 2883 section 4: the duplicate range is the first block.
-      this.#edges[0] = rcv.dsackStart
-      this.#edges[1] = rcv.dsackEnd
+      const { dsackStart, dsackEnd } = tcb.seldom()
+      this.#edges[0] = dsackStart
+      this.#edges[1] = dsackEnd
       blocks = 1
       rcv.hasDsack = false
       this.#counters.dsackSent++

@@ -3,6 +3,16 @@ import type { OutOfOrderQueue } from './out-of-order-queue.ts'
 /** PAWS: TS.Recent older than this proves nothing any more (RFC 7323 section 5.5). */
 const TS_RECENT_EXPIRES_US = 24 * 86_400 * 1_000_000
 
+/** It may owe an ACK at the end of the burst; one waits for the next burst. */
+export const LISTED_TOUCHED = 1
+export const LISTED_HELD = 2
+
+/** What `WindowKeeper` has to know of a connection's share of the memory. */
+const SHARE_COUNTED = 1
+const SHARE_SILENT = 2
+const SHARE_LENT = 4
+const SHARE_STARVED = 8
+
 /** A niov that small payloads are copied into; it holds one stack reference. */
 export interface Packing {
   readonly niov: number
@@ -24,17 +34,16 @@ export class Receiver {
   shift = 0
   /** RCV.NXT of the last ACK sent: RFC 7323's Last.ACK.sent. */
   lastAckSent = 0
-  /** Sequence number of the peer's FIN, valid when `finSeen`. */
-  finSeq = 0
-  finSeen = false
+  /** Sequence number of the peer's FIN; null before it was seen. */
+  finSeq: number | null = null
   /** The FIN was reached: nothing comes after what is queued. */
   finished = false
   /** SHUT_RD was called: see `Tcp.shutdownReceive`. */
   shut = false
 
-  /** TS.Recent, and when it was set (microseconds). */
+  /** TS.Recent, and when it was set, seconds: a number that is no small integer would have an object of its own. */
   tsRecent = 0
-  tsRecentAt = 0
+  #tsRecentSecond = 0
 
   /** In-order payload not yet taken by the application: a fragment list. */
   head = -1
@@ -42,9 +51,6 @@ export class Receiver {
   queuedBytes = 0
   /** About how many niovs it holds. */
   niovs = 0
-  /** Of both, what the application has got already in this poll: windows count it until its end, wherever it is (`TcpBulk.settle`). */
-  handedBytes = 0
-  handedNiovs = 0
   /** What arrived beyond a hole; to be written to through `holes`. */
   ooo: OutOfOrderQueue
 
@@ -52,25 +58,15 @@ export class Receiver {
   unacked = 0
   /** An ACK must leave at the end of this poll. */
   ackNow = false
-  /** On the stack's list of connections that may owe an ACK. */
-  touched = false
-  /** On its list of those whose ACK waits for the next burst. */
-  ackHeld = false
+  /** `LISTED_*`: on which lists of connections that may owe an ACK it is. */
+  listed = 0
   /** Segments still acknowledged at once at the start of a connection. */
   quickAcks = 16
-  /** D-SACK block to report with the next ACK. */
-  dsackStart = 0
-  dsackEnd = 0
+  /** A range is to be reported with the next ACK: `Seldom.dsackStart`. */
   hasDsack = false
 
-  /** Among the connections that share the memory (`WindowKeeper`). */
-  counted = false
   /** Niovs it is charged for its window. */
   promised = 0
-  /** The peer has never sent more than a few segments in a period: it takes no share. */
-  silent = true
-  /** Nothing has come for long: it is charged for a few segments only, whatever its window. */
-  lent = false
   /** When it last sent more than that, in periods of `WindowKeeper`. */
   period = 0
   /** Bytes and niovs that it has brought in a period, and which. */
@@ -90,11 +86,8 @@ export class Receiver {
   tsEcr = 0
   /** Largest window the connection may have now; grows with what it receives. */
   windowLimit = 0
-  /** RCV.NXT when holes were last looked at, and since when it has been that (microseconds). */
-  holesNxt = 0
-  holesSince = 0
-  /** On the list of connections that wait for memory before their window can grow. */
-  starved = false
+  /** `SHARE_*`: in one number, as idle connections are to stay small. */
+  #share = SHARE_SILENT
 
   /** Where small payloads are copied together under pressure, null when nowhere. */
   pack: Packing | null = null
@@ -102,6 +95,55 @@ export class Receiver {
   /** @param none the empty queue that all connections without holes share; it knows the limits of a real one */
   constructor(none: OutOfOrderQueue) {
     this.ooo = none
+  }
+
+  /** When TS.Recent was set (microseconds, to the second): for what is measured in days. */
+  get tsRecentAt(): number {
+    return this.#tsRecentSecond * 1_000_000
+  }
+
+  set tsRecentAt(us: number) {
+    this.#tsRecentSecond = Math.floor(us / 1_000_000)
+  }
+
+  get finSeen(): boolean {
+    return this.finSeq !== null
+  }
+
+  /** Among the connections that share the memory (`WindowKeeper`). */
+  get counted(): boolean {
+    return (this.#share & SHARE_COUNTED) !== 0
+  }
+
+  set counted(value: boolean) {
+    this.#share = value ? this.#share | SHARE_COUNTED : this.#share & ~SHARE_COUNTED
+  }
+
+  /** The peer has never sent more than a few segments in a period: it takes no share. */
+  get silent(): boolean {
+    return (this.#share & SHARE_SILENT) !== 0
+  }
+
+  set silent(value: boolean) {
+    this.#share = value ? this.#share | SHARE_SILENT : this.#share & ~SHARE_SILENT
+  }
+
+  /** Nothing has come for long: it is charged for a few segments only, whatever its window. */
+  get lent(): boolean {
+    return (this.#share & SHARE_LENT) !== 0
+  }
+
+  set lent(value: boolean) {
+    this.#share = value ? this.#share | SHARE_LENT : this.#share & ~SHARE_LENT
+  }
+
+  /** On the list of connections that wait for memory before their window can grow. */
+  get starved(): boolean {
+    return (this.#share & SHARE_STARVED) !== 0
+  }
+
+  set starved(value: boolean) {
+    this.#share = value ? this.#share | SHARE_STARVED : this.#share & ~SHARE_STARVED
   }
 
   /** The connection's own queue, made with the first hole. */

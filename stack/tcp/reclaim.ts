@@ -31,8 +31,9 @@ export class Reclaim extends Timer {
 
   /** The connection has got its first hole. */
   watch(tcb: Tcb): void {
-    tcb.rcv.holesNxt = tcb.rcv.nxt
-    tcb.rcv.holesSince = tcb.heardAt
+    const { rcv } = tcb
+    rcv.ooo.holesNxt = rcv.nxt
+    rcv.ooo.holesSince = tcb.heardAt
     this.soon(tcb.heardAt)
   }
 
@@ -55,12 +56,13 @@ export class Reclaim extends Timer {
     let again = false
     for (const tcb of this.#flows) {
       const { rcv } = tcb
-      if (rcv.ooo.count > 0) {
-        if (rcv.holesNxt !== rcv.nxt) {
-          rcv.holesNxt = rcv.nxt
-          rcv.holesSince = now
+      const { ooo } = rcv
+      if (ooo.count > 0) {
+        if (ooo.holesNxt !== rcv.nxt) {
+          ooo.holesNxt = rcv.nxt
+          ooo.holesSince = now
         }
-        if (now - rcv.holesSince >= (short ? KEEP_SHORT_US : KEEP_US)) this.#giveUp(tcb)
+        if (now - ooo.holesSince >= (short ? KEEP_SHORT_US : KEEP_US)) this.#giveUp(tcb)
         else again = true
       }
       if (short) this.#window.lend(tcb, now)

@@ -63,6 +63,9 @@ export class FlowRows {
   /** By row; made with the first connection over IPv6. */
   keys6: Int32Array | null = null
   readonly tcbs: (Tcb | null)[] = [null]
+  /** By row: bytes and niovs of what the receive queue is said to hold that the application has got already in this poll (`TcpBulk.settle`). */
+  handedBytes = new Int32Array(64)
+  handedNiovs = new Int32Array(64)
   /** Row number, 0 = none: row 0 is nobody's. */
   index: Int32Array
   mask: number
@@ -102,7 +105,7 @@ export class FlowRows {
       const row = this.#hand
       this.#hand = row >= this.most ? 1 : row + 1
       const age = (this.turn - this.rows[(row << ROW_SHIFT) + ROW_TURN]!) | 0
-      if (age >= 0 && age < UNUSED_TURNS) continue
+      if ((age >= 0 && age < UNUSED_TURNS) || this.handedBytes[row]! > 0) continue
       this.remove(this.tcbs[row]!)
       return true
     }
@@ -131,6 +134,7 @@ export class FlowRows {
   remove(tcb: Tcb): void {
     const { row } = tcb
     if (row === 0) return
+    this.settle(tcb)
     tcb.row = 0
     let hole = this.#home(row)
     while (this.index[hole] !== row) hole = (hole + 1) & this.mask
@@ -147,6 +151,22 @@ export class FlowRows {
     }
     this.index[hole] = 0
     this.#free.push(row)
+  }
+
+  /** The end of a poll: what was handed over is no longer the stack's. */
+  settle({ rcv, row }: Tcb): void {
+    const bytes = this.handedBytes[row]!
+    if (bytes === 0) return
+    rcv.queuedBytes -= bytes
+    rcv.niovs -= this.handedNiovs[row]!
+    this.handedBytes[row] = 0
+    this.handedNiovs[row] = 0
+  }
+
+  /** Nothing that its queue is said to hold is the application's: it was dropped. */
+  forget({ row }: Tcb): void {
+    this.handedBytes[row] = 0
+    this.handedNiovs[row] = 0
   }
 
   #key4(at: number, { local, remote, localPort, remotePort }: Tcb): void {
@@ -202,6 +222,12 @@ export class FlowRows {
     const rows = new Int32Array(this.rows.length * 2)
     rows.set(this.rows)
     this.rows = rows
+    const handedBytes = new Int32Array(this.handedBytes.length * 2)
+    handedBytes.set(this.handedBytes)
+    this.handedBytes = handedBytes
+    const handedNiovs = new Int32Array(this.handedNiovs.length * 2)
+    handedNiovs.set(this.handedNiovs)
+    this.handedNiovs = handedNiovs
     if (this.keys6 === null) return
     const keys6 = new Int32Array(this.keys6.length * 2)
     keys6.set(this.keys6)

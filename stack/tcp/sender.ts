@@ -65,11 +65,11 @@ export class Sender {
   rto = 0
   /** Consecutive timeouts. */
   retries = 0
-  /** When SND.UNA last moved, or something was first sent after a pause (microseconds). */
-  progressAt = 0
+  /** Milliseconds: a number that is no small integer would have an object of its own. */
+  #progressMs = 0
   /** What the retransmission timer is armed for: `TIMER_FOR_*`. */
   timerFor = 0
-  /** When the SYN left: 0 before, -1 once it had to be sent again. It times the handshake (Karn). */
+  /** When the SYN left, 31 bits of microseconds: 0 before, -1 once it had to be sent again. It times the handshake (Karn). */
   synAt = 0
   /** When data was last sent (microseconds). */
   lastSentAt = 0
@@ -96,6 +96,15 @@ export class Sender {
   /** @param limit most bytes buffered */
   constructor(limit: number) {
     this.limit = limit
+  }
+
+  /** When SND.UNA last moved, or something was first sent after a pause (microseconds, to the millisecond). */
+  get progressAt(): number {
+    return this.#progressMs * 1000
+  }
+
+  set progressAt(us: number) {
+    this.#progressMs = Math.floor(us / 1000)
   }
 
   /**

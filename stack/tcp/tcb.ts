@@ -23,6 +23,13 @@ export class Seldom {
   sendUrgentEnd = 0
   urgentEnd = 0
   urgent = false
+  /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
+  fastOpened = false
+  /** What `Receiver.hasDsack` says is to be reported (RFC 2883). */
+  dsackStart = 0
+  dsackEnd = 0
+  /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */
+  softError = 0
   /** Armed while pacing holds something back. */
   paceTimer: Timer | null = null
 }
@@ -60,10 +67,8 @@ export class Tcb {
 
   /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
   passive = false
-  /** Accepted with the data of its SYN, before the handshake was over (RFC 7413). */
-  fastOpened = false
-  /** When something was last heard of the peer, microseconds; kept for keepalive, to the accuracy of a burst. */
-  heardAt = 0
+  /** Milliseconds: a number that is no small integer would have an object of its own. */
+  #heardMs = 0
 
   /** `EVENT_*` bits not yet drained. */
   events = 0
@@ -85,8 +90,6 @@ export class Tcb {
   row = 0
   /** What setsockopt changed; shared until changed. */
   options: SocketOptions
-  /** Errno of an error that did not end the connection but will be the reason if it times out; 0 = none (RFC 5461). */
-  softError = 0
 
   /** @param noHoles see `Receiver` */
   constructor(noHoles: OutOfOrderQueue, sendLimit: number, options: SocketOptions) {
@@ -111,6 +114,29 @@ export class Tcb {
   /** Milliseconds since we sent the timestamp that the peer echoes; less than 0 for one we never sent. @param tick now, milliseconds */
   echoAge(tsEcr: number, tick: number): number {
     return (((tick + this.tsOffset) | 0) - tsEcr) | 0
+  }
+
+  /** When something was last heard of the peer (microseconds, to the millisecond); kept for keepalive, to the accuracy of a burst. */
+  get heardAt(): number {
+    return this.#heardMs * 1000
+  }
+
+  set heardAt(us: number) {
+    this.#heardMs = Math.floor(us / 1000)
+  }
+
+  /** See `Seldom.fastOpened`. */
+  get fastOpened(): boolean {
+    return this.rare?.fastOpened ?? false
+  }
+
+  /** See `Seldom.softError`. */
+  get softError(): number {
+    return this.rare === null ? 0 : this.rare.softError
+  }
+
+  set softError(errno: number) {
+    if (errno !== 0 || this.rare !== null) this.seldom().softError = errno
   }
 
   seldom(): Seldom {

@@ -394,8 +394,7 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
     tcb.rcv.tail = -1
     tcb.rcv.queuedBytes = 0
     tcb.rcv.niovs = 0
-    tcb.rcv.handedBytes = 0
-    tcb.rcv.handedNiovs = 0
+    this.bulk.rows.forget(tcb)
   }
 
   // ---- what input asks for --------------------------------------------------------------------------------------

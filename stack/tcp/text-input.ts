@@ -198,13 +198,12 @@ export class TextInput {
     const rcv = tcb.rcv
     const seq = (segment.seq + segment.length) | 0
     if (seqLt(seq, rcv.nxt)) return
-    if (rcv.finSeen && seqGe(seq, rcv.finSeq)) {
+    if (rcv.finSeq !== null && seqGe(seq, rcv.finSeq)) {
       // The earliest one counts; a later one would leave the end of the stream unreached.
       if (!rcv.finished) this.#finAgain(tcb, segment, seq)
       return
     }
     if (seqGt(seq, rcv.nxt)) rcv.holes().noteFin(seq)
-    rcv.finSeen = true
     rcv.finSeq = seq
     this.#acks.soon(tcb)
   }
@@ -216,16 +215,16 @@ export class TextInput {
     if (seq !== rcv.finSeq) return
     if (segment.length === 0) this.#report(tcb, seq, (seq + 1) | 0)
     // Of its data it has been said already.
-    else if (rcv.hasDsack && rcv.dsackEnd === seq) rcv.dsackEnd = (seq + 1) | 0
+    else if (rcv.hasDsack && tcb.seldom().dsackEnd === seq) tcb.seldom().dsackEnd = (seq + 1) | 0
   }
 
   /** Eighth check: the FIN, once everything before it is here. */
   reachFin(tcb: Tcb, now: number): void {
     const rcv = tcb.rcv
-    if (!rcv.finSeen || rcv.finished || rcv.nxt !== rcv.finSeq) {
+    if (rcv.finished || rcv.nxt !== rcv.finSeq) {
       // Data goes on behind it: that FIN was forged.
-      if (rcv.finSeen && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) {
-        rcv.finSeen = false
+      if (rcv.finSeq !== null && !rcv.finished && seqGt(rcv.nxt, rcv.finSeq)) {
+        rcv.finSeq = null
         rcv.ooo.forgetFin()
       }
       return
@@ -262,9 +261,9 @@ export class TextInput {
   /** A range for the D-SACK block of the next ACK. */
   #report(tcb: Tcb, start: number, end: number): void {
     if (!tcb.sack || !this.#context.config.dsack) return
-    const { rcv } = tcb
-    rcv.hasDsack = true
-    rcv.dsackStart = start
-    rcv.dsackEnd = end
+    tcb.rcv.hasDsack = true
+    const rare = tcb.seldom()
+    rare.dsackStart = start
+    rare.dsackEnd = end
   }
 }

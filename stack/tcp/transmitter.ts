@@ -27,6 +27,11 @@ const OVERRIDE_US = 200_000
 /** RFC 6298 (5.7). */
 const LEAST_RTO_AFTER_LOST_SYN_US = 3_000_000
 
+/** Microseconds as `Sender.synAt` has them: 31 bits, not 0. */
+function synTime(now: number): number {
+  return now & 0x7fffffff || 1
+}
+
 /** How far ahead of its time a segment may leave when pacing: the timer ticks in milliseconds. */
 const PACE_QUANTUM_US = 1000
 
@@ -59,8 +64,9 @@ export class Transmitter {
     const flags = tcb.state === SYN_SENT ? SYN : SYN | ACK
     if (this.#output.send(tcb, flags, snd.iss, 0, now) && first) {
       // Karn: a SYN that was sent twice times nothing.
-      if (snd.synAt === 0) snd.synAt = now
-      else if (snd.synAt !== now) snd.synAt = -1
+      const at = synTime(now)
+      if (snd.synAt === 0) snd.synAt = at
+      else if (snd.synAt !== at) snd.synAt = -1
     }
     if (tcb.retransmitTimer === null) this.arm(tcb, TIMER_FOR_TIMEOUT, this.limited(tcb, now + snd.rto))
   }
@@ -68,7 +74,7 @@ export class Transmitter {
   /** The handshake is over: takes its round trip, or what its failures say (RFC 6298 5.7, RFC 5681 3.1). */
   established(tcb: Tcb, now: number): void {
     const { snd } = tcb
-    if (snd.synAt > 0) snd.measure(now - snd.synAt)
+    if (snd.synAt > 0) snd.measure((synTime(now) - snd.synAt) & 0x7fffffff)
     else if (snd.synAt < 0) {
       snd.cwnd = snd.mss
       snd.rto = Math.max(LEAST_RTO_AFTER_LOST_SYN_US, this.#context.config.initialRtoUs)
