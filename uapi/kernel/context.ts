@@ -18,6 +18,7 @@ import type { KernelPort, RingFile, RingPort } from './port.ts'
 import type { Process } from './process.ts'
 import { register } from './register.ts'
 import { type Counting, Entry, type Request } from './request.ts'
+import { RequestList } from './request-list.ts'
 import { Rings } from './rings.ts'
 import { SERVED_ENTER_FLAGS } from './setup.ts'
 import { Submission } from './submission.ts'
@@ -42,7 +43,7 @@ export class RingContext implements RingPort, RingFile {
   readonly memory: Rings
   readonly flags: number
   /** Requests without their last completion, oldest first. */
-  readonly active: Set<Request> = new Set()
+  readonly active: RequestList = new RequestList()
   /** Interface queues by zcrx id. */
   readonly ifqs: ZcrxIfq[] = []
   readonly direct: DirectTargets = new DirectTargets()

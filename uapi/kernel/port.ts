@@ -65,7 +65,7 @@ export interface RingPort extends RequestPort, RingFile, EventPort, Addresser {
   readonly deferred: boolean
   disabled: boolean
   /** Requests without their last completion, oldest first. */
-  readonly active: ReadonlySet<Request>
+  readonly active: Iterable<Request>
   readonly personalities: Personalities
   /** Interface queues by zcrx id. */
   readonly ifqs: readonly ZcrxIfq[]

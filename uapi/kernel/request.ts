@@ -84,6 +84,10 @@ export abstract class Request implements Waiter {
   /** The slot of fixed files that names what it works on, kept until it has completed. */
   readonly fixed: FixedFile | null
   armed = 0
+  /** On a `RequestList`, and its neighbours there; the list's. */
+  listed = false
+  before: Request | null = null
+  after: Request | null = null
   /** On the context's list of requests with something to do. */
   scheduled = false
   finished = false
