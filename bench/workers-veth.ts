@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { renderTable } from '../daemon/cli/table.ts'
-import { Peers } from './e2e-run.ts'
 import { cell } from './harness.ts'
+import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
 import { WorkersNetwork } from './workers-network.ts'
 import { Subject } from './workers-process.ts'
@@ -103,7 +103,7 @@ async function measureOnce(one: Case, peers: Peers, seconds: number): Promise<Ve
       const [command, ...args] = network.atSender
       const senders = Array.from({ length: STREAMS }, (_, i) => {
         const { address } = network.links[i % network.links.length]!
-        return run(command!, [...args, peers.send, address, `${PORT}`, `${duration}`, 'cubic'])
+        return run(command!, [...args, peers.path('send'), address, `${PORT}`, `${duration}`, 'cubic', '1'])
       })
       const [result] = await Promise.all([received, ...senders])
       return result as VethFigures
