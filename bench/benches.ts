@@ -13,3 +13,8 @@ export const BENCHES = {
 } as const satisfies Readonly<Record<string, string>>
 
 export type BenchName = keyof typeof BENCHES
+
+/** What is done with benches, modules of the same form. */
+export const COMMANDS = {
+  compare: 'REV and the working tree by turns: what got slower',
+} as const satisfies Readonly<Record<string, string>>

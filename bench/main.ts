@@ -1,7 +1,7 @@
-import { BENCHES } from './benches.ts'
+import { BENCHES, COMMANDS } from './benches.ts'
 
 /** `npm run bench -- WHAT [options]`. A bench, or what is done with several, is a module that exports `main(args): Promise<void>`. */
-const MODULES: Readonly<Record<string, string>> = BENCHES
+const MODULES: Readonly<Record<string, string>> = { ...BENCHES, ...COMMANDS }
 
 // Who reads the output may have seen enough (`| head`).
 process.stdout.on('error', () => process.exit())
