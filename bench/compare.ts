@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { parseChoice, parseInteger, UsageError } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { type Compared, pcapTimes, resultIn, stackTimes } from './compare-cases.ts'
 import { BenchError } from './errors.ts'
 import { guarded, machine } from './harness.ts'
 import { bootstrap, type Interval, type Verdict, verdictOf } from './interval.ts'
 import { packageRoot } from './peers.ts'
 import { Revision } from './revision.ts'
+import { printed, type Table, table } from './table.ts'
 
 const run = promisify(execFile)
 const BENCHES = ['stack', 'pcap'] as const
@@ -73,8 +73,8 @@ export function confirmed(
   )
 }
 
-export function renderCompared(rows: readonly ComparedRow[]): string[] {
-  return renderTable(
+export function comparedTable(rows: readonly ComparedRow[]): Table {
+  return table(
     ['time, new over old', 'median', '95 % interval', ''],
     rows.map(({ name, ratio, verdict }) => [
       name,
@@ -151,7 +151,7 @@ async function bench(args: string[]): Promise<void> {
     let rows = compareRows(first, threshold)
     if (rows.some(({ verdict }) => verdict === 'slower'))
       rows = confirmed(first, await measure('something seems slower; once more, round'), threshold)
-    say(`\n${renderCompared(rows).join('\n')}\n`)
+    say(`\n${printed(comparedTable(rows)).join('\n')}\n`)
     const slower = rows.filter(({ verdict }) => verdict === 'slower')
     const percent = (threshold * 100).toFixed(0)
     say(

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type LinkEnd, NetworkPair } from '../daemon/netns.ts'
+import { NetworkPair } from '../daemon/netns.ts'
 import type { StreamCase } from './e2e-child.ts'
-import { LineChild, type Said } from './line-child.ts'
+import type { LineChild, Said } from './line-child.ts'
+import { withLink } from './link.ts'
 import type { Peers } from './peers.ts'
 
 /** What receives in a run of the `e2e` bench. */
@@ -51,13 +52,7 @@ const STREAMS = 2
 export async function runOnce(receiver: ReceiverName, peers: Peers, options: RunOptions): Promise<RunResult> {
   const { mtu, flows, workers } = options
   const pair = await NetworkPair.create(mtu, Math.max(1, workers))
-  const children: LineChild[] = []
-  try {
-    const start = (end: LinkEnd, command: string, ...args: string[]): LineChild => {
-      const child = new LineChild(end, command, args)
-      children.push(child)
-      return child
-    }
+  return withLink(pair, async (start) => {
     const script = fileURLToPath(new URL('./e2e-child.js', import.meta.url))
     const { address, device } = pair.receiver
     const zcrx = (given: Pick<StreamCase, 'device'> & Partial<StreamCase>): LineChild => {
@@ -105,10 +100,7 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
       copiedBytes: Number(received.copiedBytes ?? 0),
       drops: (received.drops ?? {}) as Record<string, number>,
     }
-  } finally {
-    for (const child of children) child.end()
-    pair.remove()
-  }
+  })
 }
 
 /** user, nice, system, irq and softirq of all cores (proc(5)). */

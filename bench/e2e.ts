@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { RECEIVERS, type ReceiverName, type RunResult, runOnce } from './e2e-run.ts'
 import { cell, guarded, machine, parseList } from './harness.ts'
 import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 
 const MTUS = [1500, 9000, 65535]
 
@@ -73,8 +73,8 @@ export function nameOf({ receiver, workers }: Pick<BenchRow, 'receiver' | 'worke
   return `${receiver}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`
 }
 
-export function renderBench(rows: readonly BenchRow[]): string[] {
-  return renderTable(
+export function benchTable(rows: readonly BenchRow[]): Table {
+  return table(
     [
       'MTU',
       'flows',
@@ -161,7 +161,7 @@ async function bench(args: string[]): Promise<void> {
     }
   }
   const rows = cases.flatMap((one) => benchRows(one, rounds.get(one)!))
-  process.stderr.write(`\n${renderBench(rows).join('\n')}\n`)
+  process.stderr.write(`\n${printed(benchTable(rows)).join('\n')}\n`)
   process.stdout.write(
     `${JSON.stringify({ bench: 'e2e', machine: machine(), warmUpSeconds, seconds, runs, congestionControl, rows })}\n`,
   )

@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { type LinkEnd, NetworkPair } from '../daemon/netns.ts'
 import type { StreamCase } from './e2e-child.ts'
 import { cell, guarded, machine } from './harness.ts'
-import { LineChild, type Said } from './line-child.ts'
+import type { Said } from './line-child.ts'
+import { withLink } from './link.ts'
 import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 
 const PORT = 9000
 const MODES = ['native', 'generic'] as const
@@ -57,8 +58,8 @@ export function ppsRows(mode: Mode, rounds: readonly Record<Receiver, PpsRun>[])
   })
 }
 
-export function renderPps(rows: readonly PpsRow[]): string[] {
-  return renderTable(
+export function ppsTable(rows: readonly PpsRow[]): Table {
+  return table(
     ['mode', 'receiver', 'M packets/s median (min-max)', 'x drop loop', 'CPU ns/packet', 'lost'],
     rows.map((row) => [
       row.mode,
@@ -105,13 +106,7 @@ async function rawLink(): Promise<NetworkPair> {
 async function runOnce(receiver: Receiver, mode: Mode, peers: Peers, options: PpsOptions): Promise<PpsRun> {
   const pair = await rawLink()
   const { sender, receiver: end } = pair
-  const children: LineChild[] = []
-  const start = (at: LinkEnd, command: string, ...args: string[]): LineChild => {
-    const child = new LineChild(at, command, args)
-    children.push(child)
-    return child
-  }
-  try {
+  return withLink(pair, async (start) => {
     const drops = receiver === 'xdp-drop'
     const device = `xdp:${end.device}?mode=${mode}`
     const given = { device, address: end.address, port: PORT, streams: STREAMS, flows: 1, workers: 0 }
@@ -139,10 +134,7 @@ async function runOnce(receiver: Receiver, mode: Mode, peers: Peers, options: Pp
       cpuNs: (Number(received.cpuSeconds) * 1e9) / packets,
       lost: drops ? Number(sent.segments) - packets : Number(sent.again),
     }
-  } finally {
-    for (const child of children) child.end()
-    pair.remove()
-  }
+  })
 }
 
 /**
@@ -185,6 +177,6 @@ async function bench(args: string[]): Promise<void> {
     }
   }
   const rows = modes.flatMap((mode) => ppsRows(mode, results.get(mode)!))
-  process.stderr.write(`\n${renderPps(rows).join('\n')}\n`)
+  process.stderr.write(`\n${printed(ppsTable(rows)).join('\n')}\n`)
   process.stdout.write(`${JSON.stringify({ bench: 'pps', machine: machine(), ...options, rounds, rows })}\n`)
 }

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { renderTable } from '../daemon/cli/table.ts'
 import { NetworkPair } from '../daemon/netns.ts'
 import { cell } from './harness.ts'
-import { LineChild } from './line-child.ts'
+import { withLink } from './link.ts'
 import { Peers } from './peers.ts'
 import type { AcceptCase, AcceptFigures } from './scale-accept-child.ts'
 import { type Spread, spread } from './spread.ts'
+import { type Table, table } from './table.ts'
 
 const PORT = 9000
 export const ACCEPTORS = ['xdp', 'tap', 'linux', 'node:net'] as const
@@ -54,8 +54,8 @@ export function acceptRows(
   })
 }
 
-export function renderAccept(rows: readonly AcceptRow[]): string[] {
-  return renderTable(
+export function acceptTable(rows: readonly AcceptRow[]): Table {
+  return table(
     ['server', 'accepts/s', 'x node:net', 'CPU us', 'idle, heap B', 'idle, resident B', 'x node:net'],
     rows.map((row) => [
       row.server,
@@ -87,10 +87,7 @@ export async function measureAccept(connections: number, rounds: number): Promis
 
 async function acceptOnce(server: Acceptor, peers: Peers, connections: number): Promise<AcceptFigures> {
   const pair = await NetworkPair.create(1500)
-  const remove = (): void => pair.remove()
-  process.once('exit', remove)
-  const children: LineChild[] = []
-  try {
+  return withLink(pair, async (start) => {
     const { command, args } = NetworkPair.enter(pair.sender)
     // All but the well-known ones: a client has one for each connection.
     const ports = 'echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range'
@@ -115,19 +112,13 @@ async function acceptOnce(server: Acceptor, peers: Peers, connections: number): 
     const node = [process.execPath, script, JSON.stringify(given)]
     // One descriptor for each, where connections are the kernel's.
     const limit = BEFORE + connections + 1000
-    const opened = new LineChild(pair.receiver, 'sh', ['-c', `ulimit -n ${limit}; exec "$@"`, 'sh', ...node])
-    children.push(opened)
+    const opened = start(pair.receiver, 'sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh', ...node)
     await opened.ready
     if (overTap) await pair.addTapAddress()
     const asked = [address, `${PORT}`, `${BEFORE + connections}`, `${CONCURRENT}`]
-    const client = new LineChild(pair.sender, peers.path('connect'), asked)
-    children.push(client)
+    const client = start(pair.sender, peers.path('connect'), ...asked)
     // A client that fails would leave the server waiting.
     const result = await Promise.race([opened.result(), client.result().then(() => opened.result())])
     return result as unknown as AcceptFigures
-  } finally {
-    for (const child of children) child.end()
-    pair.remove()
-    process.off('exit', remove)
-  }
+  })
 }

@@ -1,18 +1,18 @@
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { cell, guarded, machine } from './harness.ts'
-import { measureAccept, renderAccept } from './scale-accept.ts'
+import { acceptTable, measureAccept } from './scale-accept.ts'
 import { type GrowthResult, measureGrowth } from './scale-growth.ts'
 import { measureMemory } from './scale-memory.ts'
 import { measureTimers, type TimerResult } from './scale-timers.ts'
+import { printed, type Table, table } from './table.ts'
 
 const ARMED = [1, 1000, 100_000, 1_000_000]
 const PARTS = ['accept', 'growth', 'memory', 'timers'] as const
 
-export function renderGrowth(growth: GrowthResult): string[] {
+export function growthTable(growth: GrowthResult): Table {
   const { ms, connection } = growth.longestAlways
-  return renderTable(
+  return table(
     ['', 'p99.9 ms', 'longest ms'],
     [
       ['all', cell(growth.p999, 4), cell(growth.longest, 3)],
@@ -22,8 +22,8 @@ export function renderGrowth(growth: GrowthResult): string[] {
   )
 }
 
-export function renderTimers(timers: readonly TimerResult[]): string[] {
-  return renderTable(
+export function timersTable(timers: readonly TimerResult[]): Table {
+  return table(
     ['timers armed', 'arm and cancel, ns'],
     timers.map(({ armed, nsPerArmAndCancel }) => [String(armed), cell(nsPerArmAndCancel, 1)]),
   )
@@ -66,7 +66,7 @@ async function bench(args: string[]): Promise<void> {
   if (parts.includes('growth')) {
     const growth = await measureGrowth(connections, rounds)
     results.growth = growth
-    say(`passes of the stack while ${connections} connections are opened`, renderGrowth(growth))
+    say(`passes of the stack while ${connections} connections are opened`, printed(growthTable(growth)))
   }
   if (parts.includes('accept')) {
     if (process.getuid?.() !== 0) {
@@ -74,13 +74,16 @@ async function bench(args: string[]): Promise<void> {
     } else {
       const rows = await measureAccept(accepts, rounds)
       results.accept = rows
-      say(`${accepts} connections over a link; median (min-max) of ${rounds} rounds`, renderAccept(rows))
+      say(
+        `${accepts} connections over a link; median (min-max) of ${rounds} rounds`,
+        printed(acceptTable(rows)),
+      )
     }
   }
   if (parts.includes('timers')) {
     const timers = ARMED.map((armed) => measureTimers(armed, rounds))
     results.timers = timers
-    say('arming a timer and cancelling it; median (min-max)', renderTimers(timers))
+    say('arming a timer and cancelling it; median (min-max)', printed(timersTable(timers)))
   }
   process.stdout.write(
     `${JSON.stringify({ bench: 'scale', machine: machine(), connections, accepts, rounds, ...results })}\n`,

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { renderTable } from '../daemon/cli/table.ts'
 import { cell } from './harness.ts'
 import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
+import { type Table, table } from './table.ts'
 import { WorkersNetwork } from './workers-network.ts'
 import { Subject } from './workers-process.ts'
 import type { VethCase, VethFigures, VethOrder } from './workers-veth-child.ts'
@@ -117,8 +117,8 @@ async function measureOnce(one: Case, peers: Peers, seconds: number): Promise<Ve
   }
 }
 
-export function renderVeth(rows: readonly VethRow[]): string[] {
-  return renderTable(
+export function vethTable(rows: readonly VethRow[]): Table {
+  return table(
     ['', 'mode', 'Gbit/s', 'CPU s/GB', 'rate x inline', 'CPU x inline'],
     rows.map((row) => [
       row.name,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { compareRows, confirmed, type Round, renderCompared } from '../../bench/compare.ts'
+import { comparedTable, compareRows, confirmed, type Round } from '../../bench/compare.ts'
 import { pcapTimes, resultIn, stackTimes } from '../../bench/compare-cases.ts'
 import { BenchError } from '../../bench/errors.ts'
+import { printed } from '../../bench/table.ts'
 
 function rounds(ratio: number, count = 7): Round[] {
   return Array.from({ length: count }, (_, i) => {
@@ -36,7 +37,7 @@ describe('comparing two trees', () => {
   })
 
   it('prints the interval and says who is slower', () => {
-    const lines = renderCompared(compareRows(rounds(1.5), 0.02))
+    const lines = printed(comparedTable(compareRows(rounds(1.5), 0.02)))
     expect(lines[2]).toMatch(/^one\s+1\.500\s+1\.\d{3}-1\.\d{3}\s+slower$/)
   })
 })

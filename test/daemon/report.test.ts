@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { benchRows, renderBench } from '../../bench/e2e.ts'
+import { benchRows, benchTable } from '../../bench/e2e.ts'
 import type { RunResult } from '../../bench/e2e-run.ts'
 import { spread } from '../../bench/spread.ts'
+import { printed } from '../../bench/table.ts'
 import { explainDrops } from '../../daemon/demo/drops.ts'
 import { renderDemoReport } from '../../daemon/demo/print.ts'
 import { ProgressView, progressLine } from '../../daemon/demo/progress.ts'
@@ -206,6 +207,6 @@ describe('bench', () => {
       ['c-recv', { min: 2, median: 2, max: 2 }, undefined],
     ])
     expect(rows[0]!.machineCpuToRecv).toEqual({ min: 0.5, median: 1, max: 2 })
-    expect(renderBench(rows)[2]).toMatch(/^1500\s+1\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
+    expect(printed(benchTable(rows))[2]).toMatch(/^1500\s+1\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
   })
 })
