@@ -16,5 +16,6 @@ export type BenchName = keyof typeof BENCHES
 
 /** What is done with benches, modules of the same form. */
 export const COMMANDS = {
+  all: 'every bench, its tables and plots written into docs/ (needs root, cc)',
   compare: 'REV and the working tree by turns: what got slower',
 } as const satisfies Readonly<Record<string, string>>
