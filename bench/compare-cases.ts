@@ -23,11 +23,15 @@ interface PcapForm {
   readonly results: readonly { readonly name: string; readonly cpuSeconds: { readonly median: number } }[]
 }
 
+/** What to do about a revision whose benches are of another form. */
+export const LATER =
+  'compare with a later revision, whose benches are called and print as those of the working tree'
+
 function foreign(bench: string, cause?: unknown): BenchError {
   return new BenchError(
     'ZCRX_BENCH_FORM',
     `the result of "${bench}" is not of the form that is read here`,
-    'compare with a later revision, whose benches print what those of the working tree print',
+    LATER,
     { cause },
   )
 }

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { parseChoice, parseInteger, UsageError } from '../daemon/cli/parse.ts'
-import { type Compared, pcapTimes, resultIn, stackTimes } from './compare-cases.ts'
+import { type Compared, LATER, pcapTimes, resultIn, stackTimes } from './compare-cases.ts'
 import { BenchError } from './errors.ts'
 import { guarded, machine } from './harness.ts'
 import { bootstrap, type Interval, type Verdict, verdictOf } from './interval.ts'
@@ -193,8 +193,8 @@ async function resultOf(root: string, { bench: name, args }: Compared): Promise<
     return resultIn(name, stdout)
   } catch (error) {
     if (error instanceof BenchError) throw error
-    throw new BenchError('ZCRX_BENCH_FORM', `"${name}" failed in ${root}: ${(error as Error).message}`, '', {
-      cause: error,
-    })
+    const { stderr = '', message } = error as Error & { stderr?: string }
+    const why = stderr.split('\n').find((line) => /Error\b/.test(line)) ?? message.split('\n', 1)[0]
+    throw new BenchError('ZCRX_BENCH_FORM', `"${name}" failed in ${root}: ${why}`, LATER, { cause: error })
   }
 }

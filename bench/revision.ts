@@ -54,8 +54,10 @@ export class Revision {
     // Its stamp says whether it is the revision's too.
     const addon = join(this.#repository, 'build')
     if (existsSync(addon)) cpSync(addon, join(this.root, 'build'), { recursive: true })
+    const setup = join(this.root, 'scripts', 'setup.mjs')
+    if (!existsSync(setup)) throw new Error('it is older than the set-up that builds it (scripts/setup.mjs)')
     say(`building ${this.commit}`)
-    execFileSync(process.execPath, [join(this.root, 'scripts', 'setup.mjs'), '--quiet'], {
+    execFileSync(process.execPath, [setup, '--quiet'], {
       cwd: this.root,
       encoding: 'utf8',
       stdio: 'pipe',

@@ -20,7 +20,7 @@ interface ScaleRun extends Result {
 
 export const scale: Figures<ScaleRun> = {
   runs: {
-    full: [['--runs', '5']],
+    full: [['--runs', '3']],
     quick: [['--runs', '1', '--connections', '20000', '--accepts', '3000']],
   },
   sections: ([run]) => {

@@ -37,6 +37,7 @@
 #define BATCH 64
 #define PATIENCE 0.05
 #define HANDSHAKE_PATIENCE 0.2
+#define DRAIN_PATIENCE 30
 #define ATTEMPTS 25
 #define SOURCE_PORT 40000
 
@@ -238,9 +239,10 @@ int main(int argc, char **argv) {
   const double took = now() - begun;
   if (tcp) {
     /* Nothing is owed: what was not acknowledged is sent until it is. */
-    for (int attempt = 0; una != next_seq && attempt < 20 * ATTEMPTS; attempt++) {
-      hear(PATIENCE);
-      if (una == next_seq) break;
+    for (const double patience = now() + DRAIN_PATIENCE; una != next_seq && now() < patience;) {
+      const uint32_t before = una;
+      for (const double wait = now() + PATIENCE; una == before && now() < wait;) hear(wait - now());
+      if (una != before) continue;
       int count = (int)((next_seq - una) / (uint32_t)payload);
       if (count > BATCH) count = BATCH;
       transmit(ACK | PSH, una, payload, count);
