@@ -1,16 +1,31 @@
 import { createServer as createNetServer } from 'node:net'
 
-/**
- * Child process of the `e2e` bench: receives streams one after the other and throws them away.
- * `e2e-child DEVICE ADDRESS PORT STREAMS OWN AREA_BYTES`; DEVICE `node` is node:net. Prints `ready`, then a JSON
- * object for each stream.
- *
- * What zcrx needs is loaded only where it receives: `node:net` makes garbage of each chunk, and the larger the heap, the more that
- * costs. In a process that had loaded this package it took twice as long.
- */
-const [device = '', address = '', port = '', streams = '', own = '', areaBytes = ''] = process.argv.slice(2)
+/** What a child of the `e2e` bench receives, as JSON in its only argument. */
+export interface StreamCase {
+  /** `node` is node:net. */
+  readonly device: string
+  readonly address: string
+  /** The stack's alone. */
+  readonly ownAddress?: boolean
+  readonly port: number
+  /** One after the other, of so many flows at once each. */
+  readonly streams: number
+  readonly flows: number
+  /** 0: none. */
+  readonly workers: number
+}
 
-let left = Number(streams)
+/*
+ * Receives and throws away. Prints `ready`, then a JSON object for each stream. What zcrx needs is loaded only where it receives:
+ * `node:net` makes garbage of each chunk, and the larger the heap, the more that costs. In a process that had loaded this package it
+ * took twice as long.
+ */
+const given = JSON.parse(process.argv[2] ?? '{}') as StreamCase
+const { device, address, port, flows, workers } = given
+const AREA_BYTES = 64 << 20
+
+let flowsLeft = flows
+let left = given.streams
 let bytes = 0
 let begun = 0
 let usedAt = 0
@@ -28,10 +43,12 @@ function take(count: number): void {
   bytes += count
 }
 
-/** Prints the result of a stream. Returns whether there is another. */
-function report(more: object): boolean {
+/** A flow has ended: with the last one the result of the stream is printed. Returns whether there is more to come. */
+function report(more: () => object): boolean {
+  if (--flowsLeft > 0) return true
+  flowsLeft = flows
   const seconds = (performance.now() - begun) / 1000
-  process.stdout.write(`${JSON.stringify({ bytes, seconds, cpuSeconds: cpu() - usedAt, ...more })}\n`)
+  process.stdout.write(`${JSON.stringify({ bytes, seconds, cpuSeconds: cpu() - usedAt, ...more() })}\n`)
   bytes = 0
   return --left > 0
 }
@@ -40,27 +57,30 @@ if (device === 'node') {
   const server = createNetServer((socket) => {
     socket.on('data', (chunk) => take(chunk.length))
     socket.on('end', () => {
-      const more = report({ mode: 'data events' })
+      const more = report(() => ({ mode: 'data events' }))
       socket.end()
       if (!more) server.close()
     })
   })
-  server.listen(Number(port), address, () => process.stdout.write('ready\n'))
+  server.listen(port, address, () => process.stdout.write('ready\n'))
 } else {
   const { createServer } = await import('../net/server.ts')
   const server = await createServer({
     device,
-    ...(device === 'linux:' ? { listenOn: address } : { address, ownAddress: own === 'own' }),
-    port: Number(port),
-    areaBytes: Number(areaBytes),
+    ...(device === 'linux:' ? { listenOn: address } : { address, ownAddress: given.ownAddress === true }),
+    ...(workers === 0 ? {} : { workers }),
+    port,
+    areaBytes: AREA_BYTES,
     handler: {
       onData(_connection, _offset, length) {
         take(length)
         return true
       },
       onEnd(connection, errno) {
-        const { copiedBytes, frames, drops, completions } = server.stats()
-        const more = report({ errno, mode: server.nic.info.mode, copiedBytes, frames, drops, completions })
+        const more = report(() => {
+          const { copiedBytes, frames, drops, completions } = server.stats()
+          return { errno, mode: server.nic.info.mode, copiedBytes, frames, drops, completions }
+        })
         connection.close()
         // The peer still has to hear of it.
         if (!more) setTimeout(() => void server.close(), 100)

@@ -1,17 +1,19 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type LinkEnd, NetworkPair, systemEnvironment } from '../daemon/netns.ts'
+import { NetworkPair } from '../daemon/netns.ts'
+import type { StreamCase } from './e2e-child.ts'
+import type { LineChild, Said } from './line-child.ts'
+import { withLink } from './link.ts'
+import type { Peers } from './peers.ts'
 
 /** What receives in a run of the `e2e` bench. */
-export const RECEIVERS = ['xdp', 'tap', 'packet', 'raw', 'linux', 'node:net', 'c-recv'] as const
+export const RECEIVERS = ['xdp', 'tap', 'packet', 'raw', 'linux', 'node:net', 'c-recv', 'c-uring'] as const
 export type ReceiverName = (typeof RECEIVERS)[number]
 
 export interface RunResult {
   readonly receiver: ReceiverName
+  /** Threads of the receiver's stacks; 0: the application's own. */
+  readonly workers: number
   readonly mode: string
   readonly bytes: number
   readonly gbps: number
@@ -28,6 +30,10 @@ export interface RunResult {
 
 export interface RunOptions {
   readonly mtu: number
+  /** At once. */
+  readonly flows: number
+  /** Of receivers that have them (`xdp`): a queue each. */
+  readonly workers: number
   /** Of the stream in front of the measured one. */
   readonly warmUpSeconds: number
   readonly seconds: number
@@ -35,69 +41,46 @@ export interface RunOptions {
 }
 
 const PORT = 9000
-const AREA_BYTES = 64 << 20
 const TAP_MTU = 65_521
 /** USER_HZ. */
 const TICKS = 100
-
-/** Sender and peer in C, compiled for this machine. Whoever made them removes them. */
-export class Peers {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'zcrx-bench-'))
-  readonly send: string
-  readonly recv: string
-
-  constructor() {
-    this.send = this.#compile('send')
-    this.recv = this.#compile('recv')
-  }
-
-  #compile(name: string): string {
-    const output = join(this.#directory, name)
-    execFileSync('cc', ['-O2', '-o', output, join(packageRoot(), 'bench', 'peers', `${name}.c`)])
-    return output
-  }
-
-  remove(): void {
-    rmSync(this.#directory, { recursive: true, force: true })
-  }
-}
 
 /** Streams to a receiver: what is compiled and touched for the first time is so in the first, only the second is measured. */
 const STREAMS = 2
 
 /** A stream to one receiver over a fresh link, after one that warms it up. @throws Error when it does not come to its end */
 export async function runOnce(receiver: ReceiverName, peers: Peers, options: RunOptions): Promise<RunResult> {
-  const pair = await NetworkPair.create(options.mtu)
-  const children: ChildProcess[] = []
-  try {
-    const start = (end: LinkEnd, command: string, ...args: string[]): Child => {
-      const child = new Child(end, command, args)
-      children.push(child.process)
-      return child
-    }
-    const child = fileURLToPath(new URL('./e2e-child.js', import.meta.url))
-    const zcrx = (device: string, address: string, own: boolean): Child =>
-      start(
-        pair.receiver,
-        process.execPath,
-        ...[child, device, address, `${PORT}`, `${STREAMS}`, own ? 'own' : '', `${AREA_BYTES}`],
-      )
+  const { mtu, flows, workers } = options
+  const pair = await NetworkPair.create(mtu, Math.max(1, workers))
+  return withLink(pair, async (start) => {
+    const script = fileURLToPath(new URL('./e2e-child.js', import.meta.url))
     const { address, device } = pair.receiver
-    const tap = `tap:${pair.tap.device}?mtu=${Math.min(options.mtu, TAP_MTU)}&netns=${pair.sender.namespace}`
+    const zcrx = (given: Pick<StreamCase, 'device'> & Partial<StreamCase>): LineChild => {
+      const all = { address, port: PORT, streams: STREAMS, flows, workers: 0, ...given }
+      return start(pair.receiver, process.execPath, script, JSON.stringify(all satisfies StreamCase))
+    }
+    const peer = (name: 'recv' | 'uring'): LineChild =>
+      start(pair.receiver, peers.path(name), `${PORT}`, `${STREAMS}`, `${flows}`)
+    const tap = `tap:${pair.tap.device}?mtu=${Math.min(mtu, TAP_MTU)}&netns=${pair.sender.namespace}`
+    const queues = workers > 1 ? `/0-${workers - 1}` : ''
     const opened = {
-      xdp: () => zcrx(`xdp:${device}`, address, false),
-      tap: () => zcrx(tap, pair.tap.peerAddress, true),
-      packet: () => zcrx(`packet:${device}`, address, false),
-      raw: () => zcrx(`raw:${address}`, address, false),
-      linux: () => zcrx('linux:', address, false),
-      'node:net': () => zcrx('node', address, false),
-      'c-recv': () => start(pair.receiver, peers.recv, `${PORT}`, `${STREAMS}`),
+      xdp: () => zcrx({ device: `xdp:${device}${queues}`, workers }),
+      tap: () => zcrx({ device: tap, address: pair.tap.peerAddress, ownAddress: true }),
+      packet: () => zcrx({ device: `packet:${device}` }),
+      raw: () => zcrx({ device: `raw:${address}` }),
+      linux: () => zcrx({ device: 'linux:' }),
+      'node:net': () => zcrx({ device: 'node' }),
+      'c-recv': () => peer('recv'),
+      'c-uring': () => peer('uring'),
     }[receiver]()
     await opened.ready
     if (receiver === 'tap') await pair.addTapAddress()
     const to = receiver === 'tap' ? pair.tap.peerAddress : address
-    const send = (seconds: number): Promise<Record<string, unknown>> =>
-      start(pair.sender, peers.send, to, `${PORT}`, `${seconds}`, options.congestionControl).result()
+    const send = (seconds: number): Promise<Said> =>
+      start(
+        pair.sender,
+        ...[peers.path('send'), to, `${PORT}`, `${seconds}`, options.congestionControl, `${flows}`],
+      ).result()
     await send(options.warmUpSeconds)
     const before = machineTicks()
     const [sent, received] = await Promise.all([send(options.seconds), opened.result()])
@@ -107,7 +90,8 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
     const gigabytes = bytes / 1e9
     return {
       receiver,
-      mode: String(received.mode ?? 'recv()'),
+      workers,
+      mode: String(received.mode),
       bytes,
       gbps: (bytes * 8) / Number(received.seconds) / 1e9,
       cpuSecondsPerGB: Number(received.cpuSeconds) / gigabytes,
@@ -116,52 +100,7 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
       copiedBytes: Number(received.copiedBytes ?? 0),
       drops: (received.drops ?? {}) as Record<string, number>,
     }
-  } finally {
-    for (const process of children) process.kill('SIGKILL')
-    pair.remove()
-  }
-}
-
-/** A process in a namespace that prints lines, the last of them a JSON object. */
-class Child {
-  readonly process: ChildProcess
-  /** Resolves when it has printed `ready`. */
-  readonly ready: Promise<void>
-  readonly #name: string
-  #text = ''
-  #errors = ''
-  readonly #closed: Promise<unknown>
-
-  constructor(end: LinkEnd, command: string, args: readonly string[]) {
-    const enter = NetworkPair.enter(end)
-    this.#name = command
-    this.process = spawn(enter.command, [...enter.args, command, ...args], {
-      env: systemEnvironment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    this.#closed = once(this.process, 'close')
-    this.ready = new Promise((resolve, reject) => {
-      this.process.stdout!.setEncoding('utf8').on('data', (part: string) => {
-        this.#text += part
-        if (this.#text.startsWith('ready\n')) resolve()
-      })
-      this.process.stderr!.setEncoding('utf8').on('data', (part: string) => {
-        this.#errors += part
-      })
-      void this.#closed.then(() => reject(new Error(`${this.#name}: ${this.#errors}`)))
-    })
-    this.ready.catch(() => {})
-  }
-
-  async result(): Promise<Record<string, unknown>> {
-    await this.#closed
-    const line = this.#text.trim().split('\n').at(-1) ?? ''
-    try {
-      return JSON.parse(line) as Record<string, unknown>
-    } catch {
-      throw new Error(`${this.#name} said no result: ${this.#errors || this.#text}`)
-    }
-  }
+  })
 }
 
 /** user, nice, system, irq and softirq of all cores (proc(5)). */
@@ -173,11 +112,4 @@ function machineTicks(): number {
     .slice(1)
     .map(Number)
   return user! + nice! + system! + irq! + softirq!
-}
-
-/** The code runs from `dist/bench/`; the peers' sources lie in `bench/`. */
-function packageRoot(): string {
-  let directory = dirname(fileURLToPath(import.meta.url))
-  while (!directory.endsWith('/dist') && directory !== '/') directory = dirname(directory)
-  return directory === '/' ? process.cwd() : dirname(directory)
 }

@@ -1,16 +1,24 @@
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
-import { Peers, RECEIVERS, type ReceiverName, type RunResult, runOnce } from './e2e-run.ts'
-import { cell, guarded, machine } from './harness.ts'
+import { RECEIVERS, type ReceiverName, type RunResult, runOnce } from './e2e-run.ts'
+import { cell, guarded, machine, parseList } from './harness.ts'
+import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 
 const MTUS = [1500, 9000, 65535]
 
-/** One receiver at one MTU. */
-export interface BenchRow {
+/** So many streams at once, of frames of a size. */
+export interface Streams {
   readonly mtu: number
+  readonly flows: number
+}
+
+/** One receiver of such streams. */
+export interface BenchRow extends Streams {
   readonly receiver: ReceiverName
+  /** 0: it receives on the application's thread. */
+  readonly workers: number
   readonly mode: string
   readonly gbps: Spread
   readonly cpuSecondsPerGB: Spread
@@ -23,30 +31,31 @@ export interface BenchRow {
   readonly machineCpuToRecv?: Spread
 }
 
-/** The rows of one MTU. @param rounds every receiver's run, by round */
-export function benchRows(mtu: number, rounds: readonly (readonly RunResult[])[]): BenchRow[] {
-  const of = (receiver: ReceiverName): RunResult[] =>
-    rounds.flatMap((round) => round.filter((run) => run.receiver === receiver))
+/** The rows of such streams. @param rounds every receiver's run, by round */
+export function benchRows(streams: Streams, rounds: readonly (readonly RunResult[])[]): BenchRow[] {
+  const of = (receiver: ReceiverName, workers: number): RunResult[] =>
+    rounds.flatMap((round) => round.filter((run) => run.receiver === receiver && run.workers === workers))
   const ratio = (
-    receiver: ReceiverName,
+    runs: readonly RunResult[],
     peer: ReceiverName,
     figure: (run: RunResult) => number,
   ): Spread | undefined => {
-    const peers = of(peer)
-    return peers.length === 0 || receiver === peer
+    const peers = of(peer, 0)
+    return peers.length === 0 || runs[0]!.receiver === peer
       ? undefined
-      : spread(of(receiver).map((run, i) => figure(run) / figure(peers[i]!)))
+      : spread(runs.map((run, i) => figure(run) / figure(peers[i]!)))
   }
   const rate = (run: RunResult): number => run.gbps
-  return RECEIVERS.filter((receiver) => of(receiver).length > 0).map((receiver) => {
-    const runs = of(receiver)
-    const toNode = ratio(receiver, 'node:net', rate)
-    const toRecv = ratio(receiver, 'c-recv', rate)
-    const machineCpuToRecv = ratio(receiver, 'c-recv', (run) => run.machineCpuSecondsPerGB)
+  return (rounds[0] ?? []).map(({ receiver, workers, mode }) => {
+    const runs = of(receiver, workers)
+    const toNode = ratio(runs, 'node:net', rate)
+    const toRecv = ratio(runs, 'c-recv', rate)
+    const machineCpuToRecv = ratio(runs, 'c-recv', (run) => run.machineCpuSecondsPerGB)
     return {
-      mtu,
+      ...streams,
       receiver,
-      mode: runs[0]!.mode,
+      workers,
+      mode,
       gbps: spread(runs.map(rate)),
       cpuSecondsPerGB: spread(runs.map((run) => run.cpuSecondsPerGB)),
       machineCpuSecondsPerGB: spread(runs.map((run) => run.machineCpuSecondsPerGB)),
@@ -58,10 +67,17 @@ export function benchRows(mtu: number, rounds: readonly (readonly RunResult[])[]
   })
 }
 
-export function renderBench(rows: readonly BenchRow[]): string[] {
-  return renderTable(
+/** What a row is called. */
+export function nameOf({ receiver, workers }: Pick<BenchRow, 'receiver' | 'workers'>): string {
+  if (workers === 0) return receiver
+  return `${receiver}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`
+}
+
+export function benchTable(rows: readonly BenchRow[]): Table {
+  return table(
     [
       'MTU',
+      'flows',
       'receiver',
       'Gbit/s median (min-max)',
       'x node:net',
@@ -73,7 +89,8 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
     ],
     rows.map((row) => [
       String(row.mtu),
-      row.receiver,
+      String(row.flows),
+      nameOf(row),
       cell(row.gbps, 1),
       cell(row.toNode, 2),
       cell(row.toRecv, 2),
@@ -85,10 +102,20 @@ export function renderBench(rows: readonly BenchRow[]): string[] {
   )
 }
 
+/** Receivers in the order they are run in: those with workers beside the one without. */
+function subjectsOf(
+  receivers: readonly ReceiverName[],
+  workers: readonly number[],
+): Pick<BenchRow, 'receiver' | 'workers'>[] {
+  return RECEIVERS.filter((receiver) => receivers.includes(receiver)).flatMap((receiver) =>
+    (receiver === 'xdp' ? workers : [0]).map((count) => ({ receiver, workers: count })),
+  )
+}
+
 /**
- * Linux sends one stream to each receiver, over AF_XDP, TAP, packet and raw sockets, and to node:net and recv() in C, in
- * interleaved runs, each after a stream that warms the receiver up: every round visits every MTU, and in each all receivers follow each other. Table on stderr, one JSON object
- * as the last line on stdout.
+ * Linux sends streams to each receiver, over AF_XDP, TAP, packet and raw sockets and Linux's own rings, and to node:net, recv() and
+ * io_uring in C, in interleaved runs, each after a stream that warms the receiver up: every round visits every MTU and number of
+ * flows, and in each all receivers follow each other. Table on stderr, one JSON object as the last line on stdout.
  */
 export function main(args: string[]): Promise<void> {
   return guarded(bench, args)
@@ -103,37 +130,38 @@ async function bench(args: string[]): Promise<void> {
       runs: { type: 'string', default: '5' },
       congestion: { type: 'string', default: 'cubic' },
       mtu: { type: 'string', multiple: true },
+      flows: { type: 'string', multiple: true },
+      workers: { type: 'string', multiple: true },
       receiver: { type: 'string', multiple: true },
     },
   })
   const seconds = parseInteger(values.seconds, 'number of seconds', 1, 3600)
   const warmUpSeconds = parseInteger(values['warm-up'], 'number of seconds', 1, 3600)
   const runs = parseInteger(values.runs, 'number of runs', 1, 1000)
-  const mtus = values.mtu?.map((text) => parseInteger(text, 'MTU', 576, 65535)) ?? MTUS
+  const mtus = parseList(values.mtu, MTUS, 'MTU', 576, 65535)
+  const flows = parseList(values.flows, [1], 'number of flows', 1, 1000)
+  const workers = parseList(values.workers, [0], 'number of workers', 0, 64)
   const receivers = values.receiver?.map((text) => parseChoice(text, 'receiver', RECEIVERS)) ?? RECEIVERS
-  const rounds = new Map<number, RunResult[][]>(mtus.map((mtu) => [mtu, []]))
+  const subjects = subjectsOf(receivers, workers)
+  const { congestion: congestionControl } = values
+  const cases = mtus.flatMap((mtu) => flows.map((count): Streams => ({ mtu, flows: count })))
+  const rounds = new Map<Streams, RunResult[][]>(cases.map((one) => [one, []]))
   const peers = new Peers()
   process.once('exit', () => peers.remove())
   for (let run = 1; run <= runs; run += 1) {
-    for (const mtu of mtus) {
+    for (const one of cases) {
       const round: RunResult[] = []
-      for (const receiver of receivers)
-        round.push(
-          await runOnce(receiver, peers, {
-            mtu,
-            warmUpSeconds,
-            seconds,
-            congestionControl: values.congestion,
-          }),
-        )
-      rounds.get(mtu)!.push(round)
-      const told = round.map(({ receiver, gbps }) => `${receiver} ${gbps.toFixed(1)}`).join(', ')
-      process.stderr.write(`run ${run} of ${runs}, MTU ${mtu}, Gbit/s: ${told}\n`)
+      for (const subject of subjects) {
+        const options = { ...one, ...subject, warmUpSeconds, seconds, congestionControl }
+        round.push(await runOnce(subject.receiver, peers, options))
+      }
+      rounds.get(one)!.push(round)
+      const told = round.map((result) => `${nameOf(result)} ${result.gbps.toFixed(1)}`).join('; ')
+      process.stderr.write(`run ${run} of ${runs}, MTU ${one.mtu}, flows ${one.flows}, Gbit/s: ${told}\n`)
     }
   }
-  const rows = mtus.flatMap((mtu) => benchRows(mtu, rounds.get(mtu)!))
-  process.stderr.write(`\n${renderBench(rows).join('\n')}\n`)
-  const { congestion: congestionControl } = values
+  const rows = cases.flatMap((one) => benchRows(one, rounds.get(one)!))
+  process.stderr.write(`\n${printed(benchTable(rows)).join('\n')}\n`)
   process.stdout.write(
     `${JSON.stringify({ bench: 'e2e', machine: machine(), warmUpSeconds, seconds, runs, congestionControl, rows })}\n`,
   )

@@ -1,4 +1,5 @@
 import { availableParallelism, cpus, release } from 'node:os'
+import { parseInteger } from '../daemon/cli/parse.ts'
 import { describeFailure } from '../daemon/cli/report.ts'
 import type { Spread } from './spread.ts'
 
@@ -40,4 +41,17 @@ export function cell(figures: Spread | undefined, digits: number, scale = 1): st
   if (figures === undefined) return ''
   const text = (value: number): string => (value * scale).toFixed(digits)
   return `${text(figures.median)} (${text(figures.min)}-${text(figures.max)})`
+}
+
+/** Whole numbers of an option that is given several times or with commas; `fallback` where it is not given. @throws UsageError */
+export function parseList(
+  given: readonly string[] | undefined,
+  fallback: readonly number[],
+  what: string,
+  min: number,
+  max: number,
+): readonly number[] {
+  return (
+    given?.flatMap((text) => text.split(',')).map((text) => parseInteger(text, what, min, max)) ?? fallback
+  )
 }

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { cell, guarded, machine } from './harness.ts'
 import type { LatencyCase, LatencyFigures, LatencyOrder, LatencyServer } from './latency-child.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 import { Subject } from './workers-process.ts'
 
 const BYTES = 64
@@ -60,7 +60,7 @@ async function bench(args: string[]): Promise<void> {
   })
   if (!values.json)
     process.stderr.write(
-      `echo of ${BYTES} bytes over loopback; median (min-max) of ${rounds} rounds\n\n${render(rows).join('\n')}\n\n`,
+      `echo of ${BYTES} bytes over loopback; median (min-max) of ${rounds} rounds\n\n${printed(latencyTable(rows)).join('\n')}\n\n`,
     )
   process.stdout.write(`${JSON.stringify({ bench: 'latency', machine: machine(), echoes, rounds, rows })}\n`)
 }
@@ -94,8 +94,8 @@ function rowOf(
   }
 }
 
-function render(rows: readonly LatencyRow[]): string[] {
-  return renderTable(
+export function latencyTable(rows: readonly LatencyRow[]): Table {
+  return table(
     [
       'connections',
       'server',

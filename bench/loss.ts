@@ -2,13 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { freshSeed } from '../driver/memory/index.ts'
 import { cell, machine } from './harness.ts'
 import type { PathCounts } from './impaired-path.ts'
 import type { Order, Received } from './loss-child.ts'
 import { LossNetwork } from './loss-network.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 
 /** How long a run may last beyond its seconds. */
 const PATIENCE_MS = 30_000
@@ -44,8 +44,8 @@ export function lossRow(loss: number, delay: number, pairs: readonly Record<Rece
   }
 }
 
-export function renderLoss(rows: readonly LossRow[]): string[] {
-  return renderTable(
+export function lossTable(rows: readonly LossRow[]): Table {
+  return table(
     ['loss %', 'round trip ms', 'zcrx Mbit/s median (min-max)', 'node:net Mbit/s', 'x'],
     rows.map((row) => [
       String(row.loss),
@@ -207,7 +207,7 @@ export async function main(args: string[]): Promise<void> {
       }
     }
     const rows = cells.map(({ loss, delay }, i) => lossRow(loss, delay, pairs[i]!))
-    if (!values.json) process.stderr.write(`\n${renderLoss(rows).join('\n')}\n`)
+    if (!values.json) process.stderr.write(`\n${printed(lossTable(rows)).join('\n')}\n`)
     // Every run, with what was counted, for those who look for a cause.
     const detail = values.json ? { pairs } : {}
     process.stdout.write(

@@ -1,14 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism, cpus, release, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseInteger } from '../daemon/cli/parse.ts'
-import { renderTable } from '../daemon/cli/table.ts'
 import { SEGMENT_BYTES, writeBulkCapture } from './bulk-capture.ts'
+import { machine } from './harness.ts'
 import { type CaseJob, OUR_CASES, type OurCase, type Sample } from './pcap-cases.ts'
 import { type Spread, spread } from './spread.ts'
+import { printed, type Table, table } from './table.ts'
 
 /** CPU time that the kernel counts in `/proc` is in hundredths of a second on every architecture Node runs on. */
 const TICKS_PER_SECOND = 100
@@ -112,12 +113,12 @@ function summarise(
   })
 }
 
-function render(results: readonly PcapResult[]): string[] {
+export function pcapTable(results: readonly PcapResult[]): Table {
   const range = (value: Spread | null, digits: number): string =>
     value === null
       ? ''
       : `${value.median.toFixed(digits)} (${value.min.toFixed(digits)}–${value.max.toFixed(digits)})`
-  return renderTable(
+  return table(
     ['', 'wall s', 'CPU s', 'M packets/s', 'M packets/CPU s', 'compared with', 'x CPU', 'x wall'],
     results.map((each) => [
       each.name,
@@ -173,16 +174,13 @@ export async function main(args: string[]): Promise<void> {
       `pcap: ${packets} packets, ${(fileBytes / 1e6).toFixed(0)} MB, segments of ${SEGMENT_BYTES} bytes, ` +
         `${rounds} rounds; median (min–max)\n`,
     )
-    for (const line of render(results)) console.log(line)
+    for (const line of printed(pcapTable(results))) console.log(line)
     console.log()
   }
   console.log(
     JSON.stringify({
       bench: 'pcap',
-      node: process.version,
-      kernel: release(),
-      cpu: cpus()[0]?.model ?? '',
-      cores: availableParallelism(),
+      machine: machine(),
       packets,
       fileBytes,
       rounds,

@@ -13,3 +13,7 @@ export function spread(values: readonly number[]): Spread {
   const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
   return { min: sorted[0]!, median, max: sorted.at(-1)! }
 }
+
+export function scaled({ min, median, max }: Spread, factor: number): Spread {
+  return { min: min * factor, median: median * factor, max: max * factor }
+}

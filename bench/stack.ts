@@ -5,6 +5,7 @@ import { AREA_BYTES } from './frames.ts'
 import { machine } from './harness.ts'
 import { HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
 import { makeRig, type Rig } from './stack-rig.ts'
+import { printed, type Table, table } from './table.ts'
 
 /** Bursts before anything is counted. */
 const WARM_UP = 4000
@@ -93,6 +94,23 @@ function cases(): Case[] {
   return all
 }
 
+export function stackTable(results: readonly StackResult[]): Table {
+  const times = ({ p10, median }: Times): string => `${p10.toFixed(1)} (${median.toFixed(1)})`
+  return table(
+    ['IP', 'payload', 'flows', 'checksum', 'taken', 'packet', 'memcpy', 'packet/memcpy'],
+    results.map((one) => [
+      one.ip,
+      String(one.payload),
+      String(one.flows),
+      one.vouched ? 'vouched' : 'unfinished',
+      one.bulk ? 'bursts' : 'frames',
+      times(one.packet),
+      times(one.memcpy),
+      one.ratio.toFixed(2),
+    ]),
+  )
+}
+
 /**
  * `npm run bench -- stack`: nanoseconds per packet from receive descriptor to refill, over frames that a replaying NIC puts into memory,
  * beside a memcpy of the same payload between the rounds; and what each frame for itself costs.
@@ -115,20 +133,16 @@ export async function main(args: string[]): Promise<void> {
       (values.ip === undefined || ip === values.ip) &&
       (values.flows === undefined || flows === Number(values.flows)),
   )
-  const say = values.json ? () => {} : console.log
-  say(`stack: ${rounds} bursts of ${BURST} packets each, area of ${AREA_BYTES >> 20} MiB; ns, p10 (median)\n`)
-  say('ip  payload  flows  checksum    taken     packet          memcpy          packet/memcpy')
   const results: StackResult[] = []
   for (const one of wanted) {
-    const result = measure(one, rounds)
-    results.push(result)
-    const times = ({ p10, median }: Times): string => `${p10.toFixed(1)} (${median.toFixed(1)})`.padEnd(15)
-    say(
-      `${one.ip}   ${String(one.payload).padStart(7)}  ${String(one.flows).padStart(5)}  ` +
-        `${(one.vouched ? 'vouched' : 'unfinished').padEnd(10)}  ${(one.bulk ? 'bursts' : 'frames').padEnd(8)}  ` +
-        `${times(result.packet)} ${times(result.memcpy)} ${result.ratio.toFixed(2)}`,
-    )
+    results.push(measure(one, rounds))
+    if (!values.json) process.stderr.write('.')
   }
-  say('')
-  console.log(JSON.stringify({ bench: 'stack', ...machine(), rounds, results }))
+  if (!values.json) {
+    const size = AREA_BYTES >> 20
+    console.log(`\nstack: ${rounds} bursts of ${BURST} packets each, area of ${size} MiB; ns, p10 (median)\n`)
+    for (const line of printed(stackTable(results))) console.log(line)
+    console.log()
+  }
+  console.log(JSON.stringify({ bench: 'stack', machine: machine(), rounds, results }))
 }

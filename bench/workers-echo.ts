@@ -1,6 +1,6 @@
-import { renderTable } from '../daemon/cli/table.ts'
 import { cell } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
+import { type Table, table } from './table.ts'
 import type { EchoCase, EchoFigures } from './workers-echo-child.ts'
 import type { EchoOrder } from './workers-echo-peer.ts'
 import { Subject } from './workers-process.ts'
@@ -30,7 +30,7 @@ export async function measureEcho(count: number, rounds: number): Promise<EchoRo
       const subject = new Subject<EchoOrder, EchoFigures>('./workers-echo-child.js', given)
       try {
         await subject.ready
-        await subject.run({ count: WARM_UP })
+        await subject.run({ count: Math.min(WARM_UP, count) })
         figures[i]!.push(await subject.run({ count }))
       } finally {
         subject.end()
@@ -43,8 +43,8 @@ export async function measureEcho(count: number, rounds: number): Promise<EchoRo
   }))
 }
 
-export function renderEcho(rows: readonly EchoRow[]): string[] {
-  return renderTable(
+export function echoTable(rows: readonly EchoRow[]): Table {
+  return table(
     ['workers', 'waits by', 'median us', '99 % us'],
     rows.map(({ workers, polls, medianUs, p99Us }) => [
       workers === 0 ? 'inline' : String(workers),

@@ -1,6 +1,6 @@
-import { renderTable } from '../daemon/cli/table.ts'
 import { cell } from './harness.ts'
 import { type Spread, spread } from './spread.ts'
+import { type Table, table } from './table.ts'
 import type { ReceiveCase, ReceiveFigures, ReceiveOrder } from './workers-memory-child.ts'
 import { Subject } from './workers-process.ts'
 
@@ -123,11 +123,17 @@ function room({ cpuNs, framesNs, mainNs }: ReceiveFigures, threads: number): num
   return 1e9 / Math.max(longest, all / CORES)
 }
 
-export function renderMemory(rows: readonly MemoryRow[]): string[] {
-  return renderTable(
+/** What a row is called. */
+export function whatReceives({ workers, processes }: Pick<MemoryRow, 'workers' | 'processes'>): string {
+  if (workers > 0) return `${workers} ${workers === 1 ? 'worker' : 'workers'}`
+  return processes > 1 ? `inline, ${processes} processes` : 'inline'
+}
+
+export function memoryTable(rows: readonly MemoryRow[]): Table {
+  return table(
     [
       'flows',
-      'workers',
+      'what',
       'M packets/s',
       'Gbit/s',
       'CPU ns/packet',
@@ -139,11 +145,7 @@ export function renderMemory(rows: readonly MemoryRow[]): string[] {
     ],
     rows.map((row) => [
       String(row.flows),
-      row.workers > 0
-        ? String(row.workers)
-        : row.processes > 1
-          ? `inline, ${row.processes} processes`
-          : 'inline',
+      whatReceives(row),
       cell(row.packetsPerSecond, 2, 1e-6),
       cell(row.gbps, 1),
       cell(row.cpuNs, 0),

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { renderTable } from '../daemon/cli/table.ts'
-import { Peers } from './e2e-run.ts'
 import { cell } from './harness.ts'
+import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
+import { type Table, table } from './table.ts'
 import { WorkersNetwork } from './workers-network.ts'
 import { Subject } from './workers-process.ts'
 import type { VethCase, VethFigures, VethOrder } from './workers-veth-child.ts'
@@ -103,7 +103,7 @@ async function measureOnce(one: Case, peers: Peers, seconds: number): Promise<Ve
       const [command, ...args] = network.atSender
       const senders = Array.from({ length: STREAMS }, (_, i) => {
         const { address } = network.links[i % network.links.length]!
-        return run(command!, [...args, peers.send, address, `${PORT}`, `${duration}`, 'cubic'])
+        return run(command!, [...args, peers.path('send'), address, `${PORT}`, `${duration}`, 'cubic', '1'])
       })
       const [result] = await Promise.all([received, ...senders])
       return result as VethFigures
@@ -117,8 +117,8 @@ async function measureOnce(one: Case, peers: Peers, seconds: number): Promise<Ve
   }
 }
 
-export function renderVeth(rows: readonly VethRow[]): string[] {
-  return renderTable(
+export function vethTable(rows: readonly VethRow[]): Table {
+  return table(
     ['', 'mode', 'Gbit/s', 'CPU s/GB', 'rate x inline', 'CPU x inline'],
     rows.map((row) => [
       row.name,

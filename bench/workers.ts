@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
 import { guarded, machine } from './harness.ts'
-import { measureEcho, renderEcho } from './workers-echo.ts'
-import { measureMemory, renderMemory } from './workers-memory.ts'
-import { measureVeth, renderVeth } from './workers-veth.ts'
+import { printed } from './table.ts'
+import { echoTable, measureEcho } from './workers-echo.ts'
+import { measureMemory, memoryTable } from './workers-memory.ts'
+import { measureVeth, vethTable } from './workers-veth.ts'
 
-const ECHOES = 10_000
 const VETH_SECONDS = 2
 const PARTS = ['memory', 'veth', 'echo'] as const
 
@@ -22,12 +22,14 @@ async function bench(args: string[]): Promise<void> {
     args,
     options: {
       packets: { type: 'string', default: '1000000' },
+      echoes: { type: 'string', default: '10000' },
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', multiple: true },
       json: { type: 'boolean', default: false },
     },
   })
   const packets = parseInteger(values.packets, 'number of packets', 1000, 1e9)
+  const echoes = parseInteger(values.echoes, 'number of echoes', 100, 1e9)
   const rounds = parseInteger(values.rounds, 'number of rounds', 1, 1000)
   const parts: readonly string[] = values.only?.map((text) => parseChoice(text, 'part', PARTS)) ?? PARTS
   const say = (title: string, lines: readonly string[]): void => {
@@ -38,7 +40,7 @@ async function bench(args: string[]): Promise<void> {
   if (parts.includes('memory')) {
     const rows = await measureMemory(packets, rounds)
     results.memory = rows
-    say(`frames in place, ${packets} packets a round`, renderMemory(rows))
+    say(`frames in place, ${packets} packets a round`, printed(memoryTable(rows)))
   }
   if (parts.includes('veth')) {
     if (process.getuid?.() !== 0) {
@@ -48,13 +50,13 @@ async function bench(args: string[]): Promise<void> {
         process.stderr.write(`over veth, ${name}: not measured: ${why}\n`),
       )
       results.veth = rows
-      say('eight streams over veth', renderVeth(rows))
+      say('eight streams over veth', printed(vethTable(rows)))
     }
   }
   if (parts.includes('echo')) {
-    const rows = await measureEcho(ECHOES, rounds)
+    const rows = await measureEcho(echoes, rounds)
     results.echo = rows
-    say(`echo of 64 bytes, ${ECHOES} a round`, renderEcho(rows))
+    say(`echo of 64 bytes, ${echoes} a round`, printed(echoTable(rows)))
   }
   process.stdout.write(
     `${JSON.stringify({ bench: 'workers', machine: machine(), packets, rounds, ...results })}\n`,

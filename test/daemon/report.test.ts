@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { benchRows, renderBench } from '../../bench/e2e.ts'
+import { benchRows, benchTable } from '../../bench/e2e.ts'
 import type { RunResult } from '../../bench/e2e-run.ts'
 import { spread } from '../../bench/spread.ts'
+import { printed } from '../../bench/table.ts'
 import { explainDrops } from '../../daemon/demo/drops.ts'
 import { renderDemoReport } from '../../daemon/demo/print.ts'
 import { ProgressView, progressLine } from '../../daemon/demo/progress.ts'
@@ -188,6 +189,7 @@ describe('bench', () => {
   it('takes the ratio of neighbouring runs', () => {
     const run = (receiver: RunResult['receiver'], gbps: number): RunResult => ({
       receiver,
+      workers: 0,
       mode: 'mode',
       bytes: 1e9,
       gbps,
@@ -198,13 +200,13 @@ describe('bench', () => {
       drops: {},
     })
     const rounds = [10, 40, 20].map((gbps) => [run('tap', gbps), run('node:net', 10), run('c-recv', 20)])
-    const rows = benchRows(1500, rounds)
+    const rows = benchRows({ mtu: 1500, flows: 1 }, rounds)
     expect(rows.map(({ receiver, toNode, toRecv }) => [receiver, toNode, toRecv])).toEqual([
       ['tap', { min: 1, median: 2, max: 4 }, { min: 0.5, median: 1, max: 2 }],
       ['node:net', undefined, { min: 0.5, median: 0.5, max: 0.5 }],
       ['c-recv', { min: 2, median: 2, max: 2 }, undefined],
     ])
     expect(rows[0]!.machineCpuToRecv).toEqual({ min: 0.5, median: 1, max: 2 })
-    expect(renderBench(rows)[2]).toMatch(/^1500\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
+    expect(printed(benchTable(rows))[2]).toMatch(/^1500\s+1\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
   })
 })

@@ -1,0 +1,28 @@
+import type { LinkEnd, NetworkPair } from '../daemon/netns.ts'
+import { LineChild } from './line-child.ts'
+
+/** Starts a program at an end of the link. */
+export type Start = (end: LinkEnd, command: string, ...args: string[]) => LineChild
+
+/** Uses a fresh link and programs at its ends, which are gone afterwards, also when the process is told to end meanwhile. */
+export async function withLink<Result>(
+  pair: NetworkPair,
+  use: (start: Start) => Promise<Result>,
+): Promise<Result> {
+  const children: LineChild[] = []
+  const remove = (): void => {
+    for (const child of children) child.end()
+    pair.remove()
+  }
+  process.once('exit', remove)
+  try {
+    return await use((end, command, ...args) => {
+      const child = new LineChild(end, command, args)
+      children.push(child)
+      return child
+    })
+  } finally {
+    process.off('exit', remove)
+    remove()
+  }
+}

@@ -1,0 +1,70 @@
+/*
+ * Opens connections and keeps them: connect ADDRESS PORT COUNT CONCURRENT, so many of them under way at once. Ends when the server lets
+ * go of one. Prints one JSON object when all are open.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS 64
+#define SPARE 64
+
+static double now(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+static void fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 5) return 2;
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2]))};
+  if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) return 2;
+  const int count = atoi(argv[3]), concurrent = atoi(argv[4]);
+  struct rlimit files = {.rlim_cur = (rlim_t)count + SPARE, .rlim_max = (rlim_t)count + SPARE};
+  struct rlimit have;
+  if (getrlimit(RLIMIT_NOFILE, &have) < 0) fail("getrlimit");
+  if (have.rlim_max > files.rlim_max) files.rlim_max = have.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0) fail("RLIMIT_NOFILE");
+  int epoll = epoll_create1(0);
+  if (epoll < 0) fail("epoll_create1");
+  struct epoll_event events[EVENTS];
+  int begun = 0, open = 0;
+  const double start = now();
+  while (open < count) {
+    for (; begun < count && begun - open < concurrent; begun++) {
+      int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      if (fd < 0) fail("socket");
+      if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) fail("connect");
+      struct epoll_event one = {.events = EPOLLOUT | EPOLLONESHOT, .data.fd = fd};
+      if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &one) < 0) fail("epoll_ctl");
+    }
+    int ready = epoll_wait(epoll, events, EVENTS, -1);
+    if (ready < 0) fail("epoll_wait");
+    for (int i = 0; i < ready; i++) {
+      int error = 0;
+      socklen_t length = sizeof error;
+      getsockopt(events[i].data.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+      if (error != 0) errno = error, fail("connect");
+      struct epoll_event one = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = events[i].data.fd};
+      if (epoll_ctl(epoll, EPOLL_CTL_MOD, events[i].data.fd, &one) < 0) fail("epoll_ctl");
+      open++;
+    }
+  }
+  printf("{\"connections\":%d,\"seconds\":%.6f}\n", open, now() - start);
+  fflush(stdout);
+  epoll_wait(epoll, events, 1, -1);
+  return 0;
+}
