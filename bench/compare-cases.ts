@@ -1,4 +1,5 @@
 import { BenchError } from './errors.ts'
+import { wayOf } from './stack.ts'
 
 /** A bench that `compare` runs in both trees: what it is called with, and how its result is read. */
 export interface Compared {
@@ -13,8 +14,9 @@ interface StackForm {
     readonly ip: string
     readonly payload: number
     readonly flows: number
-    readonly vouched: boolean
+    readonly checksum: string
     readonly bulk: boolean
+    readonly split: boolean
     readonly packet: { readonly p10: number }
   }[]
 }
@@ -58,7 +60,7 @@ function reader<One>(
 }
 
 export const stackTimes = reader<StackForm['results'][number]>('stack', (one) => [
-  `stack: IPv${one.ip}, ${one.payload} B, ${one.flows} flows, ${one.vouched ? 'vouched' : 'unfinished'}, ${one.bulk ? 'bursts' : 'frames'}`,
+  `stack: IPv${one.ip}, ${one.payload} B, ${one.flows} flows, ${one.checksum}, ${wayOf(one)}`,
   one.packet.p10,
 ])
 

@@ -1,7 +1,18 @@
 import { IpAddress } from '../address.ts'
 import { put16 } from '../bytes.ts'
-import { type Nic, type NicInfo, type NicMemory, NicStats, NO_ROLES, type RxBurst } from '../driver/nic.ts'
-import { pseudoHeaderSum, pseudoHeaderSum6 } from '../stack/wire/checksum.ts'
+import { nativeOrNull } from '../driver/native/index.ts'
+import {
+  type Nic,
+  type NicInfo,
+  type NicMemory,
+  type NicRoles,
+  NicStats,
+  NO_ROLES,
+  RX_MORE,
+  RX_SIDE,
+  type RxBurst,
+} from '../driver/nic.ts'
+import { addSums, pseudoHeaderSum, pseudoHeaderSum6, sumBytes } from '../stack/wire/checksum.ts'
 import { putEthernet } from '../stack/wire/ethernet.ts'
 import { putIpv4 } from '../stack/wire/ipv4.ts'
 import { putIpv6 } from '../stack/wire/ipv6.ts'
@@ -25,6 +36,12 @@ export const SHAPES: Record<string, Shape> = {
 export const TCP_BYTES = 32
 /** Chunks the replay keeps circulating per flow: the working set stays what a fill ring's would be. */
 const FILL = 8192
+/** Entries of one burst, and those of the largest frame. */
+const ENTRIES = 512
+const SPANS = 19
+/** Where headers lie beside the area; more slots than frames of a burst. */
+const SIDE_SLOTS = 512
+export const SIDE_BYTES = 128
 const INFO: NicInfo = {
   driver: 'replay',
   mode: 'replay',
@@ -46,7 +63,7 @@ const INFO: NicInfo = {
  * segment of a flow already in them. Only sequence number and timestamp are written anew, as a NIC would have done by DMA.
  */
 export class ScriptedNic implements Nic {
-  readonly roles = NO_ROLES
+  readonly roles: NicRoles
   readonly txMemory = new Uint8Array(64 * 256)
   readonly txSlotBytes = 256
   readonly gone = false
@@ -63,51 +80,121 @@ export class ScriptedNic implements Nic {
   next: (bytes: Uint8Array, offset: number) => number = () => 0
   /** Frames handed out before `receive` pauses; -1 = no limit. */
   budget = 0
+  /** Bytes of bulk data's headers, where they come beside the area. */
+  headerBytes = 66
   /** RX_CSUM_* of every frame. */
   rxFlags = 0
-  /** Bytes of the frames that `stage` has written, and how many are left. */
-  readonly #lengths = new Uint32Array(FILL)
+  /** Entries of the frames that `stage` has written, and how many there are. */
+  readonly #offset = new Uint32Array(ENTRIES)
+  readonly #length = new Uint32Array(ENTRIES)
+  readonly #more = new Uint8Array(ENTRIES)
   #staged = 0
+  /** Of those, not handed out yet. */
+  #left = 0
+  readonly #side: Uint8Array | null
+  #sideSlot = 0
 
-  /** @param info what it says otherwise than the one there is alone */
+  /** @param info what it says otherwise than the one there is alone; `placement: 'split'` puts headers beside the area */
   constructor(info: Partial<NicInfo> = {}) {
     this.info = { ...INFO, ...info }
+    this.#side = this.info.placement === 'split' ? new Uint8Array(SIDE_SLOTS * SIDE_BYTES) : null
+    this.roles = { ...NO_ROLES, sideMemory: this.#side }
   }
 
   attach(memory: NicMemory): void {
     this.#bytes = new Uint8Array(memory.buffer, memory.areaOffset, memory.areaLength)
     this.#count = 0
     this.#staged = 0
+    this.#left = 0
   }
   detach(): void {}
 
+  /** Entries that the staged frames take. */
+  get stagedEntries(): number {
+    return this.#staged
+  }
+
   /** Writes the next frames now, up to one that `next` has not, so that `receive` only hands them out. Returns how many. */
   stage(count: number): number {
-    const most = Math.min(count, this.#count)
+    this.#staged = 0
     let staged = 0
-    for (; staged < most; staged++) {
-      const at = this.#chunks[(this.#head + staged) & (FILL - 1)]! * NIOV + HEADROOM
-      const bytes = this.next(this.#bytes, at)
-      if (bytes === 0) break
-      this.#lengths[staged] = bytes
-    }
-    this.#staged = staged
+    for (; staged < count && this.#staged + SPANS <= ENTRIES && this.#count >= SPANS; staged++)
+      if (!(this.#side === null ? this.#stageInArea() : this.#stageBeside(this.#side))) break
+    this.#left = this.#staged
     return staged
+  }
+
+  /** Chunk after chunk, the first with the headers. */
+  #stageInArea(): boolean {
+    let offset = this.#chunks[this.#head]! * NIOV + HEADROOM
+    let left = this.next(this.#bytes, offset)
+    if (left === 0) return false
+    for (;;) {
+      const bytes = Math.min(left, NIOV - HEADROOM)
+      left -= bytes
+      this.#put(offset, bytes, left > 0 ? RX_MORE : 0)
+      this.#head = (this.#head + 1) & (FILL - 1)
+      this.#count--
+      if (left === 0) return true
+      offset = this.#chunks[this.#head]! * NIOV + HEADROOM
+    }
+  }
+
+  /** Headers beside the area, payload from the start of chunks. */
+  #stageBeside(side: Uint8Array): boolean {
+    this.#sideSlot = (this.#sideSlot + 1) & (SIDE_SLOTS - 1)
+    const at = this.#sideSlot * SIDE_BYTES
+    let left = this.next(side, at)
+    if (left === 0) return false
+    const header = left <= SIDE_BYTES ? left : this.headerBytes
+    left -= header
+    this.#put(at, header, left > 0 ? RX_MORE | RX_SIDE : RX_SIDE)
+    while (left > 0) {
+      const bytes = Math.min(left, NIOV)
+      left -= bytes
+      this.#put(this.#chunks[this.#head]! * NIOV, bytes, left > 0 ? RX_MORE : 0)
+      this.#head = (this.#head + 1) & (FILL - 1)
+      this.#count--
+    }
+    return true
+  }
+
+  #put(offset: number, bytes: number, flags: number): void {
+    const at = this.#staged++
+    this.#offset[at] = offset
+    this.#length[at] = bytes
+    this.#more[at] = flags
+  }
+
+  /** Copies the payload of what is staged, as a receiver that copies would: where a piece of it lies is where it was received to. */
+  copyStaged(into: Uint8Array, header: number): void {
+    const bytes = this.#bytes
+    let skip = this.#side === null ? header : 0
+    for (let i = 0; i < this.#staged; i++) {
+      const flags = this.#more[i]!
+      if ((flags & RX_SIDE) !== 0) continue
+      const from = this.#offset[i]! + skip
+      into.set(bytes.subarray(from, this.#offset[i]! + this.#length[i]!), 0)
+      skip = (flags & RX_MORE) !== 0 || this.#side !== null ? 0 : header
+    }
   }
 
   receive(burst: RxBurst): number {
     const { offset, length, flags } = burst
-    if (this.#staged === 0) this.budget -= this.stage(Math.min(burst.capacity, this.budget))
-    const count = Math.min(burst.capacity, this.#staged)
-    for (let i = 0; i < count; i++) {
-      offset[i] = this.#chunks[this.#head]! * NIOV + HEADROOM
-      length[i] = this.#lengths[i]!
-      flags[i] = this.rxFlags
-      this.#head = (this.#head + 1) & (FILL - 1)
+    if (this.#left === 0) {
+      this.budget -= this.stage(Math.min(burst.capacity, this.budget))
     }
-    if (count < this.#staged) this.#lengths.copyWithin(0, count, this.#staged)
-    this.#staged -= count
-    this.#count -= count
+    let count = Math.min(burst.capacity, this.#left)
+    const from = this.#staged - this.#left
+    // Whole frames only.
+    while (count > 0 && (this.#more[from + count - 1]! & RX_MORE) !== 0) count--
+    const { rxFlags } = this
+    for (let i = 0; i < count; i++) {
+      offset[i] = this.#offset[from + i]!
+      length[i] = this.#length[from + i]!
+      flags[i] = this.#more[from + i]! | rxFlags
+    }
+    this.#left -= count
     burst.count = count
     return count
   }
@@ -124,7 +211,9 @@ export class ScriptedNic implements Nic {
   chunksHeld(): number {
     return this.#count
   }
-  sumFragments(): void {}
+  sumFragments(burst: RxBurst): void {
+    nativeOrNull()!.sumFragments(this.#bytes, burst.offset, burst.length, burst.sum, burst.count, 0)
+  }
   txReserve(): number {
     return this.#slot * this.txSlotBytes
   }
@@ -152,6 +241,22 @@ export interface Flow {
   ack: number
   tsEcr: number
   tsVal: number
+}
+
+/** Finishes the checksum of a segment with timestamps whose payload is nothing but zeros. */
+export function putSum(
+  { server, client, tcpAt }: Shape,
+  bytes: Uint8Array,
+  at: number,
+  payload: number,
+): void {
+  const tcp = at + tcpAt
+  put16(bytes, tcp + 16, 0)
+  const pseudo =
+    server.version === 4
+      ? pseudoHeaderSum(client.w3, server.w3, 6, TCP_BYTES + payload)
+      : pseudoHeaderSum6(client, server, 6, TCP_BYTES + payload)
+  put16(bytes, tcp + 16, ~addSums(pseudo, sumBytes(bytes, tcp, TCP_BYTES)) & 0xffff)
 }
 
 /** Writes a segment with timestamps, its checksum unfinished; returns its bytes. */

@@ -1,6 +1,6 @@
 import { get32 } from '../bytes.ts'
 import { allocateArea, asNicMemory } from '../driver/area.ts'
-import type { NicMemory } from '../driver/nic.ts'
+import { type NicMemory, RX_CSUM_GOOD } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
 import { Stack } from '../stack/stack.ts'
 import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
@@ -9,10 +9,23 @@ import { InlineKernel } from '../uapi/backend/inline.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { AREA_BYTES, nextSegment } from './frames.ts'
-import { type Flow, HEADROOM, NIOV, PORT, putSegment, ScriptedNic, type Shape } from './replay.ts'
+import {
+  type Flow,
+  HEADROOM,
+  NIOV,
+  PORT,
+  putSegment,
+  putSum,
+  ScriptedNic,
+  type Shape,
+  SIDE_BYTES,
+  TCP_BYTES,
+} from './replay.ts'
 
 /** Frames per entry of the ring: one burst. */
 const ROUND = 256
+/** Times that the ring is entered for one burst, at the most. */
+const MOST_ENTRIES = 8
 
 /** A stack with established flows, and frames of theirs that a replaying NIC puts into memory. */
 export interface Rig {
@@ -24,14 +37,30 @@ export interface Rig {
   flows: Flow[]
   /** Receives `packets` segments of `payload` bytes and gives every buffer back. */
   run(packets: number, payload: number): void
-  /** The same of one burst whose frames are written before the clock starts: nanoseconds per packet. @param flags RX_CSUM_* */
-  burst(payload: number, flags: number): number
+  /** The same of one burst whose frames are written before the clock starts: nanoseconds per packet. */
+  burst(payload: number, checksum: Checksum): number
+  /** Its first half: writes the frames; returns how many. */
+  stage(payload: number, checksum: Checksum): number
+  /** And its second half: receives them; nanoseconds per packet. */
+  finish(): number
+  /** Of the last burst: what of it the application took to read completions and give buffers back. */
+  applicationNs: number
+}
+
+/** The device vouches for it; it is the pseudo-header's only, as of a virtual peer on this machine; or it has to be verified. */
+export type Checksum = 'vouched' | 'unfinished' | 'verified'
+
+export interface RigOptions {
+  /** Bursts are taken as such. */
+  readonly bulk?: boolean
+  /** Headers come beside the area. */
+  readonly split?: boolean
 }
 
 /** A stack with `count` established flows, each with a RECV_ZC armed. */
-export function makeRig(shape: Shape, count: number, bulk = true): Rig {
+export function makeRig(shape: Shape, count: number, { bulk = true, split = false }: RigOptions = {}): Rig {
   const { server, tcpAt } = shape
-  const nic = new ScriptedNic()
+  const nic = new ScriptedNic(split ? { placement: 'split' } : {})
   let time = 1_000_000
   const memoryFor = (): NicMemory => asNicMemory(allocateArea(2 << 20, 0))
   const stack = new Stack({
@@ -94,6 +123,7 @@ export function makeRig(shape: Shape, count: number, bulk = true): Rig {
     flows.push(flow)
   }
   nic.keepSent = false
+  nic.headerBytes = tcpAt + TCP_BYTES
 
   const tcbs = [...stack.tcp]
   const window = (payload: number): number => {
@@ -107,15 +137,25 @@ export function makeRig(shape: Shape, count: number, bulk = true): Rig {
   // Goes on where the last run stopped, so that every flow gets the same number in the long run.
   let turn = 0
   let prepared = 0
-  const prepare = (payload: number): void => {
+  let verified = false
+  const prepare = (payload: number, checksum: Checksum): void => {
+    nic.rxFlags = checksum === 'vouched' ? RX_CSUM_GOOD : 0
+    verified = checksum === 'verified'
     if (payload === prepared) return
     prepared = payload
-    for (let at = HEADROOM; at < area.length; at += NIOV)
-      putSegment(shape, area, at, flows[0]!, ACK | PSH, payload)
+    // In the memory that headers come to.
+    const side = nic.roles.sideMemory
+    const [headers, step, first] = side === null ? [area, NIOV, HEADROOM] : [side, SIDE_BYTES, 0]
+    // What handshakes have left behind the headers is no payload.
+    headers.fill(0)
+    for (let at = first; at < headers.length; at += step)
+      putSegment(shape, headers, at, flows[0]!, ACK | PSH, payload)
     nic.next = (bytes, at) => {
       const flow = flows[turn]!
       turn = turn + 1 === flows.length ? 0 : turn + 1
-      return nextSegment(tcpAt, bytes, at, flow, payload)
+      const length = nextSegment(tcpAt, bytes, at, flow, payload)
+      if (verified) putSum(shape, bytes, at, payload)
+      return length
     }
   }
   /** What an application does: reads completions, gives buffers back. Returns how many. */
@@ -131,22 +171,39 @@ export function makeRig(shape: Shape, count: number, bulk = true): Rig {
     ifq.rq.advance()
     return ready
   }
-  const burst = (payload: number, flags: number): number => {
-    prepare(payload)
-    nic.rxFlags = flags
+  let staged = 0
+  const stage = (payload: number, checksum: Checksum): number => {
+    prepare(payload, checksum)
     nic.budget = 0
-    const staged = nic.stage(Math.min(ROUND, window(payload)))
+    staged = nic.stage(Math.min(ROUND, window(payload)))
+    return staged
+  }
+  const finish = (): number => {
+    const pieces = nic.stagedEntries - (split ? staged : 0)
     time += 50
+    let completed = 0
+    let application = 0
     const start = performance.now()
-    ring.getEvents()
-    const completed = reap()
-    const end = performance.now()
-    if (completed !== staged)
-      throw new Error(`the stack refused some of the frames: ${completed} of ${staged}`)
+    let end = start
+    // A request completes so much at a time; the rest of large frames follows at the next entry.
+    for (let entries = 0; entries < MOST_ENTRIES && completed < pieces; entries++) {
+      ring.getEvents()
+      const received = performance.now()
+      completed += reap()
+      end = performance.now()
+      application += end - received
+    }
+    if (completed !== pieces)
+      throw new Error(`the stack refused some of the frames: ${completed} of ${pieces}`)
+    rig.applicationNs = (application * 1e6) / staged
     return ((end - start) * 1e6) / staged
   }
+  const burst = (payload: number, checksum: Checksum): number => {
+    stage(payload, checksum)
+    return finish()
+  }
   const run = (packets: number, payload: number): void => {
-    prepare(payload)
+    prepare(payload, 'unfinished')
     const before = stack.counters.rxBytes
     let completed = 0
     while (completed < packets) {
@@ -161,5 +218,6 @@ export function makeRig(shape: Shape, count: number, bulk = true): Rig {
     const { lost } = ifq.census()
     if (lost !== 0) throw new Error(`${lost} buffers lost`)
   }
-  return { stack, ifq, nic, ring, kernel, flows, run, burst }
+  const rig: Rig = { stack, ifq, nic, ring, kernel, flows, run, burst, stage, finish, applicationNs: 0 }
+  return rig
 }

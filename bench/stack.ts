@@ -1,26 +1,29 @@
 import { parseArgs } from 'node:util'
-import { allocateArea } from '../driver/area.ts'
-import { RX_CSUM_GOOD } from '../driver/nic.ts'
 import { AREA_BYTES } from './frames.ts'
 import { machine } from './harness.ts'
 import { HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
-import { makeRig, type Rig } from './stack-rig.ts'
+import { type Checksum, makeRig } from './stack-rig.ts'
 import { printed, type Table, table } from './table.ts'
 
 /** Bursts before anything is counted. */
 const WARM_UP = 4000
 /** Packets of a burst, and copies that are timed at a time. */
 const BURST = 256
+/** 45 segments, as a sender's offload makes them. */
+const LARGE = 45 * 1448
+/** ACKs that are timed at a time. */
+const ACKS = 64
 
 /** One case: time from the receive descriptor to the refill, of one packet. */
 interface Case {
   readonly ip: '4' | '6'
   readonly payload: number
   readonly flows: number
-  /** The device vouches for checksums; else they are the pseudo-header's, as those of a virtual peer on this machine. */
-  readonly vouched: boolean
+  readonly checksum: Checksum
   /** Bursts are taken as such. */
   readonly bulk: boolean
+  /** Headers come beside the area, payload from the start of buffers, as over TAP; else both lie in the area, as over AF_XDP. */
+  readonly split: boolean
 }
 
 /** Nanoseconds of many short rounds: the tenth part of them was no slower, and half. */
@@ -31,10 +34,17 @@ interface Times {
 
 export interface StackResult extends Case {
   readonly packet: Times
-  /** Copying as many bytes out of as many buffers, between the rounds. */
-  readonly memcpy: Times
-  /** `packet` over `memcpy`, of the p10. */
+  /** What of it the application takes: it reads a completion and gives the buffer back. */
+  readonly application: Times
+  /** Copying the payload out of the buffers it was received to. */
+  readonly copy: Times
+  /** Copying as many bytes out of the processor's cache. */
+  readonly cachedCopy: Times
+  /** An ACK, until it lies in the NIC's slot. */
+  readonly ack: Times
+  /** `packet` over `copy` and over `cachedCopy`, of the p10. */
   readonly ratio: number
+  readonly cachedRatio: number
 }
 
 function timesOf(rounds: Float64Array): Times {
@@ -42,78 +52,136 @@ function timesOf(rounds: Float64Array): Times {
   return { p10: sorted[Math.floor(sorted.length / 10)]!, median: sorted[sorted.length >>> 1]! }
 }
 
-/** Copies of `payload` bytes out of one 4 KiB chunk after another into one buffer. */
-class Copies {
-  readonly #target = new Uint8Array(NIOV)
-  readonly #views: Uint8Array[]
-
-  constructor(payload: number) {
-    const area = allocateArea(BURST * NIOV, 0)
-    this.#views = Array.from({ length: BURST }, (_, i) => area.subarray(i * NIOV, i * NIOV + payload))
-  }
-
-  /** Nanoseconds of one. */
-  time(): number {
-    const start = performance.now()
-    for (let i = 0; i < BURST; i++) this.#target.set(this.#views[i]!)
-    return ((performance.now() - start) * 1e6) / BURST
-  }
+/** Nanoseconds of one of `count` things that are done. */
+function timed(count: number, things: () => void): number {
+  const start = performance.now()
+  things()
+  return ((performance.now() - start) * 1e6) / count
 }
 
 /** Its rig is made when its turn comes: what it is compared with is measured in the same moments. */
 function measure(one: Case, rounds: number): StackResult {
-  const { payload, vouched } = one
-  const rig: Rig = makeRig(SHAPES[one.ip]!, one.flows, one.bulk)
-  const copies = new Copies(payload)
-  const flags = vouched ? RX_CSUM_GOOD : 0
-  for (let i = 0; i < WARM_UP; i++) {
-    rig.burst(payload, flags)
-    copies.time()
+  const { payload, checksum } = one
+  const shape = SHAPES[one.ip]!
+  const rig = makeRig(shape, one.flows, one)
+  const target = new Uint8Array(NIOV)
+  const header = shape.tcpAt + TCP_BYTES
+  const cached = new Uint8Array(Math.min(payload, NIOV - HEADROOM))
+  const pieces = payload / cached.length
+  const tcbs = [...rig.stack.tcp]
+  let turn = 0
+  const acks = (): void => {
+    const now = rig.stack.clock.now()
+    for (let i = 0; i < ACKS; i++) {
+      turn = turn + 1 >= tcbs.length ? 0 : turn + 1
+      rig.stack.tcp.acks.soon(tcbs[turn]!)
+      rig.stack.tcp.flushAcks(now, false)
+    }
   }
-  const packets = new Float64Array(rounds)
-  const memcpy = new Float64Array(rounds)
-  for (let i = 0; i < rounds; i++) {
-    packets[i] = rig.burst(payload, flags)
-    memcpy[i] = copies.time()
+  const copyCached = (): void => {
+    for (let i = 0; i < BURST; i++) target.set(cached)
+  }
+  const figures = Array.from({ length: 5 }, () => new Float64Array(rounds))
+  const [packet, application, copy, cachedCopy, ack] = figures as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ]
+  for (let i = -WARM_UP; i < rounds; i++) {
+    const at = Math.max(i, 0)
+    packet[at] = rig.burst(payload, checksum)
+    application[at] = rig.applicationNs
+    // Of other frames: these may be in the cache by now, as a NIC's are not.
+    const packets = rig.stage(payload, checksum)
+    copy[at] = timed(packets, () => rig.nic.copyStaged(target, header))
+    rig.finish()
+    cachedCopy[at] = timed(BURST, copyCached) * pieces
+    if ((i & 15) === 0) ack.fill(timed(ACKS, acks), at, Math.min(at + 16, rounds))
   }
   rig.ring.queueExit()
-  const [packet, copy] = [timesOf(packets), timesOf(memcpy)]
-  return { ...one, packet, memcpy: copy, ratio: packet.p10 / copy.p10 }
+  const result = {
+    ...one,
+    packet: timesOf(packet),
+    application: timesOf(application),
+    copy: timesOf(copy),
+    cachedCopy: timesOf(cachedCopy),
+    ack: timesOf(ack),
+  }
+  return {
+    ...result,
+    ratio: result.packet.p10 / result.copy.p10,
+    cachedRatio: result.packet.p10 / result.cachedCopy.p10,
+  }
 }
 
 function cases(): Case[] {
   const all: Case[] = []
   for (const ip of ['4', '6'] as const) {
     const { tcpAt } = SHAPES[ip]!
-    const small = 1500 + 14 - tcpAt - TCP_BYTES
+    const payload = 1500 + 14 - tcpAt - TCP_BYTES
     const full = NIOV - HEADROOM - tcpAt - TCP_BYTES
-    const usual = { ip, payload: small, flows: 1, vouched: true, bulk: true }
-    all.push({ ...usual, bulk: false }, usual, { ...usual, vouched: false }, { ...usual, payload: full })
+    const usual: Case = { ip, payload, flows: 1, checksum: 'vouched', bulk: true, split: false }
+    all.push(
+      { ...usual, bulk: false },
+      usual,
+      { ...usual, checksum: 'unfinished' },
+      { ...usual, checksum: 'verified' },
+      { ...usual, payload: full },
+    )
     for (const flows of [64, 4096]) all.push({ ...usual, flows, bulk: false }, { ...usual, flows })
+    all.push(
+      { ...usual, payload: LARGE, bulk: false, split: true },
+      { ...usual, payload: LARGE, split: true },
+      { ...usual, payload: LARGE },
+    )
   }
   return all
+}
+
+/** How it is taken, as a word. */
+export function wayOf({ bulk, split }: Pick<Case, 'bulk' | 'split'>): string {
+  return `${bulk ? 'bursts' : 'frames'}${split ? ', split' : ''}`
 }
 
 export function stackTable(results: readonly StackResult[]): Table {
   const times = ({ p10, median }: Times): string => `${p10.toFixed(1)} (${median.toFixed(1)})`
   return table(
-    ['IP', 'payload', 'flows', 'checksum', 'taken', 'packet', 'memcpy', 'packet/memcpy'],
+    [
+      'IP',
+      'payload',
+      'flows',
+      'checksum',
+      'taken',
+      'packet',
+      'its copy',
+      'packet/copy',
+      'copy in cache',
+      'packet/cached',
+      'application',
+      'an ACK',
+    ],
     results.map((one) => [
       one.ip,
       String(one.payload),
       String(one.flows),
-      one.vouched ? 'vouched' : 'unfinished',
-      one.bulk ? 'bursts' : 'frames',
+      one.checksum,
+      wayOf(one),
       times(one.packet),
-      times(one.memcpy),
+      times(one.copy),
       one.ratio.toFixed(2),
+      times(one.cachedCopy),
+      one.cachedRatio.toFixed(2),
+      times(one.application),
+      times(one.ack),
     ]),
   )
 }
 
 /**
  * `npm run bench -- stack`: nanoseconds per packet from receive descriptor to refill, over frames that a replaying NIC puts into memory,
- * beside a memcpy of the same payload between the rounds; and what each frame for itself costs.
+ * beside copies of the payload between the rounds, out of those buffers and out of the cache; and what each frame for itself costs.
  */
 export async function main(args: string[]): Promise<void> {
   const { values } = parseArgs({

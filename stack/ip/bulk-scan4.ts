@@ -142,9 +142,10 @@ export class BulkScan4 {
         same = 0xffff
       }
       let unfinished = 0
+      let pseudo = 0
       if ((flag & 4) === 0) {
         const sum = (rows[row + 10]! + tcpTotal) | 0
-        const pseudo = (sum & 0xffff) + (sum >>> 16)
+        pseudo = (sum & 0xffff) + (sum >>> 16)
         if ((flag & 2) !== 0) unfinished = 1
         else if (partial === 1 && (((w12 >>> 8) & 0xff00) | (w12 >>> 24)) === pseudo) {
           unfinished = 1
@@ -211,10 +212,14 @@ export class BulkScan4 {
             next !== nxt ||
             (sum & 0xffff) + (sum >>> 16) !== 0xffff ||
             payload > ((adv - nxt) | 0) ||
-            // Its sum has to be looked at.
-            ((flag & 6) === 0 && same >= 0)
+            ((flag & 6) === 0 &&
+              same >= 0 &&
+              // One that reads like the pseudo-header's is looked at above.
+              ((partial === 1 && (((v12 >>> 8) & 0xff00) | (v12 >>> 24)) === pseudo) ||
+                !bulk.checks(i, i, a, sum - (w3 >>> 16), pseudo)))
           )
             break
+          if ((flag & 6) === 0 && same >= 0) bulk.verified++
           seq = nxt
           nxt = (nxt + payload) | 0
           window = v12

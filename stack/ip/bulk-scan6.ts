@@ -158,9 +158,10 @@ export class BulkScan6 {
         same = 0xffff
       }
       let unfinished = 0
+      let pseudo = 0
       if ((flag & 4) === 0) {
         const sum = (rows[row + 10]! + tcpTotal) | 0
-        const pseudo = (sum & 0xffff) + (sum >>> 16)
+        pseudo = (sum & 0xffff) + (sum >>> 16)
         if ((flag & 2) !== 0) unfinished = 1
         else if (partial === 1 && (((w17 >>> 8) & 0xff00) | (w17 >>> 24)) === pseudo) {
           unfinished = 1
@@ -229,10 +230,14 @@ export class BulkScan6 {
             other !== 0 ||
             next !== nxt ||
             payload > ((adv - nxt) | 0) ||
-            // Its sum has to be looked at.
-            ((flag & 6) === 0 && same >= 0)
+            ((flag & 6) === 0 &&
+              same >= 0 &&
+              // One that reads like the pseudo-header's is looked at above.
+              ((partial === 1 && (((v17 >>> 8) & 0xff00) | (v17 >>> 24)) === pseudo) ||
+                !bulk.checks(i, i, a, addressesSum(words, a), pseudo)))
           )
             break
+          if ((flag & 6) === 0 && same >= 0) bulk.verified++
           seq = nxt
           nxt = (nxt + payload) | 0
           window = v17

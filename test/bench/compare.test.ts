@@ -47,8 +47,9 @@ describe('a result', () => {
     ip: '4',
     payload: 1448,
     flows: 64,
-    vouched: true,
+    checksum: 'vouched',
     bulk: false,
+    split: false,
     packet: { p10: 65, median: 99 },
   }
 
