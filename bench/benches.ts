@@ -1,5 +1,7 @@
 /** What is measured: modules beside this one that export `main(args): Promise<void>`, and what they measure. */
 export const BENCHES = {
+  copies:
+    'the copies and sums that remain, by JavaScript and by the addon, into memory of one thread and of several',
   e2e: 'Linux sends to zcrx over every way in, to node:net, recv() and io_uring in C, at three MTUs (needs root, cc)',
   latency:
     'echoes of 64 bytes over loopback: servers on Linux’s own rings beside node:net, one and a thousand connections',

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { AREA_BYTES } from './frames.ts'
 import { machine } from './harness.ts'
 import { HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
+import { type Times, timed, timesOf } from './rounds.ts'
 import { type Checksum, makeRig } from './stack-rig.ts'
 import { printed, type Table, table } from './table.ts'
 
@@ -26,12 +27,6 @@ interface Case {
   readonly split: boolean
 }
 
-/** Nanoseconds of many short rounds: the tenth part of them was no slower, and half. */
-interface Times {
-  readonly p10: number
-  readonly median: number
-}
-
 export interface StackResult extends Case {
   readonly packet: Times
   /** What of it the application takes: it reads a completion and gives the buffer back. */
@@ -45,18 +40,6 @@ export interface StackResult extends Case {
   /** `packet` over `copy` and over `cachedCopy`, of the p10. */
   readonly ratio: number
   readonly cachedRatio: number
-}
-
-function timesOf(rounds: Float64Array): Times {
-  const sorted = rounds.slice().sort()
-  return { p10: sorted[Math.floor(sorted.length / 10)]!, median: sorted[sorted.length >>> 1]! }
-}
-
-/** Nanoseconds of one of `count` things that are done. */
-function timed(count: number, things: () => void): number {
-  const start = performance.now()
-  things()
-  return ((performance.now() - start) * 1e6) / count
 }
 
 /** Its rig is made when its turn comes: what it is compared with is measured in the same moments. */

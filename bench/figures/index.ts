@@ -1,4 +1,5 @@
 import type { BenchName } from '../benches.ts'
+import { copies } from './copies.ts'
 import { e2e } from './e2e.ts'
 import { latency } from './latency.ts'
 import { loss } from './loss.ts'
@@ -12,6 +13,7 @@ import { workers } from './workers.ts'
 /** Of every bench. What it prints is of its own form, which only its entry knows. */
 export const FIGURES: Readonly<Record<BenchName, Figures>> = {
   stack,
+  copies,
   scale,
   pps,
   latency,

@@ -1,0 +1,99 @@
+import { parseArgs } from 'node:util'
+import { copyBytes, useCopies } from '../copying.ts'
+import { allocateArea, allocateShared } from '../driver/area.ts'
+import { loadNative } from '../driver/native/index.ts'
+import { Sender } from '../stack/tcp/sender.ts'
+import { machine } from './harness.ts'
+import { NIOV } from './replay.ts'
+import { type Times, timed, timesOf } from './rounds.ts'
+import { printed, type Table, table } from './table.ts'
+
+const SIZES = [64, 256, 512, 1448, 8948]
+/** Copies that are timed at a time, each to other chunks. */
+const BATCH = 64
+const AREA_BYTES = 4 << 20
+const SENDER_BYTES = 1 << 20
+
+export interface CopiesResult {
+  readonly bytes: number
+  /** Threads share the memory that is copied into. */
+  readonly shared: boolean
+  /** Received data on its way to another buffer, and data to send on its way to a slot, which is summed as well. */
+  readonly what: 'copy' | 'copy and sum'
+  readonly javascript: Times
+  readonly addon: Times
+}
+
+export function copiesTable(results: readonly CopiesResult[]): Table {
+  const times = ({ p10, median }: Times): string => `${p10.toFixed(0)} (${median.toFixed(0)})`
+  return table(
+    ['what', 'bytes', 'into memory', 'JavaScript', 'addon', 'addon/JavaScript'],
+    results.map(({ what, bytes, shared, javascript, addon }) => [
+      what,
+      String(bytes),
+      shared ? 'of threads' : 'of one thread',
+      times(javascript),
+      times(addon),
+      (addon.p10 / javascript.p10).toFixed(2),
+    ]),
+  )
+}
+
+/** Both ways by turns, as `useCopies` has them. */
+function compare(rounds: number, things: () => void): { javascript: Times; addon: Times } {
+  const addon = loadNative()
+  const figures = [null, addon].map(() => new Float64Array(rounds))
+  for (let i = -rounds; i < rounds; i++)
+    for (const [way, copies] of [null, addon].entries()) {
+      useCopies(copies)
+      figures[way]![Math.max(i, 0)] = timed(BATCH, things)
+    }
+  useCopies(addon)
+  return { javascript: timesOf(figures[0]!), addon: timesOf(figures[1]!) }
+}
+
+function measure(shared: boolean, bytes: number, rounds: number): CopiesResult[] {
+  const area = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+  const chunks = Math.floor(area.length / (4 * NIOV))
+  const source = new Uint8Array(SENDER_BYTES)
+  let at = 0
+  const place = (): number => {
+    at = at + 1 === chunks ? 0 : at + 1
+    return at * 4 * NIOV + 66
+  }
+  const copy = compare(rounds, () => {
+    for (let i = 0; i < BATCH; i++) copyBytes(area, place(), source, 0, bytes)
+  })
+  const sender = new Sender(SENDER_BYTES)
+  sender.push(source, 0, SENDER_BYTES)
+  const most = Math.floor(SENDER_BYTES / bytes)
+  let segment = 0
+  const sum = compare(rounds, () => {
+    for (let i = 0; i < BATCH; i++) {
+      segment = segment + 1 === most ? 0 : segment + 1
+      sender.peekSum(segment * bytes, bytes, area, place())
+    }
+  })
+  return [
+    { what: 'copy', bytes, shared, ...copy },
+    { what: 'copy and sum', bytes, shared, ...sum },
+  ]
+}
+
+/** `npm run bench -- copies`: nanoseconds of the copies that remain, by JavaScript and by the addon. */
+export async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '2000' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const rounds = Number(values.rounds)
+  if (!(rounds >= 10)) throw new Error('--rounds is 10 at least')
+  const results = [false, true]
+    .flatMap((shared) => SIZES.flatMap((bytes) => measure(shared, bytes, rounds)))
+    .sort((a, b) => a.what.localeCompare(b.what))
+  if (!values.json) for (const line of printed(copiesTable(results))) console.log(line)
+  console.log(JSON.stringify({ bench: 'copies', machine: machine(), rounds, results }))
+}
