@@ -1,5 +1,7 @@
 /** What is measured: modules beside this one that export `main(args): Promise<void>`, and what they measure. */
 export const BENCHES = {
+  consume:
+    'Linux sends a stream that is thrown away, hashed, counted or written to a file, beside node:net (needs root, cc)',
   copies:
     'the copies and sums that remain, by JavaScript and by the addon, into memory of one thread and of several',
   e2e: 'Linux sends to zcrx over every way in, to node:net, recv() and io_uring in C, at three MTUs (needs root, cc)',

@@ -1,4 +1,5 @@
 import type { BenchName } from '../benches.ts'
+import { consume } from './consume.ts'
 import { copies } from './copies.ts'
 import { e2e } from './e2e.ts'
 import { latency } from './latency.ts'
@@ -20,5 +21,6 @@ export const FIGURES: Readonly<Record<BenchName, Figures>> = {
   workers,
   pcap,
   loss,
+  consume,
   e2e,
 } as Record<BenchName, Figures<never>> as Record<BenchName, Figures>

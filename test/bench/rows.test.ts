@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { consumeRows, consumeTable } from '../../bench/consume.ts'
 import { benchRows, nameOf } from '../../bench/e2e.ts'
 import type { RunResult } from '../../bench/e2e-run.ts'
 import { parseList } from '../../bench/harness.ts'
@@ -23,6 +24,26 @@ describe('packets a second', () => {
     expect(drop!.toDrop).toBeUndefined()
     expect(printed(ppsTable([zcrx!, drop!]))[2]).toMatch(
       /^native\s+zcrx\s+0\.80 \(0\.60-0\.90\)\s+0\.60 \(0\.40-0\.90\)/,
+    )
+  })
+})
+
+describe('a stream that is consumed', () => {
+  const run = (gbps: number) => ({ gbps, cpuSecondsPerGB: 0.5 })
+
+  it('is compared with that to node:net in the same round', () => {
+    const rounds = [
+      { xdp: run(10), tap: run(30), 'node:net': run(20) },
+      { xdp: run(30), tap: run(30), 'node:net': run(10) },
+    ]
+    const rows = consumeRows('file', rounds)
+    expect(rows.map(({ receiver, toNode }) => [receiver, toNode?.min, toNode?.max])).toEqual([
+      ['xdp', 0.5, 3],
+      ['tap', 1.5, 3],
+      ['node:net', undefined, undefined],
+    ])
+    expect(printed(consumeTable(rows))[2]).toMatch(
+      /^file\s+xdp\s+20\.0 \(10\.0-30\.0\)\s+1\.75 \(0\.50-3\.00\)/,
     )
   })
 })
