@@ -10,8 +10,8 @@ import { BufferSource } from './source.ts'
 /** How memory is registered. */
 export interface AreaOptions {
   /**
-   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
-   * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
+   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied and over
+   * TAP with offload. Larger ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
    */
   readonly bufferBytes?: number
   /** Refill queue entries; default one per buffer of the area, at most 32768. */
