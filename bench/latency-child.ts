@@ -1,16 +1,31 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer as createNetServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
-export type LatencyServer = 'linux' | 'linux polling' | 'node:net'
+/** What the server runs on. */
+export type LatencyServer = 'linux' | 'xdp' | 'node:net'
+
+/** Where the server is reached, and how the peer is run. */
+export interface LatencyPlace {
+  readonly address: string
+  /** What xdp takes; null over loopback. */
+  readonly device: string | null
+  /** Command line in front of the peer's. */
+  readonly peer: readonly string[]
+  /** The peer never sleeps: what it takes to wake it is no part of the times. */
+  readonly peerPolls: boolean
+}
 
 /** What answers, as JSON in the only argument of the process. */
 export interface LatencyCase {
   readonly server: LatencyServer
+  /** `busyPoll`: microseconds; -1 = it never sleeps. */
+  readonly pollUs: number
   readonly connections: number
   /** Of a message. */
   readonly bytes: number
+  readonly place: LatencyPlace
 }
 
 /** How many echoes, of all connections together. */
@@ -30,7 +45,7 @@ export interface LatencyFigures extends PeerFigures {
   readonly cpuUs: number
 }
 
-const { server, connections, bytes } = JSON.parse(process.argv[2] ?? '{}') as LatencyCase
+const { server, pollUs, connections, bytes, place } = JSON.parse(process.argv[2] ?? '{}') as LatencyCase
 
 /** A server that sends back what it gets. Returns its port. What is not measured is not loaded. */
 async function serve(): Promise<number> {
@@ -38,20 +53,20 @@ async function serve(): Promise<number> {
     const net = createNetServer({ noDelay: true }, (socket) =>
       socket.on('data', (data) => socket.write(data)),
     )
-    net.listen({ port: 0, host: '127.0.0.1', backlog: 4096 })
+    net.listen({ port: 0, host: place.address, backlog: 4096 })
     await once(net, 'listening')
     return (net.address() as { port: number }).port
   }
   const { createServer } = await import('../net/server.ts')
   const opened = await createServer({
-    device: 'linux:',
+    ...(server === 'linux'
+      ? { device: 'linux:', listenOn: place.address, bufferBytes: 4096 }
+      : { device: `xdp:${place.device}`, address: place.address }),
     port: 0,
-    listenOn: '127.0.0.1',
     backlog: 4096,
     noDelay: true,
-    busyPoll: server === 'linux polling',
+    busyPoll: pollUs < 0 || pollUs,
     areaBytes: 16 << 20,
-    bufferBytes: 4096,
     handler: {
       onData(connection, offset, length) {
         connection.send(opened.area.slice(offset, offset + length))
@@ -65,7 +80,14 @@ async function serve(): Promise<number> {
 
 const script = fileURLToPath(new URL('./latency-peer.js', import.meta.url))
 const port = await serve()
-const peer: ChildProcess = fork(script, [String(port), String(connections), String(bytes)])
+const [command, ...args] = [...place.peer, process.execPath, script, place.address]
+const peer: ChildProcess = spawn(
+  command!,
+  [...args, ...[port, connections, bytes, Number(place.peerPolls)].map(String)],
+  {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  },
+)
 process.once('exit', () => peer.kill())
 await once(peer, 'message')
 

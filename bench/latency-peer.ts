@@ -6,9 +6,11 @@ import type { LatencyOrder, PeerFigures } from './latency-child.ts'
 
 /**
  * The client of the `latency` bench: connections on a ring of Linux's, each of which sends a message and waits until all of it has come
- * back. The same whatever answers. Usage: latency-peer PORT CONNECTIONS BYTES
+ * back. The same whatever answers. It sleeps while it waits,
+ * or looks all the time. Usage: latency-peer ADDRESS PORT CONNECTIONS BYTES POLLS
  */
-const [port = 0, connections = 0, bytes = 0] = process.argv.slice(2).map(Number)
+const [address = '', ...numbers] = process.argv.slice(2)
+const [port = 0, connections = 0, bytes = 0, polls = 0] = numbers.map(Number)
 /** Connections that are opened at once. */
 const TOGETHER = 64
 
@@ -18,7 +20,7 @@ const ring = Ring.queueInit(4096, new LinuxHost(), {
 const message = ring.arena.take(bytes).fill(0x5a)
 const replies = Array.from({ length: connections }, () => ring.arena.take(bytes))
 const fds: number[] = []
-const sockaddr = abi.sockaddrOf(IpAddress.parse('127.0.0.1')!, port)
+const sockaddr = abi.sockaddrOf(IpAddress.parse(address)!, port)
 const to = ring.arena.take(sockaddr.length)
 to.set(sockaddr)
 
@@ -68,7 +70,8 @@ function run(echoes: number): PeerFigures {
   const start = performance.now()
   for (let at = 0; at < connections; at++) ask(at)
   while (done < echoes) {
-    ring.submitAndWait(1)
+    if (polls === 1) ring.submitAndGetEvents()
+    else ring.submitAndWait(1)
     const seen = ring.forEachCqe(({ userData, res }) => {
       if (res <= 0) throw new Error(`a connection ended: ${abi.errnoName(res)}`)
       if (userData >= SENT) return

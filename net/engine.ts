@@ -11,6 +11,7 @@ import {
 import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
+import { BusyPoll, microseconds } from './busy-poll.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
 import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
@@ -28,8 +29,11 @@ const MAX_ROUNDS = 4
 export interface EngineOptions extends OpenOptions, AreaOptions {
   /** Completion queue entries; default 8192. */
   readonly cqEntries?: number
-  /** Never sleep: completions are looked for at every turn of the event loop. Costs a core. Default false. */
-  readonly busyPoll?: boolean
+  /**
+   * So long (microseconds) completions are looked for, at every turn of the event loop, after there was nothing to do, before the
+   * process sleeps; `true` or Infinity: it never does, and takes a core for itself. Default `false`, 0.
+   */
+  readonly busyPoll?: boolean | number
 }
 
 /** Buffers of an area that is registered. */
@@ -65,7 +69,7 @@ export class Engine {
   readonly #smallSends: SmallSends | null
   /** The other side works by itself. */
   readonly #attended: boolean
-  readonly #busyPoll: boolean
+  readonly #busyPoll: BusyPoll
   #released = false
   #closed = false
   #scheduled = false
@@ -87,6 +91,7 @@ export class Engine {
     this.#handler = handler
     const { areaBytes = DEFAULT_AREA_BYTES } = options
     this.system = system
+    this.#busyPoll = new BusyPoll(microseconds(options.busyPoll ?? false, 'busyPoll'))
     let ring: Ring | null = null
     try {
       const copied = copies(system)
@@ -104,7 +109,6 @@ export class Engine {
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
       this.#smallSends = system.sockets === undefined ? null : new SmallSends(ring.arena)
-      this.#busyPoll = options.busyPoll ?? false
       this.#attended = ring.attend()
       const { ifq } = this
       const unasked = this.#attended || system.sockets !== undefined
@@ -270,13 +274,14 @@ export class Engine {
   /** Goes round again while there is work; otherwise this is where the process sleeps. Frames that wait call back at once. */
   #goOn(): void {
     const { ring } = this
-    let more = this.#busyPoll || this.#scheduled
+    let more = this.#scheduled
     if (this.#attended) {
       // Whoever works by itself takes entries that are shown to it; what has overflowed comes when it sees that there is room.
       ring.submit()
       if (ring.hasWork()) ring.wakeUp()
     } else more ||= ring.cqReady() > 0 || ring.sqReady() > 0 || ring.hasWork()
-    if (more) {
+    if (more) this.#busyPoll.worked()
+    if (more || this.#busyPoll.goesOn()) {
       this.#scheduled = true
       setImmediate(this.#turn)
     } else ring.arm(this.#turn)
@@ -299,6 +304,7 @@ export class Engine {
     const buffers = this.#buffers
     const count = this.ring.cqReady()
     if (count === 0) return
+    this.#busyPoll.worked()
     const head = this.ring.cqHead
     let seen = 0
     this.#reaping = true

@@ -10,8 +10,8 @@ import { BufferSource } from './source.ts'
 /** How memory is registered. */
 export interface AreaOptions {
   /**
-   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied. Larger
-   * ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
+   * Bytes of a buffer (`rx_buf_len`), a power of two; default what suits the NIC: 4096, or 32768 where payload is copied and, in
+   * areas of 8 MiB and more, over TAP with offload. Larger ones make fewer completions where frames are large; they need a NIC that takes any memory: TAP, packet or raw sockets.
    */
   readonly bufferBytes?: number
   /** Refill queue entries; default one per buffer of the area, at most 32768. */
@@ -24,6 +24,8 @@ const GROUP = 1
 const COPY_BUFFER_BYTES = 65_536
 const LEAST_BUFFERS = 64
 const MOST_BUFFERS = 32_768
+/** Where each frame takes buffers of its own, larger ones pay from so many on: of fewer a window is too few frames. */
+const LEAST_OWN_BUFFERS = 256
 
 /** Cuts an area into buffers that received data is copied to. @throws ZcrxError, ArgumentError */
 export function provideBuffers(ring: Ring, options: AreaOptions, area: Uint8Array): BufferSource {
@@ -47,10 +49,16 @@ function tellsCopies(ring: Ring): boolean {
   return ring.query(IO_URING_QUERY_ZCRX_EVENT, answer.bytes) > 0 && answer.statsSize > 0
 }
 
+/** Bytes of a buffer that suits the NIC in an area of so many bytes. */
+function fittingBuffer({ chunkBytes = PAGE, placement }: NicInfo, areaBytes: number): number {
+  const least = placement === 'side' ? 1 : LEAST_OWN_BUFFERS
+  return areaBytes % chunkBytes === 0 && areaBytes >= least * chunkBytes ? chunkBytes : PAGE
+}
+
 /** Registers a NIC's queue over an area. @throws ZcrxError, NicError with why it was refused */
 export function registerArea(ring: Ring, info: NicInfo, options: AreaOptions, area: Uint8Array): Ifq {
-  const { ifIndex, queue, chunkBytes = PAGE } = info
-  const rxBufLen = options.bufferBytes ?? (area.length % chunkBytes === 0 ? chunkBytes : PAGE)
+  const { ifIndex, queue } = info
+  const rxBufLen = options.bufferBytes ?? fittingBuffer(info, area.length)
   const ifq = ring.registerIfq({
     ifIdx: ifIndex,
     ifRxq: queue,

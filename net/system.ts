@@ -21,6 +21,7 @@ import type { NicView, WorkerQueue } from '../uapi/backend/worker/queue.ts'
 import type { RingHost } from '../uapi/ring/backend.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import type { Ring } from '../uapi/ring/ring.ts'
+import { microseconds } from './busy-poll.ts'
 
 /** Sockets of the operating system's by calls of their own, for what its rings have no entry for, or not on every kernel. */
 export interface SocketCalls {
@@ -216,7 +217,7 @@ function threadsOf(
     index,
     count: devices.length,
     ...(areaBytes === undefined ? {} : { areaBytes }),
-    ...(spinUs === undefined ? {} : { spinUs }),
+    ...(spinUs === undefined ? {} : { spinUs: microseconds(spinUs, 'spinUs') }),
     ...(resourceLimits === undefined ? {} : { resourceLimits }),
   }))
 }

@@ -8,29 +8,33 @@ interface LatencyRun extends Result {
   readonly rows: readonly LatencyRow[]
 }
 
+function groupOf({ link, connections }: LatencyRow): string {
+  return `${link}, ${connections === 1 ? '1 connection' : `${connections} connections`}`
+}
+
 export const latency: Figures<LatencyRun> = {
   runs: {
-    full: [['--rounds', '3', '--echoes', '20000']],
-    quick: [['--rounds', '1', '--echoes', '5000']],
+    full: [['--link', 'loopback', '--link', 'veth', '--rounds', '3', '--echoes', '20000']],
+    quick: [['--link', 'loopback', '--link', 'veth', '--rounds', '1', '--echoes', '5000']],
   },
   sections: ([run]) => [
     {
-      caption: `Echoes of 64 bytes over loopback, ${run!.echoes} a round; median (min-max) of ${run!.rounds} rounds:`,
+      caption: `Echoes of 64 bytes, ${run!.echoes} a round; median (min-max) of ${run!.rounds} rounds:`,
       table: latencyTable(run!.rows),
     },
   ],
   plots: ([run]) => [
     {
       name: 'latency',
-      title: 'Echoes of 64 bytes over loopback',
+      title: 'Echoes of 64 bytes',
       description:
-        'Thousands of echoes a second of servers on Linux’s own rings by this package, sleeping and polling, and of node:net; median with a line from the least to the most round.',
+        'Thousands of echoes a second: over loopback of servers on Linux’s own rings by this package, over a veth pair of a server on AF_XDP, each sleeping, polling for 50 us and polling, beside node:net; median with a line from the least to the most round.',
       unit: 'thousand echoes a second',
       digits: 1,
-      groups: [...new Set(run!.rows.map(({ connections }) => connections))].map((connections) => ({
-        title: connections === 1 ? '1 connection' : `${connections} connections`,
+      groups: [...new Set(run!.rows.map(groupOf))].map((group) => ({
+        title: group,
         bars: run!.rows
-          .filter((row) => row.connections === connections)
+          .filter((row) => groupOf(row) === group)
           .map((row) => ({
             label: row.server,
             whose: row.server === 'node:net' ? 'others' : 'ours',

@@ -38,6 +38,15 @@ export function parseWorkers(text: string): number | 'queues' {
   return text === 'queues' ? text : parseInteger(text, "number of workers, or 'queues'", 1, MAX_WORKERS)
 }
 
+/** Ten minutes: who wants more never sleeps. */
+const MAX_POLL_US = 600_000_000
+
+/** Microseconds, or `always`. @throws UsageError */
+export function parseBusyPoll(text: string): number {
+  if (text === 'always') return Number.POSITIVE_INFINITY
+  return parseInteger(text, "number of microseconds, or 'always'", 0, MAX_POLL_US)
+}
+
 export interface ListenAddress {
   /** IPv4 or IPv6; absent: the interface's first. */
   readonly address?: string

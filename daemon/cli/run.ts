@@ -7,6 +7,7 @@ import {
   type ImpairSpec,
   type ListenAddress,
   parseAddress,
+  parseBusyPoll,
   parseDuration,
   parseFsync,
   parseGateway,
@@ -26,6 +27,7 @@ interface RunFlags extends CaptureFlags {
   device: string
   queue?: number
   workers?: number | 'queues'
+  busyPoll?: number
   listen: ListenAddress[]
   takeOver: boolean
   apply: boolean
@@ -78,6 +80,11 @@ export const addRun: AddCommand = (program, actions, done) => {
       '--workers <n>',
       'threads, each with a queue of the device and its stack; queues: one for each (default: none)',
       checked(parseWorkers),
+    )
+    .option(
+      '--busy-poll <us>',
+      'look for frames so long (microseconds) after there was nothing to do, before sleeping; always: never sleep (default: 0)',
+      checked(parseBusyPoll),
     )
     .option(
       '--mode <mode>',
@@ -168,6 +175,7 @@ Examples:
         await actions.run({
           device: deviceString(flags.device, flags.queue, flags.mode?.attach),
           ...(flags.workers === undefined ? {} : { workers: flags.workers }),
+          ...(flags.busyPoll === undefined ? {} : { busyPollUs: flags.busyPoll }),
           listen: flags.listen.length === 1 ? flags.listen[0]! : flags.listen,
           ...(flags.takeOver ? { takeOver: true } : {}),
           ...(flags.apply ? { apply: true } : {}),

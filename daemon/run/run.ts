@@ -44,6 +44,8 @@ export interface RunOptions {
   readonly device: string
   /** Threads, each with a queue; absent: none, all is done on this one. */
   readonly workers?: number | 'queues'
+  /** So long (microseconds) frames are looked for before this thread, and the workers, sleep; Infinity: never. Absent: the library's default. */
+  readonly busyPollUs?: number
   /** One, or several. */
   readonly listen: ListenAddress | readonly ListenAddress[]
   readonly sink: SinkSpec
@@ -145,6 +147,10 @@ async function receive(
       ...(options.ownAddress ? { ownAddress: true } : {}),
       ...(options.takeOver === true ? { takeOver: true } : {}),
       ...(options.workers === undefined ? {} : { workers: options.workers }),
+      ...(options.busyPollUs === undefined ? {} : { busyPoll: options.busyPollUs }),
+      ...(options.busyPollUs === undefined || options.workers === undefined
+        ? {}
+        : { spinUs: options.busyPollUs }),
       // Without addresses of our own there is nothing to test.
       ...(options.ownAddress ? { dad: options.dad } : {}),
       ...(options.secretFile === undefined ? {} : { secretFile: options.secretFile }),

@@ -62,6 +62,8 @@ export interface Native {
   xskOptions(fd: number): number
   /** `XDP_MAX_TX_SKB_BUDGET` (Linux 6.17): frames that one kick may send in copy mode; 32 where it is refused. */
   xskSetTxBudget(fd: number, frames: number): number
+  /** `SO_PREFER_BUSY_POLL`, `SO_BUSY_POLL` and `SO_BUSY_POLL_BUDGET` (Linux 5.11); the first that is refused ends it. */
+  xskSetBusyPoll(fd: number, us: number, budget: number): number
   /** `XDP_STATISTICS` into six numbers, in the order of `struct xdp_statistics`. */
   xskStatistics(fd: number, out: Float64Array): number
   /** sendto(2) with nothing: the kernel looks at the tx ring. */

@@ -13,6 +13,10 @@
 #ifndef SOL_XDP
 #define SOL_XDP 283
 #endif
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#define SO_BUSY_POLL_BUDGET 70
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
@@ -105,6 +109,19 @@ Napi::Value SetTxBudget(const Napi::CallbackInfo& info) {
   return Result(info.Env(), setsockopt(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &frames, sizeof frames));
 }
 
+// socket(7), and Documentation/networking/af_xdp.rst of 5.11 on.
+Napi::Value SetBusyPoll(const Napi::CallbackInfo& info) {
+  const int fd = Fd(info, 0);
+  const int us = static_cast<int>(Integer(info, 1, "us", 0, 2147483647.0));
+  const int budget = static_cast<int>(Integer(info, 2, "budget", 0, 65535));
+  const int on = us > 0 ? 1 : 0;
+  if (setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof on) < 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof us) < 0) {
+    return Result(info.Env(), -1);
+  }
+  return Result(info.Env(), setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof budget));
+}
+
 Napi::Value Statistics(const Napi::CallbackInfo& info) {
   const int fd = Fd(info, 0);
   const Span<double> out = Doubles(info, 1, "out");
@@ -139,6 +156,7 @@ void InitXsk(Napi::Env env, Napi::Object exports) {
   exports.Set("xskBind", Napi::Function::New(env, Bind, "xskBind"));
   exports.Set("xskOptions", Napi::Function::New(env, Options, "xskOptions"));
   exports.Set("xskSetTxBudget", Napi::Function::New(env, SetTxBudget, "xskSetTxBudget"));
+  exports.Set("xskSetBusyPoll", Napi::Function::New(env, SetBusyPoll, "xskSetBusyPoll"));
   exports.Set("xskStatistics", Napi::Function::New(env, Statistics, "xskStatistics"));
   exports.Set("xskKickTx", Napi::Function::New(env, KickTx, "xskKickTx"));
   exports.Set("xskKickRx", Napi::Function::New(env, KickRx, "xskKickRx"));

@@ -32,6 +32,8 @@ const USUAL_HEADER_BYTES = 66
 /** Ethernet header and two VLAN tags. */
 const LINK_HEADER = 22
 const SMALLEST_CHUNK = 1024
+/** For frames of 64 KiB: few large pieces are copied faster than many small ones, and make fewer completions. */
+const LARGE_FRAME_CHUNK = 32_768
 const POLLIN = 1
 /** Elements of the state shared with `Native.tapReceive`. */
 const HELD = 0
@@ -112,6 +114,7 @@ export class TapNic implements Nic, LargeSends {
       partialChecksums: false,
       placement: 'split',
       anyMemory: true,
+      ...(offload ? { chunkBytes: LARGE_FRAME_CHUNK } : {}),
       farEnd: true,
     }
     this.txLargeBytes = offload ? LARGE_BYTES : 0

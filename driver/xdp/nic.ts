@@ -13,6 +13,7 @@ import {
   type Steering,
 } from '../nic.ts'
 import { ERRNO, inNamespace, interfaceDown, linkInfo } from '../system.ts'
+import { type BusyPolling, checkBusyPolling, preferBusyPolling } from './busy-poll.ts'
 import { XdpHook, type XdpHookHandle, type XdpMode } from './hook.ts'
 import { ReceivePath } from './receive.ts'
 import { type BindMode, openSocket, type RingSizes, XskSocket } from './socket.ts'
@@ -29,6 +30,8 @@ export interface XdpNicOptions {
   copy?: 'auto' | 'copy' | 'zerocopy'
   /** Ring sizes in entries, powers of two. */
   rings?: Partial<RingSizes>
+  /** Who looks for frames has the kernel take them from the device meanwhile; a refusal is in `notes`. Default: interrupts do. */
+  preferBusyPoll?: BusyPolling
   /** Hook of an `XdpNic` on another queue of the same interface (`shareHook`); `mode` is then that one's. */
   hook?: XdpHookHandle
   /** Path of the network namespace the interface is in, such as `/run/netns/blue`; default: the thread's. */
@@ -93,6 +96,8 @@ export class XdpNic implements Nic, Steering {
   #area: Uint8Array = new Uint8Array(0)
   #txMemory: Uint8Array = new Uint8Array(0)
   #slotBytes = TX_SLOT
+  /** Frames come when the kernel is called. */
+  #polls = false
   /** Outlives a restart of the queue: who waits for frames waits for those of the next memory too. */
   #armed: (() => void) | null = null
   readonly #fire = (failed: boolean): void => {
@@ -117,6 +122,7 @@ export class XdpNic implements Nic, Steering {
     this.#native = native
     this.#options = options
     this.#rings = checkRings({ ...DEFAULT_RINGS, ...options.rings })
+    checkBusyPolling(options.preferBusyPoll)
     const facts = linkInfo(native, device)
     checkQueue(device, queue, facts.rxQueues)
     if (!facts.up) throw interfaceDown(device)
@@ -206,7 +212,10 @@ export class XdpNic implements Nic, Steering {
   receive(burst: RxBurst): number {
     burst.count = 0
     this.#link.count()
-    return this.#receive === null ? 0 : this.#receive.receive(burst)
+    const receive = this.#receive
+    if (receive === null) return 0
+    if (this.#polls && !receive.pending()) this.#notice(this.#socket!.kickRx())
+    return receive.receive(burst)
   }
 
   fillSpace(): number {
@@ -349,6 +358,8 @@ export class XdpNic implements Nic, Steering {
       throw error
     }
     this.#socket = this.#holdings.socket = socket
+    const { preferBusyPoll } = this.#options
+    this.#polls = preferBusyPolling(this.#native, socket.fd, preferBusyPoll, (text) => this.note(text))
     return socket
   }
 

@@ -94,6 +94,14 @@ describe('zcrxd run', () => {
     })
   })
 
+  it('takes how long to look for frames before it sleeps', async () => {
+    const busyPollUs = async (text: string) => (await parse(`run -d eth0 -l :9000 --busy-poll ${text}`)).run
+    expect(await busyPollUs('50')).toMatchObject({ busyPollUs: 50 })
+    expect(await busyPollUs('always')).toMatchObject({ busyPollUs: Number.POSITIVE_INFINITY })
+    for (const wrong of ['-1', '0.5', 'ever', '600000001'])
+      expect((await parse(`run -d eth0 -l :9000 --busy-poll=${wrong}`)).status).toBe(2)
+  })
+
   it('takes several places to listen at', async () => {
     const { run } = await parse('run -d eth0 -l :9000 -l 0.0.0.0:1 -l [::]:2 --take-over --secret-file /x')
     expect(run).toMatchObject({

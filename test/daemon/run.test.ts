@@ -79,6 +79,17 @@ describe('run', () => {
     expect(await status).toBe(0)
   })
 
+  it('passes on how long to look for frames, to workers too', async () => {
+    const { options, abort, status } = await start({ busyPollUs: 50 })
+    expect([options.busyPoll, options.spinUs]).toEqual([50, undefined])
+    abort.abort()
+    await status
+    const threads = await start({ busyPollUs: 50, workers: 1 })
+    expect([threads.options.busyPoll, threads.options.spinUs]).toEqual([50, 50])
+    threads.abort.abort()
+    await threads.status
+  })
+
   it('passes addresses of our own on, and which of them to listen on', async () => {
     const addresses = ['198.18.0.2/24', '2001:db8::5/64']
     const gateways = ['198.18.0.1']

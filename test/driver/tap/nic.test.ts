@@ -89,13 +89,14 @@ describe.skipIf(obstacle !== '')('a TAP queue', () => {
 
   test('describes itself', () => {
     nic = place.open({ mtu: 9000 })
-    const { driver, mode, name, mtu, mac, placement } = nic.info
-    expect({ driver, mode, name, mtu, placement }).toEqual({
+    const { driver, mode, name, mtu, mac, placement, chunkBytes } = nic.info
+    expect({ driver, mode, name, mtu, placement, chunkBytes }).toEqual({
       driver: 'tap',
       mode: 'vnet_hdr tso',
       name: 'zt0',
       mtu: 9000,
       placement: 'split',
+      chunkBytes: 32_768,
     })
     expect(mac[0]).toBe(2)
     const [link] = JSON.parse(ip('-n', place.peer, '-j', 'link', 'show', place.peerDevice))
