@@ -27,15 +27,21 @@ describe.skipIf(obstacle !== '' || notBuilt !== '')('benches over a link', () =>
   it(
     'pps takes every segment, and the loop in C takes frames',
     async () => {
-      const result = await bench<{ rows: PpsRow[] }>('pps', '--rounds', '1', '--seconds', '1')
+      const result = await bench<{ rows: PpsRow[] }>(
+        'pps',
+        '--rounds',
+        '1',
+        '--seconds',
+        '1',
+        '--mode',
+        'generic',
+      )
       expect(result.rows.map(({ mode, receiver }) => `${mode} ${receiver}`)).toEqual([
-        'native zcrx',
-        'native xdp-drop',
         'generic zcrx',
         'generic xdp-drop',
       ])
       expect(result.rows.every((row) => measured(row.packetsPerSecond.median))).toBe(true)
-      expect(FIGURES.pps.plots([result])[0]!.groups).toHaveLength(2)
+      expect(FIGURES.pps.plots([result])[0]!.groups).toHaveLength(1)
     },
     PATIENCE_MS,
   )
@@ -45,16 +51,14 @@ describe.skipIf(obstacle !== '' || notBuilt !== '')('benches over a link', () =>
     async () => {
       const receivers = ['xdp', 'c-recv', 'c-uring'].flatMap((name) => ['--receiver', name])
       const times = ['--runs', '1', '--seconds', '1', '--warm-up', '1']
-      const options = ['--mtu', '1500', '--flows', '1,3', '--workers', '0,2']
+      const options = ['--mtu', '1500', '--flows', '3', '--workers', '0,2']
       const result = await bench<{ rows: BenchRow[] }>('e2e', ...options, ...receivers, ...times)
-      expect(result.rows.map(({ flows, receiver, workers }) => [flows, receiver, workers])).toEqual(
-        [1, 3].flatMap((flows) => [
-          [flows, 'xdp', 0],
-          [flows, 'xdp', 2],
-          [flows, 'c-recv', 0],
-          [flows, 'c-uring', 0],
-        ]),
-      )
+      expect(result.rows.map(({ flows, receiver, workers }) => [flows, receiver, workers])).toEqual([
+        [3, 'xdp', 0],
+        [3, 'xdp', 2],
+        [3, 'c-recv', 0],
+        [3, 'c-uring', 0],
+      ])
       expect(result.rows.every((row) => measured(row.gbps.median))).toBe(true)
     },
     PATIENCE_MS,
