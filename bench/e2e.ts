@@ -149,7 +149,6 @@ async function bench(args: string[]): Promise<void> {
   const cases = mtus.flatMap((mtu) => flows.map((count): Streams => ({ mtu, flows: count })))
   const rounds = new Map<Streams, RunResult[][]>(cases.map((one) => [one, []]))
   const peers = new Peers()
-  process.once('exit', () => peers.remove())
   for (let run = 1; run <= runs; run += 1) {
     for (const one of cases) {
       const round: RunResult[] = []
