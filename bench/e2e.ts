@@ -79,6 +79,7 @@ export function benchTable(rows: readonly BenchRow[]): Table {
       'MTU',
       'flows',
       'receiver',
+      'mode',
       'Gbit/s median (min-max)',
       'x node:net',
       'x recv()',
@@ -91,6 +92,7 @@ export function benchTable(rows: readonly BenchRow[]): Table {
       String(row.mtu),
       String(row.flows),
       nameOf(row),
+      row.mode,
       cell(row.gbps, 1),
       cell(row.toNode, 2),
       cell(row.toRecv, 2),
@@ -147,7 +149,6 @@ async function bench(args: string[]): Promise<void> {
   const cases = mtus.flatMap((mtu) => flows.map((count): Streams => ({ mtu, flows: count })))
   const rounds = new Map<Streams, RunResult[][]>(cases.map((one) => [one, []]))
   const peers = new Peers()
-  process.once('exit', () => peers.remove())
   for (let run = 1; run <= runs; run += 1) {
     for (const one of cases) {
       const round: RunResult[] = []

@@ -8,10 +8,14 @@ import { BenchError } from './errors.ts'
 /** Programs in C that the benches are measured with and against: `bench/peers/NAME.c`. */
 export type PeerName = 'connect' | 'recv' | 'segments' | 'send' | 'uring' | 'xdp-drop'
 
-/** Peers in C, compiled for this machine when they are first asked for. Whoever made them removes them. */
+/** Peers in C, compiled for this machine when they are first asked for. They are gone with the process, or when whoever made them says so. */
 export class Peers {
   readonly #directory = mkdtempSync(join(tmpdir(), 'zcrx-bench-'))
   readonly #compiled = new Map<PeerName, string>()
+
+  constructor() {
+    process.once('exit', () => this.remove())
+  }
 
   /** Path of the program. @throws BenchError where there is no compiler */
   path(name: PeerName): string {

@@ -166,7 +166,6 @@ async function bench(args: string[]): Promise<void> {
   const modes = values.mode?.map((text) => parseChoice(text, 'mode', MODES)) ?? MODES
   const results = new Map<Mode, Record<Receiver, PpsRun>[]>(modes.map((mode) => [mode, []]))
   const peers = new Peers()
-  process.once('exit', () => peers.remove())
   for (let round = 1; round <= rounds; round++) {
     for (const mode of modes) {
       const zcrx = await runOnce('zcrx', mode, peers, options)

@@ -15,7 +15,7 @@ interface WorkersRun extends Result {
 
 export const workers: Figures<WorkersRun> = {
   runs: {
-    full: [['--rounds', '3', '--packets', '300000', '--echoes', '2000']],
+    full: [['--rounds', '3', '--packets', '200000', '--echoes', '2000']],
     quick: [['--rounds', '1', '--packets', '50000', '--echoes', '300']],
   },
   sections: ([run]) => {

@@ -5,7 +5,7 @@
  *   segments DEVICE SOURCE DESTINATION MAC PORT SECONDS PAYLOAD ROOM tcp|blast
  *
  * `tcp` opens a connection, keeps to the window it is given and to ROOM segments under way, goes back to what is not acknowledged
- * when nothing is for a while, and closes it. `blast` sends the same segments to whoever takes them. The machine's own stack must
+ * when answers say so or none come, and closes it. `blast` sends the same segments to whoever takes them. The machine's own stack must
  * not have SOURCE: it would reset the connection. Prints one JSON object.
  */
 #include <arpa/inet.h>
@@ -29,17 +29,19 @@
 
 #define FIN 1
 #define SYN 2
+#define RST 4
 #define PSH 8
 #define ACK 16
 #define HEADERS 54
 #define SYN_OPTIONS 8
 /* Segments of one frame before the kernel cuts it. */
 #define BATCH 64
-#define PATIENCE 0.05
+#define PATIENCE 0.2
 #define HANDSHAKE_PATIENCE 0.2
 #define DRAIN_PATIENCE 30
 #define ATTEMPTS 25
-#define SOURCE_PORT 40000
+#define FIRST_PORT 20000
+#define PORTS 40000
 
 struct frame {
   struct virtio_net_hdr offload;
@@ -51,8 +53,12 @@ static int packet = -1;
 static uint16_t port, source_port;
 static uint32_t source, destination;
 /* What is sent next, what is acknowledged, the end of the window; what the peer sends next. */
-static uint32_t next_seq = 1000, una, edge, peer_next;
+static uint32_t next_seq, una, edge, peer_next;
+/* The farthest that was ever sent. */
+static uint32_t sent_to, first_seq;
 static int shift;
+/* Answers that said nothing new: three of them, and a segment is missing. */
+static unsigned repeated;
 static int peer_ended;
 
 static double now(void) {
@@ -105,6 +111,8 @@ static void transmit(int flags, uint32_t seq, int payload, int segments) {
     frame.offload.gso_size = (uint16_t)payload;
     frame.offload.hdr_len = HEADERS;
   }
+  const uint32_t end = seq + (uint32_t)(payload * segments) + (flags & (SYN | FIN) ? 1 : 0);
+  if ((int32_t)(end - sent_to) > 0) sent_to = end;
   ssize_t sent;
   do sent = send(packet, &frame, sizeof frame.offload + 34 + (size_t)length, 0);
   while (sent < 0 && (errno == ENOBUFS || errno == EINTR || errno == EAGAIN));
@@ -115,15 +123,18 @@ static void read_segment(const uint8_t *bytes, ssize_t length) {
   if (length < HEADERS || bytes[23] != 6 || get16(bytes + 34) != port || get16(bytes + 36) != source_port) return;
   const uint8_t *tcp = bytes + 34;
   int flags = tcp[13], header = (tcp[12] >> 4) * 4;
-  if (flags & 4) errno = ECONNRESET, fail("the connection");
+  if (flags & RST) errno = ECONNRESET, fail("the connection");
   if (flags & SYN) {
     peer_next = get32(tcp + 4) + 1;
     for (const uint8_t *at = tcp + 20; at < tcp + header && *at != 0; at += *at == 1 ? 1 : at[1])
       if (*at == 3) shift = at[2];
   }
   if (flags & FIN && get32(tcp + 4) == peer_next) peer_next++, peer_ended = 1;
+  /* Of an earlier connection, or of nothing that was sent. */
+  if (peer_next == 0 || (int32_t)(get32(tcp + 8) - sent_to) > 0) return;
   uint32_t acknowledged = get32(tcp + 8), end = acknowledged + ((uint32_t)get16(tcp + 14) << (flags & SYN ? 0 : shift));
-  if ((int32_t)(acknowledged - una) > 0) una = acknowledged;
+  if ((int32_t)(acknowledged - una) > 0) una = acknowledged, repeated = 0;
+  else if (acknowledged == una && end == edge) repeated++;
   if ((int32_t)(end - edge) > 0) edge = end;
 }
 
@@ -154,6 +165,8 @@ static void insist(const char *what, int flags, uint32_t seq, int (*done)(void))
       if (done()) return;
     }
   }
+  fprintf(stderr, "%u of %u are not acknowledged, the window has %d, the peer %s\n", next_seq - una, next_seq - first_seq, (int)(edge - next_seq),
+          peer_ended ? "has ended" : "goes on");
   errno = ETIMEDOUT;
   fail(what);
 }
@@ -165,7 +178,7 @@ int main(int argc, char **argv) {
   if (argc != 10) return 2;
   const double seconds = atof(argv[6]);
   const int payload = atoi(argv[7]), room = atoi(argv[8]), tcp = strcmp(argv[9], "tcp") == 0;
-  port = (uint16_t)atoi(argv[5]), source_port = SOURCE_PORT;
+  port = (uint16_t)atoi(argv[5]), source_port = (uint16_t)(FIRST_PORT + getpid() % PORTS);
   if (inet_pton(AF_INET, argv[2], &source) != 1 || inet_pton(AF_INET, argv[3], &destination) != 1) return 2;
   uint8_t mac[6];
   if (sscanf(argv[4], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6) return 2;
@@ -193,7 +206,7 @@ int main(int argc, char **argv) {
   if (bind(packet, (struct sockaddr *)&here, sizeof here) < 0) fail("bind");
 
   unsigned long long segments = 0, again = 0;
-  una = next_seq;
+  next_seq = una = sent_to = first_seq = (uint32_t)(now() * 1e6);
   if (tcp) {
     /* MSS 1460, window scale 10. */
     const uint8_t options[SYN_OPTIONS] = {2, 4, 1460 >> 8, 1460 & 0xff, 1, 3, 3, 10};
@@ -203,7 +216,8 @@ int main(int argc, char **argv) {
     transmit(ACK, next_seq, 0, 1);
   }
   const uint32_t start = next_seq;
-  uint32_t sent_to = next_seq;
+  /* Up to here was sent when it last went back. */
+  uint32_t recover = start;
   double moved = now();
   const double begun = moved, end = moved + seconds;
   for (unsigned turn = 0; (turn & 15) != 0 || now() < end; turn++) {
@@ -215,12 +229,17 @@ int main(int argc, char **argv) {
       if (free < open) open = free;
       if (open < count * payload) count = open / payload;
       if (una != before) moved = now();
+      if (repeated >= 3 && next_seq != una && (int32_t)(una - recover) >= 0) {
+        again += (next_seq - una) / (uint32_t)payload;
+        next_seq = una, recover = sent_to, repeated = 0, moved = now();
+        continue;
+      }
       /* Few at a time would be few for ever: the peer answers what it gets at once. */
       if (count < BATCH && next_seq != una) {
         hear(PATIENCE);
         if (una == before && now() - moved > PATIENCE) {
           again += (next_seq - una) / (uint32_t)payload;
-          next_seq = una, moved = now();
+          next_seq = una, recover = sent_to, moved = now();
         }
         turn = 15;
         continue;
@@ -233,7 +252,6 @@ int main(int argc, char **argv) {
     }
     transmit(ACK | PSH, next_seq, payload, count);
     next_seq += (uint32_t)(count * payload);
-    if ((int32_t)(next_seq - sent_to) > 0) sent_to = next_seq;
     segments += (unsigned)count;
   }
   const double took = now() - begun;

@@ -207,6 +207,6 @@ describe('bench', () => {
       ['c-recv', { min: 2, median: 2, max: 2 }, undefined],
     ])
     expect(rows[0]!.machineCpuToRecv).toEqual({ min: 0.5, median: 1, max: 2 })
-    expect(printed(benchTable(rows))[2]).toMatch(/^1500\s+1\s+tap\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
+    expect(printed(benchTable(rows))[2]).toMatch(/^1500\s+1\s+tap\s+mode\s+20\.0 \(10\.0-40\.0\)\s+2\.00/)
   })
 })
