@@ -67,7 +67,9 @@ export class Connection implements AsyncIterable<Chunk> {
   readonly remoteAddress: string
   readonly remotePort: number
   readonly #host: ConnectionHost
-  readonly #received = new Float64Array(1)
+  /** Bytes received: 2^30 so often, and the rest. A number that is no small integer would be an object, a new one with each piece. */
+  #received30 = 0
+  #received = 0
   readonly #sendQueue: Uint8Array[] = []
   #sending = false
   #streamEnded = false
@@ -99,7 +101,7 @@ export class Connection implements AsyncIterable<Chunk> {
 
   /** Bytes received so far. */
   get bytesReceived(): number {
-    return this.#received[0]!
+    return this.#received30 * 2 ** 30 + this.#received
   }
 
   /** Gives back a buffer that `onData` kept. Exactly once per kept piece. */
@@ -176,7 +178,11 @@ export class Connection implements AsyncIterable<Chunk> {
 
   /** @internal one data completion; true when its buffer can go back at once */
   deliver(offset: number, length: number): boolean {
-    this.#received[0]! += length
+    this.#received += length
+    if (this.#received >= 0x40000000) {
+      this.#received -= 0x40000000
+      this.#received30++
+    }
     const handler = this.#host.handler
     if (handler !== null) {
       try {
