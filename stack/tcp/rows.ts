@@ -39,6 +39,8 @@ export const ROW_TS_ECR = 14
 /** Who takes what comes, plus 1 (0: it is queued), `ROW_FIRST_TS`, and above `ROW_WINDOW_SHIFT` the window field as it reads. */
 export const ROW_SINK = 15
 export const ROW_SINK_MASK = 0x3fff
+/** In its place: who was to take it has refused some of it in this turn, and the rest is queued behind that. */
+export const ROW_REFUSED = 0x3fff
 /** The window field has to be what is there: something waits for a larger one. */
 export const ROW_SAME_WINDOW = 0x4000
 /** The next segment is the one that the next ACK begins at: its timestamp is to be echoed (RFC 7323 4.3). */
