@@ -28,7 +28,10 @@ export function copyBytes(
 ): void {
   if (length >= WORTH_A_CALL && native !== null && into.buffer instanceof SharedArrayBuffer)
     native.copyBytes(into, at, from, start, length)
-  else into.set(start === 0 && length === from.length ? from : from.subarray(start, start + length), at)
+  else if (start === 0 && length === from.length) into.set(from, at)
+  // `subarray` would cut what it has not, and bytes of before would be left in its place.
+  else if (start + length > from.length) throw new RangeError('bytes lie outside the memory')
+  else into.set(from.subarray(start, start + length), at)
 }
 
 /** The copies that also sum, or null where there are none, or they don't pay. */

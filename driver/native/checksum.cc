@@ -91,17 +91,19 @@ Napi::Value SumFragments(const Napi::CallbackInfo& info) {
 }
 
 // A view and where in it, of a call as bare as Node-API has them: it is made for each segment that is sent.
-uint8_t* Place(napi_env env, napi_value view, napi_value at, uint32_t bytes) {
+// As 64 bits: a number that 32 do not hold would else be another place.
+uint8_t* Place(napi_env env, napi_value view, napi_value at, int64_t bytes) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  uint32_t offset = 0;
+  int64_t offset = 0;
   if (napi_get_typedarray_info(env, view, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_uint8_array || napi_get_value_uint32(env, at, &offset) != napi_ok) {
+      type != napi_uint8_array || napi_get_value_int64(env, at, &offset) != napi_ok) {
     napi_throw_type_error(env, nullptr, "a Uint8Array and a number are needed");
     return nullptr;
   }
-  if (offset > length || bytes > length - offset) {
+  const auto whole = static_cast<int64_t>(length);
+  if (offset < 0 || bytes < 0 || offset > whole || bytes > whole - offset) {
     napi_throw_range_error(env, nullptr, "bytes lie outside the memory");
     return nullptr;
   }
@@ -112,9 +114,9 @@ template <bool sums>
 napi_value Copy(napi_env env, napi_callback_info info) {
   napi_value args[5];
   size_t count = 5;
-  uint32_t bytes = 0;
+  int64_t bytes = 0;
   if (napi_get_cb_info(env, info, &count, args, nullptr, nullptr) != napi_ok || count < 5 ||
-      napi_get_value_uint32(env, args[4], &bytes) != napi_ok) {
+      napi_get_value_int64(env, args[4], &bytes) != napi_ok) {
     napi_throw_type_error(env, nullptr, "length must be a number");
     return nullptr;
   }

@@ -196,6 +196,12 @@ export class Rig {
     this.ifq.rq.advance()
   }
 
+  /** What was sent and heard so far. */
+  forget(): void {
+    this.nic.sent.length = 0
+    this.heard.clear()
+  }
+
   end(): void {
     this.ring.queueExit()
   }

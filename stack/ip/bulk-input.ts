@@ -7,7 +7,7 @@ import {
   RX_FRAMES,
   RX_SEGMENTS,
 } from '../counters.ts'
-import { ROW_SHIFT, ROW_SINK, ROW_SINK_MASK } from '../tcp/rows.ts'
+import { ROW_REFUSED, ROW_SHIFT, ROW_SINK, ROW_SINK_MASK } from '../tcp/rows.ts'
 import { wordsOfMac } from '../wire/ethernet.ts'
 import { BulkBurst } from './bulk-burst.ts'
 import { BulkScan4 } from './bulk-scan4.ts'
@@ -102,7 +102,7 @@ export class BulkInput {
           (rows[(rowOf[end]! << ROW_SHIFT) + ROW_SINK]! & ROW_SINK_MASK) === slot
         )
           end++
-        if (slot === 0) tcp.queue(i, end, rowOf, false)
+        if (slot === 0 || slot === ROW_REFUSED) tcp.queue(i, end, rowOf, slot !== 0)
         else this.#post(slot, i, end)
         i = end
       }
@@ -117,7 +117,7 @@ export class BulkInput {
     const { rows } = tcp.rows
     for (let i = done; i < to; i++) {
       const row = rowOf[i]!
-      if (row >= 0) rows[(row << ROW_SHIFT) + ROW_SINK]! &= ~ROW_SINK_MASK
+      if (row >= 0) rows[(row << ROW_SHIFT) + ROW_SINK]! |= ROW_REFUSED
     }
     tcp.queue(done, to, rowOf, true)
   }

@@ -1,4 +1,5 @@
 import { KeptList } from '../kept-list.ts'
+import { TICK_US, Timer } from '../timers.ts'
 import type { TcpContext } from './context.ts'
 import type { TcpOutput } from './output.ts'
 import { LISTED_HELD, LISTED_TOUCHED } from './receiver.ts'
@@ -13,6 +14,20 @@ const QUICK_ACKS_AFTER_LOSS = 256
 const MOST_HELD = 4
 const LEFT_MEANWHILE = 2
 
+/** Ends the waiting where no other burst comes: whoever polls may sleep when he has what he waited for, and goes by the timers then. */
+class HeldTimer extends Timer {
+  readonly #acks: AckScheduler
+
+  constructor(acks: AckScheduler) {
+    super()
+    this.#acks = acks
+  }
+
+  override fire(now: number): void {
+    this.#acks.release(now)
+  }
+}
+
 /**
  * When ACKs leave: one per connection at the end of a burst, delayed where RFC 9293 3.8.6.3 allows it. When more has come in than a burst
  * takes, a connection that brought less than `stretchAckBytes` waits for what it has in the next burst: as if the burst had been larger.
@@ -26,6 +41,7 @@ export class AckScheduler {
   /** Those whose ACK waits for the next burst, and bursts in a row that have left some. */
   readonly #held = new KeptList<Tcb>()
   #heldFor = 0
+  readonly #heldTimer: HeldTimer = new HeldTimer(this)
   #challengeSecond = 0
   #challengesLeft = 0
 
@@ -143,8 +159,12 @@ export class AckScheduler {
       } else this.#answer(tcb, now)
     }
     touched.clear()
-    if (hold && this.#held.count > 0) this.#heldFor++
-    else this.release(now)
+    if (!hold || this.#held.count === 0) {
+      this.release(now)
+      return
+    }
+    this.#heldFor++
+    if (!this.#heldTimer.armed) this.#context.wheel.arm(this.#heldTimer, now + TICK_US)
   }
 
   /** Nothing follows: what waited for another burst is answered. */
@@ -152,6 +172,7 @@ export class AckScheduler {
     const held = this.#held
     this.#heldFor = 0
     if (held.count === 0) return
+    this.#context.wheel.cancel(this.#heldTimer)
     for (let i = 0; i < held.count; i++) {
       const tcb = held.items[i]!
       tcb.rcv.listed &= ~LISTED_HELD

@@ -45,8 +45,7 @@ export class TcpBulk {
   /** Rows filled in this turn that have taken something, in order; the first `touchedCount`. */
   touched = new Int32Array(64)
   touchedCount = 0
-  /** By row: who takes its payload. */
-  readonly sinks: (PayloadSink | null)[] = []
+  readonly sinks: (PayloadSink | null)[]
   /** What takes payload in this turn. */
   readonly targets = new KeptList<SinkTarget>()
   readonly #owner: BulkOwner
@@ -60,6 +59,7 @@ export class TcpBulk {
     this.#context = context
     this.#counters = context.counters
     this.rows = rows
+    this.sinks = rows.sinks
   }
 
   /** Whatever rows say is out of date. */

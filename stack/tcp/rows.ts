@@ -2,6 +2,7 @@ import type { IpAddress } from '../../address.ts'
 import { swap16 } from '../../bytes.ts'
 import { fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
+import type { PayloadSink } from './sink.ts'
 import type { Tcb } from './tcb.ts'
 
 /** log2 of the 32-bit words of a row: one cache line. */
@@ -39,6 +40,8 @@ export const ROW_TS_ECR = 14
 /** Who takes what comes, plus 1 (0: it is queued), `ROW_FIRST_TS`, and above `ROW_WINDOW_SHIFT` the window field as it reads. */
 export const ROW_SINK = 15
 export const ROW_SINK_MASK = 0x3fff
+/** In its place: who was to take it has refused some of it in this turn, and the rest is queued behind that. */
+export const ROW_REFUSED = 0x3fff
 /** The window field has to be what is there: something waits for a larger one. */
 export const ROW_SAME_WINDOW = 0x4000
 /** The next segment is the one that the next ACK begins at: its timestamp is to be echoed (RFC 7323 4.3). */
@@ -63,6 +66,8 @@ export class FlowRows {
   /** By row; made with the first connection over IPv6. */
   keys6: Int32Array | null = null
   readonly tcbs: (Tcb | null)[] = [null]
+  /** By row: who takes its payload. */
+  readonly sinks: (PayloadSink | null)[] = [null]
   /** By row: bytes and niovs of what the receive queue is said to hold that the application has got already in this poll (`TcpBulk.settle`). */
   handedBytes = new Int32Array(64)
   handedNiovs = new Int32Array(64)
@@ -139,6 +144,8 @@ export class FlowRows {
     let hole = this.#home(row)
     while (this.index[hole] !== row) hole = (hole + 1) & this.mask
     this.tcbs[row] = null
+    // A row may stay free for long, and a request has its ring.
+    if (row < this.sinks.length) this.sinks[row] = null
     for (let at = hole; ; ) {
       at = (at + 1) & this.mask
       const next = this.index[at]!

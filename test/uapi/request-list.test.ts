@@ -30,4 +30,23 @@ describe('requests that wait', () => {
       }),
     )
   })
+
+  it('that have left know no others: who keeps one keeps one', () => {
+    const list = new RequestList()
+    const make = (): Request => ({ listed: false, before: null, after: null }) as Request
+    const kept = make()
+    let last = kept
+    list.add(kept)
+    for (let i = 0; i < 100; i++) {
+      const next = make()
+      list.add(next)
+      list.delete(last)
+      last = next
+    }
+    let reached = 0
+    for (let request: Request | null = kept; request !== null; request = request.after) reached++
+    expect(reached).toBe(1)
+    list.clear()
+    expect([last.before, last.after]).toEqual([null, null])
+  })
 })

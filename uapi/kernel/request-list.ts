@@ -29,6 +29,9 @@ export class RequestList {
     if (!request.listed) return false
     request.listed = false
     const { before, after } = request
+    // Whoever still knows one that has left (`TcpBulk.sinks`) would else hold on to all that came behind it.
+    request.before = null
+    request.after = null
     if (before === null) this.#first = after
     else before.after = after
     if (after === null) this.#last = before

@@ -10,6 +10,9 @@ interface SleepersHost {
   poll(): number
 }
 
+/** Bursts taken for nobody at a time: those that an ACK may wait for (`AckScheduler`), and the one that ends it; others want their turn. */
+const MOST_POLLS = 8
+
 /** Somebody who sleeps until there is something for him. */
 export interface Sleeper {
   /** Entering would bring completions, or there are some; null: nobody but devices and timers wakes him. */
@@ -63,8 +66,12 @@ export class Sleepers {
     try {
       for (const callback of woken) callback()
     } finally {
-      if (this.#host.polls === polls) this.#host.poll()
+      if (this.#host.polls === polls) this.#workForNobody()
     }
+  }
+
+  #workForNobody(): void {
+    for (let i = 0; i < MOST_POLLS && this.#host.poll() > 0; i++);
   }
 
   /** Somebody has polled who was awake: what that brought for those that sleep wakes them. */

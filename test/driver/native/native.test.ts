@@ -62,6 +62,11 @@ describe.skipIf(missing)('copies', () => {
       expect(() => copy(into, 0, from, 1, 50)).toThrow(RangeError)
       expect(() => copy(into, 4294967295, from, 0, 2)).toThrow(RangeError)
       expect(() => copy(into, 0, from, 0, 4294967295)).toThrow(RangeError)
+      for (const far of [-1, 2 ** 32, 2 ** 32 + 8, -(2 ** 32), 2 ** 53, 1e300]) {
+        expect(() => copy(into, far, from, 0, 2)).toThrow(RangeError)
+        expect(() => copy(into, 0, from, far, 2)).toThrow(RangeError)
+        expect(() => copy(into, 0, from, 0, far)).toThrow(RangeError)
+      }
       expect(() => copy(into, 0, from, 0, 'x' as never)).toThrow(TypeError)
       expect(() => copy(into, 0, new Uint32Array(9) as never, 0, 4)).toThrow(TypeError)
       expect(() => copy(new ArrayBuffer(9) as never, 0, from, 0, 4)).toThrow(TypeError)

@@ -121,6 +121,20 @@ describe('ACKs of bursts that follow each other', () => {
     expect(sent).toEqual([0, 0, 0, 0, FLOWS])
   })
 
+  it('leave by a timer where nobody polls for another burst at once', () => {
+    const { peer, bring } = crowd(12_000)
+    bring(BURST)
+    expect(peer.stack.poll()).toBe(BURST)
+    expect(peer.seen()).toEqual([])
+    // Whoever has what he waited for sleeps now, until then.
+    const deadline = peer.stack.nextDeadline()
+    expect(deadline).toBeLessThanOrEqual(peer.clock.now() + 2000)
+    peer.clock.advanceTo(deadline)
+    bring(BURST)
+    peer.stack.poll()
+    expect(peer.seen()).toHaveLength(FLOWS)
+  })
+
   it('answer each burst where that is asked for', () => {
     const { peer, bring } = crowd(0)
     bring(BURST)
