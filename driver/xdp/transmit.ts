@@ -69,6 +69,8 @@ export class TransmitPath {
   reserve(): number {
     if (this.#reserved >= 0) return this.#reserved
     if (this.#freeCount === 0) this.#reap()
+    // What is committed leaves now: a frame without a slot would leave when a timer sends it again. In copy mode the kick gives all slots back.
+    if (this.#freeCount === 0 && this.#unflushed > 0) this.flush()
     if (this.#freeCount === 0) {
       this.#counters[2]!++
       return -1

@@ -223,11 +223,7 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     for (let i = 0; i < 300; i++) {
       const payload = pattern(1 + i * 4)
       const frame = ethernet(0x800, ipv4(tcp(40001, payload), { destination: PEER }))
-      let slot = nic.txReserve()
-      if (slot < 0) {
-        nic.txFlush()
-        slot = nic.txReserve()
-      }
+      const slot = nic.txReserve()
       nic.txMemory.set(frame, slot)
       nic.txCommit(slot, frame.length)
       expected.push(hex(payload))
@@ -237,7 +233,7 @@ describe.skipIf(obstacle !== '')('XdpNic on a veth', () => {
     await capture.stop()
     const fields = ['-Y', 'tcp.dstport == 40001', '-T', 'fields', '-e', 'tcp.payload']
     expect(tshark(capture.file, ...fields)).toEqual(expected)
-    expect(nic.stats()).toMatchObject({ txFrames: 300, txErrors: 0, txNoSlot: 1 })
+    expect(nic.stats()).toMatchObject({ txFrames: 300, txErrors: 0, txNoSlot: 0 })
   })
 
   test('re-attach: other memory, at once, steering kept', () => {

@@ -40,7 +40,6 @@ describe.each([0, 0x7fffffff - 2, -3])('with indexes from %i', (start) => {
     const { path, sent, stats, kernel, send } = setup({ start })
     for (let round = 0; round < 10; round++) {
       for (let i = 0; i < SLOTS; i++) send(60 + i)
-      expect(path.reserve()).toBe(-1)
       path.flush()
     }
     expect(kernel.kicks).toBe(10)
@@ -52,10 +51,23 @@ describe.each([0, 0x7fffffff - 2, -3])('with indexes from %i', (start) => {
     expect([stats().txFrames, stats().txBytes, stats().txNoSlot, stats().txErrors]).toEqual([
       40,
       10 * 246,
-      10,
+      0,
       0,
     ])
   })
+})
+
+test('when all slots are used what they hold is sent, and only where that gives none back there is none', () => {
+  const { path, kernel, send, sent, stats } = setup()
+  for (let i = 0; i < 3 * SLOTS; i++) send()
+  expect([kernel.kicks, sent.length, stats().txNoSlot]).toEqual([2, 2 * SLOTS, 0])
+  kernel.budget = 0
+  expect([path.reserve(), path.reserve(), stats().txNoSlot]).toEqual([-1, -1, 2])
+  // Told once: nothing is new.
+  expect(kernel.kicks).toBe(3)
+  kernel.budget = SLOTS
+  path.flush()
+  expect([path.reserve() >= 0, sent.length]).toEqual([true, 3 * SLOTS])
 })
 
 test('one reservation is open at a time, and can be given back', () => {
