@@ -66,7 +66,7 @@ export class Engine {
   /** What is known of buffers whose other side does not tell; null where it does. */
   readonly #tally: Tally | null
   /** Where an address is dear; else null. */
-  readonly #smallSends: SmallSends | null
+  readonly #smallSends: SmallSends
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: BusyPoll
@@ -108,7 +108,7 @@ export class Engine {
       if (copied) this.ifq = null
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
-      this.#smallSends = system.sockets === undefined ? null : new SmallSends(ring.arena)
+      this.#smallSends = new SmallSends(ring.arena)
       this.#attended = ring.attend()
       const { ifq } = this
       const unasked = this.#attended || system.sockets !== undefined
@@ -161,8 +161,8 @@ export class Engine {
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
   stage(bytes: Uint8Array): Uint8Array {
-    const small = this.#smallSends?.take(bytes)
-    if (small != null) return small
+    const small = this.#smallSends.take(bytes)
+    if (small !== null) return small
     const { arena } = this.ring
     if (arena.reaches(bytes)) return bytes
     const part = bytes.subarray(0, STAGE_BYTES)
@@ -173,7 +173,7 @@ export class Engine {
 
   /** The request that named them has completed. @param bytes what was staged @param staged what `stage` made of it */
   unstage(bytes: Uint8Array, staged: Uint8Array): void {
-    if (staged !== bytes && this.#smallSends?.give(staged) !== true) this.ring.arena.give(staged)
+    if (staged !== bytes && !this.#smallSends.give(staged)) this.ring.arena.give(staged)
   }
 
   /** A free submission entry; those taken before are submitted where there is none. */

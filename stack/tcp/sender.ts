@@ -6,6 +6,8 @@ import type { Outstanding } from './outstanding.ts'
 const NOTHING = new Uint8Array(0)
 /** Rings of the smallest size that nobody uses: most connections need none most of the time. */
 const SMALL_RING = 4096
+/** As many as may wait for an answer at a time: 4 MiB. */
+const MOST_IDLE_RINGS = 1024
 const idleRings: Uint8Array<ArrayBuffer>[] = []
 
 /**
@@ -180,7 +182,7 @@ export class Sender {
 
   /** Frees the buffer. */
   clear(): void {
-    if (this.#ring.length === SMALL_RING && idleRings.length < 64) idleRings.push(this.#ring)
+    if (this.#ring.length === SMALL_RING && idleRings.length < MOST_IDLE_RINGS) idleRings.push(this.#ring)
     this.#ring = NOTHING
     this.#start = 0
     this.buffered = 0

@@ -27,6 +27,10 @@ const OVERRIDE_US = 200_000
 /** RFC 6298 (5.7). */
 const LEAST_RTO_AFTER_LOST_SYN_US = 3_000_000
 
+/** Scoreboards that are kept for the next who sends, and segments of one that costs little to keep. */
+const MOST_IDLE = 1024
+const SMALL_FLIGHT = 16
+
 /** Microseconds as `Sender.synAt` has them: 31 bits, not 0. */
 function synTime(now: number): number {
   return now & 0x7fffffff || 1
@@ -232,7 +236,12 @@ export class Transmitter {
     if (out === null || out.flight.count > 0) return
     snd.out = null
     out.end(snd)
-    if (this.#idle.length < 64 && out.flight.seq.length <= 4096) this.#idle.push(out)
+    const { length } = out.flight.seq
+    if (
+      this.#idle.length < MOST_IDLE &&
+      (length <= SMALL_FLIGHT || (this.#idle.length < 64 && length <= 4096))
+    )
+      this.#idle.push(out)
     snd.shrink()
   }
 
