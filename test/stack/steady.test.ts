@@ -7,7 +7,7 @@ const PACKETS = 10_000_000
 
 /** What V8 says while a child receives, once everything is compiled. */
 function meanwhile(flows: number): string[] {
-  const args = ['--trace-deopt', '--trace-gc', child, String(flows), String(PACKETS)]
+  const args = ['--expose-gc', '--trace-deopt', '--trace-gc', child, String(flows), String(PACKETS)]
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   expect([status, stderr]).toEqual([0, ''])
   const bytes = Number(/^done, (\d+) bytes$/m.exec(stdout)?.[1])
