@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs'
 import { createServer as createNetServer } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 import { type ConsumerName, consumer } from './consumers.ts'
+import { cpuSeconds } from './cpu-seconds.ts'
 
 /** What a child of the `consume` bench receives, as JSON in its only argument. */
 export interface ConsumeCase {
@@ -28,11 +29,6 @@ const AREA_BYTES = 64 << 20
 
 let left = given.streams
 
-function cpu(): number {
-  const { userCPUTime, systemCPUTime } = process.resourceUsage()
-  return (userCPUTime + systemCPUTime) / 1e6
-}
-
 /** Of one stream, from its first byte until all is consumed. */
 class Meter {
   #bytes = 0
@@ -42,7 +38,7 @@ class Meter {
   count(bytes: number): void {
     if (this.#bytes === 0) {
       this.#begun = performance.now()
-      this.#usedAt = cpu()
+      this.#usedAt = cpuSeconds()
     }
     this.#bytes += bytes
   }
@@ -50,7 +46,7 @@ class Meter {
   /** Returns whether there is more to come. */
   report(): boolean {
     const seconds = (performance.now() - this.#begun) / 1000
-    const result = { bytes: this.#bytes, seconds, cpuSeconds: cpu() - this.#usedAt }
+    const result = { bytes: this.#bytes, seconds, cpuSeconds: cpuSeconds() - this.#usedAt }
     process.stdout.write(`${JSON.stringify(result)}\n`)
     return --left > 0
   }

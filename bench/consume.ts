@@ -9,7 +9,7 @@ import type { ConsumeCase } from './consume-child.ts'
 import { CONSUMERS, type ConsumerName } from './consumers.ts'
 import { cell, guarded, machine } from './harness.ts'
 import type { Said } from './line-child.ts'
-import { withLink } from './link.ts'
+import { tapDevice, withLink } from './link.ts'
 import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
 import { printed, type Table, table } from './table.ts'
@@ -17,7 +17,6 @@ import { printed, type Table, table } from './table.ts'
 const RECEIVERS = ['xdp', 'tap', 'node:net'] as const
 type Receiver = (typeof RECEIVERS)[number]
 const PORT = 9000
-const TAP_MTU = 65_521
 /** The first warms up. */
 const STREAMS = 2
 
@@ -79,7 +78,7 @@ async function runOnce(
     const script = fileURLToPath(new URL('./consume-child.js', import.meta.url))
     const { address, device } = pair.receiver
     const tap = {
-      device: `tap:${pair.tap.device}?mtu=${Math.min(mtu, TAP_MTU)}&netns=${pair.sender.namespace}`,
+      device: tapDevice(pair, mtu),
       address: pair.tap.peerAddress,
       ownAddress: true,
     }

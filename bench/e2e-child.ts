@@ -1,4 +1,5 @@
 import { createServer as createNetServer } from 'node:net'
+import { cpuSeconds } from './cpu-seconds.ts'
 
 /** What a child of the `e2e` bench receives, as JSON in its only argument. */
 export interface StreamCase {
@@ -30,15 +31,10 @@ let bytes = 0
 let begun = 0
 let usedAt = 0
 
-function cpu(): number {
-  const { userCPUTime, systemCPUTime } = process.resourceUsage()
-  return (userCPUTime + systemCPUTime) / 1e6
-}
-
 function take(count: number): void {
   if (bytes === 0) {
     begun = performance.now()
-    usedAt = cpu()
+    usedAt = cpuSeconds()
   }
   bytes += count
 }
@@ -48,7 +44,9 @@ function report(more: () => object): boolean {
   if (--flowsLeft > 0) return true
   flowsLeft = flows
   const seconds = (performance.now() - begun) / 1000
-  process.stdout.write(`${JSON.stringify({ bytes, seconds, cpuSeconds: cpu() - usedAt, ...more() })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ bytes, seconds, cpuSeconds: cpuSeconds() - usedAt, ...more() })}\n`,
+  )
   bytes = 0
   return --left > 0
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { NetworkPair } from '../daemon/netns.ts'
 import type { StreamCase } from './e2e-child.ts'
 import type { LineChild, Said } from './line-child.ts'
-import { withLink } from './link.ts'
+import { tapDevice, withLink } from './link.ts'
 import type { Peers } from './peers.ts'
 
 /** What receives in a run of the `e2e` bench. */
@@ -41,7 +41,6 @@ export interface RunOptions {
 }
 
 const PORT = 9000
-const TAP_MTU = 65_521
 /** USER_HZ. */
 const TICKS = 100
 
@@ -61,7 +60,7 @@ export async function runOnce(receiver: ReceiverName, peers: Peers, options: Run
     }
     const peer = (name: 'recv' | 'uring'): LineChild =>
       start(pair.receiver, peers.path(name), `${PORT}`, `${STREAMS}`, `${flows}`)
-    const tap = `tap:${pair.tap.device}?mtu=${Math.min(mtu, TAP_MTU)}&netns=${pair.sender.namespace}`
+    const tap = tapDevice(pair, mtu)
     const queues = workers > 1 ? `/0-${workers - 1}` : ''
     const opened = {
       xdp: () => zcrx({ device: `xdp:${device}${queues}`, workers }),

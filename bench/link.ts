@@ -1,6 +1,9 @@
 import type { LinkEnd, NetworkPair } from '../daemon/netns.ts'
 import { LineChild } from './line-child.ts'
 
+/** The most that a TAP device takes. */
+const TAP_MTU = 65_521
+
 /** Starts a program at an end of the link. */
 export type Start = (end: LinkEnd, command: string, ...args: string[]) => LineChild
 
@@ -25,4 +28,9 @@ export async function withLink<Result>(
     process.off('exit', remove)
     remove()
   }
+}
+
+/** The far end of a link's TAP device, for whoever is at the receiving end. @param mtu of the veth pair beside it */
+export function tapDevice({ tap, sender }: NetworkPair, mtu: number): string {
+  return `tap:${tap.device}?mtu=${Math.min(mtu, TAP_MTU)}&netns=${sender.namespace}`
 }

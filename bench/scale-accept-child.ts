@@ -1,4 +1,5 @@
 import { createServer as createNetServer } from 'node:net'
+import { cpuSeconds } from './cpu-seconds.ts'
 import { type MemoryUse, memoryUse } from './memory-use.ts'
 
 /** What a child of the `scale` bench accepts, as JSON in its only argument. */
@@ -35,21 +36,16 @@ let start = 0
 let cpuAt = 0
 let memoryAt: MemoryUse = memoryUse()
 
-function cpu(): number {
-  const { userCPUTime, systemCPUTime } = process.resourceUsage()
-  return (userCPUTime + systemCPUTime) / 1e6
-}
-
 function accepted(connection: unknown): void {
   kept.push(connection)
   if (kept.length === before) {
     memoryAt = memoryUse()
-    cpuAt = cpu()
+    cpuAt = cpuSeconds()
     start = performance.now()
   } else if (kept.length === before + connections) {
     const seconds = (performance.now() - start) / 1000
-    const cpuSeconds = cpu() - cpuAt
-    setTimeout(() => tell(seconds, cpuSeconds), SETTLE_MS)
+    const used = cpuSeconds() - cpuAt
+    setTimeout(() => tell(seconds, used), SETTLE_MS)
   }
 }
 

@@ -65,7 +65,6 @@ export class Engine {
   readonly #buffers: BufferSource | null
   /** What is known of buffers whose other side does not tell; null where it does. */
   readonly #tally: Tally | null
-  /** Where an address is dear; else null. */
   readonly #smallSends: SmallSends
   /** The other side works by itself. */
   readonly #attended: boolean

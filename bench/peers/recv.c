@@ -3,16 +3,12 @@
  * each of FLOWS connections at once: one is waited for in recv(), several in epoll_wait(). Prints "ready", then a JSON object for
  * each stream.
  */
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define BUFFER (256 * 1024)
 #define EVENTS 64
@@ -20,24 +16,6 @@
 static char buffer[BUFFER];
 static unsigned long long bytes;
 static double begun, used;
-
-static double now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static double cpu(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec / 1e6 + (double)used.ru_stime.tv_sec +
-         (double)used.ru_stime.tv_usec / 1e6;
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 /* Returns 0 at the end of the connection. */
 static ssize_t take(int fd) {

@@ -9,7 +9,6 @@
  * not have SOURCE: it would reset the connection. Prints one JSON object.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
@@ -17,15 +16,12 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define FIN 1
 #define SYN 2
@@ -60,17 +56,6 @@ static int shift;
 /* Answers that said nothing new: three of them, and a segment is missing. */
 static unsigned repeated;
 static int peer_ended;
-
-static double now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 static void put16(uint8_t *at, uint16_t value) { value = htons(value), memcpy(at, &value, 2); }
 static void put32(uint8_t *at, uint32_t value) { value = htonl(value), memcpy(at, &value, 4); }
@@ -269,11 +254,7 @@ int main(int argc, char **argv) {
     insist("no end", ACK | FIN, next_seq++, ended);
     transmit(ACK, next_seq, 0, 1);
   }
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
   printf("{\"segments\":%llu,\"bytes\":%llu,\"again\":%llu,\"seconds\":%.6f,\"cpuSeconds\":%.6f}\n", segments,
-         tcp ? (unsigned long long)(next_seq - 1 - start) : segments * (unsigned)payload, again, took,
-         (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec / 1e6 + (double)used.ru_stime.tv_sec +
-             (double)used.ru_stime.tv_usec / 1e6);
+         tcp ? (unsigned long long)(next_seq - 1 - start) : segments * (unsigned)payload, again, took, cpu());
   return 0;
 }

@@ -3,17 +3,13 @@
  * object, the sums of all.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define BLOCK (256 * 1024)
 
@@ -23,17 +19,6 @@ static double end;
 static char block[BLOCK];
 static unsigned long long sent;
 static unsigned retransmitted;
-
-static double now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 static int connected(void) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -77,10 +62,6 @@ int main(int argc, char **argv) {
     if ((errno = pthread_create(&threads[i], NULL, flow, &fds[i])) != 0) fail("pthread_create");
   flow(&fds[0]);
   for (int i = 1; i < flows; i++) pthread_join(threads[i], NULL);
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  printf("{\"bytes\":%llu,\"retransmitted\":%u,\"cpuSeconds\":%.6f}\n", sent, retransmitted,
-         (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec / 1e6 + (double)used.ru_stime.tv_sec +
-             (double)used.ru_stime.tv_usec / 1e6);
+  printf("{\"bytes\":%llu,\"retransmitted\":%u,\"cpuSeconds\":%.6f}\n", sent, retransmitted, cpu());
   return 0;
 }

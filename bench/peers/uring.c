@@ -3,19 +3,15 @@
  * So many streams one after the other, each of FLOWS connections at once. Prints "ready", then a JSON object for each stream. System
  * calls only, no liburing.
  */
-#include <errno.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define BUFFER (64 * 1024)
 #define BUFFERS 64
@@ -30,24 +26,6 @@ static struct io_uring_buf_ring *buffers;
 static char *memory;
 static uint16_t buffer_tail;
 static unsigned to_submit;
-
-static double now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static double cpu(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec / 1e6 + (double)used.ru_stime.tv_sec +
-         (double)used.ru_stime.tv_usec / 1e6;
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 static void *map(size_t bytes, int fd, off_t offset) {
   void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE : MAP_SHARED | MAP_POPULATE, fd, offset);

@@ -2,22 +2,18 @@
  * Takes every frame of a queue over AF_XDP and throws it away: xdp-drop DEVICE native|generic STREAMS. A stream is over when nothing
  * has come for a while. Prints "ready", then a JSON object for each. System calls only, no libbpf and no libxdp.
  */
-#include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define CHUNK 4096
 /* Of zcrx's own rings, as they are by default. */
@@ -29,24 +25,6 @@ struct ring {
   uint32_t *producer, *consumer, *flags;
   void *entries;
 };
-
-static double now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static double cpu(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)used.ru_utime.tv_sec + (double)used.ru_utime.tv_usec / 1e6 + (double)used.ru_stime.tv_sec +
-         (double)used.ru_stime.tv_usec / 1e6;
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 static int bpf(int command, union bpf_attr *attr) { return (int)syscall(SYS_bpf, command, attr, sizeof *attr); }
 

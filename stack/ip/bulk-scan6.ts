@@ -194,6 +194,7 @@ export class BulkScan6 {
         i++
         // What follows of the same connection differs from this frame in a few fields only: everything else in one comparison.
         let run = 1
+        const verifies = (flag & 6) === 0 && same >= 0
         while (i < count && run < most) {
           const at2 = offset[i]!
           const a = at2 >>> 2
@@ -230,14 +231,13 @@ export class BulkScan6 {
             other !== 0 ||
             next !== nxt ||
             payload > ((adv - nxt) | 0) ||
-            ((flag & 6) === 0 &&
-              same >= 0 &&
+            (verifies &&
               // One that reads like the pseudo-header's is looked at above.
               ((partial === 1 && (((v17 >>> 8) & 0xff00) | (v17 >>> 24)) === pseudo) ||
                 !bulk.checks(i, i, a, addressesSum(words, a), pseudo)))
           )
             break
-          if ((flag & 6) === 0 && same >= 0) bulk.verified++
+          if (verifies) bulk.verified++
           seq = nxt
           nxt = (nxt + payload) | 0
           window = v17

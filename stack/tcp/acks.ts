@@ -60,29 +60,19 @@ export class AckScheduler {
       rcv.quickAcks--
       rcv.ackNow = true
     }
-    if ((rcv.listed & LISTED_TOUCHED) === 0) {
-      rcv.listed |= LISTED_TOUCHED
-      this.#touched.add(tcb)
-    }
+    this.#touch(tcb)
   }
 
   /** `owe` for several segments at once, of a connection that is not acknowledged quickly. @param segments weighed as there */
   oweSeveral(tcb: Tcb, segments: number): void {
-    const rcv = tcb.rcv
-    rcv.unacked += segments
-    if ((rcv.listed & LISTED_TOUCHED) === 0) {
-      rcv.listed |= LISTED_TOUCHED
-      this.#touched.add(tcb)
-    }
+    tcb.rcv.unacked += segments
+    this.#touch(tcb)
   }
 
   /** An ACK is owed at the end of this poll. */
   soon(tcb: Tcb): void {
     tcb.rcv.ackNow = true
-    if ((tcb.rcv.listed & LISTED_TOUCHED) === 0) {
-      tcb.rcv.listed |= LISTED_TOUCHED
-      this.#touched.add(tcb)
-    }
+    this.#touch(tcb)
   }
 
   /**
@@ -179,6 +169,12 @@ export class AckScheduler {
       this.#answer(tcb, now)
     }
     held.clear()
+  }
+
+  #touch(tcb: Tcb): void {
+    if ((tcb.rcv.listed & LISTED_TOUCHED) !== 0) return
+    tcb.rcv.listed |= LISTED_TOUCHED
+    this.#touched.add(tcb)
   }
 
   #answer(tcb: Tcb, now: number): void {

@@ -5,6 +5,7 @@ import { seqLe } from '../wire/seq.ts'
 import type { AckScheduler } from './acks.ts'
 import type { TcpContext } from './context.ts'
 import {
+  doubled,
   type FlowRows,
   ROW_ACK,
   ROW_ADV,
@@ -125,11 +126,7 @@ export class TcpBulk {
 
   /** A row takes its first segment of this turn. */
   touch(row: number): void {
-    if (this.touchedCount === this.touched.length) {
-      const more = new Int32Array(2 * this.touchedCount)
-      more.set(this.touched)
-      this.touched = more
-    }
+    if (this.touchedCount === this.touched.length) this.touched = doubled(this.touched)
     this.touched[this.touchedCount++] = row
   }
 

@@ -30,7 +30,7 @@ class FlowPart {
   slots: (Tcb | null)[]
   mask: number
   count = 0
-  depth: number
+  readonly depth: number
 
   constructor(slots: number, depth: number) {
     this.slots = new Array(slots).fill(null)
@@ -131,9 +131,10 @@ export class FlowTable {
   }
 
   remove(tcb: Tcb): void {
-    const part = this.#partOf(this.#of(tcb))
+    const hash = this.#of(tcb)
+    const part = this.#partOf(hash)
     const { slots, mask } = part
-    let hole = this.#of(tcb) & mask
+    let hole = hash & mask
     while (slots[hole] !== tcb) {
       if (slots[hole] === null) return
       hole = (hole + 1) & mask
@@ -163,8 +164,13 @@ export class FlowTable {
   }
 
   #partOf(hash: number): FlowPart {
+    return this.#parts[this.#placeOf(hash)]!
+  }
+
+  /** Where in `#parts`. */
+  #placeOf(hash: number): number {
     // In two steps, as a shift by 32 is none.
-    return this.#parts[(hash >>> 1) >>> (31 - this.#depth)]!
+    return (hash >>> 1) >>> (31 - this.#depth)
   }
 
   #of(tcb: Tcb): number {
@@ -220,7 +226,7 @@ export class FlowTable {
       ;(((its >>> (32 - depth)) & 1) === 0 ? low : high).put(tcb, its)
     }
     const each = 1 << (this.#depth - depth)
-    const first = ((hash >>> 1) >>> (31 - this.#depth)) & ~(2 * each - 1)
+    const first = this.#placeOf(hash) & ~(2 * each - 1)
     this.#parts.fill(low, first, first + each)
     this.#parts.fill(high, first + each, first + 2 * each)
   }

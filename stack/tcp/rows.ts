@@ -161,13 +161,13 @@ export class FlowRows {
   }
 
   /** The end of a poll: what was handed over is no longer the stack's. */
-  settle({ rcv, row }: Tcb): void {
+  settle(tcb: Tcb): void {
+    const { rcv, row } = tcb
     const bytes = this.handedBytes[row]!
     if (bytes === 0) return
     rcv.queuedBytes -= bytes
     rcv.niovs -= this.handedNiovs[row]!
-    this.handedBytes[row] = 0
-    this.handedNiovs[row] = 0
+    this.forget(tcb)
   }
 
   /** Nothing that its queue is said to hold is the application's: it was dropped. */
@@ -226,20 +226,18 @@ export class FlowRows {
   }
 
   #grow(): void {
-    const rows = new Int32Array(this.rows.length * 2)
-    rows.set(this.rows)
-    this.rows = rows
-    const handedBytes = new Int32Array(this.handedBytes.length * 2)
-    handedBytes.set(this.handedBytes)
-    this.handedBytes = handedBytes
-    const handedNiovs = new Int32Array(this.handedNiovs.length * 2)
-    handedNiovs.set(this.handedNiovs)
-    this.handedNiovs = handedNiovs
-    if (this.keys6 === null) return
-    const keys6 = new Int32Array(this.keys6.length * 2)
-    keys6.set(this.keys6)
-    this.keys6 = keys6
+    this.rows = doubled(this.rows)
+    this.handedBytes = doubled(this.handedBytes)
+    this.handedNiovs = doubled(this.handedNiovs)
+    if (this.keys6 !== null) this.keys6 = doubled(this.keys6)
   }
+}
+
+/** A copy with as much room again. */
+export function doubled(words: Int32Array): Int32Array<ArrayBuffer> {
+  const more = new Int32Array(words.length * 2)
+  more.set(words)
+  return more
 }
 
 /** Header words 5 (upper half) to 13 (lower half) of an IPv6 packet behind an Ethernet header. */

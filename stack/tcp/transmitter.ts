@@ -27,9 +27,11 @@ const OVERRIDE_US = 200_000
 /** RFC 6298 (5.7). */
 const LEAST_RTO_AFTER_LOST_SYN_US = 3_000_000
 
-/** Scoreboards that are kept for the next who sends, and segments of one that costs little to keep. */
+/** Scoreboards that are kept for the next who sends: while there are few of them also larger ones, by segments. */
 const MOST_IDLE = 1024
 const SMALL_FLIGHT = 16
+const MOST_IDLE_LARGE = 64
+const LARGE_FLIGHT = 4096
 
 /** Microseconds as `Sender.synAt` has them: 31 bits, not 0. */
 function synTime(now: number): number {
@@ -237,11 +239,8 @@ export class Transmitter {
     snd.out = null
     out.end(snd)
     const { length } = out.flight.seq
-    if (
-      this.#idle.length < MOST_IDLE &&
-      (length <= SMALL_FLIGHT || (this.#idle.length < 64 && length <= 4096))
-    )
-      this.#idle.push(out)
+    const most = length <= SMALL_FLIGHT ? MOST_IDLE : length <= LARGE_FLIGHT ? MOST_IDLE_LARGE : 0
+    if (this.#idle.length < most) this.#idle.push(out)
     snd.shrink()
   }
 
