@@ -8,6 +8,9 @@ import { NIOV } from './replay.ts'
 import { type Times, timed, timesOf } from './rounds.ts'
 import { printed, type Table, table } from './table.ts'
 
+const SENDS = [16_384, 65_536, 1 << 18]
+const SEGMENT_BYTES = 1448
+const SLOT_BYTES = 2048
 const SIZES = [64, 256, 512, 1448, 8948]
 /** Copies that are timed at a time, each to other chunks. */
 const BATCH = 64
@@ -37,6 +40,54 @@ export function copiesTable(results: readonly CopiesResult[]): Table {
       (addon.p10 / javascript.p10).toFixed(2),
     ]),
   )
+}
+
+export interface SendResult {
+  /** Of one SEND. */
+  readonly bytes: number
+  readonly shared: boolean
+  /** Of a segment, sent once. */
+  readonly copied: Times
+  readonly lent: Times
+}
+
+export function sendsTable(results: readonly SendResult[]): Table {
+  const times = ({ p10, median }: Times): string => `${p10.toFixed(0)} (${median.toFixed(0)})`
+  return table(
+    ['bytes of a send', 'into memory', 'copied (SEND)', 'lent (SEND_ZC)', 'lent/copied'],
+    results.map(({ bytes, shared, copied, lent }) => [
+      String(bytes),
+      shared ? 'of threads' : 'of one thread',
+      times(copied),
+      times(lent),
+      (lent.p10 / copied.p10).toFixed(2),
+    ]),
+  )
+}
+
+/** Sends of `bytes` from the application's memory to slots, in segments, which are acknowledged at once. */
+function sends(shared: boolean, bytes: number, rounds: number): SendResult {
+  const source = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+  const slots = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+  const sender = new Sender(SENDER_BYTES)
+  const segments = Math.ceil(bytes / SEGMENT_BYTES)
+  const nobody = { lent: () => {}, returned: () => {} }
+  const figures = [undefined, nobody].map(() => new Float64Array(rounds))
+  let from = 0
+  let slot = 0
+  for (let i = -rounds; i < rounds; i++)
+    for (const [way, lender] of [undefined, nobody].entries()) {
+      from = from + 2 * bytes > source.length ? 0 : from + bytes
+      figures[way]![Math.max(i, 0)] = timed(segments, () => {
+        sender.push(source, from, from + bytes, lender)
+        for (let skip = 0; skip < bytes; skip += SEGMENT_BYTES) {
+          slot = slot + 2 * SLOT_BYTES > slots.length ? 0 : slot + SLOT_BYTES
+          sender.peekSum(skip, Math.min(SEGMENT_BYTES, bytes - skip), slots, slot + 66)
+        }
+        sender.discard(bytes)
+      })
+    }
+  return { bytes, shared, copied: timesOf(figures[0]!), lent: timesOf(figures[1]!) }
 }
 
 /** Both ways by turns, as `useCopies` has them. */
@@ -80,7 +131,7 @@ function measure(shared: boolean, bytes: number, rounds: number): CopiesResult[]
   ]
 }
 
-/** `npm run bench -- copies`: nanoseconds of the copies that remain, by JavaScript and by the addon. */
+/** `npm run bench -- copies`: nanoseconds of the copies that remain, by JavaScript and by the addon, and of what is sent, copied and lent. */
 export async function main(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -94,6 +145,9 @@ export async function main(args: string[]): Promise<void> {
   const results = [false, true]
     .flatMap((shared) => SIZES.flatMap((bytes) => measure(shared, bytes, rounds)))
     .sort((a, b) => a.what.localeCompare(b.what))
-  if (!values.json) for (const line of printed(copiesTable(results))) console.log(line)
-  console.log(JSON.stringify({ bench: 'copies', machine: machine(), rounds, results }))
+  const sent = [false, true].flatMap((shared) => SENDS.map((bytes) => sends(shared, bytes, rounds)))
+  if (!values.json)
+    for (const lines of [copiesTable(results), sendsTable(sent)])
+      for (const line of printed(lines)) console.log(line)
+  console.log(JSON.stringify({ bench: 'copies', machine: machine(), rounds, results, sends: sent }))
 }

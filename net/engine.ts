@@ -12,6 +12,7 @@ import type { Sqe } from '../uapi/abi/sqe.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { BusyPoll, microseconds } from './busy-poll.ts'
+import { Loans } from './loans.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
 import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
@@ -66,6 +67,8 @@ export class Engine {
   /** What is known of buffers whose other side does not tell; null where it does. */
   readonly #tally: Tally | null
   readonly #smallSends: SmallSends
+  /** Copies that the kernel sends from. */
+  readonly loans = new Loans()
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: BusyPoll

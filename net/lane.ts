@@ -2,10 +2,11 @@ import type { NicError } from '../errors.ts'
 import { ECANCELED, ENOBUFS, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
 import { IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
 import { Connection, type ConnectionHandler, type ConnectionHost } from './connection.ts'
-import { ACCEPT, CLOSE, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
+import { ACCEPT, CLOSE, LENT, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
 import { Engine } from './engine.ts'
 import type { ListenOptions } from './listen.ts'
 import { ListeningSockets } from './listening-sockets.ts'
+import { isNotice } from './loans.ts'
 import type { ServerOptions } from './server-types.ts'
 import type { AreaPart, Instance, System } from './system.ts'
 import type { Counted } from './tally.ts'
@@ -146,7 +147,15 @@ export class Lane {
     else if (kind === SETUP) this.listeners.setUp(res)
     else if (kind === ACCEPT) this.#accepted(id, res)
     else if (kind === SEND) this.connections[id]?.sent(res)
+    else if (kind === LENT) this.#lent(id, res, flags)
     else if (kind === CLOSE) this.#closed(this.connections[id])
+  }
+
+  #lent(loan: number, res: number, flags: number): void {
+    const owner = this.engine.loans.ownerOf(loan)
+    const copy = this.engine.loans.ended(loan, flags)
+    if (copy !== null) this.engine.ring.arena.give(copy)
+    if (!isNotice(flags)) this.connections[owner]?.sent(res)
   }
 
   #closed(connection: Connection | null | undefined): void {

@@ -124,11 +124,12 @@ export class TcpOutput {
   }
 
   /**
-   * Sends one segment of `length` bytes, which are in the send buffer. False when it could not leave (no slot, neighbour unknown):
-   * a timer will try again.
+   * Sends one segment of `length` bytes, which are in the send buffer. False when it could not leave (no slot, neighbour unknown,
+   * bytes lent that are gone): a timer will try again.
    * @param segmentBytes not 0 = several segments of so much payload each, which the device cuts; at most `largePayload`
    */
   send(tcb: Tcb, flags: number, seq: number, length: number, now: number, segmentBytes = 0): boolean {
+    if (length > 0 && !tcb.snd.intact) return false
     const at = this.#slotFor(tcb, now)
     return at >= 0 && this.#write(tcb, at, flags, seq, length, now, segmentBytes)
   }

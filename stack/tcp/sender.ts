@@ -1,14 +1,9 @@
-import { copyBytes, copySums } from '../../copying.ts'
-import { addSums, sumBytes, swapSum } from '../wire/checksum.ts'
 import type { CubicState } from './congestion/control.ts'
 import type { Outstanding } from './outstanding.ts'
+import { type Lender, SendBuffer } from './send-buffer.ts'
 
-const NOTHING = new Uint8Array(0)
-/** Rings of the smallest size that nobody uses: most connections need none most of the time. */
-const SMALL_RING = 4096
-/** As many as may wait for an answer at a time: 4 MiB. */
-const MOST_IDLE_RINGS = 1024
-const idleRings: Uint8Array<ArrayBuffer>[] = []
+/** Bytes from which a loan costs less than the copy it saves. */
+const WORTH_LENDING = 4096
 
 /**
  * RFC 6298 (2.4) asks for 1 s. Like Linux we let the timeout be no less than this beyond the round trip, which outlasts
@@ -82,10 +77,9 @@ export class Sender {
   /** Urgent data is outstanding, up to `Seldom.sendUrgentEnd`. */
   urgent = false
 
-  /** Bytes from `una` on (SYN and FIN take none), as a ring. */
-  #ring = NOTHING
-  #start = 0
-  /** Bytes in the ring. */
+  /** Bytes from `una` on (SYN and FIN take none); null while there are none: most connections need no memory most of the time. */
+  #buffer: SendBuffer | null = null
+  /** How many. */
   buffered = 0
   /** Most bytes buffered. */
   limit: number
@@ -129,49 +123,38 @@ export class Sender {
     return this.limit - this.buffered
   }
 
-  /** Copies as much of `bytes[from..to)` as there is room for; returns how much. */
-  push(bytes: Uint8Array, from: number, to: number): number {
+  /**
+   * Takes as much of `bytes[from..to)` as there is room for; returns how much.
+   * @param lender what is worth it stays where it is until it is acknowledged; without one all is copied
+   */
+  push(bytes: Uint8Array, from: number, to: number, lender?: Lender): number {
     const count = Math.min(to - from, this.room())
     if (count <= 0) return 0
-    this.#reserve(this.buffered + count)
-    const mask = this.#ring.length - 1
-    const at = (this.#start + this.buffered) & mask
-    const first = Math.min(count, this.#ring.length - at)
-    copyBytes(this.#ring, at, bytes, from, first)
-    if (first < count) copyBytes(this.#ring, 0, bytes, from + first, count - first)
+    this.#buffer ??= SendBuffer.take()
+    if (lender === undefined || count < WORTH_LENDING || !this.#buffer.lend(bytes, from, count, lender))
+      this.#buffer.push(bytes, from, count)
     this.buffered += count
     return count
   }
 
   /** Copies `count` bytes, `skip` bytes behind the first unacknowledged one, to `target[at..]`. */
   peek(skip: number, count: number, target: Uint8Array, at: number): void {
-    const mask = this.#ring.length - 1
-    const from = (this.#start + skip) & mask
-    const first = Math.min(count, this.#ring.length - from)
-    copyBytes(target, at, this.#ring, from, first)
-    if (first < count) copyBytes(target, at + first, this.#ring, 0, count - first)
+    if (count > 0) this.#buffer!.peek(skip, count, target, at)
   }
 
-  /** `peek`; returns the folded sum of the bytes (RFC 1071), made in passing where the addon is there. */
+  /** `peek`; returns the folded sum of the bytes (RFC 1071). */
   peekSum(skip: number, count: number, target: Uint8Array, at: number): number {
-    const mask = this.#ring.length - 1
-    const from = (this.#start + skip) & mask
-    const first = Math.min(count, this.#ring.length - from)
-    const copies = copySums(first)
-    if (copies === null) {
-      this.peek(skip, count, target, at)
-      return sumBytes(target, at, count)
-    }
-    const sum = copies.copySum(target, at, this.#ring, from, first)
-    if (first === count) return sum
-    copyBytes(target, at + first, this.#ring, 0, count - first)
-    const rest = sumBytes(target, at + first, count - first)
-    return addSums(sum, (first & 1) === 0 ? rest : swapSum(rest))
+    return count === 0 ? 0 : this.#buffer!.peekSum(skip, count, target, at)
+  }
+
+  /** All that is to be sent is still there: nobody has detached memory that he had lent. */
+  get intact(): boolean {
+    return this.#buffer === null || this.#buffer.intact
   }
 
   /** Forgets the first `count` bytes: they were acknowledged. */
   discard(count: number): void {
-    this.#start = (this.#start + count) & (this.#ring.length - 1)
+    this.#buffer?.discard(count)
     this.buffered -= count
   }
 
@@ -182,10 +165,10 @@ export class Sender {
 
   /** Frees the buffer. */
   clear(): void {
-    if (this.#ring.length === SMALL_RING && idleRings.length < MOST_IDLE_RINGS) idleRings.push(this.#ring)
-    this.#ring = NOTHING
-    this.#start = 0
+    const buffer = this.#buffer
+    this.#buffer = null
     this.buffered = 0
+    buffer?.end()
   }
 
   /** RFC 6298 (2.2), (2.3): takes a round-trip measurement in microseconds. */
@@ -211,15 +194,5 @@ export class Sender {
   clearBackoff(): void {
     if (this.srtt === 0) return
     this.rto = Math.min(MAX_RTO_US, this.srtt + Math.max(MIN_RTO_MARGIN_US, 4 * this.rttvar))
-  }
-
-  #reserve(bytes: number): void {
-    if (bytes <= this.#ring.length) return
-    let size = Math.max(SMALL_RING, this.#ring.length)
-    while (size < bytes) size *= 2
-    const ring = (size === SMALL_RING ? idleRings.pop() : undefined) ?? new Uint8Array(size)
-    if (this.buffered > 0) this.peek(0, this.buffered, ring, 0)
-    this.#ring = ring
-    this.#start = 0
   }
 }

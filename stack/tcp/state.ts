@@ -40,6 +40,7 @@ export const EVENT_URGENT = 32 // the peer has announced urgent data
 export const EVENT_ACCEPT = 16
 
 /** Errors a connection ends with: positive errno numbers of Linux. */
+export const EFAULT = 14
 export const EPIPE = 32
 export const ECONNRESET = 104
 export const ETIMEDOUT = 110

@@ -19,6 +19,7 @@ import { PayloadTaker } from './payload.ts'
 import { Reclaim } from './reclaim.ts'
 import { Recovery } from './recovery.ts'
 import type { Segment } from './segment.ts'
+import type { Lender } from './send-buffer.ts'
 import { SocketOptions } from './socket-options.ts'
 import {
   CLOSE_WAIT,
@@ -275,11 +276,11 @@ export class Tcp implements TimerHandler, InputOwner, HandshakeOwner, AttemptOwn
 
   /**
    * Takes bytes to send; returns how many fitted into the send buffer.
-   * @param urgent the last of them is urgent (RFC 9293 3.8.5): the pointer goes just behind it (RFC 6093)
+   * @param urgent the last of them is urgent (RFC 9293 3.8.5): the pointer goes just behind it (RFC 6093) @param lender of `Sender.push`
    */
-  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number, urgent = false): number {
+  send(tcb: Tcb, bytes: Uint8Array, from: number, now: number, urgent = false, lender?: Lender): number {
     this.#beginsToWait(tcb, now)
-    const taken = tcb.snd.push(bytes, from, bytes.length)
+    const taken = tcb.snd.push(bytes, from, bytes.length, lender)
     if (from + taken < bytes.length) tcb.snd.wantsRoom = true
     else if (urgent) {
       tcb.snd.urgent = true

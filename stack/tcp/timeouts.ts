@@ -12,7 +12,7 @@ import {
   TIMER_FOR_REORDERING,
   TIMER_FOR_TIMEOUT,
 } from './sender.ts'
-import { ECONNABORTED, ESTABLISHED, ETIMEDOUT, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
+import { ECONNABORTED, EFAULT, ESTABLISHED, ETIMEDOUT, SYN_RECEIVED, SYN_SENT, TIME_WAIT } from './state.ts'
 import type { Tcb } from './tcb.ts'
 import { type TcbTimers, TIMER_LIFE } from './tcb-timers.ts'
 import type { Transmitter, TransmitterOwner } from './transmitter.ts'
@@ -138,6 +138,11 @@ export class Timeouts {
   /** Counts a timeout. False when it was one too many, and the connection is over. */
   #goesOn(tcb: Tcb, now: number, retries: number): boolean {
     const { snd } = tcb
+    if (!snd.intact) {
+      this.#output.reset(tcb)
+      this.#owner.end(tcb, EFAULT)
+      return false
+    }
     snd.retries++
     if (snd.progressAt === 0) snd.progressAt = now
     this.#context.counters.retransmitTimeouts++

@@ -1,5 +1,7 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
+import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
 const { IORING_CQE_F_MORE: MORE, IORING_CQE_F_NOTIF: NOTIF, IORING_SEND_ZC_REPORT_USAGE: REPORT } = abi
@@ -34,6 +36,94 @@ describe('SEND_ZC', () => {
       [5, 100, MORE],
       [5, abi.IORING_NOTIF_USAGE_ZC_COPIED, NOTIF],
     ])
+  })
+
+  it('leaves what is worth it where it is, and notifies when it is acknowledged', () => {
+    const { pair, client, server } = setUp()
+    const bytes = bytesOf(50_000)
+    pair.submit((sqe) => sqe.prepSendZc(client, bytes, 0, REPORT), 5)
+    expect(pair.reap().map((cqe) => [cqe.userData, cqe.res, cqe.flags])).toEqual([[5, 50_000, MORE]])
+    // No window is as large at first: the last byte leaves as it is by then.
+    bytes[49_999] = 7
+    const into = new Uint8Array(50_000)
+    pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 6)
+    const got = pair.drain(5_000_000).map((cqe) => [cqe.userData, cqe.res, cqe.flags])
+    expect(got.sort()).toEqual([
+      [5, 0, NOTIF],
+      [6, 50_000, 0],
+    ])
+    expect(Buffer.compare(into, bytes)).toBe(0)
+    expect(into[49_999]).toBe(7)
+  })
+
+  it('sends what was lent between what was copied, whatever is lost', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 20_000 })), {
+          minLength: 1,
+          maxLength: 30,
+        }),
+        fc.integer(),
+        (sends, seed) => {
+          const { pair, client, server } = setUp({ loss: 0.1, seed, tcp: { sendBuffer: 1 << 20 } })
+          const all = sends.map(([, length], i) => bytesOf(length, i))
+          let total = 0
+          let notices = 0
+          sends.forEach(([lends], i) => {
+            total += all[i]!.length
+            if (lends) notices++
+            pair.submit(
+              (sqe) => (lends ? sqe.prepSendZc(client, all[i]!) : sqe.prepSend(client, all[i]!)),
+              100 + i,
+            )
+          })
+          const into = new Uint8Array(total)
+          pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 6)
+          const got = pair.drain(60_000_000)
+          expect(Buffer.compare(into, Buffer.concat(all))).toBe(0)
+          expect(got.filter(({ flags }) => flags === NOTIF).length).toBe(notices)
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+
+  it('notifies when the connection ends before all was acknowledged', () => {
+    const { pair, client, server } = setUp()
+    const sent = bytesOf(3_000_000)
+    pair.submit((sqe) => sqe.prepSendZc(client, sent), 5)
+    expect(pair.drain(100_000).map((cqe) => [cqe.userData, cqe.flags])).toEqual([[5, MORE]])
+    // It has not read what came.
+    pair.submit((sqe) => sqe.prepClose(server), 6)
+    const got = pair.drain(100_000).map((cqe) => [cqe.userData, cqe.res, cqe.flags])
+    expect(got).toContainEqual([5, 0, NOTIF])
+    expect(pair.call((sqe) => sqe.prepSend(client, bytesOf(1)))).toBe(-abi.ECONNRESET)
+  })
+
+  it('goes on sending when the ring has ended, and tells nobody', () => {
+    const { pair, client, server } = setUp()
+    const other = Ring.queueInit(8, pair.kernel)
+    const sent = bytesOf(500_000)
+    other.getSqe()!.prepSendZc(client, sent).setData(5)
+    other.submit()
+    other.queueExit()
+    const into = new Uint8Array(sent.length)
+    pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 6)
+    expect(pair.drain(5_000_000).map((cqe) => [cqe.userData, cqe.res])).toEqual([[6, 500_000]])
+    expect(Buffer.compare(into, sent)).toBe(0)
+  })
+
+  it('resets the connection when memory that was lent is detached', () => {
+    const { pair, client, server } = setUp()
+    const sent = bytesOf(3_000_000)
+    pair.submit((sqe) => sqe.prepSendZc(client, sent), 5)
+    const receive = new Uint8Array(1_000_000)
+    pair.submit((sqe) => sqe.prepRecv(server, receive, abi.MSG_WAITALL), 6)
+    structuredClone(sent, { transfer: [sent.buffer] })
+    const got = pair.drain(10_000_000).map((cqe) => [cqe.userData, cqe.flags])
+    expect(got).toContainEqual([5, NOTIF])
+    expect(pair.call((sqe) => sqe.prepSend(client, bytesOf(1)))).toBe(-abi.EFAULT)
+    expect(pair.client.counters.resetsSent).toBe(1)
   })
 
   it('notifies of failures too', () => {

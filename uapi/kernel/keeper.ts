@@ -12,6 +12,7 @@ export class Keeper {
 export class RingKeeper {
   readonly #process: Keeper
   #kept = 0
+  #ended = false
 
   constructor(process: Keeper) {
     this.#process = process
@@ -19,10 +20,11 @@ export class RingKeeper {
 
   /** Nothing more is to be kept. */
   get full(): boolean {
-    return this.#process.kept >= this.#process.most
+    return this.#ended || this.#process.kept >= this.#process.most
   }
 
   add(count: number): void {
+    if (this.#ended) return
     this.#kept += count
     this.#process.kept += count
   }
@@ -33,5 +35,6 @@ export class RingKeeper {
 
   end(): void {
     this.add(-this.#kept)
+    this.#ended = true
   }
 }

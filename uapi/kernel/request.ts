@@ -3,6 +3,7 @@ import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
 import type { FixedFile, FixedFiles, UserData } from './fixed-files.ts'
+import type { RingKeeper } from './keeper.ts'
 import type { Socket } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
 import type { Timespec } from './timespec.ts'
@@ -45,6 +46,8 @@ export interface RequestPort {
   }
   readonly files: FixedFiles
   readonly buffers: BufferGroups
+  /** What the kernel keeps for it is counted here. */
+  readonly keeper: RingKeeper
   /** Inside the submission of a batch: completions other than data wait for its end. */
   readonly submitting: boolean
   /** Completions so far, and those of timeouts that fired, which do not count. */

@@ -1,3 +1,4 @@
+import type { Lender } from '../../../stack/tcp/send-buffer.ts'
 import { EBADF, EFAULT, EINVAL, ENOTSOCK } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT } from '../../abi/socket.ts'
@@ -34,26 +35,54 @@ function start(context: RingPort, sqe: Sqe): void {
   if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
   const request = new ImmediateRequest(context, sqe)
   context.complete(request, -error, abi.IORING_CQE_F_MORE)
-  context.postLater(request, noticeOf(sqe), abi.IORING_CQE_F_NOTIF)
+  context.postLater(request, noticeOf(reports(sqe), true), abi.IORING_CQE_F_NOTIF)
 }
 
-/** A SEND, and a notification when its bytes are not needed any more. They were copied: that is at once. */
-class SendZcRequest extends SendRequest {
-  readonly #notice: number
+/**
+ * A SEND whose bytes stay the application's: the connection sends from where they lie, and a notification tells when they are not needed
+ * any more, the last of them having been acknowledged. Few are copied all the same, and then that is at once.
+ */
+class SendZcRequest extends SendRequest implements Lender {
+  protected override readonly lender: Lender | undefined
+  readonly #reports: boolean
+  /** Pieces that the connection has. */
+  #out = 0
+  #lentBytes = 0
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket, bytes)
-    this.#notice = noticeOf(sqe)
+    this.lender = context.keeper.full ? undefined : this
+    this.#reports = reports(sqe)
+  }
+
+  lent(bytes: number): void {
+    this.#lentBytes += bytes
+    if (this.#out++ === 0) this.context.keeper.add(1)
+  }
+
+  returned(): void {
+    if (--this.#out > 0) return
+    this.context.keeper.remove(1)
+    if (this.finished) this.#notify()
   }
 
   override finish(res: number): void {
     if (this.finished) return
     super.finish(res, abi.IORING_CQE_F_MORE)
-    this.context.postLater(this, this.#notice, abi.IORING_CQE_F_NOTIF)
+    if (this.#out === 0) this.#notify()
+  }
+
+  #notify(): void {
+    const copied = this.#lentBytes === 0 || this.#lentBytes < this.done
+    this.context.postLater(this, noticeOf(this.#reports, copied), abi.IORING_CQE_F_NOTIF)
   }
 }
 
-/** `res` of a SEND_ZC's notification. */
-function noticeOf(sqe: Sqe): number {
-  return (sqe.ioprio & abi.IORING_SEND_ZC_REPORT_USAGE) === 0 ? 0 : abi.IORING_NOTIF_USAGE_ZC_COPIED
+function reports(sqe: Sqe): boolean {
+  return (sqe.ioprio & abi.IORING_SEND_ZC_REPORT_USAGE) !== 0
+}
+
+/** `res` of a notification. */
+function noticeOf(reports: boolean, copied: boolean): number {
+  return reports && copied ? abi.IORING_NOTIF_USAGE_ZC_COPIED : 0
 }

@@ -1,4 +1,5 @@
 import type { Stack } from '../../../stack/stack.ts'
+import type { Lender } from '../../../stack/tcp/send-buffer.ts'
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/state.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
 import { EFAULT, EINVAL, ENOBUFS, ENOENT, EPIPE } from '../../abi/errno.ts'
@@ -101,7 +102,10 @@ abstract class Sending extends SocketRequest {
 /** Without buffer selection: completes with the bytes the send buffer took; waits while it takes none. */
 export class SendRequest extends Sending {
   readonly #bytes: Uint8Array
-  #done = 0
+  /** Bytes taken. */
+  protected done = 0
+  /** Whose the bytes stay until they are acknowledged; without one they are copied. */
+  protected readonly lender: Lender | undefined = undefined
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
@@ -113,13 +117,14 @@ export class SendRequest extends Sending {
   }
 
   protected override send(stack: Stack, tcb: Tcb): void {
-    this.#done += stack.tcp.send(tcb, this.#bytes, this.#done, stack.clock.now(), this.urgent)
-    if (this.#done === this.#bytes.length || (this.#done > 0 && !this.all)) this.finish(this.#done)
+    const now = stack.clock.now()
+    this.done += stack.tcp.send(tcb, this.#bytes, this.done, now, this.urgent, this.lender)
+    if (this.done === this.#bytes.length || (this.done > 0 && !this.all)) this.finish(this.done)
   }
 
   /** What was taken is told, whatever keeps the rest from it. */
   override finish(res: number, flags = 0): void {
-    super.finish(res < 0 && this.#done > 0 ? this.#done : res, flags)
+    super.finish(res < 0 && this.done > 0 ? this.done : res, flags)
   }
 }
 
