@@ -5,6 +5,7 @@
       "sources": [
         "driver/native/addon.cc",
         "driver/native/bpf.cc",
+        "driver/native/bulk.cc",
         "driver/native/checksum.cc",
         "driver/native/guard.cc",
         "driver/native/link.cc",

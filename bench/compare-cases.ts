@@ -16,6 +16,7 @@ interface StackForm {
     readonly flows: number
     readonly checksum: string
     readonly bulk: boolean
+    readonly javascript?: boolean
     readonly split: boolean
     readonly packet: { readonly p10: number }
   }[]

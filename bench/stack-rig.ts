@@ -2,6 +2,7 @@ import { get32 } from '../bytes.ts'
 import { allocateArea, asNicMemory } from '../driver/area.ts'
 import { type NicMemory, RX_CSUM_GOOD } from '../driver/nic.ts'
 import { systemEntropy } from '../stack/entropy.ts'
+import { defaultIpConfig } from '../stack/ip/options.ts'
 import { Stack } from '../stack/stack.ts'
 import { ACK, formatFlags, PSH, SYN } from '../stack/wire/tcp.ts'
 import * as abi from '../uapi/abi/index.ts'
@@ -53,12 +54,18 @@ export type Checksum = 'vouched' | 'unfinished' | 'verified'
 export interface RigOptions {
   /** Bursts are taken as such. */
   readonly bulk?: boolean
+  /** By JavaScript's loops, not the addon's. */
+  readonly javascript?: boolean
   /** Headers come beside the area. */
   readonly split?: boolean
 }
 
 /** A stack with `count` established flows, each with a RECV_ZC armed. */
-export function makeRig(shape: Shape, count: number, { bulk = true, split = false }: RigOptions = {}): Rig {
+export function makeRig(
+  shape: Shape,
+  count: number,
+  { bulk = true, javascript = false, split = false }: RigOptions = {},
+): Rig {
   const { server, tcpAt } = shape
   const nic = new ScriptedNic(split ? { placement: 'split' } : {})
   let time = 1_000_000
@@ -68,7 +75,7 @@ export function makeRig(shape: Shape, count: number, { bulk = true, split = fals
     memory: memoryFor(),
     clock: { now: () => time },
     entropy: systemEntropy(),
-    ip: { bulk },
+    ip: { bulk, bulkLoopsFrom: javascript ? Number.POSITIVE_INFINITY : defaultIpConfig.bulkLoopsFrom },
   })
   stack.addAddress(server, false)
   const kernel = new InlineKernel({ memoryFor })

@@ -23,6 +23,8 @@ interface Case {
   readonly checksum: Checksum
   /** Bursts are taken as such. */
   readonly bulk: boolean
+  /** Not by the addon's loops, where it would be for them. */
+  readonly javascript: boolean
   /** Headers come beside the area, payload from the start of buffers, as over TAP; else both lie in the area, as over AF_XDP. */
   readonly split: boolean
 }
@@ -105,15 +107,25 @@ function cases(): Case[] {
     const { tcpAt } = SHAPES[ip]!
     const payload = 1500 + 14 - tcpAt - TCP_BYTES
     const full = NIOV - HEADROOM - tcpAt - TCP_BYTES
-    const usual: Case = { ip, payload, flows: 1, checksum: 'vouched', bulk: true, split: false }
+    const usual: Case = {
+      ip,
+      payload,
+      flows: 1,
+      checksum: 'vouched',
+      bulk: true,
+      javascript: false,
+      split: false,
+    }
     all.push(
       { ...usual, bulk: false },
+      { ...usual, javascript: true },
       usual,
       { ...usual, checksum: 'unfinished' },
       { ...usual, checksum: 'verified' },
       { ...usual, payload: full },
     )
-    for (const flows of [64, 4096]) all.push({ ...usual, flows, bulk: false }, { ...usual, flows })
+    for (const flows of [64, 4096])
+      all.push({ ...usual, flows, bulk: false }, { ...usual, flows, javascript: true }, { ...usual, flows })
     all.push(
       { ...usual, payload: LARGE, bulk: false, split: true },
       { ...usual, payload: LARGE, split: true },
@@ -124,8 +136,8 @@ function cases(): Case[] {
 }
 
 /** How it is taken, as a word. */
-export function wayOf({ bulk, split }: Pick<Case, 'bulk' | 'split'>): string {
-  return `${bulk ? 'bursts' : 'frames'}${split ? ', split' : ''}`
+export function wayOf(way: Pick<Case, 'bulk' | 'split'> & Partial<Pick<Case, 'javascript'>>): string {
+  return `${way.bulk ? 'bursts' : 'frames'}${way.javascript ? ', JavaScript' : ''}${way.split ? ', split' : ''}`
 }
 
 export function stackTable(results: readonly StackResult[]): Table {

@@ -31,6 +31,7 @@ export const stack: Figures<StackRun> = {
             result.ip === '4' &&
             result.flows === flows &&
             result.bulk &&
+            !result.javascript &&
             result.checksum === 'vouched' &&
             result.payload === 1448,
         )!

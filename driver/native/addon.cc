@@ -42,6 +42,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitLink(env, exports);
   InitNetlink(env, exports);
   InitPoll(env, exports);
+  InitBulk(env, exports);
   InitChecksum(env, exports);
   InitTap(env, exports);
   InitPacket(env, exports);

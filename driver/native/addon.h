@@ -113,6 +113,10 @@ void InitBpf(Napi::Env env, Napi::Object exports);
 void InitLink(Napi::Env env, Napi::Object exports);
 void InitNetlink(Napi::Env env, Napi::Object exports);
 void InitPoll(Napi::Env env, Napi::Object exports);
+// Folded sum (RFC 1071) of bytes, as a number of two bytes in network order.
+uint32_t SumBytes(const uint8_t* data, size_t length);
+
+void InitBulk(Napi::Env env, Napi::Object exports);
 void InitChecksum(Napi::Env env, Napi::Object exports);
 void InitTap(Napi::Env env, Napi::Object exports);
 void InitPacket(Napi::Env env, Napi::Object exports);

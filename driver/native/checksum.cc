@@ -142,6 +142,8 @@ void SetFunction(Napi::Env env, Napi::Object exports, const char* name, napi_cal
 
 }  // namespace
 
+uint32_t SumBytes(const uint8_t* data, size_t length) { return Sum(nullptr, data, length); }
+
 void InitChecksum(Napi::Env env, Napi::Object exports) {
   exports.Set("sumFragments", Napi::Function::New(env, SumFragments, "sumFragments"));
   SetFunction(env, exports, "copyBytes", Copy<false>);

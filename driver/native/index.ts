@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { useBulkLoops } from '../../bulk-loops.ts'
 import { useCopies } from '../../copying.ts'
 import { NicError } from '../../errors.ts'
 import type { Native } from './native.ts'
@@ -30,6 +31,7 @@ function load(): Loaded {
       const require = createRequire(import.meta.url)
       const native = require('node-gyp-build')(packageRoot()) as Native
       useCopies(native)
+      useBulkLoops(() => new native.BulkLoops(), native.postRun)
       loaded = { native, failure: null }
     } catch (error) {
       loaded = { native: null, failure: error instanceof Error ? error : new Error(String(error)) }

@@ -1,5 +1,6 @@
+import type { BulkLoops, PostLoop } from '../../bulk-loops.ts'
 /**
- * What the C++ addon exports: system calls, and the one loop that touches every payload byte.
+ * What the C++ addon exports: system calls, the one loop that touches every payload byte, and those over bursts of headers.
  *
  * A call that the kernel refuses returns a negative errno number, so that an `EAGAIN` on the data path costs no
  * exception. Arguments that can't be right throw `TypeError` or `RangeError` before anything is done. Descriptors are
@@ -259,6 +260,10 @@ export interface Native {
   readonly Watcher: new (
     fd: number,
   ) => Watcher
+
+  /** Loops over bursts of bulk data. Their calls throw TypeError or RangeError for what can't be right. */
+  readonly BulkLoops: new () => BulkLoops
+  readonly postRun: PostLoop
 
   /**
    * `into[at + i] = from[start + i]` for `length` bytes.

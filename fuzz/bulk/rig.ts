@@ -1,4 +1,5 @@
 import { allocateArea, asNicMemory } from '../../driver/area.ts'
+import { nativeOrNull } from '../../driver/native/index.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
@@ -27,6 +28,8 @@ export interface Setting {
   readonly split: boolean
   readonly partial: boolean
   readonly flows: number
+  /** Entries from which bursts are for the addon's loops. */
+  readonly loopsFrom: number
   readonly cqEntries: number
   readonly areaBytes: number
   readonly timestamps: boolean
@@ -57,6 +60,7 @@ export class Rig {
   /** @param bulk whether bursts are taken as such */
   constructor(setting: Setting, bulk: boolean) {
     this.#setting = setting
+    nativeOrNull()
     const { version, vlan, split, partial, timestamps, ecn, areaBytes, cqEntries } = setting
     // Slots that begin on words are what ACKs are written to faster.
     this.nic = new FedNic(split, partial, !bulk)
@@ -68,7 +72,7 @@ export class Rig {
       entropy: seededEntropy(7),
       burst: 64,
       tcp: { timestamps, ecn: ecn ? 'accept' : 'off' },
-      ip: { vlan, bulk },
+      ip: { vlan, bulk, bulkLoopsFrom: setting.loopsFrom },
     })
     this.#watch()
     this.stack.addAddress(ADDRESSES[version].server, false)

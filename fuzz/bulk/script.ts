@@ -24,6 +24,7 @@ function settingOf(choices: Choices): Setting {
     split: choices.oneIn(3),
     partial: choices.oneIn(2),
     flows,
+    loopsFrom: choices.pick([1, 8, 32, Number.POSITIVE_INFINITY]),
     cqEntries: choices.pick([16, 128, 4096, 4096]),
     areaBytes: (1 << 20) << choices.below(3),
     timestamps: !choices.oneIn(4),

@@ -10,6 +10,7 @@ import {
 import { ROW_REFUSED, ROW_SHIFT, ROW_SINK, ROW_SINK_MASK } from '../tcp/rows.ts'
 import { wordsOfMac } from '../wire/ethernet.ts'
 import { BulkBurst } from './bulk-burst.ts'
+import { BulkNative } from './bulk-native.ts'
 import { BulkScan4 } from './bulk-scan4.ts'
 import { BulkScan6 } from './bulk-scan6.ts'
 import type { IpContext } from './context.ts'
@@ -28,6 +29,8 @@ export class BulkInput {
   readonly #link: Link
   readonly #scan4: BulkScan4
   readonly #scan6: BulkScan6
+  /** Null where there is nothing but JavaScript, or frames are not for it. */
+  readonly #native: BulkNative | null
   /** The connections' payload may come in this way: frames have no tags, and nobody wants to know of each. */
   readonly enabled: boolean
 
@@ -44,6 +47,7 @@ export class BulkInput {
       link.frames.vlan.length === 0 &&
       nic.info.placement !== 'side' &&
       nic.roles.observer === null
+    this.#native = this.enabled ? BulkNative.for(this.#bulk, ip.config.bulkLoopsFrom) : null
     if (this.enabled) ip.tcp.bulk.rows.enable()
     this.readMac()
   }
@@ -55,13 +59,20 @@ export class BulkInput {
     this.#bulk.macHigh = high
   }
 
+  /** Another burst has come. */
+  begin(): void {
+    this.#native?.begin()
+  }
+
   /** Takes what it can of the burst from entry `from` on; returns the first entry not taken. */
   take(from: number, count: number, now: number): number {
     const bulk = this.#bulk
     if (!bulk.memory.roomy) return from
     bulk.tcp.begin()
     // One version of IP is the rule: the loop for the other one looks only where a burst, or what another frame has cut off, begins.
-    let end = this.#scan4.scan(from, count)
+    let end = from
+    if (this.#native !== null) end = this.#native.scan(end, count)
+    if (end < count) end = this.#scan4.scan(end, count)
     if (end < count) end = this.#scan6.scan(end, count)
     if (end > from) this.#settle(from, end, now)
     return end
@@ -111,7 +122,7 @@ export class BulkInput {
 
   #post(slot: number, from: number, to: number): void {
     const { tcp, rowOf, burst } = this.#bulk
-    const done = tcp.targets.items[slot - 1]!.post(burst.offset, burst.length, rowOf, tcp.sinks, from, to)
+    const done = tcp.targets.items[slot - 1]!.post(burst.offset, burst.length, rowOf, tcp.rows.tags, from, to)
     if (done === to) return
     // No room: what follows waits in the receive queues, and nothing of this turn may overtake it.
     const { rows } = tcp.rows

@@ -95,6 +95,7 @@ export class EthernetInput {
     watch?.begin()
     let first = 0
     const bulk = this.#bulk.enabled ? this.#bulk : null
+    bulk?.begin()
     while (first < count) {
       if (bulk !== null) {
         first = bulk.take(first, count, now)

@@ -2,6 +2,8 @@
 export interface IpConfig {
   /** Bulk data is taken a burst at a time; false: each frame is looked at for itself, which comes to the same and is slower. */
   bulk: boolean
+  /** Entries that are worth a call of the addon's loops, where it is loaded; Infinity: those in JavaScript do it, and the same. */
+  bulkLoopsFrom: number
   /** VLAN ids, outer first, at most two: what frames are sent with and must arrive with. Empty: untagged, or priority-tagged. */
   vlan: readonly number[]
   /** Echo replies a second; 0 = echo requests are not answered. */
@@ -50,6 +52,7 @@ export interface IpConfig {
 
 export const defaultIpConfig: IpConfig = {
   bulk: true,
+  bulkLoopsFrom: 32,
   vlan: [],
   echoPerSecond: 1000,
   icmpErrorsPerSecond: 100,

@@ -26,7 +26,7 @@ import {
   ROW_WINDOW_SHIFT,
   ROW_WL1,
 } from './rows.ts'
-import type { PayloadSink, SinkTarget } from './sink.ts'
+import type { SinkTarget } from './sink.ts'
 import { ESTABLISHED, EVENT_READABLE } from './state.ts'
 import type { Tcb } from './tcb.ts'
 
@@ -46,7 +46,6 @@ export class TcpBulk {
   /** Rows filled in this turn that have taken something, in order; the first `touchedCount`. */
   touched = new Int32Array(64)
   touchedCount = 0
-  readonly sinks: (PayloadSink | null)[]
   /** What takes payload in this turn. */
   readonly targets = new KeptList<SinkTarget>()
   readonly #owner: BulkOwner
@@ -60,7 +59,6 @@ export class TcpBulk {
     this.#context = context
     this.#counters = context.counters
     this.rows = rows
-    this.sinks = rows.sinks
   }
 
   /** Whatever rows say is out of date. */
@@ -99,6 +97,7 @@ export class TcpBulk {
       return
     }
     const shape = tcb.timestamps ? TIMESTAMPED_SHAPE : PLAIN_SHAPE
+    this.rows.room[row] = memory.thinNiovs - rcv.niovs
     rows[at + ROW_SHAPE] = tcb.local.version === 6 ? shape | ROW_IS_6 : shape
     rows[at + ROW_NXT] = rcv.nxt
     rows[at + ROW_ACK] = (swap16(snd.una >>> 16) << 16) | swap16(snd.una & 0xffff)
@@ -115,7 +114,8 @@ export class TcpBulk {
           target.slot = this.targets.add(target)
         }
         slot = target.slot
-        this.sinks[row] = sink
+        this.rows.tags[2 * row] = sink.userDataLow
+        this.rows.tags[2 * row + 1] = sink.userDataHigh
       }
     }
     rows[at + ROW_SINK] =

@@ -2,7 +2,6 @@ import type { IpAddress } from '../../address.ts'
 import { swap16 } from '../../bytes.ts'
 import { fold, pseudoHeaderSum, pseudoHeaderSum6 } from '../wire/checksum.ts'
 import { IPPROTO_TCP } from '../wire/ipv4.ts'
-import type { PayloadSink } from './sink.ts'
 import type { Tcb } from './tcb.ts'
 
 /** log2 of the 32-bit words of a row: one cache line. */
@@ -66,11 +65,13 @@ export class FlowRows {
   /** By row; made with the first connection over IPv6. */
   keys6: Int32Array | null = null
   readonly tcbs: (Tcb | null)[] = [null]
-  /** By row: who takes its payload. */
-  readonly sinks: (PayloadSink | null)[] = [null]
+  /** By row, two words each: what is told with its payload (`PayloadSink.userDataLow`, `userDataHigh`). */
+  tags = new Int32Array(128)
   /** By row: bytes and niovs of what the receive queue is said to hold that the application has got already in this poll (`TcpBulk.settle`). */
   handedBytes = new Int32Array(64)
   handedNiovs = new Int32Array(64)
+  /** By row: niovs that its connection may still fill with little, when it was filled in. */
+  room = new Int32Array(64)
   /** Row number, 0 = none: row 0 is nobody's. */
   index: Int32Array
   mask: number
@@ -144,8 +145,6 @@ export class FlowRows {
     let hole = this.#home(row)
     while (this.index[hole] !== row) hole = (hole + 1) & this.mask
     this.tcbs[row] = null
-    // A row may stay free for long, and a request has its ring.
-    if (row < this.sinks.length) this.sinks[row] = null
     for (let at = hole; ; ) {
       at = (at + 1) & this.mask
       const next = this.index[at]!
@@ -229,6 +228,8 @@ export class FlowRows {
     this.rows = doubled(this.rows)
     this.handedBytes = doubled(this.handedBytes)
     this.handedNiovs = doubled(this.handedNiovs)
+    this.room = doubled(this.room)
+    this.tags = doubled(this.tags)
     if (this.keys6 !== null) this.keys6 = doubled(this.keys6)
   }
 }

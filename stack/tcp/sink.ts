@@ -7,13 +7,13 @@ export interface SinkTarget {
    * Takes the pieces in burst entries `[from, to)` for as long as it has room, each a reference to a niov of the queue's only area.
    * Returns the first entry not taken.
    * @param rowOf of each entry its connection's row; below 0: the entry is none of payload
-   * @param sinks by row
+   * @param tags by row: the low and the high half of its `PayloadSink`'s `userData`
    */
   post(
     offset: Uint32Array,
     length: Uint32Array,
     rowOf: Int32Array,
-    sinks: readonly (PayloadSink | null)[],
+    tags: Int32Array,
     from: number,
     to: number,
   ): number
@@ -21,6 +21,9 @@ export interface SinkTarget {
 
 /** Who reads a connection, and could take its payload as it comes. */
 export interface PayloadSink {
+  /** What its target tells with each piece. */
+  readonly userDataLow: number
+  readonly userDataHigh: number
   /** What takes it, when everything that comes in order now may be handed over at once; null: it is queued. */
   ready(): SinkTarget | null
 }

@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { nativeOrNull } from '../../driver/native/index.ts'
 import { Choices } from '../../fuzz/bulk/choices.ts'
 import { playBulk } from '../../fuzz/bulk/script.ts'
+import { BulkNative } from '../../stack/ip/bulk-native.ts'
 import { runs } from '../support/long.ts'
 
 const SCRIPTS = 120
@@ -13,7 +15,13 @@ function scriptOf(seed: number): Uint8Array {
 
 describe('bursts', () => {
   it('bring what their frames one by one would: completions, answers, counts, buffers and connections', () => {
-    const all = { segments: 0, taken: 0, direct: 0 }
+    const all = { segments: 0, taken: 0, direct: 0, native: 0 }
+    const { scan } = BulkNative.prototype
+    vi.spyOn(BulkNative.prototype, 'scan').mockImplementation(function (this: BulkNative, from, count) {
+      const end = scan.call(this, from, count)
+      all.native += end - from
+      return end
+    })
     for (let seed = 0; seed < runs(SCRIPTS); seed++) {
       let tried: ReturnType<typeof playBulk>
       try {
@@ -27,5 +35,9 @@ describe('bursts', () => {
     }
     expect(all.taken).toBeGreaterThan(all.segments / 10)
     expect(all.direct).toBeGreaterThan(all.taken / 3)
+    vi.restoreAllMocks()
+    if (nativeOrNull() === null)
+      console.warn('loops in machine code are not tested: the addon is not built (npm run build:native)')
+    else expect(all.native).toBeGreaterThan(all.taken / 10)
   }, 120_000)
 })

@@ -1,7 +1,11 @@
+import { postLoop } from '../../bulk-loops.ts'
 import * as abi from '../abi/io-uring.ts'
 import type { Waiter } from './files.ts'
 import type { RingKeeper } from './keeper.ts'
 import { Rings } from './rings.ts'
+
+/** Pieces from which on a native call costs less than it saves. */
+const WORTH_A_CALL = 24
 
 /** A completion on its way to the queue. */
 export interface Completion {
@@ -96,19 +100,20 @@ export class CompletionQueue {
     return !this.#mixed && this.#memory.cqeWords === 8
   }
 
+  readonly #ran = new Int32Array(2)
   /** What the last `postRun` wrote. */
   ranPieces = 0
   ranBytes = 0
 
   /**
    * `postData` for pieces of a burst, of area 0, as far as there is room; each becomes a reference of the user's. Publishes. Returns the
-   * first entry that found no room. @param rowOf less than 0: no piece @param requests by row: whose `user_data` it gets
+   * first entry that found no room. @param rowOf less than 0: no piece @param tags by row: the halves of the `user_data` it gets
    */
   postRun(
     offset: Uint32Array,
     length: Uint32Array,
     rowOf: Int32Array,
-    requests: readonly (Pick<Completion, 'userDataLow' | 'userDataHigh'> | null)[],
+    tags: Int32Array,
     from: number,
     to: number,
     userRefs: Uint32Array,
@@ -116,30 +121,44 @@ export class CompletionQueue {
   ): number {
     let space = this.dataSpace()
     const { cqes, cqEntries } = this.#memory
+    const loop = to - from < WORTH_A_CALL ? null : postLoop()
+    if (loop !== null) {
+      const mask = cqEntries - 1
+      const ran = this.#ran
+      const flags = this.#dataFlags
+      const end = loop(
+        cqes,
+        mask,
+        offset,
+        length,
+        rowOf,
+        tags,
+        userRefs,
+        shift,
+        from,
+        to,
+        this.#tail,
+        flags,
+        space,
+        ran,
+      )
+      return this.#posted(end, ran[0]!, ran[1]!)
+    }
     const mask = cqEntries - 1
     const flags = this.#dataFlags
     const first = this.#tail
     let tail = first
     let bytes = 0
-    let last = -1
-    let low = 0
-    let high = 0
     let i = from
     for (; i < to; i++) {
       const row = rowOf[i]!
       if (row < 0) continue
       if (space-- <= 0) break
-      if (row !== last) {
-        last = row
-        const request = requests[row]!
-        low = request.userDataLow
-        high = request.userDataHigh
-      }
       const at = (tail & mask) << 3
       const off = offset[i]!
       const res = length[i]!
-      cqes[at] = low
-      cqes[at + 1] = high
+      cqes[at] = tags[2 * row]!
+      cqes[at + 1] = tags[2 * row + 1]!
       cqes[at + 2] = res
       cqes[at + 3] = flags
       cqes[at + 4] = off
@@ -150,11 +169,15 @@ export class CompletionQueue {
       bytes += res
       tail = (tail + 1) | 0
     }
-    this.#tail = tail
-    this.ranPieces = (tail - first) | 0
+    return this.#posted(i, (tail - first) | 0, bytes)
+  }
+
+  #posted(end: number, pieces: number, bytes: number): number {
+    this.#tail = (this.#tail + pieces) | 0
+    this.ranPieces = pieces
     this.ranBytes = bytes
-    if (this.ranPieces > 0) this.publish()
-    return i
+    if (pieces > 0) this.publish()
+    return end
   }
 
   /** Shows the user what was written (store-release of the tail): once per batch, as it costs a bus lock. */

@@ -1,13 +1,7 @@
 import { COMPLETIONS, ZERO_COPIED_BYTES } from '../../diagnostics.ts'
-import type { PayloadSink, SinkTarget } from '../../stack/tcp/sink.ts'
+import type { SinkTarget } from '../../stack/tcp/sink.ts'
 import type { CompletionQueue } from './completion-queue.ts'
 import type { ZcrxIfq } from './zcrx.ts'
-
-/** A request whose completions come straight from a burst. */
-export interface DirectRequest extends PayloadSink {
-  readonly userDataLow: number
-  readonly userDataHigh: number
-}
 
 /** Completions straight from a burst: those that one ring gets of one instance. */
 export class DirectTarget implements SinkTarget {
@@ -45,13 +39,13 @@ export class DirectTarget implements SinkTarget {
     offset: Uint32Array,
     length: Uint32Array,
     rowOf: Int32Array,
-    sinks: readonly (DirectRequest | null)[],
+    tags: Int32Array,
     from: number,
     to: number,
   ): number {
     const cq = this.#cq
     const { pool, stats } = this.#ifq
-    const end = cq.postRun(offset, length, rowOf, sinks, from, to, pool.userRefs, pool.shift)
+    const end = cq.postRun(offset, length, rowOf, tags, from, to, pool.userRefs, pool.shift)
     pool.userOut += cq.ranPieces
     stats.cells[COMPLETIONS]! += cq.ranPieces
     stats.cells[ZERO_COPIED_BYTES]! += cq.ranBytes

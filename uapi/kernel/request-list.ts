@@ -29,7 +29,7 @@ export class RequestList {
     if (!request.listed) return false
     request.listed = false
     const { before, after } = request
-    // Whoever still knows one that has left (`TcpBulk.sinks`) would else hold on to all that came behind it.
+    // Whoever still knows one that has left would else hold on to all that came behind it.
     request.before = null
     request.after = null
     if (before === null) this.#first = after

@@ -127,7 +127,9 @@ const attempt = (call) => {
   }
 }
 
-const names = Object.keys(native).filter((name) => !['Watcher', 'setNetns', 'poll'].includes(name))
+const names = Object.keys(native).filter(
+  (name) => !['Watcher', 'BulkLoops', 'setNetns', 'poll'].includes(name),
+)
 for (let round = 0; round < rounds; round++) {
   for (const name of names) {
     const args = Array.from({ length: random(10) }, any)
@@ -146,6 +148,12 @@ for (let round = 0; round < rounds; round++) {
   }
   attempt(() => native.poll(any(), any(), [0, 1, NaN, -1, 'x', undefined][random(6)]))
   attempt(() => native.setNetns(1_000_000))
+  attempt(() => native.BulkLoops())
+  attempt(() => native.BulkLoops.prototype.find.call(others[random(others.length)], any(), 0, 1))
+  const loops = new native.BulkLoops()
+  for (const name of ['find', 'bind', 'scan'])
+    attempt(() => loops[name](...Array.from({ length: random(12) }, any)))
+  attempt(() => native.postRun(...Array.from({ length: 14 }, any)))
   attempt(() => new native.Watcher(any()))
   attempt(() => native.Watcher(any()))
   attempt(() => native.Watcher.prototype.start.call(others[random(others.length)], () => {}, true))

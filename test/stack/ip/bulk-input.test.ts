@@ -36,7 +36,7 @@ test.each([0, 1, 2, 3])(
         return most
       },
     }
-    const sink: PayloadSink = { ready: () => target }
+    const sink: PayloadSink = { ready: () => target, userDataLow: 0, userDataHigh: 0 }
     direct.tcb.sink = sink
     for (const { flow } of [direct, queued, direct, queued, direct]) {
       peer.link.a.inject(buildFrame(flow.next({ payload: ascending(MSS) })))

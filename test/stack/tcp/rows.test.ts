@@ -63,21 +63,6 @@ describe('the rows of connections', () => {
     expect(indexed(rows)).toHaveLength(64)
   })
 
-  it('know nobody who took payload once they are free', () => {
-    const rows = new FlowRows(1, 2)
-    rows.enable()
-    const [one, other] = [connection(1), connection(2)]
-    for (const tcb of [one, other]) rows.want(tcb)
-    const sink = { ready: () => null }
-    rows.sinks[one.row] = sink
-    const { row } = one
-    rows.remove(one)
-    expect(rows.sinks[row]).toBe(null)
-    // Of whoever has brought nothing there is nothing to be forgotten.
-    rows.remove(other)
-    expect(rows.sinks.filter((each) => each !== null)).toEqual([])
-  })
-
   it('are none where nobody takes bursts', () => {
     const rows = new FlowRows(1, 2)
     const tcb = connection(1)

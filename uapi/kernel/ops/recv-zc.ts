@@ -2,12 +2,13 @@ import { copyBytes } from '../../../copying.ts'
 import { COMPLETIONS, ZERO_COPIED_BYTES } from '../../../diagnostics.ts'
 import type { PagePool } from '../../../stack/memory/page-pool.ts'
 import type { Stack } from '../../../stack/stack.ts'
+import type { PayloadSink } from '../../../stack/tcp/sink.ts'
 import { CLOSED, SYN_RECEIVED } from '../../../stack/tcp/state.ts'
 import type { Tcb } from '../../../stack/tcp/tcb.ts'
 import { EFAULT, EINVAL, ENOMEM, ENOSPC, ENOTCONN } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
-import type { DirectRequest, DirectTarget } from '../direct.ts'
+import type { DirectTarget } from '../direct.ts'
 import type { Waiter } from '../files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
@@ -57,7 +58,7 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 /** IORING_OP_RECV_ZC: one completion per piece of data, one without data at the end. */
-export class RecvZcRequest extends SocketRequest implements DirectRequest {
+export class RecvZcRequest extends SocketRequest implements PayloadSink {
   readonly #ifq: ZcrxIfq
   readonly #limited: boolean
   #left: number
