@@ -17,6 +17,10 @@ import type { IpContext } from './context.ts'
 import type { FragmentSums } from './fragment-sums.ts'
 import type { Link } from './link.ts'
 
+/** Frames in a row that are refused before some are not looked at, and the most of those. */
+const REFUSED_IN_ROW = 3
+const MOST_UNSEEN = 16
+
 /**
  * Bulk data, a burst at a time: loops that only compare header words with the row of the connection, and count on there. The
  * connection itself is looked at before the first of its segments and behind the last, and payload goes from the burst to whoever waits
@@ -59,22 +63,42 @@ export class BulkInput {
     this.#bulk.macHigh = high
   }
 
+  /** Frames refused in a row; those not to be looked at, and how many it was last time. */
+  #refused = 0
+  #unseen = 0
+  #unseenAgain = 1
+
   /** Another burst has come. */
   begin(): void {
     this.#native?.begin()
+    this.#refused = 0
+    this.#unseen = 0
+    this.#unseenAgain = 1
   }
 
   /** Takes what it can of the burst from entry `from` on; returns the first entry not taken. */
   take(from: number, count: number, now: number): number {
     const bulk = this.#bulk
     if (!bulk.memory.roomy) return from
+    // Behind some that were for others the next are likely to be: reading their headers twice would be for nothing.
+    if (this.#unseen > 0) {
+      this.#unseen--
+      return from
+    }
     bulk.tcp.begin()
     // One version of IP is the rule: the loop for the other one looks only where a burst, or what another frame has cut off, begins.
     let end = from
     if (this.#native !== null) end = this.#native.scan(end, count)
     if (end < count) end = this.#scan4.scan(end, count)
     if (end < count) end = this.#scan6.scan(end, count)
-    if (end > from) this.#settle(from, end, now)
+    if (end > from) {
+      this.#refused = 0
+      this.#unseenAgain = 1
+      this.#settle(from, end, now)
+    } else if (++this.#refused >= REFUSED_IN_ROW) {
+      this.#unseen = this.#unseenAgain
+      this.#unseenAgain = Math.min(MOST_UNSEEN, 2 * this.#unseenAgain)
+    }
     return end
   }
 

@@ -1,7 +1,7 @@
 import { type BulkLoops, newBulkLoops } from '../../bulk-loops.ts'
 import type { BulkBurst } from './bulk-burst.ts'
 
-/** Times that a burst is looked at, again behind each frame that was refused. */
+/** Times that a burst is looked at, again behind each frame that was refused, as long as there is something for it. */
 const MOST_TIMES = 4
 
 // The words of `state`, as `driver/native/bulk.cc` has them.
@@ -72,8 +72,11 @@ export class BulkNative {
     const found = this.#loops.find(words, from, count)
     const listed = this.#listed
     for (let i = 0, rows = state[LISTED]!; i < rows; i++) tcp.open(listed[i]!)
-    if (found === from) return from
-    const end = this.#loops.scan(words, from, found)
+    const end = found === from ? from : this.#loops.scan(words, from, found)
+    if (end === from) {
+      this.#left = 0
+      return from
+    }
     for (let i = 0, rows = state[LISTED]!; i < rows; i++) tcp.touch(listed[i]!)
     bulk.frames += state[FRAMES]!
     bulk.partials += state[PARTIALS]!
