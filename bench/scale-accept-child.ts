@@ -32,6 +32,8 @@ const BACKLOG = 4096
 const given = JSON.parse(process.argv[2] ?? '{}') as AcceptCase
 const { device, address, port, before, connections } = given
 const kept: unknown[] = []
+/** What tells the client that it was accepted. */
+const HELLO = Uint8Array.of(1)
 let start = 0
 let cpuAt = 0
 let memoryAt: MemoryUse = memoryUse()
@@ -63,6 +65,7 @@ function tell(seconds: number, cpuSeconds: number): void {
 if (device === 'node') {
   const server = createNetServer((socket) => {
     socket.on('error', () => {})
+    socket.write(HELLO)
     accepted(socket)
   })
   server.listen({ host: address, port, backlog: BACKLOG }, () => process.stdout.write('ready\n'))
@@ -80,7 +83,10 @@ if (device === 'node') {
     port,
     backlog: BACKLOG,
     handler: {
-      onConnection: accepted,
+      onConnection: (connection) => {
+        connection.send(HELLO)
+        accepted(connection)
+      },
       onData: () => true,
       onEnd: (connection) => connection.close(),
     },

@@ -1,6 +1,6 @@
 import { IORING_ASYNC_CANCEL_ALL, SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { SHUT_WR, SO_LINGER, SOL_SOCKET } from '../uapi/abi/socket.ts'
-import type { ConnectionHost } from './connection.ts'
+import type { ConnectionHandler, ConnectionHost } from './connection.ts'
 import type { Engine } from './engine.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id, or a listener's. */
@@ -22,63 +22,107 @@ export function dataOf(kind: number, id = 0): number {
   return kind * 2 ** 32 + id
 }
 
-/** What the connection with this id, on this descriptor, asks of the ring. */
-export function requestsOf(
-  engine: Engine,
-  id: number,
-  fd: number,
-): Omit<ConnectionHost, 'handler' | 'threw' | 'gone'> {
-  const { sockets } = engine.system
-  sockets?.opened(fd)
-  /** Of the SEND that is under way: its bytes, and what stands for them. */
-  let sent: readonly [Uint8Array, Uint8Array] | null = null
-  return {
-    area: engine.area,
-    release: (offset) => engine.release(offset),
-    send: (bytes) => {
-      const staged = engine.stage(bytes)
-      // What is a copy of the engine's own needs no other. Linux makes one on the way to itself all the same.
-      const loan = staged === bytes || sockets !== undefined ? -1 : engine.loans.lend(staged, id)
-      if (loan >= 0) engine.sqe().prepSendZc(fd, staged).setData(dataOf(LENT, loan))
-      else {
-        sent = [bytes, staged]
-        engine.sqe().prepSend(fd, staged).setData(dataOf(SEND, id))
-      }
-      engine.wake()
-    },
-    sent: () => {
-      if (sent !== null) engine.unstage(...sent)
-      sent = null
-    },
-    close: () => {
-      if (engine.closed) return
-      // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
-      engine.sqe().prepCancel(dataOf(RECEIVE, id)).setData(dataOf(CANCEL, id))
-      engine.closing(fd).setData(dataOf(CLOSE, id))
-      engine.wake()
-    },
-    reset: () => {
-      if (engine.closed) return
-      if (sockets === undefined) {
-        engine
-          .sqe()
-          .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
-          .setData(dataOf(LINGER, id))
-      } else sockets.setOption(fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
-      engine.sqe().prepCancelFd(fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, id))
-      engine.closing(fd).setData(dataOf(CLOSE, id))
-      engine.wake()
-    },
-    end: () => {
-      if (sockets !== undefined) {
-        sockets.shutdown(fd, SHUT_WR)
-        return
-      }
-      engine.sqe().prepShutdown(fd, SHUT_WR).setData(dataOf(SHUTDOWN, id))
-      engine.wake()
-    },
-    receive: () => {
-      engine.receive(fd).setData(dataOf(RECEIVE, id))
-    },
+/** Whose connections they are. */
+export interface ConnectionOwner {
+  readonly engine: Engine
+  readonly handler: ConnectionHandler | null
+  /** A callback for this connection threw. */
+  threw(id: number, error: unknown): void
+  /** Nothing refers to this id any more. */
+  left(id: number): void
+}
+
+/** What the connection with this id, on this descriptor, asks of its ring and its owner. */
+export class ConnectionRequests implements ConnectionHost {
+  readonly handler: ConnectionHandler | null
+  readonly #owner: ConnectionOwner
+  readonly #id: number
+  readonly #fd: number
+  /** Of the SEND that is under way: its bytes, and what stands for them; null without one. */
+  #sent: Uint8Array | null = null
+  #staged: Uint8Array | null = null
+
+  constructor(owner: ConnectionOwner, id: number, fd: number) {
+    this.#owner = owner
+    this.#id = id
+    this.#fd = fd
+    this.handler = owner.handler
+    owner.engine.system.sockets?.opened(fd)
+  }
+
+  get area(): Uint8Array {
+    return this.#owner.engine.area
+  }
+
+  threw(error: unknown): void {
+    this.#owner.threw(this.#id, error)
+  }
+
+  gone(): void {
+    this.#owner.left(this.#id)
+  }
+
+  release(offset: number): void {
+    this.#owner.engine.release(offset)
+  }
+
+  send(bytes: Uint8Array): void {
+    const { engine } = this.#owner
+    const staged = engine.stage(bytes)
+    // What is a copy of the engine's own needs no other. Linux makes one on the way to itself all the same.
+    const loan =
+      staged === bytes || engine.system.sockets !== undefined ? -1 : engine.loans.lend(staged, this.#id)
+    if (loan >= 0) engine.sqe().prepSendZc(this.#fd, staged).setData(dataOf(LENT, loan))
+    else {
+      this.#sent = bytes
+      this.#staged = staged
+      engine.sqe().prepSend(this.#fd, staged).setData(dataOf(SEND, this.#id))
+    }
+    engine.wake()
+  }
+
+  sent(): void {
+    if (this.#sent !== null) this.#owner.engine.unstage(this.#sent, this.#staged!)
+    this.#sent = null
+    this.#staged = null
+  }
+
+  close(): void {
+    const { engine } = this.#owner
+    if (engine.closed) return
+    // An armed receive would keep the connection open behind the descriptor: close(2) does not end it.
+    engine.sqe().prepCancel(dataOf(RECEIVE, this.#id)).setData(dataOf(CANCEL, this.#id))
+    engine.closing(this.#fd).setData(dataOf(CLOSE, this.#id))
+    engine.wake()
+  }
+
+  reset(): void {
+    const { engine } = this.#owner
+    if (engine.closed) return
+    const { sockets } = engine.system
+    if (sockets === undefined) {
+      engine
+        .sqe()
+        .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, this.#fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
+        .setData(dataOf(LINGER, this.#id))
+    } else sockets.setOption(this.#fd, SOL_SOCKET, SO_LINGER, engine.noLinger)
+    engine.sqe().prepCancelFd(this.#fd, IORING_ASYNC_CANCEL_ALL).setData(dataOf(CANCEL, this.#id))
+    engine.closing(this.#fd).setData(dataOf(CLOSE, this.#id))
+    engine.wake()
+  }
+
+  end(): void {
+    const { engine } = this.#owner
+    const { sockets } = engine.system
+    if (sockets !== undefined) {
+      sockets.shutdown(this.#fd, SHUT_WR)
+      return
+    }
+    engine.sqe().prepShutdown(this.#fd, SHUT_WR).setData(dataOf(SHUTDOWN, this.#id))
+    engine.wake()
+  }
+
+  receive(): void {
+    this.#owner.engine.receive(this.#fd).setData(dataOf(RECEIVE, this.#id))
   }
 }

@@ -1,8 +1,17 @@
 import type { NicError } from '../errors.ts'
 import { ECANCELED, ENOBUFS, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
 import { IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
-import { Connection, type ConnectionHandler, type ConnectionHost } from './connection.ts'
-import { ACCEPT, CLOSE, LENT, RECEIVE, requestsOf, SEND, SETUP } from './connection-requests.ts'
+import { Connection, type ConnectionHandler } from './connection.ts'
+import {
+  ACCEPT,
+  CLOSE,
+  type ConnectionOwner,
+  ConnectionRequests,
+  LENT,
+  RECEIVE,
+  SEND,
+  SETUP,
+} from './connection-requests.ts'
 import { Engine } from './engine.ts'
 import type { ListenOptions } from './listen.ts'
 import { ListeningSockets } from './listening-sockets.ts'
@@ -39,7 +48,7 @@ export interface LaneOwner {
 export type LaneStats = Counted
 
 /** What a server has on one queue: a ring, the sockets that listen there, and the connections that came by it. */
-export class Lane {
+export class Lane implements ConnectionOwner {
   readonly engine: Engine
   readonly listeners: ListeningSockets
   readonly connections: (Connection | null)[] = []
@@ -200,7 +209,7 @@ export class Lane {
     const hand = owner.claim()
     if (!this.#unheard && this.#deaf === null) this.accept()
     const id = this.#freeIds.pop() ?? this.connections.length
-    const host = this.#hostOf(id, res)
+    const host = new ConnectionRequests(this, id, res)
     this.accepted++
     const connection = new Connection(host, owner.number(), remote.address.toString(), remote.port)
     this.connections[id] = connection
@@ -213,18 +222,20 @@ export class Lane {
     connection.start()
   }
 
-  /** What the connection with this id, on this descriptor, asks for. */
-  #hostOf(id: number, fd: number): ConnectionHost {
-    return {
-      ...requestsOf(this.engine, id, fd),
-      handler: this.#owner.handler,
-      threw: (error) => this.#owner.threw(this.connections[id]!, error),
-      gone: () => {
-        this.connections[id] = null
-        this.#freeIds.push(id)
-        this.closed++
-      },
-    }
+  get handler(): ConnectionHandler | null {
+    return this.#owner.handler
+  }
+
+  /** @internal */
+  threw(id: number, error: unknown): void {
+    this.#owner.threw(this.connections[id]!, error)
+  }
+
+  /** @internal */
+  left(id: number): void {
+    this.connections[id] = null
+    this.#freeIds.push(id)
+    this.closed++
   }
 
   readonly #afterBatch = (): void => {
