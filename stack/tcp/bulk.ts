@@ -107,7 +107,7 @@ export class TcpBulk {
     const { sink } = tcb
     let slot = 0
     if (sink !== null && rcv.head < 0) {
-      const target = sink.ready()
+      const target = sink.ready(tcb.rare)
       if (target !== null) {
         if (target.turn !== this.rows.turn || this.targets.items[target.slot - 1] !== target) {
           target.turn = this.rows.turn

@@ -24,6 +24,9 @@ export interface PayloadSink {
   /** What its target tells with each piece. */
   readonly userDataLow: number
   readonly userDataHigh: number
-  /** What takes it, when everything that comes in order now may be handed over at once; null: it is queued. */
-  ready(): SinkTarget | null
+  /**
+   * What takes it, when everything that comes in order now may be handed over at once; null: it is queued.
+   * @param rare what is seldom so of its connection; null: nothing is
+   */
+  ready(rare: object | null): SinkTarget | null
 }

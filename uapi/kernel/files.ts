@@ -1,3 +1,4 @@
+import type { PayloadSink } from '../../stack/tcp/sink.ts'
 import { Keeper } from './keeper.ts'
 
 /** Most descriptors, as a process's usual hard limit. */
@@ -9,6 +10,8 @@ const FIRST_FILE = 3
 export interface Waiter {
   /** Those that wait for longer have smaller numbers. */
   readonly armed: number
+  /** What may be given payload straight away, if it receives. */
+  readonly sink: PayloadSink | null
   /**
    * Something it may wait for has happened: it goes on with its ring's next entry.
    * @param events those of poll(2) that it was; 0 or none: whatever is true now

@@ -1,10 +1,11 @@
+import type { PayloadSink } from '../../stack/tcp/sink.ts'
 import * as abi from '../abi/io-uring.ts'
 import { type Addresser, Sqe } from '../abi/sqe.ts'
 import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
 import type { FixedFile, FixedFiles, UserData } from './fixed-files.ts'
 import type { RingKeeper } from './keeper.ts'
-import type { Socket } from './socket.ts'
+import type { Socket, WaitQueue } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
 import type { Timespec } from './timespec.ts'
 
@@ -122,6 +123,10 @@ export abstract class Request implements Waiter {
     return null
   }
 
+  get sink(): PayloadSink | null {
+    return null
+  }
+
   /** Goes on: something the request waits for has happened. Runs inside `io_uring_enter`. */
   abstract run(): void
   /** Stops waiting, because of a cancellation or the end of the ring. */
@@ -170,18 +175,17 @@ export abstract class SocketRequest extends Request {
     return this.socket
   }
 
-  protected abstract queue(): Waiter[]
+  /** Where it waits. */
+  protected abstract readonly queue: WaitQueue
 
   /** Waits on the socket; the latest request is served first. */
   wait(): void {
     this.armed = ++armings
-    this.queue().push(this)
+    this.socket.join(this.queue, this)
   }
 
   override detach(): void {
-    const queue = this.queue()
-    const at = queue.indexOf(this)
-    if (at >= 0) queue.splice(at, 1)
+    this.socket.leave(this.queue, this)
     this.socket.drop()
   }
 }

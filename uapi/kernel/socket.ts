@@ -22,6 +22,11 @@ export interface SocketHost {
   steerConnections(stack: Stack, port: number): void
 }
 
+/** The queues of those who wait on a socket. */
+export type WaitQueue = 'readers' | 'writers' | 'acceptors' | 'connectors' | 'pollers'
+
+const NOBODY: readonly Waiter[] = Object.freeze([])
+
 /** A TCP socket: what a descriptor names. Lives until descriptor and requests have let go. */
 export class Socket implements OpenFile {
   readonly kind = 'socket'
@@ -50,11 +55,12 @@ export class Socket implements OpenFile {
   nonBlocking = false
   /** What setsockopt asked for; those of a listener are inherited by what it accepts. */
   options: SocketOptions = SocketOptions.default
-  readonly readers: Waiter[] = []
-  readonly writers: Waiter[] = []
-  readonly acceptors: Waiter[] = []
-  readonly connectors: Waiter[] = []
-  readonly pollers: Waiter[] = []
+  /** Who waits, in the order in which they began: see `join`. */
+  readers: readonly Waiter[] = NOBODY
+  writers: readonly Waiter[] = NOBODY
+  acceptors: readonly Waiter[] = NOBODY
+  connectors: readonly Waiter[] = NOBODY
+  pollers: readonly Waiter[] = NOBODY
   #references = 1
 
   constructor(kernel: SocketHost, family: number) {
@@ -71,6 +77,34 @@ export class Socket implements OpenFile {
     this.#connected = tcb.state >= ESTABLISHED
     this.refused = false
     this.errorReported = false
+    this.#chooseSink()
+  }
+
+  /** Somebody waits behind those who do. */
+  join(queue: WaitQueue, waiter: Waiter): void {
+    const waiting = this[queue]
+    // Most queues never have more than one: no room is kept for others.
+    if (waiting.length === 0) this[queue] = [waiter]
+    else (waiting as Waiter[]).push(waiter)
+    this.#chooseSink()
+  }
+
+  /** Somebody waits no longer. */
+  leave(queue: WaitQueue, waiter: Waiter): void {
+    const waiting = this[queue]
+    const at = waiting.indexOf(waiter)
+    if (at < 0) return
+    if (waiting.length === 1) this[queue] = NOBODY
+    else (waiting as Waiter[]).splice(at, 1)
+    this.#chooseSink()
+  }
+
+  /** Payload may go straight to whoever reads, when he is alone and nobody else wants to know of it. */
+  #chooseSink(): void {
+    const { tcb, readers } = this
+    if (tcb === null) return
+    const alone = readers.length === 1 && this.pollers.length === 0 && this.options.receiveLowWater <= 1
+    tcb.sink = alone ? readers[0]!.sink : null
   }
 
   /** A connection that was asked for came to nothing, and no CONNECT has told. */
@@ -83,6 +117,7 @@ export class Socket implements OpenFile {
     const { tcb, stack, listener } = this
     this.options = this.options.with(changes)
     if (listener !== null) listener.options = this.options
+    this.#chooseSink()
     if (tcb !== null && stack !== null && tcb.state !== CLOSED) {
       stack.tcp.setOptions(tcb, this.options, stack.clock.now())
     }

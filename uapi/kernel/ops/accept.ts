@@ -2,12 +2,11 @@ import { EFAULT, EINVAL } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
-import type { Waiter } from '../files.ts'
 import { install } from '../fixed-files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
 import { SOCKLEN_BYTES, sockaddrBytes, sockaddrFor } from '../sockaddr.ts'
-import { Socket } from '../socket.ts'
+import { Socket, type WaitQueue } from '../socket.ts'
 import { Op } from './op.ts'
 import { socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
@@ -89,15 +88,15 @@ class AcceptRequest extends SocketRequest {
     this.#sockaddr = sockaddr
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.acceptors
+  protected override get queue(): WaitQueue {
+    return 'acceptors'
   }
 
   override detach(): void {
-    const { acceptors, listener } = this.socket
+    const { listener } = this.socket
     super.detach()
     // Several connections may have come with one event.
-    const next = acceptors[0]
+    const next = this.socket.acceptors[0]
     if (next !== undefined && listener !== null && listener.ready.length > 0) next.wake()
   }
 

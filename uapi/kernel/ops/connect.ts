@@ -3,11 +3,11 @@ import { CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from '../../../stack/tcp/
 import * as errno from '../../abi/errno.ts'
 import { IORING_OP_CONNECT } from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
-import type { Waiter } from '../files.ts'
 import { nicErrno } from '../nic-errno.ts'
 import type { RingPort } from '../port.ts'
 import { SocketRequest } from '../request.ts'
 import { readSockaddr } from '../sockaddr.ts'
+import type { WaitQueue } from '../socket.ts'
 import { Op } from './op.ts'
 import { checkSockaddr, socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
@@ -75,8 +75,8 @@ function start(context: RingPort, sqe: Sqe): void {
 }
 
 class ConnectRequest extends SocketRequest {
-  protected override queue(): Waiter[] {
-    return this.socket.connectors
+  protected override get queue(): WaitQueue {
+    return 'connectors'
   }
 
   override run(): void {

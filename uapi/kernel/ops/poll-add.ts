@@ -3,10 +3,10 @@ import { EINVAL } from '../../abi/errno.ts'
 import { IORING_OP_POLL_ADD, IORING_POLL_ADD_MULTI, IOSQE_CQE_SKIP_SUCCESS } from '../../abi/io-uring.ts'
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from '../../abi/poll.ts'
 import type { Sqe } from '../../abi/sqe.ts'
-import type { OpenFile, Waiter } from '../files.ts'
+import type { OpenFile } from '../files.ts'
 import { isRing, type RingFile, type RingPort } from '../port.ts'
 import { Request, type RequestPort, SocketRequest } from '../request.ts'
-import { Socket } from '../socket.ts'
+import { Socket, type WaitQueue } from '../socket.ts'
 import { Op } from './op.ts'
 import { fileOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
@@ -66,8 +66,8 @@ class PollRequest extends SocketRequest {
     super.wake()
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.pollers
+  protected override get queue(): WaitQueue {
+    return 'pollers'
   }
 
   override run(): void {

@@ -9,10 +9,9 @@ import { EFAULT, EINVAL, ENOMEM, ENOSPC, ENOTCONN } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { Sqe } from '../../abi/sqe.ts'
 import type { DirectTarget } from '../direct.ts'
-import type { Waiter } from '../files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
-import type { Socket } from '../socket.ts'
+import type { Socket, WaitQueue } from '../socket.ts'
 import type { ZcrxIfq } from '../zcrx.ts'
 import { Op } from './op.ts'
 import { socketOf } from './operands.ts'
@@ -80,32 +79,20 @@ export class RecvZcRequest extends SocketRequest implements PayloadSink {
     this.#limited = sqe.len !== 0
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.readers
+  protected override get queue(): WaitQueue {
+    return 'readers'
   }
 
-  override wait(): void {
-    super.wait()
-    const { tcb } = this.socket
-    if (tcb !== null) tcb.sink = this
+  override get sink(): PayloadSink {
+    return this
   }
 
-  override detach(): void {
-    const { tcb } = this.socket
-    if (tcb?.sink === this) tcb.sink = null
-    super.detach()
-  }
-
-  /** It waits, alone, and `run` would have nothing to look at between two pieces. */
-  ready(): DirectTarget | null {
-    const { socket } = this
+  /** `run` would have nothing to look at between two pieces. */
+  ready(rare: object | null): DirectTarget | null {
     return this.#direct.live &&
       !this.#limited &&
       !this.finished &&
-      socket.readers.length === 1 &&
-      socket.pollers.length === 0 &&
-      socket.options.receiveLowWater <= 1 &&
-      (socket.tcb!.rare === null || socket.untilUrgent() === Number.POSITIVE_INFINITY)
+      (rare === null || this.socket.untilUrgent() === Number.POSITIVE_INFINITY)
       ? this.#direct
       : null
   }

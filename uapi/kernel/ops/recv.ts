@@ -6,10 +6,9 @@ import { MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_WAITALL } from '../../abi/socket.t
 import type { Sqe } from '../../abi/sqe.ts'
 import type { BufferGroup, Selection } from '../buffers.ts'
 import { atEnd, copyOut, endResult, moreToRead, unreadable } from '../copy-out.ts'
-import type { Waiter } from '../files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
-import type { Socket } from '../socket.ts'
+import type { Socket, WaitQueue } from '../socket.ts'
 import { Op } from './op.ts'
 import { socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
@@ -99,8 +98,8 @@ class RecvRequest extends SocketRequest {
     this.#flags = sqe.opFlags
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.readers
+  protected override get queue(): WaitQueue {
+    return 'readers'
   }
 
   override run(): void {
@@ -168,8 +167,8 @@ class RecvSelectRequest extends SocketRequest {
     this.#left = this.#multishot && sqe.optlen !== 0 ? sqe.optlen : Number.POSITIVE_INFINITY
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.readers
+  protected override get queue(): WaitQueue {
+    return 'readers'
   }
 
   override failedWith(res: number): boolean {

@@ -14,10 +14,9 @@ import {
 } from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT, MSG_OOB, MSG_WAITALL } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
-import type { Waiter } from '../files.ts'
 import type { RingPort } from '../port.ts'
 import { type RequestPort, SocketRequest } from '../request.ts'
-import type { Socket } from '../socket.ts'
+import type { Socket, WaitQueue } from '../socket.ts'
 import { Op } from './op.ts'
 import { bytesOf, socketOf } from './operands.ts'
 import { begin, reply } from './reply.ts'
@@ -60,8 +59,8 @@ abstract class Sending extends SocketRequest {
     this.all = (sqe.opFlags & MSG_WAITALL) !== 0
   }
 
-  protected override queue(): Waiter[] {
-    return this.socket.writers
+  protected override get queue(): WaitQueue {
+    return 'writers'
   }
 
   /** The connection takes bytes, and it is this request's turn. */
