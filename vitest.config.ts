@@ -25,6 +25,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     reporters: ['default'],
     sequence: { sequencer: LongestFirst },
+    setupFiles: [source('./test/support/same-bytes.ts')],
     // What hosts keep for the next time stays in the checkout.
     env: { STATE_DIRECTORY: source('./node_modules/.zcrx-state') },
     projects: [
