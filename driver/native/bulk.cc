@@ -121,7 +121,15 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
         key[1] = w[8];
         key[2] = (w[6] & 0xffff0000) | (w[9] & 0xffff);
       } else if (has6_ && (w[3] & 0xf0ffff) == 0x60dd86) {
-        Key6(w, key0, key1, key);
+        // Those of one connection follow on each other more often than not.
+        if (i == from || (heads_[i - 1].w[3] & 0xf0ffff) != 0x60dd86 || Differ6(w, heads_[i - 1].w) != 0) {
+          Key6(w, key0, key1, key);
+          row = Look(rows, key, key0, key1);
+          if (row == 0 || Other6(w, row) != 0) break;
+          std::memcpy(last, key, sizeof last);
+        } else {
+          std::memcpy(key, last, sizeof key);
+        }
       } else {
         break;
       }
@@ -176,10 +184,6 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
         t = w + 8;
         shape_bits = 0;
       } else if (has6_ && (w[3] & 0xf0ffff) == 0x60dd86 && (w[5] & 0xff) == 6) {
-        const auto* const key = reinterpret_cast<const uint32_t*>(keys6_.data) + number * kKey6Words;
-        uint32_t other = (key[0] ^ (w[5] & 0xffff0000)) | (key[9] ^ (w[14] & 0xffff));
-        for (int k = 1; k < 9; k++) other |= key[k] ^ w[k + 5];
-        if (other != 0) break;
         tcp = 54;
         total = static_cast<int32_t>(Big16(w[4] >> 16));
         t = w + 13;
@@ -258,6 +262,20 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
     key[0] = k ^ (k >> 16);
     key[1] = w[13];
     key[2] = w[9] ^ (w[14] & 0xffff);
+  }
+
+  // Not 0 where addresses or ports differ: of two headers, or of a header and a row.
+  static uint32_t Differ6(const uint32_t* one, const uint32_t* other) {
+    uint32_t bits = ((one[5] ^ other[5]) & 0xffff0000) | ((one[14] ^ other[14]) & 0xffff);
+    for (int k = 6; k < 14; k++) bits |= one[k] ^ other[k];
+    return bits;
+  }
+
+  uint32_t Other6(const uint32_t* w, uint32_t row) const {
+    const auto* const key = reinterpret_cast<const uint32_t*>(keys6_.data) + row * kKey6Words;
+    uint32_t bits = (key[0] ^ (w[5] & 0xffff0000)) | (key[9] ^ (w[14] & 0xffff));
+    for (int k = 1; k < 9; k++) bits |= key[k] ^ w[k + 5];
+    return bits;
   }
 
   uint32_t Look(Rows rows, const uint32_t* key, uint32_t key0, uint32_t key1) const {
