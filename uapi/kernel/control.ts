@@ -12,18 +12,20 @@ import { mapArea } from './area-memory.ts'
 import type { RingPort } from './port.ts'
 import { MAX_AREAS, ZcrxFile, type ZcrxIfq } from './zcrx.ts'
 
+/** What is looked at: a copy, as somebody may write to the structure meanwhile. One for all calls, as a flush is for each turn of a loop. */
+const seen = new ZcrxCtrl(new Uint8Array(ZcrxCtrl.SIZE))
+
 /** IORING_REGISTER_ZCRX_CTRL (docs/conformance.md, C1): 0 or minus errno. */
 export function control(context: RingPort, arg: Uint8Array | null, nrArgs: number): number {
   if (nrArgs !== 0) return -errno.EINVAL
   if (arg === null || arg.length < ZcrxCtrl.SIZE) return -errno.EFAULT
-  // A copy: somebody may write to it while it is looked at.
-  const ctrl = new ZcrxCtrl(arg.slice(0, ZcrxCtrl.SIZE))
-  if (!ctrl.reservedZero) return -errno.EFAULT
-  const ifq = context.ifqs[ctrl.zcrxId]
+  for (let i = 0; i < ZcrxCtrl.SIZE; i++) seen.bytes[i] = arg[i]!
+  if (!seen.reservedZero) return -errno.EFAULT
+  const ifq = context.ifqs[seen.zcrxId]
   if (ifq === undefined) return -errno.ENXIO
+  if (seen.op === ZCRX_CTRL_FLUSH_RQ) return flush(ifq, seen)
+  const ctrl = new ZcrxCtrl(seen.bytes.slice())
   switch (ctrl.op) {
-    case ZCRX_CTRL_FLUSH_RQ:
-      return flush(ifq, ctrl)
     case ZCRX_CTRL_EXPORT:
       return exportIfq(context, ifq, ctrl, arg)
     case ZCRX_CTRL_ARM_EVENT:
