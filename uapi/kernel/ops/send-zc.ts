@@ -48,6 +48,8 @@ class SendZcRequest extends SendRequest implements Lender {
   /** Pieces that the connection has. */
   #out = 0
   #lentBytes = 0
+  /** Its first completion is posted: letting go of the socket in front of that may end the connection, and bring all pieces back. */
+  #completed = false
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket, bytes)
@@ -63,12 +65,13 @@ class SendZcRequest extends SendRequest implements Lender {
   returned(): void {
     if (--this.#out > 0) return
     this.context.keeper.remove(1)
-    if (this.finished) this.#notify()
+    if (this.#completed) this.#notify()
   }
 
   override finish(res: number): void {
     if (this.finished) return
     super.finish(res, abi.IORING_CQE_F_MORE)
+    this.#completed = true
     if (this.#out === 0) this.#notify()
   }
 
