@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
+import { inFlight, Ledger, OWED } from '../../uapi/kernel/ledger.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
@@ -134,6 +135,20 @@ describe('SEND_ZC', () => {
     pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 6)
     expect(pair.drain(5_000_000).map((cqe) => [cqe.userData, cqe.res])).toEqual([[6, 500_000]])
     expect(Buffer.compare(into, sent)).toBe(0)
+  })
+
+  it('is in the ledger until it has notified, for who finds the kernel gone', () => {
+    const { pair, client, server } = setUp()
+    let memory: SharedArrayBuffer | null = null
+    pair.context.ledger = new Ledger((more) => {
+      memory = more
+    })
+    pair.submit((sqe) => sqe.prepSendZc(client, bytesOf(500_000)), 5)
+    expect(pair.reap().map((cqe) => [cqe.userData, cqe.flags])).toEqual([[5, MORE]])
+    expect([inFlight(memory), inFlight(memory, OWED)]).toEqual([[], [5, 0]])
+    pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(500_000), abi.MSG_WAITALL), 6)
+    pair.drain(5_000_000)
+    expect([inFlight(memory), inFlight(memory, OWED)]).toEqual([[], []])
   })
 
   it('resets the connection when memory that was lent is detached', () => {

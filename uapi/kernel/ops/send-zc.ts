@@ -35,7 +35,7 @@ function start(context: RingPort, sqe: Sqe): void {
   if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
   const request = new ImmediateRequest(context, sqe)
   context.complete(request, -error, abi.IORING_CQE_F_MORE)
-  context.postLater(request, noticeOf(reports(sqe), true), abi.IORING_CQE_F_NOTIF)
+  context.notify(request, noticeOf(reports(sqe), true))
 }
 
 /**
@@ -73,11 +73,12 @@ class SendZcRequest extends SendRequest implements Lender {
     super.finish(res, abi.IORING_CQE_F_MORE)
     this.#completed = true
     if (this.#out === 0) this.#notify()
+    else this.context.owe(this)
   }
 
   #notify(): void {
     const copied = this.#lentBytes === 0 || this.#lentBytes < this.done
-    this.context.postLater(this, noticeOf(this.#reports, copied), abi.IORING_CQE_F_NOTIF)
+    this.context.notify(this, noticeOf(this.#reports, copied))
   }
 }
 
