@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
-import { bytesOf, RingPair } from '../support/ring-pair.ts'
+import { bytesOf, RingPair, ZC_FLAGS } from '../support/ring-pair.ts'
 
 const { MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL } = abi
 
@@ -36,6 +36,35 @@ describe('IORING_OP_RECV', () => {
     const [rest] = pair.drain()
     expect([...first, ...pair.bytes(rest!)]).toEqual([...bytesOf(30)])
   })
+
+  it('leaves what it has no room for to who began to wait before', () => {
+    const pair = new RingPair({ nodev: true })
+    const { client, server } = pair.connect()
+    pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(100)), 1)
+    pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(10)), 2)
+    pair.send(client, bytesOf(50))
+    expect(pair.drain().map((cqe) => [cqe.userData, cqe.res])).toEqual([
+      [2, 10],
+      [1, 40],
+    ])
+  })
+
+  it.each(['is cancelled', 'goes with its ring'])(
+    'leaves all to who began before when it %s, woken or not',
+    (what) => {
+      const pair = new RingPair({ nodev: true })
+      const { client, server } = pair.connect()
+      const other = Ring.queueInit(8, pair.kernel, { flags: ZC_FLAGS })
+      pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(100)), 1)
+      other.getSqe()!.prepRecv(server, new Uint8Array(10)).setData(2)
+      other.submit()
+      pair.send(client, bytesOf(50))
+      if (what === 'is cancelled') other.getSqe()!.prepCancel(2)
+      if (what === 'is cancelled') other.submitAndGetEvents()
+      else other.queueExit()
+      expect(pair.drain().map((cqe) => [cqe.userData, cqe.res])).toEqual([[1, 50]])
+    },
+  )
 
   it('leaves data that lies in an area to RECV_ZC: EFAULT, once the ring is closed too (kernel record point 70)', () => {
     const pair = new RingPair()

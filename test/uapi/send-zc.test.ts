@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as abi from '../../uapi/abi/index.ts'
+import { inFlight, Ledger, OWED } from '../../uapi/kernel/ledger.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { bytesOf, RingPair } from '../support/ring-pair.ts'
 
@@ -100,6 +101,29 @@ describe('SEND_ZC', () => {
     expect(pair.call((sqe) => sqe.prepSend(client, bytesOf(1)))).toBe(-abi.ECONNRESET)
   })
 
+  it.each(['nothing to linger for', 'something unread'])(
+    'notifies once, behind the first completion, when that lets go of a closed socket with %s',
+    (what) => {
+      const { pair, client, server } = setUp({ tcp: { sendBuffer: 8192 } })
+      const many = bytesOf(200_000)
+      for (let res = 1; res > 0; ) res = pair.call((sqe) => sqe.prepSend(client, many, abi.MSG_DONTWAIT))
+      if (what === 'something unread') pair.send(server, bytesOf(10))
+      else {
+        const linger = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)
+        const set = abi.SOCKET_URING_OP_SETSOCKOPT
+        pair.call((sqe) => sqe.prepCmdSock(set, client, abi.SOL_SOCKET, abi.SO_LINGER, linger))
+      }
+      pair.submit((sqe) => sqe.prepSendZc(client, bytesOf(5000)), 5)
+      pair.call((sqe) => sqe.prepClose(client))
+      pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(8192)), 6)
+      const got = pair.drain(1_000_000).map((cqe) => [cqe.userData, cqe.res, cqe.flags])
+      expect(got.filter(([userData]) => userData === 5)).toEqual([
+        [5, 5000, MORE],
+        [5, 0, NOTIF],
+      ])
+    },
+  )
+
   it('goes on sending when the ring has ended, and tells nobody', () => {
     const { pair, client, server } = setUp()
     const other = Ring.queueInit(8, pair.kernel)
@@ -111,6 +135,20 @@ describe('SEND_ZC', () => {
     pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 6)
     expect(pair.drain(5_000_000).map((cqe) => [cqe.userData, cqe.res])).toEqual([[6, 500_000]])
     expect(Buffer.compare(into, sent)).toBe(0)
+  })
+
+  it('is in the ledger until it has notified, for who finds the kernel gone', () => {
+    const { pair, client, server } = setUp()
+    let memory: SharedArrayBuffer | null = null
+    pair.context.ledger = new Ledger((more) => {
+      memory = more
+    })
+    pair.submit((sqe) => sqe.prepSendZc(client, bytesOf(500_000)), 5)
+    expect(pair.reap().map((cqe) => [cqe.userData, cqe.flags])).toEqual([[5, MORE]])
+    expect([inFlight(memory), inFlight(memory, OWED)]).toEqual([[], [5, 0]])
+    pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(500_000), abi.MSG_WAITALL), 6)
+    pair.drain(5_000_000)
+    expect([inFlight(memory), inFlight(memory, OWED)]).toEqual([[], []])
   })
 
   it('resets the connection when memory that was lent is detached', () => {
@@ -192,5 +230,38 @@ describe('SEND with MSG_WAITALL', () => {
       [6, 300_000],
     ])
     expect(Buffer.compare(into, bytes)).toBe(0)
+  })
+
+  it.each([false, true])(
+    'tells what was taken when the rest is detached, and lets others send (zero-copy: %s)',
+    (zc) => {
+      const { pair, client, server } = setUp({ tcp: { sendBuffer: 2000 } })
+      const bytes = bytesOf(300_000)
+      const entry: Prepare = (sqe) =>
+        zc ? sqe.prepSendZc(client, bytes, abi.MSG_WAITALL) : sqe.prepSend(client, bytes, abi.MSG_WAITALL)
+      pair.submit(entry, 5)
+      pair.submit((sqe) => sqe.prepSend(client, bytesOf(10)), 6)
+      structuredClone(bytes, { transfer: [bytes.buffer] })
+      const into = new Uint8Array(2010)
+      pair.submit((sqe) => sqe.prepRecv(server, into, abi.MSG_WAITALL), 7)
+      const got = pair.drain(1_000_000).filter(({ flags }) => flags !== NOTIF)
+      expect(got.map((cqe) => [cqe.userData, cqe.res]).sort()).toEqual([
+        [5, 2000],
+        [6, 10],
+        [7, 2010],
+      ])
+    },
+  )
+
+  it('is EFAULT when all of it is detached while it waits', () => {
+    const { pair, client, server } = setUp({ tcp: { sendBuffer: 8192 } })
+    const many = bytesOf(200_000)
+    for (let res = 1; res > 0; ) res = pair.call((sqe) => sqe.prepSend(client, many, abi.MSG_DONTWAIT))
+    const bytes = bytesOf(5000)
+    pair.submit((sqe) => sqe.prepSend(client, bytes), 5)
+    structuredClone(bytes, { transfer: [bytes.buffer] })
+    pair.submit((sqe) => sqe.prepRecv(server, new Uint8Array(8192)), 6)
+    const got = pair.drain(1_000_000).map((cqe) => [cqe.userData, cqe.res])
+    expect(got).toContainEqual([5, -abi.EFAULT])
   })
 })

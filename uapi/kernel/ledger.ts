@@ -2,6 +2,10 @@
 const SLOT = 4
 const FIRST_SLOTS = 64
 
+/** What a slot is taken by: a request without its last completion, or one that has it, all but its notification. */
+const WAITS = 1
+export const OWED = 2
+
 /**
  * The requests of a ring that are in flight, in memory that outlives this thread: whoever finds it gone reads there what nobody will
  * complete any more. Written when a request begins to wait and when it completes, never per piece of data.
@@ -17,14 +21,14 @@ export class Ledger {
     this.#words = new Int32Array(0)
   }
 
-  /** A request waits. Returns its slot. */
-  enter(userDataLow: number, userDataHigh: number): number {
+  /** A request waits, or is owed a notification. Returns its slot. */
+  enter(userDataLow: number, userDataHigh: number, taken = WAITS): number {
     if (this.#free.length === 0) this.#grow()
     const slot = this.#free.pop()!
     const at = slot * SLOT
     this.#words[at + 1] = userDataLow
     this.#words[at + 2] = userDataHigh
-    this.#words[at] = 1
+    this.#words[at] = taken
     return slot
   }
 
@@ -48,11 +52,11 @@ export class Ledger {
 }
 
 /** What a ledger's memory says is in flight: the halves of `user_data`, one behind the other. */
-export function inFlight(memory: SharedArrayBuffer | null): number[] {
+export function inFlight(memory: SharedArrayBuffer | null, taken = WAITS): number[] {
   if (memory === null) return []
   const words = new Int32Array(memory)
   const found: number[] = []
   for (let at = 0; at < words.length; at += SLOT)
-    if (words[at] === 1) found.push(words[at + 1]! >>> 0, words[at + 2]! >>> 0)
+    if (words[at] === taken) found.push(words[at + 1]! >>> 0, words[at + 2]! >>> 0)
   return found
 }

@@ -65,6 +65,10 @@ export interface RequestPort {
   postMore(request: Request, res: number, flags: number): boolean
   /** One that comes by task work. */
   postLater(of: UserData, res: number, flags: number): void
+  /** It has completed, all but for a notification: until `notify`. */
+  owe(request: Request): void
+  /** Posts that. */
+  notify(request: Request, res: number): void
   /** Data completions: how many fit, one of them, and showing the user what was written. */
   cqSpace(): number
   postData(request: Request, res: number, offLow: number, offHigh: number): void

@@ -193,13 +193,12 @@ export class Socket implements OpenFile {
     if ((events & EVENT_CONNECTED) !== 0) wakeAll(this.connectors)
     if ((events & (EVENT_WRITABLE | EVENT_CONNECTED)) !== 0) wakeAll(this.writers)
     if ((events & EVENT_READABLE) !== 0 && this.readers.length > 0) {
-      // Of several receivers the one submitted last gets the data; the end of the stream is for all.
+      // Of several receivers the one submitted last comes first; what he leaves, or can't come for any more, is for those before him.
       const tcb = this.tcb
       const ended = tcb === null || tcb.rcv.finished || tcb.state === CLOSED
       if (tcb !== null && tcb.rcv.head < 0 && ended) wakeAll(this.readers)
-      else if (ended || this.readable) {
-        this.readers[this.readers.length - 1]!.wake()
-      }
+      else if (ended || this.readable)
+        for (let i = this.readers.length - 1; i >= 0; i--) this.readers[i]!.wake()
     }
   }
 

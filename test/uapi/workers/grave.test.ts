@@ -61,6 +61,15 @@ describe.each([
     expect(take(rings)).toEqual([5, 6, 7].map(gone))
   })
 
+  it('notifies of what had completed all but for that', () => {
+    const { memory, rings } = memoryOf(flags)
+    new Grave(memory, [1, 0], [5, 0])
+    const { cqes, cqeWords } = rings
+    expect([cqes[0], cqes[2], cqes[3]]).toEqual([5, 0, abi.IORING_CQE_F_NOTIF])
+    expect([cqes[cqeWords], cqes[cqeWords + 2], cqes[cqeWords + 3]]).toEqual([1, -ENODEV, 0])
+    expect(rings.control[Rings.CQ_TAIL]).toBe(2)
+  })
+
   it('leaves what is there, says that there is more, and goes on as there is room, around any wrap', () => {
     for (const start of [0, 5, 0x7fff_fffe, -3]) {
       const { memory, rings } = memoryOf(flags)

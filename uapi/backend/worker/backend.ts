@@ -15,7 +15,7 @@ import { EINVAL, EIO, ENODEV, ETIME } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import type { UringParams } from '../../abi/params.ts'
 import { AddressSpace } from '../../kernel/address-space.ts'
-import { inFlight } from '../../kernel/ledger.ts'
+import { inFlight, OWED } from '../../kernel/ledger.ts'
 import type { AllocateOptions, RingBackend } from '../../ring/backend.ts'
 import { PENDING, type RingMapping, RingMemory } from '../../ring/memory.ts'
 import * as doors from './door.ts'
@@ -331,7 +331,8 @@ export class WorkerBackend implements RingBackend, Diagnostics {
     if (this.#closed || this.#grave !== null) return
     Atomics.store(this.#door, doors.GONE, 1)
     this.#drain(-1)
-    if (this.#memory !== null) this.#grave = new Grave(this.#memory, inFlight(this.#ledger))
+    if (this.#memory !== null)
+      this.#grave = new Grave(this.#memory, inFlight(this.#ledger), inFlight(this.#ledger, OWED))
     this.onGone(error)
     if (this.#armed !== null) setImmediate(this.#fire, this.#armed)
   }

@@ -1,5 +1,5 @@
 import { ENODEV } from '../../abi/errno.ts'
-import { IORING_SQ_CQ_OVERFLOW } from '../../abi/io-uring.ts'
+import { IORING_CQE_F_NOTIF, IORING_SQ_CQ_OVERFLOW } from '../../abi/io-uring.ts'
 import type { RingMemory } from '../../ring/memory.ts'
 
 /** Where `user_data` is in an entry, bytes (`struct io_uring_sqe`). */
@@ -12,11 +12,16 @@ const USER_DATA = 32
 export class Grave {
   readonly #memory: RingMemory
   readonly #waiting: number[] = []
+  readonly #owed: number[]
 
-  /** @param inFlight halves of the `user_data` of what was in flight, one behind the other */
-  constructor(memory: RingMemory, inFlight: readonly number[]) {
+  /**
+   * @param inFlight halves of the `user_data` of what was in flight, one behind the other
+   * @param owed the same of what had completed, all but for a notification: nothing reads its bytes any more
+   */
+  constructor(memory: RingMemory, inFlight: readonly number[], owed: readonly number[] = []) {
     this.#memory = memory
     this.#waiting.push(...inFlight)
+    this.#owed = [...owed]
     this.enter(memory.sqEntries)
   }
 
@@ -38,21 +43,29 @@ export class Grave {
 
   /** As many as there is room for; of the others the flags tell. */
   #post(): void {
-    const { control, cqHeadAt, cqTailAt, sqFlagsAt, cqes, cqeWords, cqEntries } = this.#memory
+    const { control, sqFlagsAt } = this.#memory
+    this.#fill(this.#owed, 0, IORING_CQE_F_NOTIF)
+    this.#fill(this.#waiting, -ENODEV, 0)
+    const left = this.#owed.length + this.#waiting.length
+    if (left > 0) Atomics.or(control, sqFlagsAt, IORING_SQ_CQ_OVERFLOW)
+    else Atomics.and(control, sqFlagsAt, ~IORING_SQ_CQ_OVERFLOW)
+  }
+
+  #fill(from: number[], res: number, flags: number): void {
+    const { control, cqHeadAt, cqTailAt, cqes, cqeWords, cqEntries } = this.#memory
     let tail = Atomics.load(control, cqTailAt)
     let posted = 0
-    for (; posted < this.#waiting.length; posted += 2) {
+    for (; posted < from.length; posted += 2) {
       if ((tail - Atomics.load(control, cqHeadAt)) >>> 0 >= cqEntries) break
       const at = (tail & (cqEntries - 1)) * cqeWords
-      cqes[at] = this.#waiting[posted]!
-      cqes[at + 1] = this.#waiting[posted + 1]!
-      cqes[at + 2] = -ENODEV
-      cqes.fill(0, at + 3, at + cqeWords)
+      cqes[at] = from[posted]!
+      cqes[at + 1] = from[posted + 1]!
+      cqes[at + 2] = res
+      cqes[at + 3] = flags
+      cqes.fill(0, at + 4, at + cqeWords)
       tail = (tail + 1) | 0
     }
-    this.#waiting.splice(0, posted)
+    from.splice(0, posted)
     Atomics.store(control, cqTailAt, tail)
-    if (this.#waiting.length > 0) Atomics.or(control, sqFlagsAt, IORING_SQ_CQ_OVERFLOW)
-    else Atomics.and(control, sqFlagsAt, ~IORING_SQ_CQ_OVERFLOW)
   }
 }

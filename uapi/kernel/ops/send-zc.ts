@@ -35,7 +35,7 @@ function start(context: RingPort, sqe: Sqe): void {
   if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
   const request = new ImmediateRequest(context, sqe)
   context.complete(request, -error, abi.IORING_CQE_F_MORE)
-  context.postLater(request, noticeOf(reports(sqe), true), abi.IORING_CQE_F_NOTIF)
+  context.notify(request, noticeOf(reports(sqe), true))
 }
 
 /**
@@ -48,6 +48,8 @@ class SendZcRequest extends SendRequest implements Lender {
   /** Pieces that the connection has. */
   #out = 0
   #lentBytes = 0
+  /** Its first completion is posted: letting go of the socket in front of that may end the connection, and bring all pieces back. */
+  #completed = false
 
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket, bytes)
@@ -63,18 +65,20 @@ class SendZcRequest extends SendRequest implements Lender {
   returned(): void {
     if (--this.#out > 0) return
     this.context.keeper.remove(1)
-    if (this.finished) this.#notify()
+    if (this.#completed) this.#notify()
   }
 
   override finish(res: number): void {
     if (this.finished) return
     super.finish(res, abi.IORING_CQE_F_MORE)
+    this.#completed = true
     if (this.#out === 0) this.#notify()
+    else this.context.owe(this)
   }
 
   #notify(): void {
     const copied = this.#lentBytes === 0 || this.#lentBytes < this.done
-    this.context.postLater(this, noticeOf(this.#reports, copied), abi.IORING_CQE_F_NOTIF)
+    this.context.notify(this, noticeOf(this.#reports, copied))
   }
 }
 

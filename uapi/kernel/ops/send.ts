@@ -101,6 +101,7 @@ abstract class Sending extends SocketRequest {
 /** Without buffer selection: completes with the bytes the send buffer took; waits while it takes none. */
 export class SendRequest extends Sending {
   readonly #bytes: Uint8Array
+  readonly #length: number
   /** Bytes taken. */
   protected done = 0
   /** Whose the bytes stay until they are acknowledged; without one they are copied. */
@@ -109,16 +110,22 @@ export class SendRequest extends Sending {
   constructor(context: RequestPort, sqe: Sqe, socket: Socket, bytes: Uint8Array) {
     super(context, sqe, socket)
     this.#bytes = bytes
+    this.#length = bytes.length
   }
 
   override failedWith(res: number): boolean {
-    return res < 0 || (this.all && res < this.#bytes.length)
+    return res < 0 || (this.all && res < this.#length)
   }
 
   protected override send(stack: Stack, tcb: Tcb): void {
+    // Detached while it waited.
+    if (this.#bytes.length < this.#length) {
+      this.finish(-EFAULT)
+      return
+    }
     const now = stack.clock.now()
     this.done += stack.tcp.send(tcb, this.#bytes, this.done, now, this.urgent, this.lender)
-    if (this.done === this.#bytes.length || (this.done > 0 && !this.all)) this.finish(this.done)
+    if (this.done === this.#length || (this.done > 0 && !this.all)) this.finish(this.done)
   }
 
   /** What was taken is told, whatever keeps the rest from it. */
