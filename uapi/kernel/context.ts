@@ -9,7 +9,7 @@ import { DirectTargets } from './direct.ts'
 import type { OpenFile } from './files.ts'
 import { FixedFiles, type UserData } from './fixed-files.ts'
 import { RingKeeper } from './keeper.ts'
-import { type Ledger, OWED } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
 import { mapRegion } from './memmap.ts'
 import { execute } from './ops/dispatch.ts'
 import { LinkTimeoutRequest } from './ops/timeout.ts'
@@ -349,17 +349,6 @@ export class RingContext implements RingPort, RingFile {
     this.keeper.add(1)
     this.#events.push({ userDataLow: of.userDataLow, userDataHigh: of.userDataHigh, res, flags, extra: null })
     this.#showWork()
-  }
-
-  owe(request: Request): void {
-    if (this.ledger !== null)
-      request.slot = this.ledger.enter(request.userDataLow, request.userDataHigh, OWED)
-  }
-
-  notify(request: Request, res: number): void {
-    if (request.slot >= 0) this.ledger?.leave(request.slot)
-    request.slot = -1
-    this.postLater(request, res, abi.IORING_CQE_F_NOTIF)
   }
 
   /** A completion of no request, from elsewhere: at once, unless task work is deferred. */

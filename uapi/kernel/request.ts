@@ -5,6 +5,7 @@ import type { BufferGroups } from './buffers.ts'
 import type { FileTable, OpenFile, Waiter } from './files.ts'
 import type { FixedFile, FixedFiles, UserData } from './fixed-files.ts'
 import type { RingKeeper } from './keeper.ts'
+import type { Ledger } from './ledger.ts'
 import type { Socket, WaitQueue } from './socket.ts'
 import type { KernelTimers } from './timers.ts'
 import type { Timespec } from './timespec.ts'
@@ -49,6 +50,8 @@ export interface RequestPort {
   readonly buffers: BufferGroups
   /** What the kernel keeps for it is counted here. */
   readonly keeper: RingKeeper
+  /** Null where nobody could outlive this thread. */
+  readonly ledger: Ledger | null
   /** Inside the submission of a batch: completions other than data wait for its end. */
   readonly submitting: boolean
   /** Completions so far, and those of timeouts that fired, which do not count. */
@@ -65,10 +68,6 @@ export interface RequestPort {
   postMore(request: Request, res: number, flags: number): boolean
   /** One that comes by task work. */
   postLater(of: UserData, res: number, flags: number): void
-  /** It has completed, all but for a notification: until `notify`. */
-  owe(request: Request): void
-  /** Posts that. */
-  notify(request: Request, res: number): void
   /** Data completions: how many fit, one of them, and showing the user what was written. */
   cqSpace(): number
   postData(request: Request, res: number, offLow: number, offHigh: number): void

@@ -3,6 +3,7 @@ import { EBADF, EFAULT, EINVAL, ENOTSOCK } from '../../abi/errno.ts'
 import * as abi from '../../abi/io-uring.ts'
 import { MSG_DONTWAIT } from '../../abi/socket.ts'
 import type { Sqe } from '../../abi/sqe.ts'
+import { OWED } from '../ledger.ts'
 import type { RingPort } from '../port.ts'
 import type { RequestPort } from '../request.ts'
 import { Socket } from '../socket.ts'
@@ -35,7 +36,7 @@ function start(context: RingPort, sqe: Sqe): void {
   if (!(file instanceof Socket)) error = file === null ? EBADF : ENOTSOCK
   const request = new ImmediateRequest(context, sqe)
   context.complete(request, -error, abi.IORING_CQE_F_MORE)
-  context.notify(request, noticeOf(reports(sqe), true))
+  context.postLater(request, noticeOf(reports(sqe), true), abi.IORING_CQE_F_NOTIF)
 }
 
 /**
@@ -73,12 +74,14 @@ class SendZcRequest extends SendRequest implements Lender {
     super.finish(res, abi.IORING_CQE_F_MORE)
     this.#completed = true
     if (this.#out === 0) this.#notify()
-    else this.context.owe(this)
+    else this.slot = this.context.ledger?.enter(this.userDataLow, this.userDataHigh, OWED) ?? -1
   }
 
   #notify(): void {
     const copied = this.#lentBytes === 0 || this.#lentBytes < this.done
-    this.context.notify(this, noticeOf(this.#reports, copied))
+    if (this.slot >= 0) this.context.ledger?.leave(this.slot)
+    this.slot = -1
+    this.context.postLater(this, noticeOf(this.#reports, copied), abi.IORING_CQE_F_NOTIF)
   }
 }
 
