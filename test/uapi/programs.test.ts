@@ -303,7 +303,7 @@ class Program {
 }
 
 /** Programs of each kind: more than 10,000 in all when it is to be long. */
-const RUNS = runs(2000, 150)
+const RUNS = runs(2000, 100)
 
 const DROPPING: RingPairOptions = {
   niovs: 80,
