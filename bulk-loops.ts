@@ -3,7 +3,7 @@ export interface BulkLoops {
   /**
    * What the calls below work on, until the next one of these: a burst's entries and what is told of them, connections' rows and their
    * index. All of it is held by reference.
-   * @param state by `BULK_*` @param keys6 null where no connection is over IPv6
+   * @param state words in the order of `driver/native/bulk.cc` @param keys6 null where no connection is over IPv6
    */
   bind(
     offset: Uint32Array,

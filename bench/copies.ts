@@ -5,7 +5,7 @@ import { loadNative } from '../driver/native/index.ts'
 import { Sender } from '../stack/tcp/sender.ts'
 import { machine } from './harness.ts'
 import { NIOV } from './replay.ts'
-import { type Times, timed, timesOf } from './rounds.ts'
+import { printedTimes, type Times, timed, timesOf } from './rounds.ts'
 import { printed, type Table, table } from './table.ts'
 
 const SENDS = [16_384, 65_536, 1 << 18]
@@ -27,16 +27,19 @@ export interface CopiesResult {
   readonly addon: Times
 }
 
+function kindOf(shared: boolean): string {
+  return shared ? 'of threads' : 'of one thread'
+}
+
 export function copiesTable(results: readonly CopiesResult[]): Table {
-  const times = ({ p10, median }: Times): string => `${p10.toFixed(0)} (${median.toFixed(0)})`
   return table(
     ['what', 'bytes', 'into memory', 'JavaScript', 'addon', 'addon/JavaScript'],
     results.map(({ what, bytes, shared, javascript, addon }) => [
       what,
       String(bytes),
-      shared ? 'of threads' : 'of one thread',
-      times(javascript),
-      times(addon),
+      kindOf(shared),
+      printedTimes(javascript, 0),
+      printedTimes(addon, 0),
       (addon.p10 / javascript.p10).toFixed(2),
     ]),
   )
@@ -52,23 +55,25 @@ export interface SendResult {
 }
 
 export function sendsTable(results: readonly SendResult[]): Table {
-  const times = ({ p10, median }: Times): string => `${p10.toFixed(0)} (${median.toFixed(0)})`
   return table(
     ['bytes of a send', 'into memory', 'copied (SEND)', 'lent (SEND_ZC)', 'lent/copied'],
     results.map(({ bytes, shared, copied, lent }) => [
       String(bytes),
-      shared ? 'of threads' : 'of one thread',
-      times(copied),
-      times(lent),
+      kindOf(shared),
+      printedTimes(copied, 0),
+      printedTimes(lent, 0),
       (lent.p10 / copied.p10).toFixed(2),
     ]),
   )
 }
 
+function memory(shared: boolean): Uint8Array<ArrayBufferLike> {
+  return shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+}
+
 /** Sends of `bytes` from the application's memory to slots, in segments, which are acknowledged at once. */
 function sends(shared: boolean, bytes: number, rounds: number): SendResult {
-  const source = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
-  const slots = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+  const [source, slots] = [memory(shared), memory(shared)]
   const sender = new Sender(SENDER_BYTES)
   const segments = Math.ceil(bytes / SEGMENT_BYTES)
   const nobody = { lent: () => {}, returned: () => {} }
@@ -104,7 +109,7 @@ function compare(rounds: number, things: () => void): { javascript: Times; addon
 }
 
 function measure(shared: boolean, bytes: number, rounds: number): CopiesResult[] {
-  const area = shared ? allocateShared(AREA_BYTES, 0) : allocateArea(AREA_BYTES, 0)
+  const area = memory(shared)
   const chunks = Math.floor(area.length / (4 * NIOV))
   const source = new Uint8Array(SENDER_BYTES)
   let at = 0

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { AREA_BYTES } from './frames.ts'
 import { machine } from './harness.ts'
 import { HEADROOM, NIOV, SHAPES, TCP_BYTES } from './replay.ts'
-import { type Times, timed, timesOf } from './rounds.ts'
+import { printedTimes, type Times, timed, timesOf } from './rounds.ts'
 import { type Checksum, makeRig } from './stack-rig.ts'
 import { printed, type Table, table } from './table.ts'
 
@@ -141,7 +141,7 @@ export function wayOf(way: Pick<Case, 'bulk' | 'split'> & Partial<Pick<Case, 'ja
 }
 
 export function stackTable(results: readonly StackResult[]): Table {
-  const times = ({ p10, median }: Times): string => `${p10.toFixed(1)} (${median.toFixed(1)})`
+  const times = (of: Times): string => printedTimes(of, 1)
   return table(
     [
       'IP',

@@ -107,15 +107,15 @@ inline Span<double> Doubles(const Napi::CallbackInfo& info, size_t i, const char
 // Wraps a fresh mapping (or MAP_FAILED and errno) in an ArrayBuffer that unmaps it when it is collected.
 Napi::Value MappedBuffer(Napi::Env env, void* address, size_t length);
 
+// Folded sum (RFC 1071) of bytes, as a number of two bytes in network order.
+uint32_t SumBytes(const uint8_t* data, size_t length);
+
 void InitMemory(Napi::Env env, Napi::Object exports);
 void InitXsk(Napi::Env env, Napi::Object exports);
 void InitBpf(Napi::Env env, Napi::Object exports);
 void InitLink(Napi::Env env, Napi::Object exports);
 void InitNetlink(Napi::Env env, Napi::Object exports);
 void InitPoll(Napi::Env env, Napi::Object exports);
-// Folded sum (RFC 1071) of bytes, as a number of two bytes in network order.
-uint32_t SumBytes(const uint8_t* data, size_t length);
-
 void InitBulk(Napi::Env env, Napi::Object exports);
 void InitChecksum(Napi::Env env, Napi::Object exports);
 void InitTap(Napi::Env env, Napi::Object exports);

@@ -1,5 +1,5 @@
-// The loops over bulk data, as stack/ip/bulk-scan4.ts, bulk-scan6.ts and uapi/kernel/completion-queue.ts have them, for frames of one fragment in front of whose payload the
-// headers lie. Those say why; `npm run fuzz -- bulk` holds both to what the stack makes of single frames.
+// The loops over bulk data, as stack/ip/bulk-scan4.ts, bulk-scan6.ts and uapi/kernel/completion-queue.ts have them, for frames of one
+// fragment in front of whose payload the headers lie. Those say why; `npm run fuzz -- bulk` holds both to what the stack makes of single frames.
 #include "addon.h"
 
 #include <cstring>
@@ -96,12 +96,11 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
     size_t from, count;
     const Span<int32_t> words = Arguments(info, from, count);
     uint32_t* const state = state_.data;
-    const Rows rows{reinterpret_cast<Row*>(rows_.data)};
+    auto* const rows = reinterpret_cast<Row*>(rows_.data);
     const size_t bytes = words.length * 4;
     const auto* const memory = reinterpret_cast<const uint8_t*>(words.data);
     const uint32_t turn = state[kTurn], key0 = state[kKey0], key1 = state[kKey1];
     uint32_t listed = 0, row = 0;
-    uint32_t last[3] = {};
     size_t i = from;
     for (; i < count; i++) {
       if (i + kAhead < count) {
@@ -115,31 +114,26 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
       if (!Readable(start, i, bytes)) break;
       std::memcpy(&heads_[i], memory + start, sizeof(Head));
       const uint32_t* const w = heads_[i].w;
-      uint32_t key[3];
-      if ((w[3] & 0xffffff) == 0x450008) {
-        key[0] = w[7];
-        key[1] = w[8];
-        key[2] = (w[6] & 0xffff0000) | (w[9] & 0xffff);
-      } else if (has6_ && (w[3] & 0xf0ffff) == 0x60dd86) {
-        // Those of one connection follow on each other more often than not.
-        if (i == from || (heads_[i - 1].w[3] & 0xf0ffff) != 0x60dd86 || Differ6(w, heads_[i - 1].w) != 0) {
+      const uint32_t* const before = i == from ? nullptr : heads_[i - 1].w;
+      // Segments of one connection follow on each other more often than not: then the row is that of the one before.
+      if (Is4(w)) {
+        if (before == nullptr || !Is4(before) || Differ4(w, before) != 0) {
+          const uint32_t key[3] = {w[7], w[8], (w[6] & 0xffff0000) | (w[9] & 0xffff)};
+          row = Look(rows, key, key0, key1);
+          if (row == 0) break;
+        }
+      } else if (has6_ && Is6(w)) {
+        if (before == nullptr || !Is6(before) || Differ6(w, before) != 0) {
+          uint32_t key[3];
           Key6(w, key0, key1, key);
           row = Look(rows, key, key0, key1);
           if (row == 0 || Other6(w, row) != 0) break;
-          std::memcpy(last, key, sizeof last);
-        } else {
-          std::memcpy(key, last, sizeof key);
         }
       } else {
         break;
       }
-      if (row == 0 || key[0] != last[0] || key[1] != last[1] || key[2] != last[2]) {
-        row = Look(rows, key, key0, key1);
-        if (row == 0) break;
-        std::memcpy(last, key, sizeof last);
-      }
       row_of_.data[i] = static_cast<int32_t>(row);
-      Row& found = rows.data[row];
+      Row& found = rows[row];
       if (found.turn != turn) {
         found.turn = turn;
         listed_.data[listed++] = static_cast<int32_t>(row);
@@ -174,7 +168,7 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
       int32_t tcp, total;
       const uint32_t* t;
       uint32_t shape_bits;
-      if ((w[3] & 0xffffff) == 0x450008) {
+      if (Is4(w)) {
         if ((w[5] & 0xff00ffbf) != 0x06000000) break;
         uint32_t sum = (w[3] >> 16) + (w[8] & 0xffff);
         for (int k = 4; k < 8; k++) sum += (w[k] & 0xffff) + (w[k] >> 16);
@@ -183,7 +177,7 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
         total = static_cast<int32_t>(Big16(w[4])) - 20;
         t = w + 8;
         shape_bits = 0;
-      } else if (has6_ && (w[3] & 0xf0ffff) == 0x60dd86 && (w[5] & 0xff) == 6) {
+      } else if (Is6(w) && (w[5] & 0xff) == 6) {
         tcp = 54;
         total = static_cast<int32_t>(Big16(w[4] >> 16));
         t = w + 13;
@@ -244,15 +238,15 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
     return Napi::Number::New(info.Env(), static_cast<double>(i));
   }
 
-  struct Rows {
-    Row* data;
-  };
-
   // A frame of one fragment, its headers in front of its payload, all of which can be read.
   bool Readable(uint32_t start, size_t i, size_t bytes) const {
     return (start & 3) == 0 && bytes >= kMostWords * 4 && start <= bytes - kMostWords * 4 && length_.data[i] >= 54 &&
            length_.data[i] <= 0x7fffffff && (flags_.data[i] & (kMore | kSide)) == 0;
   }
+
+  // Ethernet type, version and header length.
+  static bool Is4(const uint32_t* w) { return (w[3] & 0xffffff) == 0x450008; }
+  static bool Is6(const uint32_t* w) { return (w[3] & 0xf0ffff) == 0x60dd86; }
 
   static void Key6(const uint32_t* w, uint32_t key0, uint32_t key1, uint32_t* key) {
     uint32_t k = ((w[5] & 0xffff0000) ^ key0) * key1;
@@ -265,6 +259,11 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
   }
 
   // Not 0 where addresses or ports differ: of two headers, or of a header and a row.
+  static uint32_t Differ4(const uint32_t* one, const uint32_t* other) {
+    return (one[7] ^ other[7]) | (one[8] ^ other[8]) | ((one[6] ^ other[6]) & 0xffff0000) |
+           ((one[9] ^ other[9]) & 0xffff);
+  }
+
   static uint32_t Differ6(const uint32_t* one, const uint32_t* other) {
     uint32_t bits = ((one[5] ^ other[5]) & 0xffff0000) | ((one[14] ^ other[14]) & 0xffff);
     for (int k = 6; k < 14; k++) bits |= one[k] ^ other[k];
@@ -278,7 +277,7 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
     return bits;
   }
 
-  uint32_t Look(Rows rows, const uint32_t* key, uint32_t key0, uint32_t key1) const {
+  uint32_t Look(const Row* rows, const uint32_t* key, uint32_t key0, uint32_t key1) const {
     uint32_t h = (key[0] ^ key0) * 0x9e3779b1;
     h = ((h ^ (h >> 15)) + key[1]) * key1;
     h = ((h ^ (h >> 13)) + key[2]) * 0x85ebca6b;
@@ -287,7 +286,7 @@ class BulkLoops : public Napi::ObjectWrap<BulkLoops> {
     for (size_t tried = 0; tried <= mask; tried++, h++) {
       const auto row = static_cast<uint32_t>(index_.data[h & mask]);
       if (row == 0 || row >= row_count_) return 0;
-      const Row& found = rows.data[row];
+      const Row& found = rows[row];
       if (found.key[0] == key[0] && found.key[1] == key[1] && found.key[2] == key[2]) return row;
     }
     return 0;

@@ -8,15 +8,9 @@ import { RecordingBackend, WasmMemory } from '../support/recording-backend.ts'
 import { until } from '../support/server-pair.ts'
 import { OtherSystem } from '../support/system.ts'
 
-it('a connection whose bytes find no memory to be sent from goes on without them, and closes', async () => {
+/** A server whose back end has memory that is made so, and its first connection. */
+async function accepted(memoryFor: (tailBytes: number) => WasmMemory) {
   const link = new MemoryLink({ seed: 1 })
-  let usedUp = false
-  class Scarce extends WasmMemory {
-    override allocate(...request: Parameters<WasmMemory['allocate']>): Uint8Array {
-      if (usedUp) throw new RangeError('used up')
-      return super.allocate(...request)
-    }
-  }
   const server = await createServer({
     device: link.b,
     address: '192.0.2.2',
@@ -26,7 +20,7 @@ it('a connection whose bytes find no memory to be sent from goes on without them
     system: (options) =>
       new OtherSystem(
         options,
-        ({ kernel, nic }) => new RecordingBackend(kernel, new Scarce(8 << 20, nic.info.tailBytes)),
+        ({ kernel, nic }) => new RecordingBackend(kernel, memoryFor(nic.info.tailBytes)),
       ),
   })
   const client = await connect({
@@ -37,6 +31,18 @@ it('a connection whose bytes find no memory to be sent from goes on without them
     remotePort: 9000,
   })
   const { value: connection } = await server[Symbol.asyncIterator]().next()
+  return { server, client, connection }
+}
+
+it('a connection whose bytes find no memory to be sent from goes on without them, and closes', async () => {
+  let usedUp = false
+  class Scarce extends WasmMemory {
+    override allocate(...request: Parameters<WasmMemory['allocate']>): Uint8Array {
+      if (usedUp) throw new RangeError('used up')
+      return super.allocate(...request)
+    }
+  }
+  const { server, client, connection } = await accepted((tailBytes) => new Scarce(8 << 20, tailBytes))
   usedUp = true
   expect(() => connection.send(new Uint8Array(1 << 17))).toThrow('used up')
   usedUp = false
@@ -50,7 +56,6 @@ it('a connection whose bytes find no memory to be sent from goes on without them
 })
 
 it('copies are sent from where they are, and used again once they have been acknowledged', async () => {
-  const link = new MemoryLink({ seed: 1 })
   let allocated = 0
   class Counted extends WasmMemory {
     override allocate(...request: Parameters<WasmMemory['allocate']>): Uint8Array {
@@ -65,26 +70,7 @@ it('copies are sent from where they are, and used again once they have been ackn
     opcodes.set(request[0], (opcodes.get(request[0]) ?? 0) + 1)
     return real.apply(this, request)
   })
-  const server = await createServer({
-    device: link.b,
-    address: '192.0.2.2',
-    ownAddress: true,
-    port: 9000,
-    areaBytes: 1 << 18,
-    system: (options) =>
-      new OtherSystem(
-        options,
-        ({ kernel, nic }) => new RecordingBackend(kernel, new Counted(32 << 20, nic.info.tailBytes)),
-      ),
-  })
-  const client = await connect({
-    device: link.a,
-    address: '192.0.2.1',
-    ownAddress: true,
-    remoteAddress: '192.0.2.2',
-    remotePort: 9000,
-  })
-  const { value: connection } = await server[Symbol.asyncIterator]().next()
+  const { server, client, connection } = await accepted((tailBytes) => new Counted(32 << 20, tailBytes))
   const before = allocated
   // Nobody reads: all has to fit in the window.
   for (let i = 1; i <= 30; i++) {

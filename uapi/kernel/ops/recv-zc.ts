@@ -91,7 +91,6 @@ export class RecvZcRequest extends SocketRequest implements PayloadSink {
   ready(rare: object | null): DirectTarget | null {
     return this.#direct.live &&
       !this.#limited &&
-      !this.finished &&
       (rare === null || this.socket.untilUrgent() === Number.POSITIVE_INFINITY)
       ? this.#direct
       : null
