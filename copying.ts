@@ -26,12 +26,16 @@ export function copyBytes(
   start: number,
   length: number,
 ): void {
-  if (length >= WORTH_A_CALL && native !== null && into.buffer instanceof SharedArrayBuffer)
+  if (length >= WORTH_A_CALL && native !== null && isShared(into, from))
     native.copyBytes(into, at, from, start, length)
   else if (start === 0 && length === from.length) into.set(from, at)
   // `subarray` would cut what it has not, and bytes of before would be left in its place.
   else if (start + length > from.length) throw new RangeError('bytes lie outside the memory')
   else into.set(from.subarray(start, start + length), at)
+}
+
+function isShared(into: Uint8Array, from: Uint8Array): boolean {
+  return into.buffer instanceof SharedArrayBuffer || from.buffer instanceof SharedArrayBuffer
 }
 
 /** The copies that also sum, or null where there are none, or they don't pay. */

@@ -77,6 +77,49 @@ export class AddressError extends ArgumentError {
   }
 }
 
+/** Where a connection went or came from, as far as the error is about that. */
+export interface ConnectionErrorPlace {
+  /** Of the peer, as text. */
+  readonly address?: string
+  readonly port?: number
+  readonly cause?: unknown
+}
+
+/**
+ * A connection could not be made, or has ended otherwise than in order: what `node:net` reports in the same case. `code` is the errno's
+ * name (`ECONNREFUSED`), `errno` the number as Node has it: negative; `syscall` what failed.
+ */
+export class ConnectionError extends ZcrxError {
+  readonly errno: number
+  readonly syscall: string
+  declare readonly address?: string
+  declare readonly port?: number
+
+  /** @param errno positive, with its name in `code` */
+  constructor(
+    [code, errno]: readonly [code: string, errno: number],
+    syscall: string,
+    { address, port, cause }: ConnectionErrorPlace = {},
+    remedy = '',
+  ) {
+    const where = address === undefined ? '' : ` ${address.includes(':') ? `[${address}]` : address}:${port}`
+    super(code, `${syscall} ${code}${where}`, remedy, cause === undefined ? undefined : { cause })
+    this.name = 'ConnectionError'
+    this.errno = -errno
+    this.syscall = syscall
+    if (address !== undefined) this.address = address
+    if (port !== undefined) this.port = port
+  }
+}
+
+/** What was waited for was given up by its `AbortSignal`; `cause` is the signal's reason. As in Node, `code` is `ABORT_ERR`. */
+export class AbortError extends ZcrxError {
+  constructor(reason: unknown) {
+    super('ABORT_ERR', 'the operation was aborted', '', { cause: reason })
+    this.name = 'AbortError'
+  }
+}
+
 export type PcapErrorCode =
   | 'PCAP_FORMAT' // neither pcap nor pcapng, nor either of them compressed
   | 'PCAP_TRUNCATED' // the file ends within a record

@@ -30,8 +30,11 @@ export {
 } from './driver/wrap/index.ts'
 export { XdpNic, type XdpNicOptions } from './driver/xdp/index.ts'
 export {
+  AbortError,
   AddressError,
   ArgumentError,
+  ConnectionError,
+  type ConnectionErrorPlace,
   DeviceError,
   NicError,
   type NicErrorCode,
@@ -39,21 +42,34 @@ export {
 } from './errors.ts'
 export * from './host/devices/index.ts'
 export { type HostAddress, HostNetwork } from './host/network.ts'
-export { type Client, connect } from './net/client.ts'
-export type { Chunk, Connection } from './net/connection.ts'
-export { attachHost, type HostTicket, type OpenedHost, type OpenHostOptions, openHost } from './net/host.ts'
-export type { ListenOptions } from './net/listen.ts'
+export { CHANNELS, type ChannelMessages } from './net/channels.ts'
+export type { Chunk, Connection, IterateOptions, SendOptions } from './net/connection.ts'
+export type { BufferLimits } from './net/connection-requests.ts'
+export type { DialOptions } from './net/dialer.ts'
 export {
-  type AddressesReport,
-  type ConnectionCensus,
-  type ConnectionHandler,
-  createServer,
-  type HeldBuffers,
-  type QueueGone,
-  type Server,
-  type ServerOptions,
-  type ServerStats,
+  attachHost,
+  type HostEvents,
+  type HostListenOptions,
+  type HostTicket,
+  type OpenedHost,
+  type OpenHostOptions,
+} from './net/host.ts'
+export type { ListenOptions } from './net/listen.ts'
+export { type ConnectOptions, connect, createServer, openHost } from './net/open.ts'
+export type {
+  AddressesReport,
+  BoundAddress,
+  ConnectionCensus,
+  ConnectionHandler,
+  HeldBuffers,
+  QueueGone,
+  Server,
+  ServerEvents,
+  ServerOptions,
+  ServerStats,
 } from './net/server.ts'
+export type { NodeStreamOptions, WebStreams, ZcrxDuplex } from './net/stream-types.ts'
+export type { UserArea } from './net/user-area.ts'
 export { type Clock, SystemClock, VirtualClock } from './stack/clock.ts'
 export { seededEntropy, systemEntropy } from './stack/entropy.ts'
 export type { AddressEvent } from './stack/ip/link.ts'

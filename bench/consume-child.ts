@@ -68,7 +68,7 @@ if (device === 'node') {
   })
   server.listen(port, address, () => process.stdout.write('ready\n'))
 } else {
-  const { createServer } = await import('../net/server.ts')
+  const { createServer } = await import('../net/open.ts')
   let one = consumer('discard', path)
   let meter = new Meter()
   const server = await createServer({

@@ -62,7 +62,7 @@ if (device === 'node') {
   })
   server.listen(port, address, () => process.stdout.write('ready\n'))
 } else {
-  const { createServer } = await import('../net/server.ts')
+  const { createServer } = await import('../net/open.ts')
   const server = await createServer({
     device,
     ...(device === 'linux:' ? { listenOn: address } : { address, ownAddress: given.ownAddress === true }),

@@ -57,7 +57,7 @@ async function serve(): Promise<number> {
     await once(net, 'listening')
     return (net.address() as { port: number }).port
   }
-  const { createServer } = await import('../net/server.ts')
+  const { createServer } = await import('../net/open.ts')
   const opened = await createServer({
     ...(server === 'linux'
       ? { device: 'linux:', listenOn: place.address, bufferBytes: 4096 }

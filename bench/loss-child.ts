@@ -93,7 +93,7 @@ interface ReceiveOrder {
 
 async function receiveHere({ address, port, seconds }: ReceiveOrder): Promise<void> {
   const [{ createServer }, { XdpNic }] = await Promise.all([
-    import('../net/server.ts'),
+    import('../net/open.ts'),
     import('../driver/xdp/index.ts'),
   ])
   const meter = new Meter(seconds, (received) => {

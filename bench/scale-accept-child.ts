@@ -70,7 +70,7 @@ if (device === 'node') {
   })
   server.listen({ host: address, port, backlog: BACKLOG }, () => process.stdout.write('ready\n'))
 } else {
-  const { createServer } = await import('../net/server.ts')
+  const { createServer } = await import('../net/open.ts')
   await createServer({
     device,
     ...(device === 'linux:'

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { SharedLink, SharedNic } from '../driver/memory/index.ts'
-import { createServer } from '../net/server.ts'
+import { createServer } from '../net/open.ts'
 import type { EchoOrder, EchoPeerData } from './workers-echo-peer.ts'
 
 /** What answers, as JSON in the only argument of the process. */

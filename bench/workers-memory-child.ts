@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { createServer } from '../net/server.ts'
+import { createServer } from '../net/open.ts'
 import { type FlowNicData, grant, openNic, sharedWords } from './flow-nic.ts'
 import { AREA_BYTES, cpuNs, timeFrames } from './frames.ts'
 import { PORT, SHAPES } from './replay.ts'

@@ -1,4 +1,5 @@
-import { createServer, type Server } from '../net/server.ts'
+import { createServer } from '../net/open.ts'
+import type { Server } from '../net/server.ts'
 
 /** What a process of the `workers` bench receives with over veth, as JSON in its only argument. */
 export interface VethCase {

@@ -316,6 +316,8 @@ export interface Nic {
   wait(timeoutMs: number): boolean
   /** Calls `callback` once, from the event loop, when frames wait. A later call replaces it; null takes it back. */
   arm(callback: (() => void) | null): void
+  /** Whether it keeps the process alive while it is armed. Default true; a NIC without this always does, or never. */
+  keepAlive?(on: boolean): void
 
   /** Reads the counters, those of the kernel included. */
   stats(): NicStats

@@ -1,12 +1,13 @@
 import type { Watcher } from './native/index.ts'
 
-type Watching = Pick<Watcher, 'start' | 'stop' | 'close'>
+type Watching = Pick<Watcher, 'start' | 'stop' | 'close'> & Partial<Pick<Watcher, 'ref' | 'unref'>>
 
 /** `Nic.arm` over something that is readable when frames wait. */
 export class ReadWatch {
   readonly #make: () => Watching
   #watcher: Watching | null = null
   #watching = false
+  #keepsAlive = true
   #armed: ((failed: boolean) => void) | null = null
   readonly #readable = (failed: boolean): void => {
     const callback = this.#armed
@@ -29,10 +30,21 @@ export class ReadWatch {
     this.#armed = callback
     if (callback === null) this.#unwatch()
     else if (!this.#watching) {
-      this.#watcher ??= this.#make()
+      if (this.#watcher === null) {
+        this.#watcher = this.#make()
+        if (!this.#keepsAlive) this.#watcher.unref?.()
+      }
       this.#watcher.start(this.#readable, true)
       this.#watching = true
     }
+  }
+
+  /** See `Nic.keepAlive`. */
+  keepAlive(on: boolean): void {
+    if (this.#keepsAlive === on) return
+    this.#keepsAlive = on
+    if (on) this.#watcher?.ref?.()
+    else this.#watcher?.unref?.()
   }
 
   /** Before the descriptor is closed. Idempotent. */

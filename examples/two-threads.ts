@@ -86,13 +86,11 @@ async function main(device: string | undefined, port: number): Promise<void> {
     areaBytes: 1 << 20,
   })
   const data = new Uint8Array(4_000_000).map((_, i) => i % 251)
-  const both = [port, port + 1].map(async (remotePort) => {
-    const client = await zcrx.connect({ host: far, remoteAddress: '192.0.2.1', remotePort })
-    await client.send(0, data)
-    await client.end(0)
-    return client
-  })
-  const clients = await Promise.all(both)
+  for (const to of [port, port + 1]) {
+    const client = await far.connect({ host: '192.0.2.1', port: to })
+    await client.send(data)
+    client.close()
+  }
   while (lines.length < 2) {
     await new Promise<void>((resolve) => {
       ended = resolve
@@ -104,7 +102,6 @@ async function main(device: string | undefined, port: number): Promise<void> {
   for (const line of lines.sort()) console.log(line)
   const { copiedBytes } = server.stats()
   console.log(`copied ${copiedBytes} bytes, lost buffers ${server.census().lost}`)
-  for (const client of clients) client.close()
   await far.close()
   await other.terminate() // what it has there is given back
   await server.close()

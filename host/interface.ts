@@ -55,6 +55,15 @@ export interface StackReport {
   readonly drops: Record<string, number>
   /** Everything the stack counts. */
   readonly tcp: Record<string, number>
+  /** Connections that nobody sends on any more, and whose last bytes were not acknowledged yet. */
+  readonly unsettled: number
+}
+
+/** Connections with a FIN to send, or one that is not acknowledged. */
+function unsettled({ tcp }: Stack): number {
+  let count = 0
+  for (const { snd } of tcp) if (snd.finQueued && !(snd.finSent && snd.una === snd.max)) count++
+  return count
 }
 
 /** One NIC with a stack of its own, and the addresses that it has. What serves sockets on it is its attendant. */
@@ -191,6 +200,7 @@ export class Interface {
       copiedBytes: counters.copiedBytes + counters.packedBytes,
       drops: this.stack.drops(),
       tcp: numbersOf(counters),
+      unsettled: unsettled(this.stack),
     }
   }
 

@@ -1,7 +1,8 @@
 import { IORING_ASYNC_CANCEL_ALL, SOCKET_URING_OP_SETSOCKOPT } from '../uapi/abi/io-uring.ts'
 import { SHUT_WR, SO_LINGER, SOL_SOCKET } from '../uapi/abi/socket.ts'
-import type { ConnectionHandler, ConnectionHost } from './connection.ts'
+import type { ConnectionHost } from './connection-host.ts'
 import type { Engine } from './engine.ts'
+import { worthLending } from './loans.ts'
 
 /** Kinds of request, in the high half of user_data; the low half is a connection's id, or a listener's. */
 export const SETUP = 1
@@ -17,15 +18,46 @@ const LINGER = 8
 /** A SEND_ZC: the low half is a loan's number (`Loans`). */
 export const LENT = 9
 
+/** Its completion gives back the memory of an option's value: the low half is the option's number. */
+export const OPTION = 10
+/** The low half is a connection's id: its local address is known. */
+export const NAME = 11
+/** A request of whoever connects: the low half is a call's number. */
+export const CALL = 12
+
 /** `user_data` of a request. */
 export function dataOf(kind: number, id = 0): number {
   return kind * 2 ** 32 + id
 }
 
+/** Limits of a connection that nobody has said any of. */
+export const DEFAULT_SEND_BUFFER_BYTES = 1 << 20
+export const DEFAULT_RECEIVE_BUFFER_BYTES = 1 << 20
+
+/** How much may wait in a connection. */
+export interface BufferLimits {
+  /**
+   * Bytes given to `send` that may wait, of each connection, when more are given: the rest is refused with `ZCRX_SEND_BUFFER`. A peer that does
+   * not read costs no more. Default 1 MiB.
+   */
+  readonly sendBufferBytes?: number
+  /**
+   * Bytes received that may wait for whoever reads a connection (iteration, streams): more stays in the socket and closes the peer's window, so
+   * that one that is not read does not take the area from the others. Default 1 MiB.
+   */
+  readonly receiveBufferBytes?: number
+}
+
 /** Whose connections they are. */
 export interface ConnectionOwner {
   readonly engine: Engine
-  readonly handler: ConnectionHandler | null
+  readonly limits: BufferLimits
+  /** A connection wants the process to stay alive, or does no longer. */
+  hold(by: 1 | -1): void
+  /** Something has arrived on this connection: it is told at the end of the batch. */
+  news(id: number): void
+  /** Bytes were copied for whoever reads a stream. */
+  copied(bytes: number): void
   /** A callback for this connection threw. */
   threw(id: number, error: unknown): void
   /** Nothing refers to this id any more. */
@@ -34,7 +66,6 @@ export interface ConnectionOwner {
 
 /** What the connection with this id, on this descriptor, asks of its ring and its owner. */
 export class ConnectionRequests implements ConnectionHost {
-  readonly handler: ConnectionHandler | null
   readonly #owner: ConnectionOwner
   readonly #id: number
   readonly #fd: number
@@ -46,12 +77,19 @@ export class ConnectionRequests implements ConnectionHost {
     this.#owner = owner
     this.#id = id
     this.#fd = fd
-    this.handler = owner.handler
     owner.engine.system.sockets?.opened(fd)
   }
 
   get area(): Uint8Array {
     return this.#owner.engine.area
+  }
+
+  get sendBufferBytes(): number {
+    return this.#owner.limits.sendBufferBytes ?? DEFAULT_SEND_BUFFER_BYTES
+  }
+
+  get receiveBufferBytes(): number {
+    return this.#owner.limits.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER_BYTES
   }
 
   threw(error: unknown): void {
@@ -62,29 +100,68 @@ export class ConnectionRequests implements ConnectionHost {
     this.#owner.left(this.#id)
   }
 
+  news(): void {
+    this.#owner.news(this.#id)
+  }
+
+  copied(bytes: number): void {
+    this.#owner.copied(bytes)
+  }
+
+  hold(by: 1 | -1): void {
+    this.#owner.hold(by)
+  }
+
+  wake(): void {
+    this.#owner.engine.wake()
+  }
+
   release(offset: number): void {
     this.#owner.engine.release(offset)
   }
 
-  send(bytes: Uint8Array): void {
+  canLend(bytes: Uint8Array): boolean {
+    return this.#owner.engine.ring.arena.reaches(bytes)
+  }
+
+  send(bytes: Uint8Array, returned: (() => void) | null): Uint8Array | null {
     const { engine } = this.#owner
+    if (returned !== null) {
+      const loan = engine.loans.lend({ owner: this.#id, copy: null, returned })
+      engine.sqe().prepSendZc(this.#fd, bytes).setData(dataOf(LENT, loan))
+      engine.wake()
+      return null
+    }
     const staged = engine.stage(bytes)
     // What is a copy of the engine's own needs no other. Linux makes one on the way to itself all the same.
-    const loan =
-      staged === bytes || engine.system.sockets !== undefined ? -1 : engine.loans.lend(staged, this.#id)
-    if (loan >= 0) engine.sqe().prepSendZc(this.#fd, staged).setData(dataOf(LENT, loan))
-    else {
+    if (staged !== bytes && engine.system.sockets === undefined && worthLending(staged)) {
+      const loan = engine.loans.lend({ owner: this.#id, copy: staged, returned: null })
+      engine.sqe().prepSendZc(this.#fd, staged).setData(dataOf(LENT, loan))
+    } else {
       this.#sent = bytes
       this.#staged = staged
       engine.sqe().prepSend(this.#fd, staged).setData(dataOf(SEND, this.#id))
     }
     engine.wake()
+    return staged !== bytes && staged.length === bytes.length ? staged : null
   }
 
   sent(): void {
     if (this.#sent !== null) this.#owner.engine.unstage(this.#sent, this.#staged!)
     this.#sent = null
     this.#staged = null
+  }
+
+  pause(): void {
+    const { engine } = this.#owner
+    if (engine.closed) return
+    engine.sqe().prepCancel(dataOf(RECEIVE, this.#id)).setData(dataOf(CANCEL, this.#id))
+    engine.wake()
+  }
+
+  setOption(level: number, name: number, value: number): void {
+    const { engine } = this.#owner
+    if (!engine.closed) engine.setOption(this.#fd, [level, name, value], dataOf(OPTION))
   }
 
   close(): void {

@@ -1,5 +1,27 @@
-import { ArgumentError } from '../errors.ts'
-import { ECANCELED, EPIPE, errnoName } from '../uapi/abi/errno.ts'
+import { ArgumentError, ConnectionError } from '../errors.ts'
+import { ECANCELED, EPIPE, ETIMEDOUT, errnoName } from '../uapi/abi/errno.ts'
+import { IPPROTO_TCP } from '../uapi/abi/in.ts'
+import { SO_KEEPALIVE, SOL_SOCKET } from '../uapi/abi/socket.ts'
+import { TCP_KEEPIDLE, TCP_NODELAY } from '../uapi/abi/tcp.ts'
+import type { ConnectionHost, SendOptions } from './connection-host.ts'
+import type { IpEnd } from './ends.ts'
+import { toNodeStream } from './node-stream.ts'
+import {
+  allViews,
+  type Chunk,
+  type IterateOptions,
+  Iteration,
+  oneChunk,
+  type ReadEnd,
+  type Reader,
+} from './reading.ts'
+import { Received } from './received.ts'
+import { refused, SendQueue } from './send-queue.ts'
+import type { NodeStreamOptions, WebStreams, ZcrxDuplex } from './stream-types.ts'
+import { toWebStreams } from './web-stream.ts'
+
+export type { SendOptions } from './connection-host.ts'
+export type { Chunk, IterateOptions } from './reading.ts'
 
 /**
  * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
@@ -8,9 +30,9 @@ import { ECANCELED, EPIPE, errnoName } from '../uapi/abi/errno.ts'
 export interface ConnectionHandler {
   onConnection?(connection: Connection): void
   /**
-   * `[offset, offset + length)` of `server.area` is the stream's next piece. Return true when you are done with the bytes:
+   * `[offset, offset + length)` of `connection.area` is the stream's next piece. Return true when you are done with the bytes:
    * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
-   * buffers close the peer's window when the area runs out.
+   * buffers close the peer's window when the area runs out. To return anything else is an error, told like one that was thrown.
    */
   onData(connection: Connection, offset: number, length: number): boolean
   /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
@@ -22,56 +44,24 @@ export interface ConnectionHandler {
   onError?(connection: Connection, error: unknown): void
 }
 
-/** What a connection asks of its server. */
-export interface ConnectionHost {
-  readonly area: Uint8Array
-  readonly handler: ConnectionHandler | null
-  release(offset: number): void
-  /** Issues a SEND of the bytes. */
-  send(bytes: Uint8Array): void
-  /** It has completed. */
-  sent(): void
-  /** Issues a SHUTDOWN of the sending side. */
-  end(): void
-  /** Ends the receive request and issues a CLOSE. */
-  close(): void
-  /** Ends receive and send requests and closes so that the peer is sent a reset. */
-  reset(): void
-  /** Issues the receive request. */
-  receive(): void
-  /** A callback threw: the connection is reset, and the program is told. */
-  threw(error: unknown): void
-  /** Nothing refers to the connection's id any more. */
-  gone(): void
-}
+/** The receive request of a connection. */
+const RUNNING = 0
+const STOPPING = 1
+const STOPPED = 2
 
-/** A piece of a stream, in place. */
-export interface Chunk {
-  /** A view into the area. Valid until the next step of the iteration gives the buffer back. */
-  readonly bytes: Uint8Array
-  /** Byte offset in the area. */
-  readonly offset: number
-}
-
-/** Who waits for the next piece. */
-interface Waiter {
-  readonly resolve: (result: IteratorResult<Chunk>) => void
-  readonly reject: (error: Error) => void
-}
-
-/** One accepted connection. */
-export class Connection implements AsyncIterable<Chunk> {
-  /** Counts from 1 in order of acceptance. */
+/** One TCP connection. */
+export class Connection implements AsyncIterable<Chunk>, ReadEnd {
+  /** Counts from 1 in order of acceptance, or of connecting. */
   readonly id: number
   /** As text: `192.0.2.1`, `2001:db8::1`. */
   readonly remoteAddress: string
   readonly remotePort: number
+  #local: IpEnd | null = null
   readonly #host: ConnectionHost
   /** Bytes received: 2^30 so often, and the rest. A number that is no small integer would be an object, a new one with each piece. */
   #received30 = 0
   #received = 0
-  readonly #sendQueue: Uint8Array[] = []
-  #sending = false
+  readonly #queue: SendQueue
   #streamEnded = false
   #endAsked = false
   #closeAsked = false
@@ -81,27 +71,84 @@ export class Connection implements AsyncIterable<Chunk> {
   #error = 0
   /** Why sending failed, where that says something of the other direction. */
   #sendError = 0
-  /** Iteration: pieces that were not asked for yet, offset and length in turn. */
-  readonly #pieces: number[] = []
-  readonly #waiters: Waiter[] = []
+  /** @internal */
+  readonly received: Received
+  #reader: Reader | null = null
+  /** There are pieces of this turn. */
+  #told = false
   /** Pieces were given back that nobody had read: the peer is not to believe that they were taken. */
   #unread = false
-  /** Offsets of the chunks that the iterating application holds: several when it asked for several at once. */
-  readonly #held: number[] = []
-  /** Somebody has begun to iterate, and will come back for what waits. */
-  #iterated = false
+  #flow = RUNNING
+  /** The application has asked for no more, for a while. */
+  #pauseAsked = false
+  /** More waits than may. */
+  #full = false
+  #closed: Promise<void> | null = null
+  #resolveClosed: (() => void) | null = null
+  /** @internal */
+  keepsAlive = true
+  /** @internal there was traffic since this was last set to false */
+  active = true
+  /** @internal looks at it since then without any */
+  idle = 0
 
   /** @internal */
-  constructor(host: ConnectionHost, id: number, remoteAddress: string, remotePort: number) {
+  readonly handler: ConnectionHandler | null
+
+  /** @internal @param handler who is told of it; null: it is read */
+  constructor(host: ConnectionHost, handler: ConnectionHandler | null, id: number, { address, port }: IpEnd) {
     this.#host = host
+    this.handler = handler
     this.id = id
-    this.remoteAddress = remoteAddress
-    this.remotePort = remotePort
+    this.remoteAddress = address
+    this.remotePort = port
+    this.#queue = new SendQueue(host, host.sendBufferBytes)
+    this.received = new Received((offset) => this.#host.release(offset))
+  }
+
+  /** `IPv4` or `IPv6`, as `node:net` has it. */
+  get remoteFamily(): 'IPv4' | 'IPv6' {
+    return this.remoteAddress.includes(':') ? 'IPv6' : 'IPv4'
+  }
+
+  /** The address that the peer knows us by, as text. */
+  get localAddress(): string {
+    return this.#local?.address ?? ''
+  }
+
+  /** 0 until it is known, which is when the connection is handed out. */
+  get localPort(): number {
+    return this.#local?.port ?? 0
+  }
+
+  /** @internal */
+  named(local: IpEnd): void {
+    this.#local = local
+  }
+
+  /** The memory that received data lies in: of `offset`. */
+  get area(): Uint8Array {
+    return this.#host.area
   }
 
   /** Bytes received so far. */
   get bytesReceived(): number {
     return this.#received30 * 2 ** 30 + this.#received
+  }
+
+  /** Bytes that the socket has taken to send, so far. */
+  get bytesSent(): number {
+    return this.#queue.taken
+  }
+
+  /** Bytes that were given to `send` and that the socket has not taken yet. */
+  get bytesWaiting(): number {
+    return this.#queue.waiting
+  }
+
+  /** The connection is over, or about to be: the application has closed it, or an error has. */
+  get closing(): boolean {
+    return this.#closeAsked
   }
 
   /** Gives back a buffer that `onData` kept. Exactly once per kept piece. */
@@ -110,21 +157,26 @@ export class Connection implements AsyncIterable<Chunk> {
   }
 
   /**
-   * Sends bytes after those given before. They are copied when they can be sent: leave them unchanged until then.
-   * @throws ArgumentError for anything else than bytes; the connection goes on
+   * Sends bytes after those given before. Resolves when they may be changed: at once for small pieces, which are copied; else when the
+   * socket has taken all of them, which a peer that reads slowly delays. Who does not wait has to leave them unchanged, and gets an error
+   * thrown when `sendBufferBytes` wait already. Rejects with a `ConnectionError` when the connection ends before; nobody has to
+   * look at that.
+   * @throws ArgumentError for anything else than bytes; ZcrxError `ZCRX_SEND_BUFFER`; the connection goes on
    */
-  send(bytes: Uint8Array): void {
+  send(bytes: Uint8Array, { zeroCopy = false }: SendOptions = {}): Promise<void> {
     if (!(bytes instanceof Uint8Array))
       throw new ArgumentError('only bytes can be sent', 'pass a Uint8Array: new TextEncoder().encode(text)')
-    if (this.#closeAsked || this.#endAsked || bytes.length === 0) return
-    this.#sendQueue.push(bytes)
-    try {
-      this.#sendMore()
-    } catch (error) {
-      // Nothing was asked for: the connection goes on without these bytes.
-      this.#sendQueue.pop()
-      throw error
-    }
+    if (this.#closeAsked || this.#endAsked) return refused(this.#brokenPipe())
+    this.active = true
+    return this.#queue.push(bytes, zeroCopy)
+  }
+
+  #brokenPipe(): ConnectionError {
+    return new ConnectionError(['EPIPE', EPIPE], 'write', this.#place)
+  }
+
+  get #place(): { address: string; port: number } {
+    return { address: this.remoteAddress, port: this.remotePort }
   }
 
   /**
@@ -134,7 +186,7 @@ export class Connection implements AsyncIterable<Chunk> {
   end(): void {
     if (this.#closeAsked || this.#endAsked) return
     this.#endAsked = true
-    if (this.#sendQueue.length === 0) this.#host.end()
+    if (this.#queue.empty) this.#host.end()
   }
 
   /**
@@ -146,7 +198,7 @@ export class Connection implements AsyncIterable<Chunk> {
     if (this.#closeAsked) return
     this.#closeAsked = true
     this.#discard()
-    if (this.#sendQueue.length === 0) this.#shut()
+    if (this.#queue.empty) this.#shut()
   }
 
   /**
@@ -157,48 +209,213 @@ export class Connection implements AsyncIterable<Chunk> {
   reset(): void {
     if (this.#descriptorGone) return
     this.#discard()
-    this.#drop()
+    this.#drop(ECANCELED)
+  }
+
+  /** Resolves when the connection is over in both directions and everything of it was given back. Never rejects. */
+  get closed(): Promise<void> {
+    this.#closed ??= this.#left
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          this.#resolveClosed = resolve
+        })
+    return this.#closed
+  }
+
+  /** Closes it, and waits until that is done: `await using connection = await connect(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    return this.closed
+  }
+
+  /** Nothing more is received until `resume`: data waits in the socket, and closes the peer's window. What has arrived already still comes. */
+  pause(): void {
+    this.#pauseAsked = true
+    this.#regulate()
+  }
+
+  resume(): void {
+    this.#pauseAsked = false
+    this.#regulate()
+  }
+
+  /** TCP_NODELAY: small pieces leave at once, also while others are not acknowledged. */
+  setNoDelay(on = true): this {
+    if (!this.#descriptorGone) this.#host.setOption(IPPROTO_TCP, TCP_NODELAY, Number(on))
+    return this
+  }
+
+  /** SO_KEEPALIVE. @param idleMs without traffic until the first probe; 0 leaves it as it is */
+  setKeepAlive(on = false, idleMs = 0): this {
+    if (this.#descriptorGone) return this
+    this.#host.setOption(SOL_SOCKET, SO_KEEPALIVE, Number(on))
+    // The option is in seconds.
+    if (on && idleMs > 0)
+      this.#host.setOption(IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.ceil(idleMs / 1000)))
+    return this
+  }
+
+  /** The process stays alive while the connection is open, as it does from the beginning; `unref`: not for its sake. */
+  ref(): this {
+    return this.#keepAlive(true)
+  }
+
+  unref(): this {
+    return this.#keepAlive(false)
+  }
+
+  #keepAlive(on: boolean): this {
+    if (on !== this.keepsAlive && !this.#left) this.#host.hold(on ? 1 : -1)
+    this.keepsAlive = on
+    return this
+  }
+
+  /** The stream, piece by piece, in place. Leaving the loop closes the connection. @throws ConnectionError when the stream ends otherwise than by the peer's FIN */
+  [Symbol.asyncIterator](): AsyncIterator<Chunk> {
+    return new Iteration(this.#pulled(), oneChunk)
+  }
+
+  /**
+   * The same, all that has arrived at a time: views into the area, one for each stretch that was filled without a gap. They are valid until the
+   * next step, which gives the buffers back; what arrives meanwhile is the next batch. @throws as the iteration of the connection
+   */
+  batches(options: IterateOptions = {}): AsyncIterableIterator<Uint8Array[]> {
+    return new Iteration(this.#pulled(), allViews, options)
+  }
+
+  /** The connection as a `stream.Duplex`, for whatever takes a `net.Socket`. It is the stream's from then on. */
+  toNode(options: NodeStreamOptions = {}): ZcrxDuplex {
+    return toNodeStream(this, this.#pulled(), options)
+  }
+
+  /** The connection as web streams; the readable one is a byte stream, for readers with buffers of their own too. */
+  toWeb(): WebStreams {
+    return toWebStreams(this, this.#pulled())
+  }
+
+  #pulled(): this {
+    if (this.handler !== null)
+      throw new ArgumentError(
+        'this connection has a handler',
+        'make the server without one to read connections',
+      )
+    if (this.#reader !== null) throw new ArgumentError('somebody reads this connection already')
+    return this
+  }
+
+  /** @internal */
+  attach(reader: Reader): void {
+    this.#reader = reader
+  }
+
+  /** @internal */
+  view(offset: number, length: number): Uint8Array {
+    return this.#host.area.subarray(offset, offset + length)
+  }
+
+  /** @internal */
+  drained(): void {
+    if (this.#full && this.received.bytes <= this.#host.receiveBufferBytes / 2) {
+      this.#full = false
+      this.#regulate()
+    }
+  }
+
+  /** @internal bytes were copied out of the area for whoever keeps them */
+  copied(bytes: number): void {
+    this.#host.copied(bytes)
   }
 
   /** @internal closes at once, whatever is still to be sent: the server ends */
   abandon(): void {
     this.#closeAsked = true
-    this.#sendQueue.length = 0
+    this.#queue.fail(ECANCELED, this.remoteAddress, this.remotePort)
     this.#discard()
     this.#shut()
+  }
+
+  /** @internal a time without traffic is over */
+  timedOut(): void {
+    if (this.#closeAsked) return
+    this.#sendError = ETIMEDOUT
+    this.#discard()
+    this.ended(ETIMEDOUT)
   }
 
   /** @internal issues the receive request, the first time or again */
   start(): void {
     if (this.#streamEnded) return
     // The descriptor is closed, and may be another connection's by now.
-    if (this.#closeAsked && this.#sendQueue.length === 0) this.ended(ECANCELED)
-    else this.#host.receive()
+    if (this.#closeAsked && this.#queue.empty) this.ended(ECANCELED)
+    else if (this.#pauseAsked || this.#full) this.#flow = STOPPED
+    else {
+      this.#flow = RUNNING
+      this.#host.receive()
+    }
+  }
+
+  #regulate(): void {
+    if (this.#streamEnded || this.#descriptorGone) return
+    const wanted = !this.#pauseAsked && !this.#full
+    if (wanted && this.#flow === STOPPED) {
+      this.start()
+      this.#host.wake()
+    } else if (!wanted && this.#flow === RUNNING) {
+      this.#flow = STOPPING
+      this.#host.pause()
+    }
+  }
+
+  /** @internal the receive request was ended. Returns whether that was asked for, and is no end of the stream */
+  stopped(): boolean {
+    if (this.#flow !== STOPPING || this.#descriptorGone) return false
+    this.#flow = STOPPED
+    this.#regulate()
+    return true
   }
 
   /** @internal one data completion; true when its buffer can go back at once */
   deliver(offset: number, length: number): boolean {
+    this.active = true
     this.#received += length
     if (this.#received >= 0x40000000) {
       this.#received -= 0x40000000
       this.#received30++
     }
-    const handler = this.#host.handler
+    const { handler } = this
     if (handler !== null) {
       try {
-        return handler.onData(this, offset, length)
+        const done: unknown = handler.onData(this, offset, length)
+        if (done === true || done === false) return done
+        throw new ArgumentError(
+          `onData returned ${String(done)}`,
+          'return true when you are done with the bytes, false to keep them until release(offset)',
+        )
       } catch (error) {
         this.#host.threw(error)
         return true
       }
     }
     if (this.#closeAsked) return true
-    const waiter = this.#waiters.shift()
-    if (waiter !== undefined) {
-      this.#held.push(offset)
-      waiter.resolve({ value: this.#chunk(offset, length), done: false })
-    } else this.#pieces.push(offset, length)
+    this.received.push(offset, length)
+    if (!this.#full && this.received.bytes > this.#host.receiveBufferBytes) {
+      this.#full = true
+      this.#regulate()
+    }
+    this.#tell()
     return false
+  }
+
+  #tell(): void {
+    if (this.#told) return
+    this.#told = true
+    this.#host.news()
+  }
+
+  /** @internal the end of a batch that `news` was said in */
+  arrived(): void {
+    this.#told = false
+    this.#reader?.onReadable()
   }
 
   /** @internal the last completion of the receive request */
@@ -208,9 +425,8 @@ export class Connection implements AsyncIterable<Chunk> {
     if (errno === 0) errno = this.#sendError
     this.#streamEnded = true
     this.#error = errno
-    const handler = this.#host.handler
-    if (handler === null) this.#settle()
-    else {
+    const { handler } = this
+    if (handler !== null) {
       try {
         handler.onEnd(this, errno)
       } catch (error) {
@@ -220,9 +436,10 @@ export class Connection implements AsyncIterable<Chunk> {
     // Nothing can come of it any more, in either direction: what it took is given back, whether anybody asks for it or not.
     if (errno !== 0 && !this.#closeAsked) {
       // Nor may a peer that resets leave behind what nobody has begun to read: queues are flushed (RFC 9293 3.10.7.4).
-      if (!this.#iterated) this.#discard()
-      this.#drop()
+      if (this.#reader === null) this.#discard()
+      this.#drop(errno)
     }
+    if (handler === null) this.#reader?.onReadable()
     this.#leave()
   }
 
@@ -231,96 +448,47 @@ export class Connection implements AsyncIterable<Chunk> {
     return this.#streamEnded
   }
 
-  /** @internal the application has asked for the end, or an error has brought it */
-  get closing(): boolean {
-    return this.#closeAsked
+  /** @internal why, when that was not the peer's FIN */
+  get streamError(): ConnectionError | null {
+    if (this.#error === 0) return null
+    return new ConnectionError([errnoName(this.#error), this.#error], 'read', this.#place)
   }
 
   /** @internal the server has ended, and everything with it: no completion comes any more */
   lost(): void {
     this.#closeDone = true
-    this.#sending = false
+    this.#queue.lost(this.remoteAddress, this.remotePort)
     this.#leave()
   }
 
   /** @internal a SEND completed */
   sent(res: number): void {
+    this.active = true
+    this.#queue.sent(res)
     this.#host.sent()
-    this.#sending = false
     // EPIPE: the peer's end was there before.
     if (res < 0 && res !== -EPIPE && res !== -ECANCELED) this.#sendError = -res
-    const first = this.#sendQueue[0]
-    if (first !== undefined) {
-      if (res < 0) this.#sendQueue.length = 0
-      else if (res < first.length) this.#sendQueue[0] = first.subarray(res)
-      else this.#sendQueue.shift()
-      if (this.#sendQueue.length > 0) this.#sendRest()
-      else if (this.#closeAsked) this.#shut()
-      else if (this.#endAsked) this.#host.end()
-    }
+    if (res < 0) this.#queue.fail(-res, this.remoteAddress, this.remotePort)
+    if (!this.#queue.empty) this.#sendRest()
+    else if (this.#closeAsked) this.#shut()
+    else if (this.#endAsked) this.#host.end()
     this.#leave()
   }
 
   /** @internal the CLOSE completed */
-  closed(): void {
+  wasClosed(): void {
     this.#closeDone = true
     this.#leave()
   }
 
-  /**
-   * The stream, piece by piece, in place. Leaving the loop closes the connection. @throws Error (with `errno`) when the
-   * stream ends otherwise than by the peer's FIN
-   */
-  [Symbol.asyncIterator](): AsyncIterator<Chunk> {
-    this.#iterated = true
-    return {
-      next: () => {
-        this.#giveBack()
-        const offset = this.#pieces.shift()
-        if (offset !== undefined) {
-          this.#held.push(offset)
-          return Promise.resolve({ value: this.#chunk(offset, this.#pieces.shift()!), done: false })
-        }
-        return new Promise((resolve, reject) => {
-          this.#waiters.push({ resolve, reject })
-          if (this.#streamEnded) this.#settle()
-        })
-      },
-      return: () => {
-        this.#giveBack()
-        this.#discard()
-        this.close()
-        return Promise.resolve({ value: undefined, done: true })
-      },
-    }
-  }
-
-  /** Tells whoever waits how the stream ended. */
-  #settle(): void {
-    if (this.#waiters.length === 0) return
-    for (const { resolve, reject } of this.#waiters.splice(0)) {
-      if (this.#error === 0) resolve({ value: undefined, done: true })
-      else {
-        const error = new Error(`the stream ended with ${errnoName(this.#error)}`) as NodeJS.ErrnoException
-        error.errno = -this.#error
-        error.code = errnoName(this.#error)
-        reject(error)
-      }
-    }
-    this.close()
-  }
-
   /** Gives back what nobody has asked for. */
   #discard(): void {
-    if (this.#pieces.length === 0) return
-    this.#unread = true
-    for (let i = 0; i < this.#pieces.length; i += 2) this.#host.release(this.#pieces[i]!)
-    this.#pieces.length = 0
+    if (this.received.discard()) this.#unread = true
   }
 
   #shut(): void {
     if (this.#descriptorGone) return
-    if (this.#unread) this.#drop()
+    if (this.#unread) this.#drop(ECANCELED)
     else {
       this.#descriptorGone = true
       this.#host.close()
@@ -328,42 +496,28 @@ export class Connection implements AsyncIterable<Chunk> {
   }
 
   /** Closes at once, with a reset if the connection still is one. */
-  #drop(): void {
+  #drop(errno: number): void {
     this.#closeAsked = true
     this.#descriptorGone = true
-    this.#sendQueue.length = 0
+    this.#queue.fail(errno, this.remoteAddress, this.remotePort)
     this.#host.reset()
   }
 
   /** A late completion must not find the id with another connection. */
   #leave(): void {
-    if (!this.#streamEnded || !this.#closeDone || this.#sending || this.#left) return
+    if (!this.#streamEnded || !this.#closeDone || this.#queue.sending || this.#left) return
     this.#left = true
     this.#host.gone()
-  }
-
-  #sendMore(): void {
-    if (this.#sending) return
-    this.#host.send(this.#sendQueue[0]!)
-    this.#sending = true
+    this.#resolveClosed?.()
   }
 
   /** From a completion there is nobody to throw to: what can't be sent any further ends the connection. */
   #sendRest(): void {
     try {
-      this.#sendMore()
+      this.#queue.next()
     } catch (error) {
-      this.#sendQueue.length = 0
+      this.#queue.fail(EPIPE, this.remoteAddress, this.remotePort)
       this.#host.threw(error)
     }
-  }
-
-  #giveBack(): void {
-    for (const offset of this.#held) this.#host.release(offset)
-    this.#held.length = 0
-  }
-
-  #chunk(offset: number, length: number): Chunk {
-    return { bytes: this.#host.area.subarray(offset, offset + length), offset }
   }
 }

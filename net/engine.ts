@@ -7,16 +7,25 @@ import {
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
   IORING_SETUP_TASKRUN_FLAG,
+  SOCKET_URING_OP_SETSOCKOPT,
 } from '../uapi/abi/io-uring.ts'
 import type { Sqe } from '../uapi/abi/sqe.ts'
+import type { RingBackend } from '../uapi/ring/backend.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import { Ring } from '../uapi/ring/ring.ts'
 import { BusyPoll, microseconds } from './busy-poll.ts'
-import { Loans } from './loans.ts'
+import { type Loan, Loans } from './loans.ts'
 import { type AreaOptions, provideBuffers, registerArea, registered } from './register-area.ts'
 import { SmallSends } from './small-sends.ts'
 import { type BufferSource, IfqSource, type Source } from './source.ts'
-import { type AreaPart, copies, type Instance, type OpenOptions, type System } from './system.ts'
+import {
+  type AreaPart,
+  copies,
+  type Instance,
+  type OpenOptions,
+  type Registrant,
+  type System,
+} from './system.ts'
 import { type Counted, Tally } from './tally.ts'
 
 const RING_FLAGS = IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER
@@ -49,7 +58,7 @@ export type CompletionHandler = (kind: number, id: number, res: number, flags: n
  * One ring with one registered area, driven on Node's event loop: as fast as it can while there is work, asleep until entering may
  * bring completions while there is none. What `Server` and `Client` are made of.
  */
-export class Engine {
+export class Engine implements Registrant {
   readonly system: System
   readonly ring: Ring
   /** The registered instance; null where data is received by copying. */
@@ -57,7 +66,8 @@ export class Engine {
   /** What offsets are offsets in. */
   readonly area: Uint8Array
   /** Where in it this queue's own memory begins. */
-  readonly #base: number
+  readonly base: number
+  readonly backend: RingBackend
   /** `struct linger`: on, for no time. */
   readonly noLinger: Uint8Array
   readonly #handler: CompletionHandler
@@ -72,6 +82,7 @@ export class Engine {
   /** The other side works by itself. */
   readonly #attended: boolean
   readonly #busyPoll: BusyPoll
+  #keepsAlive = true
   #released = false
   #closed = false
   #scheduled = false
@@ -97,16 +108,22 @@ export class Engine {
     let ring: Ring | null = null
     try {
       const copied = copies(system)
-      ring = Ring.queueInit(256, this.system, {
-        flags: copied ? RING_FLAGS : RING_FLAGS | IORING_SETUP_CQE32,
-        cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
-      })
+      const backend = system.ringBackend()
+      this.backend = backend
+      ring = Ring.queueInit(
+        256,
+        { ringBackend: () => backend },
+        {
+          flags: copied ? RING_FLAGS : RING_FLAGS | IORING_SETUP_CQE32,
+          cqEntries: options.cqEntries ?? DEFAULT_CQ_ENTRIES,
+        },
+      )
       this.ring = ring
       this.area = given?.whole ?? ring.allocateArea(areaBytes)
-      this.#base = given?.base ?? 0
+      this.base = given?.base ?? 0
       this.noLinger = ring.arena.take(8)
       new DataView(this.noLinger.buffer, this.noLinger.byteOffset).setInt32(0, 1, true)
-      const own = this.area.subarray(this.#base, this.#base + areaBytes)
+      const own = this.area.subarray(this.base, this.base + areaBytes)
       if (copied) this.ifq = null
       else if (given !== null && 'join' in given) this.ifq = registered(ring, given.join(ring))
       else this.ifq = registerArea(ring, system.nic.info, options, own)
@@ -115,7 +132,7 @@ export class Engine {
       const { ifq } = this
       const unasked = this.#attended || system.sockets !== undefined
       this.#buffers = ifq === null ? provideBuffers(ring, options, own) : null
-      this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.#base, unasked)
+      this.#source = this.#buffers ?? new IfqSource(ring, ifq!, this.base, unasked)
       const { bufferBytes, count } = this.#buffers ?? countOf(own, ifq!)
       this.#tally = system.sockets === undefined ? null : new Tally(bufferBytes, count)
       // What waking takes is taken now: when it first sleeps there may be no descriptor left for it.
@@ -158,7 +175,7 @@ export class Engine {
 
   /** Data was received that is about to be handed out. @param connection its number here */
   delivered(offset: number, bytes: number, connection: number): void {
-    this.#tally?.delivered(offset - this.#base, bytes, connection)
+    this.#tally?.delivered(offset - this.base, bytes, connection)
   }
 
   /** Bytes where the other side reaches them: themselves, or a copy of their beginning, to be given to `unstage`. */
@@ -193,6 +210,29 @@ export class Engine {
     return this.sqe().prepClose(fd)
   }
 
+  /** Sets an option of a socket. @param option level, name and value @param data of the request, to which a loan's number is added */
+  setOption(fd: number, [level, name, value]: readonly [number, number, number], data: number): void {
+    const bytes = new Uint8Array(Int32Array.of(value).buffer)
+    const { sockets } = this.system
+    if (sockets !== undefined) {
+      sockets.setOption(fd, level, name, bytes)
+      return
+    }
+    const copy = this.ring.arena.take(bytes.length)
+    copy.set(bytes)
+    const loan = this.loans.lend({ owner: -1, copy, returned: null })
+    this.sqe()
+      .prepCmdSock(SOCKET_URING_OP_SETSOCKOPT, fd, level, name, copy)
+      .setData(data + loan)
+    this.wake()
+  }
+
+  /** What was lent is back. */
+  takeBack({ copy, returned }: Loan): void {
+    if (copy !== null) this.ring.arena.give(copy)
+    returned?.()
+  }
+
   /** Called after each batch of completions. */
   onBatchEnd(callback: () => void): void {
     this.#batchEnd = callback
@@ -222,7 +262,7 @@ export class Engine {
 
   /** Gives one completion's buffer back. */
   release(offset: number): void {
-    if (this.#closed || this.#tally?.released(offset - this.#base) === false) return
+    if (this.#closed || this.#tally?.released(offset - this.base) === false) return
     this.#source.release(offset)
     this.#released = true
     // Within a batch its end takes care of it.
@@ -241,6 +281,12 @@ export class Engine {
   turnNow(): void {
     this.ring.submitAndGetEvents()
     this.#reap()
+  }
+
+  /** Whether the process stays alive while this is asleep; default true. */
+  keepAlive(on: boolean): void {
+    this.#keepsAlive = on
+    if (!this.#closed) this.ring.keepAlive(on)
   }
 
   close(): void {
@@ -285,7 +331,8 @@ export class Engine {
     if (more) this.#busyPoll.worked()
     if (more || this.#busyPoll.goesOn()) {
       this.#scheduled = true
-      setImmediate(this.#turn)
+      const next = setImmediate(this.#turn)
+      if (!more && !this.#keepsAlive) next.unref()
     } else ring.arm(this.#turn)
   }
 
@@ -302,7 +349,7 @@ export class Engine {
     if (this.#reaping) return
     const { cqes, cqEntries, cqeWords } = this.ring.memory
     const mask = cqEntries - 1
-    const base = this.#base
+    const base = this.base
     const buffers = this.#buffers
     const count = this.ring.cqReady()
     if (count === 0) return

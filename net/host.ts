@@ -1,51 +1,56 @@
+import { EventEmitter } from 'node:events'
 import type { TransferListItem } from 'node:worker_threads'
-import { ArgumentError, ZcrxError } from '../errors.ts'
-import { DEFAULT_AREA_BYTES } from '../pages.ts'
-import { errnoName } from '../uapi/abi/errno.ts'
-import {
-  IORING_SETUP_CQE32,
-  IORING_SETUP_DEFER_TASKRUN,
-  IORING_SETUP_SINGLE_ISSUER,
-} from '../uapi/abi/io-uring.ts'
+import { type Census, sumOfCensus } from '../diagnostics.ts'
+import { ArgumentError, type NicError } from '../errors.ts'
 import type { QueueTicket, QueueWorker } from '../uapi/backend/worker/host.ts'
-import { bytesOf, type Piece, pieceOf } from '../uapi/backend/worker/piece.ts'
 import { WorkerQueue } from '../uapi/backend/worker/queue.ts'
-import type { RingBackend } from '../uapi/ring/backend.ts'
-import { Ifq } from '../uapi/ring/ifq.ts'
-import { RefillQueue } from '../uapi/ring/refill-queue.ts'
-import { Ring } from '../uapi/ring/ring.ts'
-import { type AreaOptions, registerArea } from './register-area.ts'
+import { tell } from './channels.ts'
+import type { Connection } from './connection.ts'
+import type { BufferLimits } from './connection-requests.ts'
+import { Dialer, type DialOptions } from './dialer.ts'
+import { Driving } from './driving.ts'
+import type { EngineOptions } from './engine.ts'
+import { checkSignal } from './options.ts'
+import { Server } from './server.ts'
+import type { ServerOptions } from './server-types.ts'
+import { attachInstance, type InstanceTicket, type SharedInstance, share } from './shared-instance.ts'
 import { SharedSystem, type SystemView } from './shared-system.ts'
 import {
   type AreaPart,
   copies,
   type Instance,
   type OpenOptions,
-  openSystems,
-  type SocketCalls,
+  ownedBy,
+  type Registrant,
   type System,
   type Systems,
   workersOf,
 } from './system.ts'
+import type { UserArea } from './user-area.ts'
 
-const RING_FLAGS = IORING_SETUP_CQE32 | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER
+/** How long (ms) a host that ends goes on for what connections have sent that nobody has acknowledged. */
+const LINGER_MS = 2000
 
-/** What a host is opened with: the device, and the memory that all of its servers and clients receive into. */
-export interface OpenHostOptions extends Omit<OpenOptions, 'host'>, AreaOptions {}
+/** What a host is opened with: the device, and the memory that all of its servers and connections receive into. */
+export interface OpenHostOptions extends Omit<EngineOptions, 'host'>, BufferLimits {
+  /**
+   * Memory to receive into, of the program's choice: a module of WebAssembly, or threads of its own, find received data there in place. A
+   * `WebAssembly.Memory` is grown by what is needed, and the area lies behind what it had; other memory is used from its beginning on, and has
+   * to have room behind the area for what the device sends. With workers it has to be shared. Default: memory of its own.
+   */
+  readonly area?: UserArea
+  /** Gives up opening, and rejects with an `AbortError`; behind that it does nothing. */
+  readonly signal?: AbortSignal | undefined
+}
 
-/** A registered instance, as another thread is told of it. */
-interface InstanceTicket {
-  /** What its descriptor was handed over under. */
-  readonly token: number
-  readonly area: Piece
-  /** Where in it this queue's own memory begins, and how much it is. */
-  readonly base: number
-  readonly bytes: number
-  readonly region: Piece
-  readonly offsets: RefillQueue['offsets']
-  readonly rqEntries: number
-  readonly rxBufLen: number
-  readonly lock: SharedArrayBuffer
+/** What a server on an open host is made with. */
+export type HostListenOptions = Omit<ServerOptions, keyof OpenOptions | 'area'>
+
+export interface HostEvents {
+  /** The device went away, or the last worker: connections have ended with ENODEV, and the host is only good for `close`. */
+  error: [error: NicError]
+  /** Everything was given back. */
+  close: []
 }
 
 /** A way to a host for one more thread. */
@@ -56,23 +61,55 @@ export interface HostTicket {
   readonly transferList: TransferListItem[]
 }
 
+/** What a host is made of. */
+export interface HostParts {
+  readonly systems: readonly System[]
+  readonly instances: readonly SharedInstance[]
+  /** Memory of the program's for servers that have none together; for one of them. */
+  readonly parts: readonly AreaPart[] | null
+  /** Of connections that go out. */
+  readonly options: EngineOptions & BufferLimits
+  /** Gives the queues back. */
+  end(): Promise<void>
+}
+
 /**
- * Open queues with memory registered on each, for any number of servers and clients: `createServer({ host, … })`, on this thread or, with
- * workers, on any other that was given a ticket. Received data lies in one area; whoever got a piece gives it back.
+ * Open queues with memory registered on each, for any number of servers and connections, on this thread or, with workers, on any other
+ * that was given a ticket. Received data lies in one area; whoever got a piece gives it back.
  */
-export class OpenedHost implements Systems {
+export class OpenedHost extends EventEmitter<HostEvents> implements Systems {
   readonly #systems: readonly System[]
   readonly #shares: readonly SharedSystem[]
-  readonly #instances: readonly SharedInstance[]
+  /** What several rings share, by queue. */
+  readonly #instances: (SharedInstance | null)[]
+  /** Who has registered memory of his own. */
+  readonly #registrants: (Registrant | null)[]
+  readonly #parts: readonly AreaPart[] | null
   readonly #end: () => Promise<void>
+  readonly #servers = new Set<Server>()
+  readonly #dialer: Dialer
+  readonly #driving: readonly Driving[]
+  /** Queues that are gone. */
+  #gone = 0
   #closed: Promise<void> | null = null
 
   /** @internal use `openHost` or `attachHost` */
-  constructor(systems: readonly System[], instances: readonly SharedInstance[], end: () => Promise<void>) {
+  constructor({ systems, instances, parts, options, end }: HostParts) {
+    super()
     this.#systems = systems
     this.#shares = systems.map((system) => new SharedSystem(system))
-    this.#instances = instances
+    this.#instances = systems.map((_, i) => instances[i] ?? null)
+    this.#registrants = systems.map(() => null)
+    this.#parts = parts
     this.#end = end
+    this.#driving = systems.map((system) => new Driving(system))
+    this.#dialer = new Dialer(this, options, () => this.#settle())
+    for (const share of this.#shares)
+      share.view().onGone = (error) => {
+        if (++this.#gone < systems.length) return
+        tell('host:gone', { error })
+        if (this.listenerCount('error') > 0) setImmediate(() => this.emit('error', error))
+      }
   }
 
   /** A view of each queue for one more server or client. */
@@ -80,13 +117,31 @@ export class OpenedHost implements Systems {
     return this.#shares.map((share) => share.view())
   }
 
-  /** Null on the machine's own stack without an interface: there each server and client has memory of its own. */
-  get instances(): readonly Instance[] | null {
-    return this.#instances.length === 0 ? null : this.#instances
+  /**
+   * What is registered already. The first on a queue registers it for himself, which is fastest; when another comes, both share it. On the
+   * machine's own stack without an interface each server and client has memory of its own.
+   */
+  get instances(): readonly (Instance | null)[] {
+    for (const [i, registrant] of this.#registrants.entries()) {
+      if (this.#instances[i] !== null || registrant === null || registrant.closed) continue
+      if (registrant.ifq !== null) this.#instances[i] = share(this.#systems[i]!, registrant)
+      else if (this.#parts !== null)
+        throw new ArgumentError(
+          'ordinary sockets share no area, and the one of the host is taken',
+          'open the host without area: each server has its own then',
+        )
+    }
+    return this.#instances
   }
 
-  areas(): null {
-    return null
+  /** @internal */
+  areas(): readonly AreaPart[] | null {
+    return this.#parts
+  }
+
+  /** @internal */
+  registered(queue: number, by: Registrant): void {
+    this.#registrants[queue] = by
   }
 
   /** Addresses that can be used now. */
@@ -96,9 +151,49 @@ export class OpenedHost implements Systems {
 
   /** What lies in it was received: by `offset` of `onData`. @throws ArgumentError on `linux:`, where each server has its own */
   get area(): Uint8Array {
-    const [first] = this.#instances
-    if (first !== undefined) return first.whole
+    const whole = this.#instances[0]?.whole ?? this.#parts?.[0]?.whole
+    if (whole !== undefined) return whole
     throw new ArgumentError('ordinary sockets share no area', 'use the area of the server')
+  }
+
+  /** Where the buffers of the area are. @throws ArgumentError where each server has its own, and where the other side does not tell */
+  census(): Census {
+    const { instances } = this
+    if (instances.every((instance) => instance === null) && this.#systems.some(copies))
+      throw new ArgumentError('ordinary sockets share no area', 'use the census of the server')
+    return sumOfCensus(this.#instances.filter((instance) => instance !== null).map((one) => one.census()))
+  }
+
+  /** One more server. @throws ArgumentError, AddressError, ZcrxError when it can't listen there; AbortError */
+  async listen(options: HostListenOptions): Promise<Server> {
+    this.#checkOpen()
+    const { signal } = options
+    checkSignal(signal)
+    const systems = ownedBy({ host: this }, this)
+    let server: Server | null = null
+    try {
+      server = new Server(systems, options)
+      await server.begin(options)
+    } catch (error) {
+      await systems.close()
+      throw error
+    }
+    const opened = server
+    this.#servers.add(opened)
+    opened.atEnd(() => void this.#servers.delete(opened))
+    if (aborted(signal)) await opened.close()
+    checkSignal(signal)
+    return opened
+  }
+
+  /** One more connection. @throws ConnectionError (`ECONNREFUSED` …), ArgumentError, AbortError; nothing is left then */
+  async connect(options: DialOptions): Promise<Connection> {
+    this.#checkOpen()
+    return this.#dialer.connect(options)
+  }
+
+  #checkOpen(): void {
+    if (this.#closed !== null) throw new ArgumentError('the host is closed', 'open another: openHost')
   }
 
   /**
@@ -116,7 +211,7 @@ export class OpenedHost implements Systems {
     return {
       value: {
         queues: tickets.map(({ ticket }) => ticket),
-        instances: this.#instances.map((instance) => instance.ticket()),
+        instances: this.#instances.filter((instance) => instance !== null).map((one) => one.ticket()),
       },
       transferList: tickets.flatMap(({ transfer }) => transfer),
     }
@@ -127,164 +222,61 @@ export class OpenedHost implements Systems {
     return workersOf(this.#systems) ?? []
   }
 
-  /** Gives queues and memory back. Close servers and clients first. Of an attached host only what this thread has. */
+  /** It has been closed. */
+  get closed(): boolean {
+    return this.#closed !== null
+  }
+
+  /**
+   * Closes servers and connections, and gives queues and memory back. What connections have sent before they were closed is still sent, for two
+   * seconds at the most. Of an attached host only what this thread has.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#closeNow()
     return this.#closed
   }
 
-  #closeNow(): Promise<void> {
-    for (const instance of this.#instances) instance.close()
-    return this.#end()
-  }
-}
-
-/** An instance that several rings hold. */
-class SharedInstance implements Instance {
-  readonly whole: Uint8Array
-  readonly base: number
-  readonly #bytes: number
-  readonly #ifq: Ifq
-  readonly #lock: SharedArrayBuffer
-  readonly #token: number
-  /** A descriptor for it, to import from. */
-  readonly #fd: () => number
-  readonly #close: () => void
-
-  constructor(
-    part: AreaPart & { bytes: number },
-    ifq: Ifq,
-    lock: SharedArrayBuffer,
-    handle: { token: number; fd: () => number; close: () => void },
-  ) {
-    this.whole = part.whole
-    this.base = part.base
-    this.#bytes = part.bytes
-    this.#ifq = ifq
-    this.#lock = lock
-    this.#token = handle.token
-    this.#fd = handle.fd
-    this.#close = handle.close
-  }
-
-  join(ring: Ring): Ifq | number {
-    const fd = this.#fd()
-    return fd < 0 ? fd : ring.importIfq(fd, this.#ifq)
-  }
-
-  ticket(): InstanceTicket {
-    const { rq, rxBufLen } = this.#ifq
-    return {
-      token: this.#token,
-      area: pieceOf(this.whole),
-      base: this.base,
-      bytes: this.#bytes,
-      region: pieceOf(rq.region),
-      offsets: rq.offsets,
-      rqEntries: rq.entries,
-      rxBufLen,
-      lock: this.#lock,
+  async #closeNow(): Promise<void> {
+    const servers = [...this.#servers]
+    const busy = servers.some((server) => server.handingOut)
+    const closing = servers.map((server) => server.close())
+    // From a callback it takes effect as soon as that has returned.
+    if (busy) await Promise.all(closing)
+    if (this.#dialer.used) {
+      await this.#dialer.close()
+      await this.#settle()
     }
+    for (const instance of this.#instances) instance?.close()
+    // Queues are given back before anything is waited for.
+    await Promise.all([this.#end(), ...closing])
+    this.emit('close')
   }
 
-  close(): void {
-    this.#close()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
-}
 
-/**
- * Opens a device for any number of servers and clients, and registers the memory that they receive into.
- * @throws NicError, ArgumentError with what to do about it
- */
-export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
-  const systems = await openSystems(options)
-  const instances: SharedInstance[] = []
-  try {
-    const bytes = options.areaBytes ?? DEFAULT_AREA_BYTES
-    const parts = systems.areas(bytes)
-    for (const [i, system] of systems.queues.entries())
-      if (!copies(system)) instances.push(register(system, options, bytes, parts?.[i] ?? null))
-    return new OpenedHost(systems.queues, instances, () => systems.close())
-  } catch (error) {
-    for (const instance of instances) instance.close()
-    await systems.close()
-    throw error
+  /** Waits until what was sent is acknowledged, or nobody will. */
+  async #settle(): Promise<void> {
+    await Promise.all(this.#driving.map((driving) => driving.settle(LINGER_MS)))
   }
 }
 
-/** A ring that holds the instance for the host's lifetime. */
-function register(
-  system: System,
-  options: OpenHostOptions,
-  bytes: number,
-  part: AreaPart | null,
-): SharedInstance {
-  const backend = system.ringBackend()
-  const ring = Ring.queueInit(8, { ringBackend: () => backend }, { flags: RING_FLAGS })
-  try {
-    const whole = part?.whole ?? ring.allocateArea(bytes)
-    const base = part?.base ?? 0
-    const registered = registerArea(ring, system.nic.info, options, whole.subarray(base, base + bytes))
-    const fd = ring.exportIfq(registered.zcrxId)
-    if (fd < 0) throw new ZcrxError('ZCRX_REGISTER', `the interface queue can't be shared: ${errnoName(fd)}`)
-    const lock = new SharedArrayBuffer(4)
-    const ifq = sharedIfq(registered, lock)
-    system.sockets?.opened(fd)
-    const close = (): void => {
-      if (system.sockets !== undefined) closeDescriptor(system.sockets, ring, fd)
-      ring.queueExit()
-    }
-    const handle = { ...handleOf(system, backend, fd), close }
-    return new SharedInstance({ whole, base, bytes }, ifq, lock, handle)
-  } catch (error) {
-    ring.queueExit()
-    throw error
-  }
-}
-
-/** Of what was exported on Linux, where it keeps the queue behind the ring. */
-function closeDescriptor(sockets: SocketCalls, ring: Ring, fd: number): void {
-  sockets.closing(fd)
-  ring.getSqe()!.prepClose(fd)
-  ring.submitAndWait(1)
-}
-
-/** How others get at what was exported: another descriptor of this thread's kernel, or whatever the worker hands out. */
-function handleOf(system: System, backend: RingBackend, fd: number): { token: number; fd: () => number } {
-  if (!(system instanceof WorkerQueue) || !('hand' in backend)) return { token: 0, fd: () => fd }
-  const token = (backend as RingBackend & { hand(fd: number): number }).hand(fd)
-  if (token < 0)
-    throw new ZcrxError('ZCRX_REGISTER', `the interface queue can't be shared: ${errnoName(token)}`)
-  return { token, fd: () => system.about.take(token) }
-}
-
-/** The instance, its refill queue under a lock. */
-function sharedIfq({ zcrxId, areas, rq, rxBufLen, copyStats }: Ifq, lock: SharedArrayBuffer): Ifq {
-  const shared = new RefillQueue(rq.region, rq.offsets, rq.entries, new Int32Array(lock))
-  return new Ifq(null, zcrxId, { areas, rq: shared, rxBufLen, copyStats })
+function aborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
 }
 
 /** Uses a host that another thread has opened. @param ticket what `OpenedHost.ticket` gave there: its `value`, once */
 export function attachHost(ticket: HostTicket['value']): OpenedHost {
   const queues = ticket.queues.map(({ index, link, state }) => new WorkerQueue(index, link, state))
-  const instances = ticket.instances.map((instance, i) => {
-    const { token, area, base, bytes, region, offsets, rqEntries, rxBufLen, lock } = instance
-    const rq = new RefillQueue(bytesOf(region), offsets, rqEntries, new Int32Array(lock))
-    const whole = bytesOf(area)
-    const ifq = new Ifq(null, 0, {
-      areas: [whole.subarray(base, base + bytes)],
-      rq,
-      rxBufLen,
-      copyStats: null,
-    })
-    return new SharedInstance({ whole, base, bytes }, ifq, lock, {
-      token,
-      fd: () => queues[i]!.about.take(token),
-      close: () => {},
-    })
-  })
-  return new OpenedHost(queues, instances, () => {
-    for (const queue of queues) queue.close()
-    return Promise.resolve()
+  return new OpenedHost({
+    systems: queues,
+    instances: ticket.instances.map((instance, i) => attachInstance(instance, queues[i]!)),
+    parts: null,
+    options: {},
+    end: () => {
+      for (const queue of queues) queue.close()
+      return Promise.resolve()
+    },
   })
 }

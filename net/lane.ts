@@ -1,21 +1,30 @@
 import type { NicError } from '../errors.ts'
 import { ECANCELED, ENOBUFS, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
 import { IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
+import { Calls } from './calls.ts'
+import { tell } from './channels.ts'
 import { Connection, type ConnectionHandler } from './connection.ts'
 import {
   ACCEPT,
+  type BufferLimits,
+  CALL,
   CLOSE,
   type ConnectionOwner,
   ConnectionRequests,
   LENT,
+  NAME,
+  OPTION,
   RECEIVE,
   SEND,
   SETUP,
 } from './connection-requests.ts'
-import { Engine } from './engine.ts'
+import type { IpEnd } from './ends.ts'
+import { Engine, type EngineOptions } from './engine.ts'
+import { IdleWatch } from './idle-watch.ts'
 import type { ListenOptions } from './listen.ts'
-import { ListeningSockets } from './listening-sockets.ts'
+import { type Endpoint, ListeningSockets } from './listening-sockets.ts'
 import { isNotice } from './loans.ts'
+import { LocalNames } from './local-names.ts'
 import type { ServerOptions } from './server-types.ts'
 import type { AreaPart, Instance, System } from './system.ts'
 import type { Counted } from './tally.ts'
@@ -40,6 +49,8 @@ export interface LaneOwner {
   threw(connection: Connection, error: unknown): void
   /** After each batch of completions. */
   batchEnd(): void
+  /** A connection is over, and everything of it was given back. */
+  left(lane: Lane): void
   /** Nobody comes to this queue any more. */
   gone(lane: Lane, error: NicError): void
 }
@@ -47,7 +58,12 @@ export interface LaneOwner {
 /** Statistics of an interface queue, as far as they are told. */
 export type LaneStats = Counted
 
-/** What a server has on one queue: a ring, the sockets that listen there, and the connections that came by it. */
+export interface LaneOptions extends EngineOptions, BufferLimits {
+  /** After so long (ms) without traffic a connection ends with ETIMEDOUT. */
+  readonly idleTimeoutMs?: number
+}
+
+/** What a server has on one queue: a ring, the sockets that listen there, and the connections that came by it; or those that went out there. */
 export class Lane implements ConnectionOwner {
   readonly engine: Engine
   readonly listeners: ListeningSockets
@@ -72,15 +88,45 @@ export class Lane implements ConnectionOwner {
   /** Connections that were accepted, and those of them that were given back. */
   accepted = 0
   closed = 0
+  /** Bytes that were copied for whoever reads streams. */
+  copiedBytes = 0
+  readonly limits: BufferLimits
+  /** Requests of whoever connects. */
+  readonly calls: Calls
+  readonly #names: LocalNames
+  readonly #idle: IdleWatch | null
+  /** Connections that something has arrived on in this batch. */
+  #news: Connection[] = []
+  #keepsAlive = true
+  #holds = 1
 
-  constructor(system: System, options: ServerOptions, owner: LaneOwner, given: AreaPart | Instance | null) {
+  constructor(system: System, options: LaneOptions, owner: LaneOwner, given: AreaPart | Instance | null) {
     this.#owner = owner
+    this.limits = options
     this.engine = new Engine(system, options, this.#complete, given)
     this.listeners = new ListeningSockets(this.engine)
+    this.calls = new Calls(this.engine)
+    this.#names = new LocalNames(this.engine)
+    const { idleTimeoutMs = 0 } = options
+    this.#idle = idleTimeoutMs > 0 ? new IdleWatch(this.connections, idleTimeoutMs) : null
     this.engine.onBatchEnd(this.#afterBatch)
     this.engine.onRoom(this.#roomAgain)
     system.onGone = (error) => this.#deviceGone(error)
     this.engine.wake()
+  }
+
+  /** Whether it keeps the process alive by itself, without connections that do; default true. */
+  keepAlive(on: boolean): void {
+    if (on === this.#keepsAlive) return
+    this.#keepsAlive = on
+    this.hold(on ? 1 : -1)
+  }
+
+  /** @internal somebody, or nobody any more, wants it to keep the process alive */
+  hold(by: 1 | -1): void {
+    const before = this.#holds
+    this.#holds += by
+    if (before === 0 || this.#holds === 0) this.engine.keepAlive(this.#holds > 0)
   }
 
   /** Listens as soon as the addresses can be used. @throws ZcrxError, NicError */
@@ -128,6 +174,7 @@ export class Lane implements ConnectionOwner {
   /** Ends everything, with two turns: the closes are submitted, then what they cause (FINs, RSTs) leaves. */
   close(): void {
     this.closing = true
+    this.#idle?.end()
     if (this.#deaf !== null) clearTimeout(this.#deaf)
     if (this.#again !== null) clearTimeout(this.#again)
     // Whoever waits to be accepted is reset: nobody else will tell them.
@@ -139,6 +186,7 @@ export class Lane implements ConnectionOwner {
     const stats = this.engine.stats()
     this.#finalStats = stats === null ? null : { ...stats }
     this.engine.close()
+    this.calls.abandon()
     for (const connection of this.connections) {
       connection?.ended(ECANCELED)
       connection?.lost()
@@ -158,17 +206,21 @@ export class Lane implements ConnectionOwner {
     else if (kind === SEND) this.connections[id]?.sent(res)
     else if (kind === LENT) this.#lent(id, res, flags)
     else if (kind === CLOSE) this.#closed(this.connections[id])
+    else if (kind === OPTION) this.#lent(id, 0, flags)
+    else if (kind === NAME) this.#names.told(id)
+    else if (kind === CALL) this.calls.completed(id, res)
   }
 
   #lent(loan: number, res: number, flags: number): void {
-    const owner = this.engine.loans.ownerOf(loan)
-    const copy = this.engine.loans.ended(loan, flags)
-    if (copy !== null) this.engine.ring.arena.give(copy)
+    const { loans } = this.engine
+    const owner = loans.ownerOf(loan)
+    const ended = loans.ended(loan, flags)
     if (!isNotice(flags)) this.connections[owner]?.sent(res)
+    if (ended !== null) this.engine.takeBack(ended)
   }
 
   #closed(connection: Connection | null | undefined): void {
-    connection?.closed()
+    connection?.wasClosed()
     // Of whoever waits for room no request is under way that could tell of the end.
     if (connection && (this.#starved.delete(connection) || this.#refused.delete(connection)))
       connection.start()
@@ -195,35 +247,65 @@ export class Lane implements ConnectionOwner {
       }
       return
     }
+    if (res === -ECANCELED && connection.stopped()) return
     connection.ended(Math.abs(res))
   }
 
   #accepted(accept: number, res: number): void {
-    const remote = this.listeners.accepted(accept, res)
+    const came = this.listeners.accepted(accept, res)
     if (this.#unheard && res < 0) return
-    if (remote === null) {
+    if (came === null) {
       if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
-    const owner = this.#owner
-    const hand = owner.claim()
+    const hand = this.#owner.claim()
     if (!this.#unheard && this.#deaf === null) this.accept()
-    const id = this.#freeIds.pop() ?? this.connections.length
-    const host = new ConnectionRequests(this, id, res)
     this.accepted++
-    const connection = new Connection(host, owner.number(), remote.address.toString(), remote.port)
-    this.connections[id] = connection
+    const connection = this.#make(res, came.remote, this.#owner.handler)
     if (this.closing) {
       // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
       if (this.#unheard) connection.abandon()
       return
     }
-    hand(connection)
-    connection.start()
+    this.#names.find(res, came, (local) => {
+      if (this.closing) return
+      connection.named(local)
+      hand(connection)
+      connection.start()
+    })
   }
 
-  get handler(): ConnectionHandler | null {
-    return this.#owner.handler
+  /** A connection of a descriptor that is this lane's from now on. */
+  #make(fd: number, remote: Endpoint, handler: ConnectionHandler | null): Connection {
+    const id = this.#freeIds.pop() ?? this.connections.length
+    const end = { address: remote.address.toString(), port: remote.port }
+    const connection = new Connection(
+      new ConnectionRequests(this, id, fd),
+      handler,
+      this.#owner.number(),
+      end,
+    )
+    this.connections[id] = connection
+    this.hold(1)
+    return connection
+  }
+
+  /** One that goes out: `start` it. */
+  adopt(fd: number, remote: Endpoint, local: IpEnd, handler: ConnectionHandler | null): Connection {
+    const connection = this.#make(fd, remote, handler)
+    this.accepted++
+    connection.named(local)
+    return connection
+  }
+
+  /** @internal */
+  news(id: number): void {
+    this.#news.push(this.connections[id]!)
+  }
+
+  /** @internal */
+  copied(bytes: number): void {
+    this.copiedBytes += bytes
   }
 
   /** @internal */
@@ -233,12 +315,21 @@ export class Lane implements ConnectionOwner {
 
   /** @internal */
   left(id: number): void {
+    const connection = this.connections[id]!
     this.connections[id] = null
+    if (connection.keepsAlive) this.hold(-1)
+    tell('connection:close', { connection })
     this.#freeIds.push(id)
     this.closed++
+    this.#owner.left(this)
   }
 
   readonly #afterBatch = (): void => {
+    if (this.#news.length > 0) {
+      const news = this.#news
+      this.#news = []
+      for (const connection of news) connection.arrived()
+    }
     this.#owner.batchEnd()
     if (this.closing || this.#stalled.length === 0) return
     const stalled = this.#stalled

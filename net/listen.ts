@@ -24,7 +24,7 @@ interface Where {
 }
 
 /** What they say of the sockets. */
-interface ListenerOptions {
+export interface ListenerOptions {
   readonly noDelay?: boolean
   readonly keepAlive?: boolean | number
   readonly userTimeoutMs?: number

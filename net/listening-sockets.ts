@@ -24,6 +24,8 @@ export interface Listening {
   accepts: number
 }
 
+export type Endpoint = NonNullable<ReturnType<typeof endpointOf>>
+
 type Place = Pick<Listening, 'address' | 'only' | 'port'>
 
 /** Memory for a sockaddr that the kernel writes, and for the `int` with its length. */
@@ -117,8 +119,8 @@ export class ListeningSockets implements Iterable<Listening> {
       .setData(dataOf(ACCEPT, id))
   }
 
-  /** An accept has completed. Returns who came, null when it failed. @param res a descriptor, or minus errno */
-  accepted(id: number, res: number): ReturnType<typeof endpointOf> {
+  /** An accept has completed. Returns who came, and where; null when it failed. @param res a descriptor, or minus errno */
+  accepted(id: number, res: number): { remote: Endpoint; listener: Listening } | null {
     const { listener, sockaddr, length } = this.#accepts[id]!
     this.#accepts[id] = null
     this.#free.push(id)
@@ -126,7 +128,7 @@ export class ListeningSockets implements Iterable<Listening> {
     const remote = res < 0 ? null : endpointOf(sockaddr)
     this.#engine.ring.arena.give(sockaddr)
     this.#engine.ring.arena.give(length)
-    return remote
+    return remote === null ? null : { remote, listener }
   }
 
   /** Nobody is heard any more: whoever waits to be accepted is reset. */

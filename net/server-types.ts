@@ -1,12 +1,16 @@
 /** What is said to a server, and what it says. */
 import type { NicError } from '../errors.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
+import type { BufferLimits } from './connection-requests.ts'
 import type { EngineOptions } from './engine.ts'
 import type { ListenOptions } from './listen.ts'
+import type { UserArea } from './user-area.ts'
 
 export type { ConnectionHandler } from './connection.ts'
 
-export interface ServerOptions extends EngineOptions {
+export interface ServerOptions extends EngineOptions, BufferLimits {
+  /** Memory to receive into, of the program's choice: as `OpenHostOptions.area`. Not with `host`. */
+  readonly area?: UserArea
   /** TCP port; 0 takes any that is free. Needed unless `listen` says where. */
   readonly port?: number
   /** Which of several addresses to listen on, as in `ListenOptions.address`; default all. */
@@ -23,8 +27,34 @@ export interface ServerOptions extends EngineOptions {
   readonly userTimeoutMs?: number
   /** TCP_FASTOPEN: connections that may wait with data of their SYN (RFC 7413). Default 0: none. */
   readonly fastOpen?: number
+  /** After so long (ms) without traffic in either direction a connection is reset: `onEnd` is told ETIMEDOUT. Default 0: never. */
+  readonly idleTimeoutMs?: number
+  /** Closes the server when it is aborted; before it listens, rejects with an `AbortError`. */
+  readonly signal?: AbortSignal | undefined
   /** Callback style, the fast one. Without it the server is iterated: `for await (const connection of server)`. */
   readonly handler?: ConnectionHandler
+}
+
+/** Events of a server, and what they are told. */
+export interface ServerEvents {
+  /** Somebody has connected. Listening to it is the way to accept of a server without a handler that is not iterated. */
+  connection: [connection: Connection]
+  /** It can be reached. Emitted a turn of the event loop after `createServer` has resolved. */
+  listening: []
+  /** Everything of it was given back. */
+  close: []
+  /**
+   * The device went away (`NicError`, without a connection), or a callback threw for a connection, which was reset. Without a listener the former
+   * is told by `onGone` alone, and the latter becomes an uncaught exception.
+   */
+  error: [error: unknown, connection: Connection | null]
+}
+
+/** Where a server listens, as `net.AddressInfo`. */
+export interface BoundAddress {
+  readonly address: string
+  readonly family: 'IPv4' | 'IPv6'
+  readonly port: number
 }
 
 export interface ServerStats {

@@ -1,22 +1,26 @@
+import { EventEmitter } from 'node:events'
 import { formatEndpoint } from '../address.ts'
 import { type Census, type HeldReport, sumOfCensus } from '../diagnostics.ts'
 import { ArgumentError, type NicError } from '../errors.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import type { NicView } from '../uapi/backend/worker/queue.ts'
+import { tell } from './channels.ts'
 import type { Connection } from './connection.ts'
 import { Lane, type LaneOwner, type LaneStats } from './lane.ts'
 import { listenersOf } from './listen.ts'
 import type {
   AddressesReport,
+  BoundAddress,
   ConnectionCensus,
   ConnectionHandler,
   HeldBuffers,
   QueueGone,
+  ServerEvents,
   ServerOptions,
   ServerStats,
 } from './server-types.ts'
 import { sumOfStats } from './sums.ts'
-import { openSystems, ownedBy, type Systems } from './system.ts'
+import type { Systems } from './system.ts'
 
 export type * from './server-types.ts'
 
@@ -29,8 +33,14 @@ interface Acceptor {
   readonly reject: (error: Error) => void
 }
 
-/** A TCP server that receives into its area. */
-export class Server implements AsyncIterable<Connection> {
+/** Accepts of each listener for whoever listens to `connection`. */
+const ACCEPTS = 16
+
+/**
+ * A TCP server that receives into its area. What comes is taken in one of three ways: by a handler (the fast one), by iterating the server, or by
+ * listening to its `connection` event.
+ */
+export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<Connection> {
   readonly #systems: Systems
   readonly #lanes: Lane[] = []
   readonly #handler: ConnectionHandler | null
@@ -42,18 +52,29 @@ export class Server implements AsyncIterable<Connection> {
   #closing: Promise<void> | null = null
   #afterClosing: (() => void) | null = null
   #gone: NicError | null = null
+  #goneTold = false
+  readonly #atEnd: (() => Promise<void> | void)[] = []
   #goneReport: ((error: NicError) => void) | null = null
   #queueGoneReport: ((gone: QueueGone) => void) | null = null
   #heldReport: ((held: HeldBuffers) => void) | null = null
 
-  /** @internal use `createServer`; the systems are closed with it, unless they are the program's */
+  readonly #signal: AbortSignal | undefined
+  readonly #abort = (): void => void this.close()
+
+  /** @internal use `createServer` or `Host.listen`; the systems are closed with it, unless they are the program's */
   constructor(systems: Systems, options: ServerOptions) {
+    super()
+    this.#signal = options.signal
     this.#systems = systems
     this.#handler = options.handler ?? null
-    const areas = systems.instances ?? systems.areas(options.areaBytes ?? DEFAULT_AREA_BYTES)
+    const shared = systems.instances
+    const parts = systems.areas(options.areaBytes ?? DEFAULT_AREA_BYTES)
     try {
-      for (const [i, system] of systems.queues.entries())
-        this.#lanes.push(new Lane(system, options, this.#owner(), areas?.[i] ?? null))
+      for (const [i, system] of systems.queues.entries()) {
+        const lane = new Lane(system, options, this.#owner(), shared?.[i] ?? parts?.[i] ?? null)
+        this.#lanes.push(lane)
+        if ((shared?.[i] ?? null) === null) systems.registered?.(i, lane.engine)
+      }
     } catch (error) {
       for (const { engine } of this.#lanes) engine.close()
       throw error
@@ -75,6 +96,22 @@ export class Server implements AsyncIterable<Connection> {
       for (const lane of this.#lanes) lane.close()
       throw error
     }
+    this.#signal?.addEventListener('abort', this.#abort, { once: true })
+    const listened = (event: string | symbol): void => {
+      if (event === 'connection') setImmediate(this.#acceptMore)
+    }
+    EventEmitter.prototype.on.call(this, 'newListener', listened)
+    tell('server:listening', { server: this })
+    setImmediate(() => this.emit('listening'))
+  }
+
+  readonly #acceptMore = (): void => {
+    if (this.#closing !== null || this.#handler !== null) return
+    for (const lane of this.#lanes) {
+      if (lane.deaf || lane.gone !== null) continue
+      lane.accept()
+      lane.engine.wake()
+    }
   }
 
   #owner(): LaneOwner {
@@ -92,11 +129,13 @@ export class Server implements AsyncIterable<Connection> {
       threw: (connection, error) => this.#threw(connection, error),
       batchEnd: () => this.#afterClosing?.(),
       gone: (lane, error) => this.#laneGone(lane, error),
+      left: () => {},
     }
   }
 
   /** One listener has as many accepts as somebody waits for, several have one each. */
   get #wanted(): number {
+    if (this.listenerCount('connection') > 0) return ACCEPTS
     const waiting = this.#acceptors.length
     const listeners = this.#lanes.reduce((sum, lane) => sum + lane.listeners.count, 0)
     return listeners > 1 ? Math.min(1, waiting) : waiting
@@ -122,9 +161,13 @@ export class Server implements AsyncIterable<Connection> {
     return this.#lanes.length
   }
 
-  /** As text: `192.0.2.1`, `2001:db8::1`. Of several the first; `addresses` has all. */
-  get address(): string {
-    return this.#first.engine.system.address.toString()
+  /** Where it listens, as `net.Server` says it; null when it is closed. Of several listeners the first; of a wildcard the first address. */
+  address(): BoundAddress | null {
+    const [first] = this.#first.listeners
+    if (first === undefined || this.#closing !== null) return null
+    const { address, port } = first
+    const shown = address.unspecified ? this.#first.engine.system.address : address
+    return { address: shown.toString(), family: shown.version === 4 ? 'IPv4' : 'IPv6', port }
   }
 
   /** Every address that the server can be reached at now. */
@@ -207,6 +250,10 @@ export class Server implements AsyncIterable<Connection> {
   #tellGone(): void {
     // Outside the stack's work, where it may throw, or close what it likes.
     setImmediate(() => {
+      if (this.#gone !== null && !this.#goneTold && this.listenerCount('error') > 0) {
+        this.#goneTold = true
+        this.emit('error', this.#gone, null)
+      }
       const report = this.#goneReport
       this.#goneReport = null
       if (this.#gone !== null) report?.(this.#gone)
@@ -228,7 +275,7 @@ export class Server implements AsyncIterable<Connection> {
         connections: lane.accepted,
         // What lies beside the area was copied into it, in front of the ring.
         zeroCopiedBytes: system.nic.info.placement === 'side' ? 0 : ifq.zeroCopiedBytes,
-        copiedBytes: ifq.copiedBytes + copiedBytes,
+        copiedBytes: ifq.copiedBytes + copiedBytes + lane.copiedBytes,
         completions: ifq.completions,
         frames,
         drops,
@@ -332,9 +379,40 @@ export class Server implements AsyncIterable<Connection> {
 
   #closeNow(): Promise<void> {
     this.#afterClosing = null
+    this.#signal?.removeEventListener('abort', this.#abort)
     for (const lane of this.#lanes) lane.close()
     for (const { resolve } of this.#acceptors.splice(0)) resolve({ value: undefined, done: true })
-    return this.#systems.close()
+    tell('server:close', { server: this })
+    // What is the server's alone ends with it, begun at once.
+    return Promise.all([this.#systems.close(), ...this.#atEnd.map((end) => end())]).then(
+      () => void this.emit('close'),
+    )
+  }
+
+  /** @internal what ends with the server */
+  atEnd(end: () => Promise<void> | void): void {
+    this.#atEnd.push(end)
+  }
+
+  /** @internal callbacks are being called */
+  get handingOut(): boolean {
+    return this.#lanes.some(({ engine }) => engine.reaping)
+  }
+
+  /** Closes it: `await using server = await createServer(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** From now on it keeps the process alive, as it does from the beginning; `unref`: it does not. */
+  ref(): this {
+    for (const lane of this.#lanes) lane.keepAlive(true)
+    return this
+  }
+
+  unref(): this {
+    for (const lane of this.#lanes) lane.keepAlive(false)
+    return this
   }
 
   /** Connections as they are accepted, when no handler was given. Those that nobody asks for wait in the backlog. */
@@ -350,56 +428,38 @@ export class Server implements AsyncIterable<Connection> {
         if (this.#gone !== null) return Promise.reject(this.#gone)
         return new Promise((resolve, reject) => {
           this.#acceptors.push({ resolve, reject })
-          for (const lane of this.#lanes) {
-            if (lane.deaf || lane.gone !== null) continue
-            lane.accept()
-            lane.engine.wake()
-          }
+          this.#acceptMore()
         })
       },
     }
   }
 
   #acceptedOne(connection: Connection, waiter: Acceptor | undefined): void {
-    if (this.#handler !== null) {
-      try {
-        this.#handler.onConnection?.(connection)
-      } catch (error) {
-        this.#threw(connection, error)
-      }
-    } else if (waiter !== undefined) waiter.resolve({ value: connection, done: false })
-    else this.#spare.push(connection)
+    tell('connection:open', { connection })
+    if (waiter !== undefined) {
+      waiter.resolve({ value: connection, done: false })
+      return
+    }
+    try {
+      if (this.#handler !== null) this.#handler.onConnection?.(connection)
+      else if (!this.emit('connection', connection)) this.#spare.push(connection)
+    } catch (error) {
+      this.#threw(connection, error)
+    }
   }
 
   /** A callback threw: that connection ends, and the program is told. */
   #threw(connection: Connection, error: unknown): void {
     connection.reset()
     try {
-      if (this.#handler?.onError === undefined) throw error
-      this.#handler.onError(connection, error)
+      if (this.#handler?.onError !== undefined) this.#handler.onError(connection, error)
+      else if (this.listenerCount('error') > 0) this.emit('error', error, connection)
+      else throw error
     } catch (uncaught) {
       // Not from here: the other completions of the batch are not to blame.
       setImmediate(() => {
         throw uncaught
       })
     }
-  }
-}
-
-/** Opens the device, registers an area and listens. @throws NicError, ArgumentError with what to do about it */
-export async function createServer(options: ServerOptions): Promise<Server> {
-  for (const { port } of listenersOf(options)) {
-    if (Number.isInteger(port) && port >= 0 && port <= 65_535) continue
-    throw new ArgumentError(`port ${port} is not an integer from 0 to 65535`)
-  }
-  const opened = openSystems(options)
-  const systems = ownedBy(options, opened instanceof Promise ? await opened : opened)
-  try {
-    const server = new Server(systems, options)
-    await server.begin(options)
-    return server
-  } catch (error) {
-    await systems.close()
-    throw error
   }
 }

@@ -18,7 +18,7 @@ import { LinuxSystem } from '../uapi/backend/linux/system.ts'
 import { openWorkers, type QueueWorker } from '../uapi/backend/worker/host.ts'
 import type { NicModule, ThreadData } from '../uapi/backend/worker/messages.ts'
 import type { NicView, WorkerQueue } from '../uapi/backend/worker/queue.ts'
-import type { RingHost } from '../uapi/ring/backend.ts'
+import type { RingBackend, RingHost } from '../uapi/ring/backend.ts'
 import type { Ifq } from '../uapi/ring/ifq.ts'
 import type { Ring } from '../uapi/ring/ring.ts'
 import { microseconds } from './busy-poll.ts'
@@ -72,6 +72,17 @@ export function copies({ sockets, nic }: System): boolean {
   return sockets !== undefined && nic.info.ifIndex === 0
 }
 
+/** Who has registered an instance: the ring and its other side, and what lies where. */
+export interface Registrant {
+  readonly ring: Ring
+  readonly backend: RingBackend
+  /** Null where data is received by copying. */
+  readonly ifq: Ifq | null
+  readonly area: Uint8Array
+  readonly base: number
+  readonly closed: boolean
+}
+
 /** The memory of an engine that has a part of something larger: the whole, and where its own begins. */
 export interface AreaPart {
   readonly whole: Uint8Array
@@ -88,9 +99,11 @@ export interface Instance extends AreaPart {
 export interface Systems {
   readonly queues: readonly System[]
   /** What is registered there already, queue by queue; null: whoever has a ring registers memory of his own. */
-  readonly instances: readonly Instance[] | null
+  readonly instances: readonly (Instance | null)[] | null
   /** Memory for each queue, where there are several; null: rings allocate it. @param bytes of each */
   areas(bytes: number): readonly AreaPart[] | null
+  /** Somebody has registered memory of his own on a queue, which others may want to share. */
+  registered?(queue: number, by: Registrant): void
   /** Gives everything back. Close the rings first. Queues are given back when it returns, all else when it resolves. */
   close(): Promise<void>
 }
@@ -272,11 +285,14 @@ export function workersOf(systems: readonly System[]): readonly QueueWorker[] | 
 /** What is closed with whoever uses it: nothing of a host that the program has opened. */
 export function ownedBy({ host }: OpenOptions, systems: Systems): Systems {
   if (host === undefined) return systems
-  const { queues, instances } = systems
+  const { queues } = systems
   return {
     queues,
-    instances,
+    get instances() {
+      return systems.instances
+    },
     areas: (bytes) => systems.areas(bytes),
+    registered: (queue, by) => systems.registered?.(queue, by),
     close: () => {
       for (const queue of queues) queue.leave?.()
       return Promise.resolve()

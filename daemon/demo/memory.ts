@@ -1,11 +1,11 @@
 /** The memory link as the demo sees it: the receiver's queue, and a sender of our own at the other end, in one process. */
 import { createHash } from 'node:crypto'
 import {
-  type Client,
-  connect,
   MemoryLink,
   type Nic,
   type NicModule,
+  type OpenedHost,
+  openHost,
   SharedLink,
   SharedNic,
   sharedDevice,
@@ -13,6 +13,10 @@ import {
 import { ContentSource } from './content.ts'
 import type { FlowResult, PassRequest, SentReply } from './protocol.ts'
 
+type Outgoing = Awaited<ReturnType<OpenedHost['connect']>>
+
+/** Nothing is received there but what answers, so little will do. */
+const NEAR_AREA_BYTES = 4 << 20
 const SENDER = '198.18.0.1'
 const RECEIVER = '198.18.0.2'
 
@@ -50,51 +54,49 @@ export class MemoryPath {
    */
   async send(port: number, request: PassRequest, received: Promise<void>): Promise<SentReply> {
     const { flowBytes } = request
-    const clients: Client[] = []
+    const hosts: OpenedHost[] = []
     try {
-      for (const [wire, open] of this.#near.entries()) {
-        const flows = Math.ceil((flowBytes.length - wire) / this.#near.length)
-        if (flows > 0) clients.push(await connectOver(open(), wire, port, flows))
-      }
+      for (const [wire, open] of this.#near.entries())
+        if (wire < flowBytes.length) hosts.push(await openNear(open(), wire))
+      const connections: Outgoing[] = []
       // Flow by flow over one wire after the other.
+      for (const i of flowBytes.keys())
+        connections.push(await hosts[i % hosts.length]!.connect({ host: RECEIVER, port }))
       const flows = await Promise.all(
-        flowBytes.map((bytes, i) => {
-          const client = clients[i % clients.length]!
-          const flow = Math.floor(i / clients.length)
-          return sendFlow(client, [flow, i], bytes, request.pass === 'verified')
-        }),
+        flowBytes.map((bytes, i) => sendFlow(connections[i]!, i, bytes, request.pass === 'verified')),
       )
       await received
       // Our own sender has no congestion control: the receiver's window alone holds it back.
       return { type: 'sent', flows, congestionControl: 'none' }
     } finally {
-      for (const client of clients) client.close()
+      await Promise.all(hosts.map((host) => host.close()))
     }
   }
 }
 
-function connectOver(device: Nic, wire: number, port: number, flows: number): Promise<Client> {
+/** A stack of the sender's on its end of a wire. */
+function openNear(device: Nic, wire: number): Promise<OpenedHost> {
   const address = SENDER.replace(/1$/, wire === 0 ? '1' : String(wire + 2))
-  return connect({ device, address, ownAddress: true, remoteAddress: RECEIVER, remotePort: port, flows })
+  return openHost({ device, address, ownAddress: true, areaBytes: NEAR_AREA_BYTES })
 }
 
-/** @param flow its place among the client's, and among all */
+/** @param number its place among all */
 async function sendFlow(
-  client: Client,
-  [flow, number]: readonly [number, number],
+  connection: Outgoing,
+  number: number,
   bytes: number,
   verified: boolean,
 ): Promise<FlowResult> {
-  // A block is copied before `send` resolves, so one is enough.
+  // A block may be changed when `send` resolves, so one is enough.
   const source = new ContentSource(number, bytes, 1)
   const hash = verified ? createHash('sha256') : undefined
   for (let block = source.take(); block !== undefined; block = source.take()) {
     hash?.update(block)
-    await client.send(flow, block)
+    await connection.send(block)
   }
-  await client.end(flow)
+  connection.end()
   return {
-    port: client.localPort(flow),
+    port: connection.localPort,
     bytes,
     ...(hash === undefined ? {} : { sha256: hash.digest('hex') }),
   }

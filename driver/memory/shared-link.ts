@@ -102,6 +102,7 @@ export class SharedNic implements Nic {
   #head = 0
   #tail = 0
   #armed: (() => void) | null = null
+  #keepsAlive = true
   readonly #arrivals: WordWatch
   readonly #keepAlive = new KeepAlive()
 
@@ -248,7 +249,7 @@ export class SharedNic implements Nic {
       this.#keepAlive.release()
       return
     }
-    this.#keepAlive.hold()
+    if (this.#keepsAlive) this.#keepAlive.hold()
     const { words } = this.#in
     Atomics.store(words, ASLEEP, 1)
     this.#arrivals.listen(this.#head, this.#look)
@@ -263,6 +264,12 @@ export class SharedNic implements Nic {
     }
     this.#armed = null
     callback()
+  }
+
+  keepAlive(on: boolean): void {
+    this.#keepsAlive = on
+    if (!on) this.#keepAlive.release()
+    else if (this.#armed !== null) this.#keepAlive.hold()
   }
 
   stats(): NicStats {

@@ -300,6 +300,8 @@ export interface Watcher {
   stop(): void
   /** It watches as long as something else keeps the process alive. */
   unref(): void
+  /** It keeps the process alive while it watches, as it does from the beginning. */
+  ref(): void
   close(): void
 }
 

@@ -140,7 +140,8 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
   static void Define(Napi::Env env, Napi::Object exports) {
     exports.Set("Watcher", DefineClass(env, "Watcher",
                                        {InstanceMethod("start", &Watcher::Start), InstanceMethod("stop", &Watcher::Stop),
-                                        InstanceMethod("unref", &Watcher::Unref), InstanceMethod("close", &Watcher::Close)}));
+                                        InstanceMethod("unref", &Watcher::Unref), InstanceMethod("ref", &Watcher::Ref),
+                                        InstanceMethod("close", &Watcher::Close)}));
   }
 
   explicit Watcher(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Watcher>(info) {
@@ -198,6 +199,14 @@ class Watcher : public Napi::ObjectWrap<Watcher> {
 
   Napi::Value Stop(const Napi::CallbackInfo& info) {
     if (watching_ != nullptr) watching_->Stop();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Ref(const Napi::CallbackInfo& info) {
+    if (watching_ != nullptr) {
+      uv_ref(reinterpret_cast<uv_handle_t*>(&watching_->poll));
+      uv_ref(reinterpret_cast<uv_handle_t*>(&watching_->pause));
+    }
     return info.Env().Undefined();
   }
 

@@ -268,6 +268,10 @@ export class PacketNic extends SideNic implements Nic, Steering {
     if (this.#holdings.fd >= 0) this.#holdings.watch.arm(callback === null || this.gone ? null : this.#fire)
   }
 
+  keepAlive(on: boolean): void {
+    this.#holdings.watch.keepAlive(on)
+  }
+
   stats(): NicStats {
     const stats = new NicStats()
     this.received.addCounters(stats)

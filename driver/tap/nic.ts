@@ -265,6 +265,10 @@ export class TapNic implements Nic, LargeSends {
     if (this.#open) this.#watch.arm(this.#gone ? null : callback)
   }
 
+  keepAlive(on: boolean): void {
+    this.#watch.keepAlive(on)
+  }
+
   stats(): NicStats {
     const stats = new NicStats()
     stats.rxFrames = this.#state[FRAMES]!

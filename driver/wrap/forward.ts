@@ -67,6 +67,9 @@ export class ForwardingNic implements Nic {
   arm(callback: (() => void) | null): void {
     this.inner.arm(callback)
   }
+  keepAlive(on: boolean): void {
+    this.inner.keepAlive?.(on)
+  }
   stats(): NicStats {
     return this.inner.stats()
   }

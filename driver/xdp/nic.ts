@@ -100,6 +100,7 @@ export class XdpNic implements Nic, Steering {
   #polls = false
   /** Outlives a restart of the queue: who waits for frames waits for those of the next memory too. */
   #armed: (() => void) | null = null
+  #keepsAlive = true
   readonly #fire = (failed: boolean): void => {
     this.#askWhyWoken(failed)
     const callback = this.#armed
@@ -194,6 +195,7 @@ export class XdpNic implements Nic, Steering {
       mode: `${hook.mode} ${socket.zeroCopy ? 'zero-copy' : 'copy'}`,
       chunkPayload: chunkSize - HEADROOM,
     }
+    if (!this.#keepsAlive) socket.keepAlive(false)
     if (this.#armed !== null) socket.arm(this.#fire)
   }
 
@@ -286,6 +288,11 @@ export class XdpNic implements Nic, Steering {
   arm(callback: (() => void) | null): void {
     this.#armed = callback
     this.#socket?.arm(callback === null || this.gone ? null : this.#fire)
+  }
+
+  keepAlive(on: boolean): void {
+    this.#keepsAlive = on
+    this.#socket?.keepAlive(on)
   }
 
   stats(): NicStats {

@@ -128,6 +128,11 @@ export class XskSocket {
     this.#watch.arm(callback)
   }
 
+  /** See `Nic.keepAlive`. */
+  keepAlive(on: boolean): void {
+    this.#watch.keepAlive(on)
+  }
+
   /** Adds the kernel's counters to `stats`. */
   addStatistics(stats: NicStats): void {
     const counters = this.#counters

@@ -28,7 +28,9 @@ export class FakeConnection implements Connection {
     this.wasReset += 1
   }
 
-  send(): void {}
+  send(): Promise<void> {
+    return Promise.resolve()
+  }
 }
 
 const NIOVS: Census = { total: 4, free: 4, fill: 0, rx: 0, queued: 0, user: 0, lost: 0 }

@@ -82,9 +82,9 @@ describe.skipIf(linuxRingsObstacle !== '')('on the machine’s own stack', () =>
     await leave()
     const before = sockets().length
     for (let i = 0; i < 3; i++)
-      await expect(
-        zcrx.connect({ device: 'linux:', remoteAddress: '127.0.0.1', remotePort: port }),
-      ).rejects.toThrow('connect: ECONNREFUSED')
+      await expect(zcrx.connect({ device: 'linux:', host: '127.0.0.1', port })).rejects.toThrow(
+        'connect ECONNREFUSED',
+      )
     expect(sockets().length).toBe(before)
   })
 
@@ -92,13 +92,9 @@ describe.skipIf(linuxRingsObstacle !== '')('on the machine’s own stack', () =>
     let connections = 0
     const handler = { ...IGNORING, onConnection: () => void connections++ }
     const server = await serve({ handler })
-    const sender = await zcrx.connect({
-      device: 'linux:',
-      remoteAddress: '127.0.0.1',
-      remotePort: server.port,
-      flows: 4,
-    })
-    ends.push(() => sender.close())
+    const host = await zcrx.openHost({ device: 'linux:' })
+    ends.push(() => host.close())
+    for (let i = 0; i < 4; i++) await host.connect({ host: '127.0.0.1', port: server.port })
     await until(() => connections === 4)
     const options = { stdio: ['ignore', 'pipe', 'ignore'] as ['ignore', 'pipe', 'ignore'] }
     const list = execFileSync('sh', ['-c', 'ls -l /proc/self/fd'], options)

@@ -1,7 +1,9 @@
 /** Where a server on an interface is reached: what Linux's own clients find. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openDevices } from '../../host/devices/index.ts'
-import { createServer, type Server, type ServerOptions } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server, ServerOptions } from '../../net/server.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'

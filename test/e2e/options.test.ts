@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { XdpNic } from '../../driver/xdp/index.ts'
-import { createServer, type Server, type ServerOptions } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server, ServerOptions } from '../../net/server.ts'
 import { obstacle } from '../driver/xdp/setup.ts'
 import { VethPair } from '../support/netns.ts'
 import { PYTHON } from '../support/python.ts'

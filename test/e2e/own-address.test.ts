@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { XdpNic } from '../../driver/xdp/index.ts'
-import { connect } from '../../net/client.ts'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 import type { HostOptions } from '../../uapi/backend/host.ts'
 import { obstacle, script } from '../driver/xdp/setup.ts'
+import { connect } from '../support/client.ts'
 import { nextLine } from '../support/lines.ts'
 import { ip, VethPair } from '../support/netns.ts'
 import { PYTHON } from '../support/python.ts'
@@ -80,7 +81,7 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
       })
       // The queue was given back.
       const server = await serve(pair, { address: ['10.77.0.99/24'], ownAddress: true })
-      expect(await stream(pair, server.address)).toBe(0)
+      expect(await stream(pair, server.address()!.address)).toBe(0)
     },
     60_000,
   )
@@ -129,12 +130,12 @@ describe.skipIf(obstacle !== '')('addresses of our own on a link with Linux', ()
     await once(lines, 'line')
     lines.on('line', (line) => asked.push(line))
     const server = await serve(pair, { address: 'auto' })
-    expect(server.address).toMatch(/^2001:db8:77:0?:/)
-    expect(server.addresses).toContain(server.address)
+    expect(server.address()!.address).toMatch(/^2001:db8:77:0?:/)
+    expect(server.addresses).toContain(server.address()!.address)
     expect(asked.length).toBeGreaterThan(0)
-    expect(await stream(pair, server.address)).toBe(0)
+    expect(await stream(pair, server.address()!.address)).toBe(0)
     // Linux learned where we are by asking us, and its segments are no longer than the router said.
-    expect(ip('-n', pair.peer, '-6', 'neigh', 'show', server.address)).toContain('lladdr')
+    expect(ip('-n', pair.peer, '-6', 'neigh', 'show', server.address()!.address)).toContain('lladdr')
     const { tcp } = server.stats()
     expect([tcp.routerAdvertsTaken! > 0, tcp.addressConflicts]).toEqual([true, 0])
   }, 60_000)

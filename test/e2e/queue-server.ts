@@ -1,9 +1,11 @@
 /** A server on one queue of a device, which sends back what it gets. In a worker thread it tells its parent what it is told to. */
+
 import { createHash, type Hash } from 'node:crypto'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import type { Nic } from '../../driver/nic.ts'
 import { openQueue, type QueueRequest, type QueueShare } from '../../host/devices/index.ts'
-import { createServer, type Server, type ServerOptions } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server, ServerOptions } from '../../net/server.ts'
 
 /** What came to a queue: SHA-256 of what each connection has brought, by the port of its peer; of those that have ended. */
 export type Brought = Record<number, string>

@@ -1,13 +1,14 @@
 /** Workers over a veth with two queues, and Linux's clients. */
+
 import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { RunReport } from '../../daemon/run/totals.ts'
-import { type Client, connect } from '../../net/client.ts'
-import { openHost } from '../../net/host.ts'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer, openHost } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 import { obstacle as noQueues } from '../driver/xdp/setup.ts'
+import { type Client, connect } from '../support/client.ts'
 import { obstacle as noDaemon, startDaemon } from '../support/daemon.ts'
 import { VethPair } from '../support/netns.ts'
 import { PYTHON } from '../support/python.ts'

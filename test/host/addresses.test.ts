@@ -6,9 +6,9 @@ import { MemoryLink } from '../../driver/memory/index.ts'
 import { ArgumentError } from '../../errors.ts'
 import { planAddresses } from '../../host/addresses.ts'
 import { secretFile, stableSecret } from '../../host/stable-secret.ts'
-import { connect } from '../../net/client.ts'
-import { createServer } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
 import { Host, type HostOptions } from '../../uapi/backend/host.ts'
+import { connect } from '../support/client.ts'
 
 const QUICK = { probeWaitUs: 20_000, probeMinUs: 10_000, probeMaxUs: 20_000, announceWaitUs: 20_000 }
 

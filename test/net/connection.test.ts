@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { Connection, type ConnectionHost } from '../../net/connection.ts'
+import { Connection } from '../../net/connection.ts'
+import type { ConnectionHost } from '../../net/connection-host.ts'
 
 describe('what a connection has received', () => {
   it('is counted beyond 31 and 32 bits', () => {
-    const handler = { onData: () => true }
-    const connection = new Connection({ handler } as unknown as ConnectionHost, 1, '192.0.2.1', 1000)
+    const handler = { onData: () => true, onEnd: () => {} }
+    const host = { sendBufferBytes: 1 } as unknown as ConnectionHost
+    const connection = new Connection(host, handler, 1, { address: '192.0.2.1', port: 1000 })
     const piece = 65_536
     let expected = 0
     for (let i = 0; i < 70_000; i++) {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
-import { connect } from '../../net/client.ts'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 import type { System } from '../../net/system.ts'
+import { connect } from '../support/client.ts'
 import { RecordingBackend, ReplayingBackend, WasmMemory } from '../support/recording-backend.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 import { OtherSystem } from '../support/system.ts'
@@ -81,7 +82,7 @@ describe('a server', () => {
     const quiet: System & { close(): void } = {
       ...{ nic, address, addresses: [...addresses], listenAddress, pending: false, ready: Promise.resolve() },
       ...{ notes: [], onGone: () => {}, onAddresses: () => {}, close: () => {} },
-      report: () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {} }),
+      report: () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {}, unsettled: 0 }),
       ringBackend: () => replaying,
     }
     const second = program()

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 
 /** A process with 0 to 5 free descriptors: says whether a server came to be each time, and what nobody caught. */
 process.on('uncaughtException', ({ message }) => console.log('uncaught', message))

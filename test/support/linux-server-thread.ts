@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import { createServer } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
 
 /** A thread with a server on the machine's own stack: tells its port, and each piece of data. */
 const server = await createServer({

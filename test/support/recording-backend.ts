@@ -155,6 +155,10 @@ export class RecordingBackend implements RingBackend {
     this.#inline.arm(callback)
   }
 
+  keepAlive(on: boolean): void {
+    this.#inline.keepAlive(on)
+  }
+
   close(): void {
     this.#cross('close', [], () => {
       this.#inline.close()
@@ -276,6 +280,8 @@ export class ReplayingBackend implements RingBackend {
     // Whatever it waited for then has come.
     if (callback !== null) setImmediate(callback)
   }
+
+  keepAlive(): void {}
 
   close(): void {
     this.#play('close', [])

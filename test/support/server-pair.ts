@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
 import { MemoryLink, type MemoryLinkOptions } from '../../driver/memory/index.ts'
-import type { Client } from '../../net/client.ts'
 import type { ConnectionHandler, Server, ServerOptions } from '../../net/server.ts'
 import { RST } from '../../stack/wire/tcp.ts'
+import type { Client } from './client.ts'
 import { buildFrame } from './raw-peer.ts'
 import { connect, createServer } from './system.ts'
 

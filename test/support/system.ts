@@ -1,10 +1,11 @@
 import type { HostOptions } from '../../host/options.ts'
-import * as client from '../../net/client.ts'
-import * as server from '../../net/server.ts'
+import * as opening from '../../net/open.ts'
+import type * as server from '../../net/server.ts'
 import type { System } from '../../net/system.ts'
 import { Host } from '../../uapi/backend/host.ts'
 import { Process } from '../../uapi/kernel/process.ts'
 import type { RingBackend } from '../../uapi/ring/backend.ts'
+import * as client from './client.ts'
 import { RecordingBackend, WasmMemory } from './recording-backend.ts'
 import { WorkerLoopback } from './worker-loopback.ts'
 
@@ -29,7 +30,7 @@ function on<T extends object>(options: T): T {
 }
 
 export function createServer(options: server.ServerOptions): Promise<server.Server> {
-  return server.createServer(on(options))
+  return opening.createServer(on(options))
 }
 
 export function connect(options: client.ConnectOptions): Promise<client.Client> {

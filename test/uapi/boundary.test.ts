@@ -93,6 +93,7 @@ class Strange implements RingBackend {
   reaches(): boolean {
     return true
   }
+  keepAlive(): void {}
   arm(): void {}
   close(): void {}
 }

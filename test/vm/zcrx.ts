@@ -2,6 +2,7 @@
  * Linux's own zero-copy receive under a server of this package: run in the machine of scripts/vm, whose zcnic has queues for it.
  * npm run vm -- --smp 2 --zcnic -- node dist/test/vm/zcrx.js [MIB]
  */
+
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
@@ -9,8 +10,8 @@ import { Worker } from 'node:worker_threads'
 import { applyQueueSetup } from '../../driver/setup/index.ts'
 import type { NicError } from '../../errors.ts'
 import type { Connection } from '../../net/connection.ts'
-import { openHost } from '../../net/host.ts'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer, openHost } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 import { check, digestOf, threw, verdict } from './checks.ts'
 import type { Order, PeerData } from './peer.ts'
 

@@ -2,13 +2,15 @@
  * AF_XDP in native zero-copy mode, which no veth has: run in the machine of scripts/vm, whose virtio-net has it.
  * npm run vm -- --virtio -- node dist/test/vm/zero-copy.js
  */
+
 import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { allocatePages } from '../../driver/native/memory.ts'
 import { type NicMemory, RxBurst } from '../../driver/nic.ts'
 import { XdpNic, type XdpNicOptions } from '../../driver/xdp/index.ts'
 import type { Connection } from '../../net/connection.ts'
-import { createServer, type Server } from '../../net/server.ts'
+import { createServer } from '../../net/open.ts'
+import type { Server } from '../../net/server.ts'
 import { check, digestOf, verdict } from './checks.ts'
 import type { Order, PeerData } from './peer.ts'
 

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import { attachHost, type OpenedHost, openHost } from '../../net/host.ts'
+import { attachHost, type OpenedHost } from '../../net/host.ts'
+import { openHost } from '../../net/open.ts'
 import * as abi from '../../uapi/abi/index.ts'
 import { Ring } from '../../uapi/ring/ring.ts'
 import { ADDRESS, obstacle, script, Wires } from './support.ts'

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { openHost } from '../../net/host.ts'
-import { createServer } from '../../net/server.ts'
+import { createServer, openHost } from '../../net/open.ts'
 import { ENODEV } from '../../uapi/abi/errno.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 import { ADDRESS, Collector, eventually, obstacle, repeated, sha256, Wires } from './support.ts'

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { SharedLink, SharedNic, sharedDevice } from '../../driver/memory/index.ts'
-import { type Client, connect } from '../../net/client.ts'
 import type { Connection } from '../../net/connection.ts'
-import { type OpenedHost, openHost } from '../../net/host.ts'
+import type { OpenedHost } from '../../net/host.ts'
+import { openHost } from '../../net/open.ts'
 import type { ConnectionHandler, Server } from '../../net/server.ts'
+import { type Client, connect } from '../support/client.ts'
 import { bytesOf } from '../support/ring-pair.ts'
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url))

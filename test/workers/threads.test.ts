@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Client } from '../../net/client.ts'
-import { type OpenedHost, openHost } from '../../net/host.ts'
-import { createServer } from '../../net/server.ts'
+import type { OpenedHost } from '../../net/host.ts'
+import { createServer, openHost } from '../../net/open.ts'
+import type { Client } from '../support/client.ts'
 import { ADDRESS, Collector, eventually, obstacle, repeated, script, sha256, Wires } from './support.ts'
 
 const OPTIONS = { address: ADDRESS, ownAddress: true, areaBytes: 8 << 20 }

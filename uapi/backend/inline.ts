@@ -123,7 +123,12 @@ export class InlineBackend implements RingBackend, Diagnostics {
     this.#kernel.arm(callback, this)
   }
 
+  keepAlive(on: boolean): void {
+    this.#kernel.keepAlive(on, this)
+  }
+
   close(): void {
+    this.#kernel.keepAlive(true, this)
     this.#context?.close()
   }
 

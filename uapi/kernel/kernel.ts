@@ -271,6 +271,11 @@ export class Kernel implements KernelPort {
     this.#sleepers.arm(sleeper, callback)
   }
 
+  /** Whether this sleeper keeps the process alive while it is armed; default true. */
+  keepAlive(on: boolean, sleeper: Sleeper): void {
+    this.#sleepers.keepAlive(sleeper, on)
+  }
+
   /** Something happened outside the queues: the stacks work, and who sleeps in the event loop is woken. */
   interrupt(): void {
     // Who polls at the moment sends what came of it.

@@ -23,6 +23,9 @@ export interface Sleeper {
 export class Sleepers {
   readonly #host: SleepersHost
   readonly #armed = new Map<Sleeper, () => void>()
+  /** Those that do not keep the process alive. */
+  readonly #weak = new Set<Sleeper>()
+  #keepsAlive = true
   #timer: NodeJS.Timeout | null = null
   /** What the timer waits for, microseconds of the stacks' clock. */
   #timerAt = Number.POSITIVE_INFINITY
@@ -43,6 +46,7 @@ export class Sleepers {
     else this.#armed.set(sleeper, callback)
     const { stacks } = this.#host
     const anybody = this.#armed.size > 0
+    if (anybody) this.#hold()
     for (let i = 0; i < stacks.length; i++) stacks[i]!.nic.arm(anybody ? this.#fire : null)
     const deadline = anybody ? this.#host.nextDeadline() : Number.POSITIVE_INFINITY
     if (deadline === this.#timerAt) return
@@ -52,6 +56,25 @@ export class Sleepers {
     if (deadline === Number.POSITIVE_INFINITY) return
     const ms = Math.ceil((deadline - this.#host.now) / 1000)
     this.#timer = setTimeout(this.#expire, Math.min(2 ** 31 - 1, Math.max(0, ms)))
+    if (!this.#keepsAlive) this.#timer.unref()
+  }
+
+  /** Whether this sleeper keeps the process alive while it is armed. */
+  keepAlive(sleeper: Sleeper, on: boolean): void {
+    if (on) this.#weak.delete(sleeper)
+    else this.#weak.add(sleeper)
+    if (this.#armed.size > 0) this.#hold()
+  }
+
+  /** One of those that sleep keeps the process alive, or none. */
+  #hold(): void {
+    let holds = this.#weak.size === 0
+    if (!holds) for (const sleeper of this.#armed.keys()) holds ||= !this.#weak.has(sleeper)
+    if (holds === this.#keepsAlive) return
+    this.#keepsAlive = holds
+    for (const { nic } of this.#host.stacks) nic.keepAlive?.(holds)
+    if (holds) this.#timer?.ref()
+    else this.#timer?.unref()
   }
 
   /**

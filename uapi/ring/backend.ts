@@ -56,6 +56,8 @@ export interface RingBackend extends Addresser {
    * Keeps the process alive meanwhile.
    */
   arm(callback: (() => void) | null): void
+  /** Whether an armed callback keeps the process alive; default true. */
+  keepAlive(on: boolean): void
   /** Why the last call that was refused was, where there is more to say than an errno; for people. */
   refusal(): ZcrxError | null
   /** What else can be told; null where nothing can. */

@@ -220,6 +220,11 @@ export class Ring {
     this.#backend.arm(callback)
   }
 
+  /** Whether an armed callback keeps the process alive; default true. */
+  keepAlive(on: boolean): void {
+    this.#backend.keepAlive(on)
+  }
+
   /** Zeroed pages for an area, with whatever room behind it in the same buffer the device needs. */
   allocateArea(bytes: number): Uint8Array {
     return this.#backend.allocate(bytes, { area: true })

@@ -13,8 +13,8 @@ import {
   RxBurst,
   StatisticsNic,
 } from '../../../driver/index.ts'
-import { connect } from '../../../net/client.ts'
-import { createServer } from '../../../net/server.ts'
+import { createServer } from '../../../net/open.ts'
+import { connect } from '../../support/client.ts'
 import { withRoles } from '../../support/roles.ts'
 import { chunkNumbers } from '../xdp/setup.ts'
 

@@ -2,7 +2,8 @@ import { formatEndpoint } from '../../../address.ts'
 import type { ForwardingNic } from '../../../driver/wrap/index.ts'
 import type { PcapError } from '../../../errors.ts'
 import { openDevice } from '../../../host/devices/index.ts'
-import { createServer, type ServerOptions } from '../../../net/server.ts'
+import { createServer } from '../../../net/open.ts'
+import type { ServerOptions } from '../../../net/server.ts'
 import type { PcapNic } from '../../../pcap/play/index.ts'
 
 export interface PlayedStream {

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { MemoryLink } from '../../../driver/memory/index.ts'
-import { connect } from '../../../net/client.ts'
-import { createServer } from '../../../net/server.ts'
+import { createServer } from '../../../net/open.ts'
 import { CaptureNic } from '../../../pcap/tap/index.ts'
 import { capinfos, noCaptureTools } from '../../support/capture-tools.ts'
+import { connect } from '../../support/client.ts'
 import { captureDirectory, faults, tshark } from '../../support/tshark.ts'
 import { packetsOf } from './support.ts'
 

@@ -40,6 +40,7 @@ export class LinuxBackend implements RingBackend {
   /** What keeps the ring although its descriptor is closed. */
   readonly #mapped: Uint8Array[] = []
   #watch: ReadWatch | null = null
+  #keepsAlive = true
   #armed: (() => void) | null = null
   #refusal: ZcrxError | null = null
 
@@ -188,8 +189,16 @@ export class LinuxBackend implements RingBackend {
       setImmediate(this.#fire, callback)
       return
     }
-    this.#watch ??= new ReadWatch(() => new this.#native.Watcher(this.#eventFd))
+    if (this.#watch === null) {
+      this.#watch = new ReadWatch(() => new this.#native.Watcher(this.#eventFd))
+      this.#watch.keepAlive(this.#keepsAlive)
+    }
     this.#watch.arm(this.#told)
+  }
+
+  keepAlive(on: boolean): void {
+    this.#keepsAlive = on
+    this.#watch?.keepAlive(on)
   }
 
   /** Completions, or what brings some when it is entered: of what came before the eventfd was asked to tell it says nothing. */

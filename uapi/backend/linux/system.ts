@@ -14,7 +14,7 @@ import { LinuxSockets } from './sockets.ts'
 
 const NO_MAC = new Uint8Array(6)
 /** Nothing that Linux counts is told apart from what others do on the machine. */
-const NOTHING: StackReport = { frames: 0, copiedBytes: 0, drops: {}, tcp: {} }
+const NOTHING: StackReport = { frames: 0, copiedBytes: 0, drops: {}, tcp: {}, unsettled: 0 }
 
 /**
  * The machine's own stack, in the place of one of ours: what a server or a client needs beside rings. With an interface and a queue

@@ -66,6 +66,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
   #attended = false
   #closed = false
   #armed: (() => void) | null = null
+  #keepsAlive = true
   readonly #wakes: WordWatch
   #lastStats: IfqStats = new IfqStats()
   /** Called once when nobody serves the ring any more, and its requests have completed. */
@@ -234,7 +235,7 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       this.#keepAlive.release()
       return
     }
-    this.#keepAlive.hold()
+    if (this.#keepsAlive) this.#keepAlive.hold()
     const seen = Atomics.load(door, doors.WAKE)
     Atomics.store(door, doors.ASLEEP, 1)
     if (this.#something(false)) {
@@ -242,6 +243,12 @@ export class WorkerBackend implements RingBackend, Diagnostics {
       return
     }
     this.#wakes.listen(seen, this.#woken)
+  }
+
+  keepAlive(on: boolean): void {
+    this.#keepsAlive = on
+    if (!on) this.#keepAlive.release()
+    else if (this.#armed !== null) this.#keepAlive.hold()
   }
 
   /** Whether entering, or looking, would bring something now. @param woken the other side thinks so */

@@ -55,7 +55,7 @@ export class WorkerQueue implements RingHost {
   #closed = false
   #resolve!: () => void
   #reject!: (error: ZcrxError) => void
-  #lastReport: StackReport = { frames: 0, copiedBytes: 0, drops: {}, tcp: {} }
+  #lastReport: StackReport = { frames: 0, copiedBytes: 0, drops: {}, tcp: {}, unsettled: 0 }
 
   constructor(index: number, link: QueueLink, state: QueueState, waiting: Waiting = blocking) {
     this.index = index

@@ -22,7 +22,7 @@ export class KernelService implements SessionOwner {
   /** Rings that were ended because serving them threw. */
   faults = 0
   /** What is told of the queue as a whole. */
-  report: () => StackReport = () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {} })
+  report: () => StackReport = () => ({ frames: 0, copiedBytes: 0, drops: {}, tcp: {}, unsettled: 0 })
   /** Somebody asks for the end of it all; answered when it has returned. */
   onStop: (by: RingSession) => void = () => {}
   readonly #handed = new Map<number, { file: ZcrxFile; by: Process['files'] }>()

@@ -1,13 +1,13 @@
-import { IpAddress } from '../address.ts'
-import { ArgumentError, ZcrxError } from '../errors.ts'
-import { errnoName } from '../uapi/abi/errno.ts'
-import { endpointOf, sockaddrOf } from '../uapi/abi/sockaddr.ts'
-import { AF_INET, AF_INET6, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM } from '../uapi/abi/socket.ts'
-import type { Sqe } from '../uapi/abi/sqe.ts'
-import { Scratch } from '../uapi/ring/arena.ts'
-import { Engine, type EngineOptions } from './engine.ts'
-import { placeForSockaddr } from './listening-sockets.ts'
-import { openSystems, ownedBy, type Systems } from './system.ts'
+import { IpAddress } from '../../address.ts'
+import { ArgumentError, ZcrxError } from '../../errors.ts'
+import { Engine, type EngineOptions } from '../../net/engine.ts'
+import { placeForSockaddr } from '../../net/listening-sockets.ts'
+import { openSystems, ownedBy, type Systems } from '../../net/system.ts'
+import { errnoName } from '../../uapi/abi/errno.ts'
+import { endpointOf, sockaddrOf } from '../../uapi/abi/sockaddr.ts'
+import { AF_INET, AF_INET6, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM } from '../../uapi/abi/socket.ts'
+import type { Sqe } from '../../uapi/abi/sqe.ts'
+import { Scratch } from '../../uapi/ring/arena.ts'
 
 /** Nothing is received but what answers, so little will do. */
 const AREA_BYTES = 4 << 20
