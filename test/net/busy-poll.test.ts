@@ -43,7 +43,7 @@ describe('a server', () => {
   afterEach(() => vi.restoreAllMocks())
 
   it('refuses what is no time', async () => {
-    await expect(both({ busyPoll: -1 })).rejects.toThrow('busyPoll is -1')
+    await expect(both({ busyPoll: -1 })).rejects.toThrow('busyPoll -1 is')
   })
 
   it('sleeps when nothing has come for so long, not before, and is woken', async () => {
