@@ -14,7 +14,7 @@ export default defineConfig({
     // Examples import the package by its name; tests mean its sources, not what was compiled last.
     alias: [
       { find: /^zcrx$/, replacement: source('./index.ts') },
-      { find: /^zcrx\/(driver|stack)$/, replacement: source('./$1/index.ts') },
+      { find: /^zcrx\/(driver|sinks|stack)$/, replacement: source('./$1/index.ts') },
       { find: /^zcrx\/pcap$/, replacement: source('./replay/index.ts') },
       { find: /^zcrx\/abi$/, replacement: source('./uapi/abi/index.ts') },
     ],

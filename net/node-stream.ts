@@ -53,7 +53,7 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
   onReadable(): void {
     this.#active()
     // Who is told of the end of a stream that was reset should not have to read first.
-    if (this.#end.streamError !== null && this.#end.received.count === 0) this.destroy(this.#end.streamError)
+    if (this.#end.streamError !== null && this.#end.received.count === 0) this.#cut()
     else if (this.#wanted) this.#feed()
   }
 
@@ -67,12 +67,17 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
       if (this.push(chunk)) this.#wanted = true
     }
     if (!this.#end.streamEnded || received.count > 0 || this.destroyed) return
-    const { streamError } = this.#end
-    if (streamError !== null) this.destroy(streamError)
+    if (this.#end.streamError !== null) this.#cut()
     else if (this.#wanted) {
       this.#wanted = false
       this.push(null)
     }
+  }
+
+  /** The stream is over before its end. What this side has closed itself is no error, as of sockets. */
+  #cut(): void {
+    const error = this.#end.streamError!
+    this.destroy(error.code === 'ECANCELED' ? undefined : error)
   }
 
   // ---- sending --------------------------------------------------------------------------------------------------
@@ -118,7 +123,7 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     // What was written and is not on its way is thrown away: the peer is not to take that for the end.
-    if (error !== null || connection.bytesWaiting > 0) connection.reset()
+    if (error !== null || (!this.writableFinished && connection.bytesWaiting > 0)) connection.reset()
     else connection.close()
     void connection.closed.then(() => done(error))
   }

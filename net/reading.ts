@@ -13,7 +13,7 @@ export interface ReadEnd {
   /** Nothing more will be received. */
   readonly streamEnded: boolean
   /** Why, when that was not the peer's FIN. */
-  readonly streamError: Error | null
+  readonly streamError: (Error & { readonly code: string }) | null
   /** The memory that pieces lie in. */
   readonly area: Uint8Array
   /** Bytes of it. */

@@ -33,6 +33,7 @@ const SOURCES = [
   'host',
   'uapi',
   'net',
+  'sinks',
   'daemon',
   'bench',
   'examples',

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { FsyncPolicy } from '../sinks/operations.ts'
+import type { FsyncPolicy } from '../../sinks/operations.ts'
 
 /** A value on the command line that can't be right; the message says what is allowed. */
 export class UsageError extends Error {

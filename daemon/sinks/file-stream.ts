@@ -1,5 +1,5 @@
+import { type FileOperations, type FsyncPolicy, publish } from '../../sinks/operations.ts'
 import type { Connection } from '../api.ts'
-import { type FileOperations, type FsyncPolicy, publish } from './operations.ts'
 import type { SinkResult, SinkStream, StreamContext } from './sink.ts'
 
 /** What the name of a file ends in whose stream is not whole. */

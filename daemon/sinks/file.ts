@@ -1,12 +1,12 @@
 import { close, closeSync, constants, fsyncSync, openSync } from 'node:fs'
 import { access, mkdir, opendir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { type FileOperations, type FsyncPolicy, SYSTEM } from '../../sinks/operations.ts'
 import { type Connection, ZcrxError } from '../api.ts'
 import { FileStream, PART } from './file-stream.ts'
-import { type FileOperations, type FsyncPolicy, SYSTEM } from './operations.ts'
 import type { Leftovers, Sink, SinkStream, StreamContext } from './sink.ts'
 
-export type { FileOperations, FsyncPolicy } from './operations.ts'
+export type { FileOperations, FsyncPolicy } from '../../sinks/operations.ts'
 
 /** Leftovers that are named. */
 const NAMED = 5

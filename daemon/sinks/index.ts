@@ -3,7 +3,7 @@ import { FileSink } from './file.ts'
 import { DiscardSink, HashSink } from './memory.ts'
 import type { Sink } from './sink.ts'
 
-export type { FsyncPolicy } from './operations.ts'
+export type { FsyncPolicy } from '../../sinks/operations.ts'
 export type { Leftovers, Sink, SinkResult, SinkStream, StreamContext } from './sink.ts'
 
 /** @throws ZcrxError when the sink can't be used */

@@ -14,8 +14,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileSink, type FileSinkOptions } from '../../daemon/sinks/file.ts'
 import { DiscardSink, HashSink } from '../../daemon/sinks/memory.ts'
-import { type FileOperations, SYSTEM } from '../../daemon/sinks/operations.ts'
 import type { SinkStream } from '../../daemon/sinks/sink.ts'
+import { type FileOperations, SYSTEM } from '../../sinks/operations.ts'
 import { FakeConnection } from './fakes.ts'
 
 const area = Uint8Array.from({ length: 64 * 1024 }, (_, i) => (i * 31 + (i >> 8)) & 0xff)

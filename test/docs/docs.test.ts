@@ -51,6 +51,7 @@ function compile(folder: string, files: readonly string[]): string[] {
   const paths = {
     zcrx: [from(folder, 'index.ts')],
     'zcrx/driver': [from(folder, 'driver/index.ts')],
+    'zcrx/sinks': [from(folder, 'sinks/index.ts')],
     'zcrx/stack': [from(folder, 'stack/index.ts')],
     'zcrx/abi': [from(folder, 'uapi/abi/index.ts')],
     'zcrx/pcap': [from(folder, 'replay/index.ts')],
