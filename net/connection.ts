@@ -3,6 +3,7 @@ import { ECANCELED, EPIPE, ETIMEDOUT, errnoName } from '../uapi/abi/errno.ts'
 import { IPPROTO_TCP } from '../uapi/abi/in.ts'
 import { SO_KEEPALIVE, SOL_SOCKET } from '../uapi/abi/socket.ts'
 import { TCP_KEEPIDLE, TCP_NODELAY } from '../uapi/abi/tcp.ts'
+import type { HandlerOf } from './connection-handler.ts'
 import type { ConnectionHost, SendOptions } from './connection-host.ts'
 import type { IpEnd } from './ends.ts'
 import { toNodeStream } from './node-stream.ts'
@@ -23,26 +24,8 @@ import { toWebStreams } from './web-stream.ts'
 export type { SendOptions } from './connection-host.ts'
 export type { Chunk, IterateOptions } from './reading.ts'
 
-/**
- * Callbacks of a server. They run inside its loop. Any connection, and the server, may be closed from any of them. One that throws
- * ends the connection it was called for: the peer is sent a reset, the others go on.
- */
-export interface ConnectionHandler {
-  onConnection?(connection: Connection): void
-  /**
-   * `[offset, offset + length)` of `connection.area` is the stream's next piece. Return true when you are done with the bytes:
-   * the buffer is given back. Return false to keep it, and call `connection.release(offset)` exactly once later; kept
-   * buffers close the peer's window when the area runs out. To return anything else is an error, told like one that was thrown.
-   */
-  onData(connection: Connection, offset: number, length: number): boolean
-  /** The stream is over. @param errno 0 = the peer's FIN, after all data; else positive, 104 ECONNRESET … */
-  onEnd(connection: Connection, errno: number): void
-  /**
-   * A callback threw `error`; the connection was reset and its buffers given back, but those that `onData` had kept. Absent: the
-   * error is thrown from the event loop, as of an emitter without a listener for it: `uncaughtException`.
-   */
-  onError?(connection: Connection, error: unknown): void
-}
+/** Callbacks of a server, or of a connection that was made. */
+export interface ConnectionHandler extends HandlerOf<Connection> {}
 
 /** The receive request of a connection. */
 const RUNNING = 0
@@ -71,6 +54,8 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   #error = 0
   /** Why sending failed, where that says something of the other direction. */
   #sendError = 0
+  /** Why this side has ended it, whatever the requests say. */
+  #verdict = 0
   /** @internal */
   readonly received: Received
   #reader: Reader | null = null
@@ -166,13 +151,10 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   send(bytes: Uint8Array, { zeroCopy = false }: SendOptions = {}): Promise<void> {
     if (!(bytes instanceof Uint8Array))
       throw new ArgumentError('only bytes can be sent', 'pass a Uint8Array: new TextEncoder().encode(text)')
-    if (this.#closeAsked || this.#endAsked) return refused(this.#brokenPipe())
+    if (this.#closeAsked || this.#endAsked)
+      return refused(new ConnectionError(['EPIPE', EPIPE], 'write', this.#place))
     this.active = true
     return this.#queue.push(bytes, zeroCopy)
-  }
-
-  #brokenPipe(): ConnectionError {
-    return new ConnectionError(['EPIPE', EPIPE], 'write', this.#place)
   }
 
   get #place(): { address: string; port: number } {
@@ -256,18 +238,14 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   }
 
   /** The process stays alive while the connection is open, as it does from the beginning; `unref`: not for its sake. */
-  ref(): this {
-    return this.#keepAlive(true)
-  }
-
-  unref(): this {
-    return this.#keepAlive(false)
-  }
-
-  #keepAlive(on: boolean): this {
+  ref(on = true): this {
     if (on !== this.keepsAlive && !this.#left) this.#host.hold(on ? 1 : -1)
     this.keepsAlive = on
     return this
+  }
+
+  unref(): this {
+    return this.ref(false)
   }
 
   /** The stream, piece by piece, in place. Leaving the loop closes the connection. @throws ConnectionError when the stream ends otherwise than by the peer's FIN */
@@ -337,9 +315,9 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   /** @internal a time without traffic is over */
   timedOut(): void {
     if (this.#closeAsked) return
-    this.#sendError = ETIMEDOUT
+    this.#verdict = ETIMEDOUT
     this.#discard()
-    this.ended(ETIMEDOUT)
+    this.#drop(ETIMEDOUT)
   }
 
   /** @internal issues the receive request, the first time or again */
@@ -423,6 +401,7 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
     if (this.#streamEnded) return
     // Linux tells of a reset once, whoever asks first: to whoever receives it looks like the end then.
     if (errno === 0) errno = this.#sendError
+    if (this.#verdict !== 0) errno = this.#verdict
     this.#streamEnded = true
     this.#error = errno
     const { handler } = this
@@ -443,12 +422,12 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
     this.#leave()
   }
 
-  /** @internal nothing more will be received */
+  /** @internal */
   get streamEnded(): boolean {
     return this.#streamEnded
   }
 
-  /** @internal why, when that was not the peer's FIN */
+  /** @internal */
   get streamError(): ConnectionError | null {
     if (this.#error === 0) return null
     return new ConnectionError([errnoName(this.#error), this.#error], 'read', this.#place)
@@ -478,6 +457,8 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   /** @internal the CLOSE completed */
   wasClosed(): void {
     this.#closeDone = true
+    // While it was paused no request is under way that could tell of the end.
+    if (this.#flow === STOPPED) this.ended(ECANCELED)
     this.#leave()
   }
 
