@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseChoice, parseInteger } from '../daemon/cli/parse.ts'
 import { NetworkPair } from '../daemon/netns.ts'
-import type { ConsumeCase } from './consume-child.ts'
+import type { ConsumeCase, Way } from './consume-child.ts'
 import { CONSUMERS, type ConsumerName } from './consumers.ts'
 import { cell, guarded, machine } from './harness.ts'
 import type { Said } from './line-child.ts'
@@ -14,8 +14,19 @@ import { Peers } from './peers.ts'
 import { type Spread, spread } from './spread.ts'
 import { printed, type Table, table } from './table.ts'
 
-const RECEIVERS = ['xdp', 'tap', 'node:net'] as const
+const RECEIVERS = [
+  'xdp',
+  'xdp batches()',
+  'xdp for await',
+  'xdp pipeline()',
+  'tap',
+  'tap batches()',
+  'tap pipeline()',
+  'node:net',
+] as const
 type Receiver = (typeof RECEIVERS)[number]
+/** Those that are worth a row only where data is kept. */
+const OF_FILES: readonly Receiver[] = ['xdp for await', 'xdp pipeline()', 'tap pipeline()']
 const PORT = 9000
 /** The first warms up. */
 const STREAMS = 2
@@ -34,14 +45,17 @@ interface Run {
   readonly cpuSecondsPerGB: number
 }
 
+/** Every receiver's run. */
+type Round = Readonly<Record<Receiver, Run>>
+
+export function receiversOf(what: ConsumerName): readonly Receiver[] {
+  return RECEIVERS.filter((receiver) => what === 'file' || !OF_FILES.includes(receiver))
+}
+
 /** The rows of one consumer. @param rounds every receiver's run, by round */
-export function consumeRows(
-  what: ConsumerName,
-  rounds: readonly Readonly<Record<Receiver, Run>>[],
-): ConsumeRow[] {
-  return RECEIVERS.map((receiver) => {
-    const of = (figure: (round: Readonly<Record<Receiver, Run>>) => number): Spread =>
-      spread(rounds.map(figure))
+export function consumeRows(what: ConsumerName, rounds: readonly Round[]): ConsumeRow[] {
+  return receiversOf(what).map((receiver) => {
+    const of = (figure: (round: Round) => number): Spread => spread(rounds.map(figure))
     return {
       what,
       receiver,
@@ -82,15 +96,18 @@ async function runOnce(
       address: pair.tap.peerAddress,
       ownAddress: true,
     }
-    const place = {
-      xdp: { device: `xdp:${device}`, address },
-      tap,
-      'node:net': { device: 'node', address },
-    }[receiver]
-    const given: ConsumeCase = { ...place, port: PORT, streams: STREAMS, what, path }
+    const [driver, ...rest] = receiver.split(' ')
+    const place =
+      driver === 'xdp'
+        ? { device: `xdp:${device}`, address }
+        : driver === 'tap'
+          ? tap
+          : { device: 'node', address }
+    const way = (rest.join(' ') || 'handler') as Way
+    const given: ConsumeCase = { ...place, port: PORT, streams: STREAMS, what, way, path }
     const opened = start(pair.receiver, process.execPath, script, JSON.stringify(given))
     await opened.ready
-    if (receiver === 'tap') await pair.addTapAddress()
+    if (driver === 'tap') await pair.addTapAddress()
     const send = (): Promise<Said> =>
       start(pair.sender, peers.path('send'), given.address, `${PORT}`, `${seconds}`, 'cubic', '1').result()
     await send()
@@ -105,8 +122,8 @@ async function runOnce(
 }
 
 /**
- * `npm run bench -- consume`: Linux sends a stream over a virtual link; each receiver throws it away, hashes it, counts its lines or writes it to
- * a file. Table on stderr, one JSON object as the last line on stdout.
+ * `npm run bench -- consume`: Linux sends a stream over a virtual link; each receiver throws it away, hashes it, counts its lines in WebAssembly
+ * or writes it to a file; with a handler, and in the ways that streams are read otherwise. Table on stderr, one JSON object as the last line on stdout.
  */
 export function main(args: string[]): Promise<void> {
   return guarded(bench, args)
@@ -132,18 +149,19 @@ async function bench(args: string[]): Promise<void> {
     peers.remove()
     rmSync(directory, { recursive: true, force: true })
   })
-  const rounds = new Map(consumers.map((what) => [what, [] as Record<Receiver, Run>[]]))
+  const rounds = new Map(consumers.map((what) => [what, [] as Round[]]))
   for (let run = 1; run <= runs; run++)
     for (const what of consumers) {
       const round = {} as Record<Receiver, Run>
-      for (const receiver of RECEIVERS)
+      const receivers = receiversOf(what)
+      for (const receiver of receivers)
         round[receiver] = await runOnce(receiver, what, peers, {
           mtu,
           seconds,
           path: join(directory, 'file'),
         })
       rounds.get(what)!.push(round)
-      const told = RECEIVERS.map((receiver) => `${receiver} ${round[receiver].gbps.toFixed(1)}`).join('; ')
+      const told = receivers.map((receiver) => `${receiver} ${round[receiver].gbps.toFixed(1)}`).join('; ')
       process.stderr.write(`run ${run} of ${runs}, ${what}, Gbit/s: ${told}\n`)
     }
   const rows = consumers.flatMap((what) => consumeRows(what, rounds.get(what)!))

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, writev } from 'node:fs'
+import type { WasmLines } from './wasm-lines.ts'
 
 /** What becomes of received data. */
 export const CONSUMERS = ['discard', 'hash', 'lines', 'file'] as const
@@ -7,7 +8,6 @@ export type ConsumerName = (typeof CONSUMERS)[number]
 
 /** Pieces in one writev, at the most. */
 const BATCH = 256
-const NEWLINE = 10
 
 /** One stream's consumer. */
 export interface Consumer {
@@ -32,12 +32,14 @@ class Hash implements Consumer {
 }
 
 class Lines implements Consumer {
-  lines = 0
+  readonly #wasm: WasmLines
 
-  take({ buffer, byteOffset, byteLength }: Uint8Array): boolean {
-    // As node:net has it: `Buffer.indexOf` looks for a byte much faster than `Uint8Array.indexOf` does.
-    const bytes = Buffer.from(buffer, byteOffset, byteLength)
-    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) this.lines++
+  constructor(wasm: WasmLines) {
+    this.#wasm = wasm
+  }
+
+  take(bytes: Uint8Array): boolean {
+    this.#wasm.take(bytes)
     return true
   }
 
@@ -91,10 +93,10 @@ class File implements Consumer {
   }
 }
 
-/** @param path of the file, where it is one */
-export function consumer(name: ConsumerName, path: string): Consumer {
+/** @param path of the file, where it is one @param wasm who counts lines */
+export function consumer(name: ConsumerName, path: string, wasm: WasmLines): Consumer {
   if (name === 'hash') return new Hash()
-  if (name === 'lines') return new Lines()
+  if (name === 'lines') return new Lines(wasm)
   if (name === 'file') return new File(path)
   return { take: () => true, end: () => Promise.resolve() }
 }

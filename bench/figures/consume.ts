@@ -25,7 +25,7 @@ export const consume: Figures<ConsumeRun> = {
       name: 'consume',
       title: `A stream that is consumed, MTU ${run!.mtu}`,
       description:
-        'Gbit/s that each receiver takes from a sender on the same machine and throws away, hashes (SHA-1), counts the lines of, or writes to a file; median with a line from the least to the most run.',
+        'Gbit/s that each receiver takes from a sender on the same machine and throws away, hashes (SHA-1), counts the lines of (in WebAssembly), or writes to a file; median with a line from the least to the most run.',
       unit: 'Gbit/s',
       digits: 1,
       groups: CONSUMERS.filter((what) => run!.rows.some((row) => row.what === what)).map((what) => ({
