@@ -36,6 +36,8 @@ const microseconds: Check = (value) =>
   typeof value === 'boolean' || (typeof value === 'number' && value >= 0)
     ? undefined
     : 'is neither true or false nor microseconds, 0 or more'
+const powerOfTwo: Check = (value) =>
+  Number.isInteger(Math.log2(value as number)) && (value as number) >= 1 ? undefined : 'is no power of two'
 const signal: Check = (value) => (value instanceof AbortSignal ? undefined : 'is not an AbortSignal')
 
 const MOST = 2 ** 31 - 1
@@ -64,7 +66,7 @@ const hostOnly = {
   spinUs: microseconds,
   resourceLimits: object,
   areaBytes: whole(1, BYTES),
-  bufferBytes: whole(1, BYTES),
+  bufferBytes: powerOfTwo,
   rqEntries: whole(1, MOST),
   area: object,
   system: anything,

@@ -31,14 +31,14 @@ export function dataOf(kind: number, id = 0): number {
 }
 
 /** Limits of a connection that nobody has said any of. */
-export const DEFAULT_SEND_BUFFER_BYTES = 1 << 20
+export const DEFAULT_SEND_BUFFER_BYTES = 4 << 20
 export const DEFAULT_RECEIVE_BUFFER_BYTES = 1 << 20
 
 /** How much may wait in a connection. */
 export interface BufferLimits {
   /**
    * Bytes given to `send` that may wait, of each connection, when more are given: the rest is refused with `ZCRX_SEND_BUFFER`. A peer that does
-   * not read costs no more. Default 1 MiB.
+   * not read costs no more. Default 4 MiB.
    */
   readonly sendBufferBytes?: number
   /**

@@ -39,7 +39,8 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   /** As text: `192.0.2.1`, `2001:db8::1`. */
   readonly remoteAddress: string
   readonly remotePort: number
-  #local: IpEnd | null = null
+  /** @internal */
+  local: IpEnd | null = null
   readonly #host: ConnectionHost
   /** Bytes received: 2^30 so often, and the rest. A number that is no small integer would be an object, a new one with each piece. */
   #received30 = 0
@@ -98,17 +99,12 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
 
   /** The address that the peer knows us by, as text. */
   get localAddress(): string {
-    return this.#local?.address ?? ''
+    return this.local?.address ?? ''
   }
 
   /** 0 until it is known, which is when the connection is handed out. */
   get localPort(): number {
-    return this.#local?.port ?? 0
-  }
-
-  /** @internal */
-  named(local: IpEnd): void {
-    this.#local = local
+    return this.local?.port ?? 0
   }
 
   /** The memory that received data lies in: of `offset`. */

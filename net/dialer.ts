@@ -48,9 +48,9 @@ export class Dialer {
     this.#settle = settle
   }
 
-  /** There have been connections. */
-  get used(): boolean {
-    return this.#count > 0
+  /** Connections there have been. */
+  get count(): number {
+    return this.#count
   }
 
   /** @throws ConnectionError, ArgumentError, AbortError */
@@ -171,6 +171,11 @@ export class Dialer {
       },
       gone: () => {},
     }
+  }
+
+  /** It has rings. */
+  get open(): boolean {
+    return this.#lanes.size > 0
   }
 
   /** Ends every connection. */

@@ -242,10 +242,8 @@ export class OpenedHost extends EventEmitter<HostEvents> implements Systems {
     const closing = servers.map((server) => server.close())
     // From a callback it takes effect as soon as that has returned.
     if (busy) await Promise.all(closing)
-    if (this.#dialer.used) {
-      await this.#dialer.close()
-      await this.#settle()
-    }
+    if (this.#dialer.open) await this.#dialer.close()
+    if (this.#dialer.count > 0) await this.#settle()
     for (const instance of this.#instances) instance?.close()
     // Queues are given back before anything is waited for.
     await Promise.all([this.#end(), ...closing])

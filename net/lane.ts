@@ -269,7 +269,7 @@ export class Lane implements ConnectionOwner {
     }
     this.#names.find(res, came, (local) => {
       if (this.closing) return
-      connection.named(local)
+      connection.local = local
       hand(connection)
       connection.start()
     })
@@ -294,7 +294,7 @@ export class Lane implements ConnectionOwner {
   adopt(fd: number, remote: Endpoint, local: IpEnd, handler: ConnectionHandler | null): Connection {
     const connection = this.#make(fd, remote, handler)
     this.accepted++
-    connection.named(local)
+    connection.local = local
     return connection
   }
 

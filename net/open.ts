@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { allocateArea } from '../driver/area.ts'
 import { ArgumentError } from '../errors.ts'
-import { isLinuxDevice } from '../host/devices/index.ts'
+import { isLinuxDevice, parseLinuxDevice } from '../host/devices/index.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import { Host } from '../uapi/backend/host.ts'
 import { checkConnect, checkHost, checkServer, HOST_OPTIONS, SAME_OPTIONS } from './check-options.ts'
@@ -56,13 +56,18 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
 function hold(options: OpenHostOptions, kept: boolean): Held {
   const { device } = options
   const entry: Held = { host: open(options, kept), options, kept, users: 0 }
-  if (device === undefined) return entry
+  // Of ordinary sockets there may be as many as anybody likes.
+  if (device === undefined || isOrdinary(device)) return entry
   held.set(device, entry)
   const forget = (): void => {
     if (held.get(device) === entry) held.delete(device)
   }
   entry.host.then((host) => host.once('close', forget), forget)
   return entry
+}
+
+function isOrdinary(device: unknown): boolean {
+  return typeof device === 'string' && isLinuxDevice(device) && parseLinuxDevice(device).name === ''
 }
 
 /** @param kept several are going to use it, for which not every kernel has what it takes */

@@ -195,7 +195,7 @@ export class XdpNic implements Nic, Steering {
       mode: `${hook.mode} ${socket.zeroCopy ? 'zero-copy' : 'copy'}`,
       chunkPayload: chunkSize - HEADROOM,
     }
-    if (!this.#keepsAlive) socket.keepAlive(false)
+    socket.keepAlive(this.#keepsAlive)
     if (this.#armed !== null) socket.arm(this.#fire)
   }
 
@@ -296,9 +296,7 @@ export class XdpNic implements Nic, Steering {
   }
 
   stats(): NicStats {
-    const stats = Object.assign(new NicStats(), this.#counters)
-    this.#addCounters(stats)
-    return stats
+    return this.#addCounters(Object.assign(new NicStats(), this.#counters))
   }
 
   /** The hook, for an `XdpNic` on another queue, in this thread or another. @throws ArgumentError when closed */
@@ -342,10 +340,11 @@ export class XdpNic implements Nic, Steering {
   }
 
   /** Those since the last attach; `#counters` has what was before. */
-  #addCounters(stats: NicStats): void {
+  #addCounters(stats: NicStats): NicStats {
     this.#receive?.addCounters(stats)
     this.#transmit?.addCounters(stats)
     this.#socket?.addStatistics(stats)
+    return stats
   }
 
   #hook(): XdpHook {

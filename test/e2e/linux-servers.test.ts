@@ -111,7 +111,7 @@ describe.skipIf(linuxRingsObstacle !== '')('a server on the machine’s own stac
   })
 
   it('answers, half-closes and hears what comes behind that', async () => {
-    const account = await serve()
+    const account = await serve({ sendBufferBytes: 16 * MIB })
     const peer = await client(account.server.port)
     await account.until(() => account.streams.size === 1)
     const [{ connection }] = [...account.streams.values()] as [Stream]

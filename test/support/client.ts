@@ -44,6 +44,7 @@ export class Client {
     const system = systems.queues[queue]
     if (system === undefined)
       throw new ArgumentError(`there is no queue ${queue}`, `there are ${systems.queues.length}`)
+    const shared = systems.instances?.[queue] ?? null
     this.#engine = new Engine(
       system,
       given,
@@ -52,8 +53,9 @@ export class Client {
         delete this.#waiters[id]
         waiter?.(res)
       },
-      systems.instances?.[queue] ?? null,
+      shared ?? systems.areas(given.areaBytes)?.[queue] ?? null,
     )
+    if (shared === null) systems.registered?.(queue, this.#engine)
   }
 
   /** @internal */

@@ -63,7 +63,8 @@ describe.skipIf(obstacle !== '')('a server on workers', () => {
   it('whose worker is ended in mid-stream ends its connections with an error; the others go on', async () => {
     const wires = new Wires(2)
     const handler = new Collector()
-    const host = await openHost({ ...OPTIONS, device: wires.device, workers: 2 })
+    const { port: _port, ...options } = OPTIONS
+    const host = await openHost({ ...options, device: wires.device, workers: 2 })
     const server = await createServer({ host, port: 9000, handler })
     handler.server = server
     const gone: number[] = []
