@@ -7,15 +7,8 @@ import type { HandlerOf } from './connection-handler.ts'
 import type { ConnectionHost, SendOptions } from './connection-host.ts'
 import type { IpEnd } from './ends.ts'
 import { toNodeStream } from './node-stream.ts'
-import {
-  allViews,
-  type Chunk,
-  type IterateOptions,
-  Iteration,
-  oneChunk,
-  type ReadEnd,
-  type Reader,
-} from './reading.ts'
+import type { ReadEnd, Reader } from './read-end.ts'
+import { allViews, type Chunk, chunks, type IterateOptions, Iteration } from './reading.ts'
 import { Received } from './received.ts'
 import { refused, SendQueue } from './send-queue.ts'
 import type { NodeStreamOptions, WebStreams, ZcrxDuplex } from './stream-types.ts'
@@ -246,7 +239,10 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
 
   /** The stream, piece by piece, in place. Leaving the loop closes the connection. @throws ConnectionError when the stream ends otherwise than by the peer's FIN */
   [Symbol.asyncIterator](): AsyncIterator<Chunk> {
-    return new Iteration(this.#pulled(), oneChunk)
+    return new Iteration(
+      this.#pulled(),
+      chunks((bytes) => this.copied(bytes)),
+    )
   }
 
   /**
@@ -389,6 +385,7 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
   /** @internal the end of a batch that `news` was said in */
   arrived(): void {
     this.#told = false
+    if (this.received.count > 0) this.received.batches++
     this.#reader?.onReadable()
   }
 

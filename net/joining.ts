@@ -1,5 +1,5 @@
 import { copyBytes } from '../copying.ts'
-import type { ReadEnd } from './reading.ts'
+import type { ReadEnd } from './read-end.ts'
 
 /** What waits, up to so many bytes, joined to one array of the caller's own. Its buffers are given back. */
 export function joined(end: ReadEnd, most: number): Buffer {

@@ -1,6 +1,6 @@
 import { addAbortSignal, Duplex } from 'node:stream'
 import { joined } from './joining.ts'
-import type { ReadEnd, Reader } from './reading.ts'
+import type { ReadEnd, Reader } from './read-end.ts'
 import type { NodeStreamOptions, StreamedConnection, ZcrxDuplex } from './stream-types.ts'
 
 const CHUNK_BYTES = 256 << 10

@@ -1,35 +1,15 @@
 import { AbortError } from '../errors.ts'
-import type { Received } from './received.ts'
+import { joinInto } from './joining.ts'
+import type { ReadEnd, Reader } from './read-end.ts'
 
-/** Whoever takes what a connection has received. */
-export interface Reader {
-  /** Pieces wait, or the stream has ended: told once for all that a turn has brought. */
-  onReadable(): void
-}
-
-/** What a reader has to do with of a connection. One at a time. */
-export interface ReadEnd {
-  readonly received: Received
-  /** Nothing more will be received. */
-  readonly streamEnded: boolean
-  /** Why, when that was not the peer's FIN. */
-  readonly streamError: (Error & { readonly code: string }) | null
-  /** The memory that pieces lie in. */
-  readonly area: Uint8Array
-  /** Bytes of it. */
-  view(offset: number, length: number): Uint8Array
-  /** From now on `reader` is told. */
-  attach(reader: Reader): void
-  /** Pieces were taken: there may be room for more. */
-  drained(): void
-  close(): void
-}
-
-/** A piece of a stream, in place. */
+/** A piece of a stream. */
 export interface Chunk {
-  /** A view into the area. Valid until the next step of the iteration gives the buffer back. */
+  /**
+   * A view into the area, or a copy of several pieces that waited because the loop did not keep up. Either is valid until the next step of
+   * the iteration, which gives the buffers back.
+   */
   readonly bytes: Uint8Array
-  /** Byte offset in the area. */
+  /** Byte offset in the area; -1 for a copy. */
   readonly offset: number
 }
 
@@ -48,10 +28,26 @@ interface Waiter<T> {
 /** Bytes of views that are joined at the most: as much as one write is worth. */
 const MOST_JOINED = 1 << 20
 
-/** The oldest piece, in hand. */
-export function oneChunk(end: ReadEnd): Chunk {
-  const offset = end.received.take()
-  return { bytes: end.view(offset, end.received.taken), offset }
+/** Bytes of a copy at the most. */
+const COPY_BYTES = 256 << 10
+
+/**
+ * Steps of single chunks: the oldest piece in hand, as long as the loop keeps up. One that waits for something in each step, as for a file, would
+ * wait once for each frame; so what has come meanwhile is joined for it, in memory that is used over and over.
+ */
+export function chunks(copied: (bytes: number) => void): (end: ReadEnd) => Chunk {
+  let memory: Uint8Array | null = null
+  return (end) => {
+    const { received } = end
+    if (received.batches > 1 && received.count > 1) {
+      memory ??= new Uint8Array(new ArrayBuffer(COPY_BYTES))
+      const bytes = memory.subarray(0, joinInto(end, memory))
+      copied(bytes.length)
+      return { bytes, offset: -1 }
+    }
+    const offset = received.take()
+    return { bytes: end.view(offset, received.taken), offset }
+  }
 }
 
 /** Everything that waits, in hand: a view for each stretch of the area that pieces fill without a gap. */

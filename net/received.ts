@@ -9,6 +9,8 @@ export class Received {
   #first = 0
   /** Bytes that wait. */
   bytes = 0
+  /** Ends of batches since nothing waited: from the second on whoever reads does not keep up. */
+  batches = 0
   /** Offsets of what is in hand. */
   #held: number[] = []
 
@@ -36,6 +38,7 @@ export class Received {
     if (this.#first === this.#waiting.length) {
       this.#waiting = []
       this.#first = 0
+      this.batches = 0
     } else if (this.#first === 2048) {
       this.#waiting.splice(0, this.#first)
       this.#first = 0
@@ -81,6 +84,7 @@ export class Received {
     this.#waiting = []
     this.#first = 0
     this.bytes = 0
+    this.batches = 0
     return true
   }
 }

@@ -1,5 +1,5 @@
 import { joined, joinInto } from './joining.ts'
-import type { ReadEnd } from './reading.ts'
+import type { ReadEnd } from './read-end.ts'
 import type { StreamedConnection, WebStreams } from './stream-types.ts'
 
 /** Bytes in one chunk at the most, where the reader brings no memory of its own. */
