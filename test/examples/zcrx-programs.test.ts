@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
-import { payload, runServer, SEND_BYTES, type SelftestOptions } from '../../examples/zcrx-selftest.ts'
 import {
   parseServer,
   type RingSide,
   SERVER_DEFAULTS,
   type ServerOptions,
   serve,
-} from '../../examples/zcrx-server.ts'
+} from '../../examples/09-zcrx-server.ts'
+import { payload, runServer, SEND_BYTES, type SelftestOptions } from '../../examples/10-zcrx-selftest.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
@@ -70,7 +70,7 @@ const server = (changes: Partial<ServerOptions>): ServerOptions => ({
   ...changes,
 })
 
-describe('examples/zcrx-server over a memory link', () => {
+describe('examples/09-zcrx-server over a memory link', () => {
   it.each<[string, Partial<ServerOptions>, number?]>([
     ['to the end of the stream', {}],
     ['so many bytes (-s)', { size: 1_000_000 }],
@@ -118,7 +118,7 @@ describe('examples/zcrx-server over a memory link', () => {
   })
 })
 
-describe('examples/zcrx-selftest over a memory link', () => {
+describe('examples/10-zcrx-selftest over a memory link', () => {
   const options = (changes: Partial<SelftestOptions>): SelftestOptions => ({
     port: 8000,
     oneshot: undefined,

@@ -203,7 +203,7 @@ function program(path: string, ...args: string[]): Promise<{ status: number | nu
 async function examples(): Promise<void> {
   const way = ['-i', 'linux:zc0', '-q', queue!]
   const served = program(
-    '../../examples/zcrx-server.js',
+    '../../examples/09-zcrx-server.js',
     ...way,
     '-p',
     '8000',
@@ -220,7 +220,7 @@ async function examples(): Promise<void> {
     server.status === 0 && server.printed.includes(`received ${2 * MIB}`),
     server.printed,
   )
-  const tested = program('../../examples/zcrx-selftest.js', '-s', '-p', '9999', ...way)
+  const tested = program('../../examples/10-zcrx-selftest.js', '-s', '-p', '9999', ...way)
   // Less than it asks for by itself, which takes longer than it waits where a processor is emulated by a busy one.
   await told({ kind: 'stream', port: 9999, bytes: 64 * 4096, letters: true })
   const test = await tested

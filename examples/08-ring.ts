@@ -1,7 +1,7 @@
 /**
  * A receiver against the ring, in liburing's terms: accepts one connection and counts what it sends.
  *
- *     node dist/examples/receive.js xdp:eth0 9000        or over Linux's own rings: linux:eth0/5; and on another machine: cat FILE | nc ADDRESS 9000
+ *     node dist/examples/08-ring.js xdp:eth0 9000        or over Linux's own rings: linux:eth0/5; and on another machine: cat FILE | nc ADDRESS 9000
  */
 import { pathToFileURL } from 'node:url'
 import * as zcrx from 'zcrx'
