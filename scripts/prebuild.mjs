@@ -4,9 +4,11 @@
 //     npm run prebuild -- --all              all, or fails
 //     npm run prebuild -- linux-x64-glibc    one
 //     npm run prebuild -- --reuse            does not build this machine's own again if build/ has it
+//     npm run prebuild -- --force            builds what is there and fresh, too
 //     npm run prebuild -- --list             what there is, and what is missing
 //
 // It runs under npm, which brings node-gyp.
+import { createHash } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
@@ -14,6 +16,8 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -108,61 +112,101 @@ function take(addon, target) {
   mkdirSync(dirname(file), { recursive: true })
   rmSync(file, { force: true })
   must(`${target.prefix}strip`, ['--strip-unneeded', '-o', file, addon])
-  console.log(`prebuild: ${target.file}, ${statSync(file).size} bytes`)
+  console.error(`prebuild: ${target.file}, ${statSync(file).size} bytes`)
 }
 
-/** This machine's own, if it is its libc's and what is in build/ is of these sources (scripts/setup.mjs sees to that). */
+/** This machine's own, if there is one of its libc in build/. That it is of these sources, the set-up sees to. */
 function reusable(target) {
   const built = join(root, 'build', 'Release', 'zcrx.node')
   const musl = existsSync('/etc/alpine-release')
   return target.arch === process.arch && (target.libc === 'musl') === musl && existsSync(built) ? built : null
 }
 
+/** What goes into an addon, as one hash. */
+function sources() {
+  const hash = createHash('sha256')
+  const add = (path) => hash.update(`${path}\0`).update(readFileSync(join(root, path)))
+  add('binding.gyp')
+  for (const name of readdirSync(join(root, 'driver', 'native')).sort()) {
+    if (/\.(cc|h)$/.test(name)) add(join('driver', 'native', name))
+  }
+  for (const name of ['prebuild.mjs', join('prebuild', 'targets.mjs')]) add(join('scripts', name))
+  add(join('node_modules', 'node-addon-api', 'package.json'))
+  return hash.digest('hex')
+}
+
+/** Which sources the files in prebuilds/ are of. */
+const STAMPS = join(root, 'prebuilds', '.stamps.json')
+
+function stamps() {
+  return existsSync(STAMPS) ? JSON.parse(readFileSync(STAMPS, 'utf8')) : {}
+}
+
+export function isFresh(target) {
+  return existsSync(join(root, target.file)) && stamps()[target.name] === sources()
+}
+
+/**
+ * Makes what is not there or of other sources.
+ * @returns {string[]} what was left out, each with the reason
+ */
+export function prebuild(targets, { reuse = false, force = false } = {}) {
+  const left = []
+  for (const target of targets) {
+    if (!force && isFresh(target)) continue
+    const missing = missingFor(target)
+    if (missing.length > 0) {
+      // One of other sources is worse than none.
+      rmSync(join(root, target.file), { force: true })
+      left.push(`${target.name}: apt-get install --no-install-recommends ${missing.join(' ')}`)
+      continue
+    }
+    try {
+      const built = reuse ? reusable(target) : null
+      if (built !== null) take(built, target)
+      else build(target)
+      writeFileSync(STAMPS, JSON.stringify({ ...stamps(), [target.name]: sources() }))
+    } catch (error) {
+      left.push(`${target.name}: ${error.message}`)
+    }
+  }
+  return left
+}
+
 function main(args) {
   const options = args.filter((arg) => arg.startsWith('-'))
   const names = args.filter((arg) => !arg.startsWith('-'))
   const wrong = [
-    ...options.filter((option) => !['--all', '--reuse', '--list'].includes(option)),
+    ...options.filter((option) => !['--all', '--reuse', '--force', '--list'].includes(option)),
     ...names.filter((name) => !TARGETS.some((target) => target.name === name)),
   ]
   if (wrong.length > 0) {
     const known = TARGETS.map((target) => target.name).join(', ')
-    throw new Error(`unknown: ${wrong.join(' ')}; targets are ${known}; options --all, --reuse, --list`)
+    throw new Error(
+      `unknown: ${wrong.join(' ')}; targets are ${known}; options --all, --reuse, --force, --list`,
+    )
   }
   const targets = names.length > 0 ? TARGETS.filter((target) => names.includes(target.name)) : TARGETS
-  const lacking = targets
-    .map((target) => [target, missingFor(target)])
-    .filter(([, missing]) => missing.length > 0)
   if (options.includes('--list')) {
     for (const target of targets) {
       const missing = missingFor(target)
       const state = missing.length > 0 ? `apt-get install ${missing.join(' ')}` : 'can be built here'
-      console.log(`${target.name}: ${existsSync(join(root, target.file)) ? 'built' : 'not built'}; ${state}`)
+      console.log(`${target.name}: ${isFresh(target) ? 'built' : 'not built'}; ${state}`)
     }
     return
   }
   if (!inPath('node-gyp')) throw new Error('there is no node-gyp in the PATH: run it as npm run prebuild')
-  const packages = [...new Set(lacking.flatMap(([, missing]) => missing))]
-  const remedy = `apt-get install --no-install-recommends ${packages.join(' ')}`
-  if (lacking.length > 0 && (options.includes('--all') || names.length > 0)) {
-    throw new Error(`tools are missing for ${lacking.map(([target]) => target.name).join(', ')}: ${remedy}`)
-  }
-  for (const target of targets) {
-    if (lacking.some(([other]) => other === target)) continue
-    const built = options.includes('--reuse') ? reusable(target) : null
-    if (built !== null) take(built, target)
-    else build(target)
-  }
-  if (lacking.length > 0) {
-    console.log(
-      `prebuild: left out ${lacking.map(([target]) => target.name).join(', ')}; for them: ${remedy}`,
-    )
-  }
+  const left = prebuild(targets, { reuse: options.includes('--reuse'), force: options.includes('--force') })
+  for (const target of targets.filter(isFresh)) console.log(`prebuild: ${target.file} is there`)
+  for (const reason of left) console.error(`prebuild: left out ${reason}`)
+  if (left.length > 0 && (options.includes('--all') || names.length > 0)) process.exitCode = 1
 }
 
-try {
-  main(process.argv.slice(2))
-} catch (error) {
-  console.error(`prebuild: ${error.message}`)
-  process.exitCode = 1
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    main(process.argv.slice(2))
+  } catch (error) {
+    console.error(`prebuild: ${error.message}`)
+    process.exitCode = 1
+  }
 }

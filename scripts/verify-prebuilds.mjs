@@ -1,8 +1,14 @@
+// Looks at the addons in prebuilds/: are they what they are named, do they need nothing newer than what they are meant for has,
+// does somebody have every symbol, and do they load. What this machine can't run is loaded by QEMU, musl's by musl's own loader.
+//
+//     npm run prebuild:verify                what is there
+//     npm run prebuild:verify -- --all       every target has to be there, and to be loaded
+//     npm run prebuild:verify -- --fetch     fetches a Node for the other architecture from npm (40 MB), to load addons in
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { fetchMusl, inPath, missingFor, must, NEWEST_VERSIONS, TARGETS } from './prebuild/targets.mjs'
+import { fetchMusl, inPath, must, NEWEST_VERSIONS, TARGETS } from './prebuild/targets.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const args = process.argv.slice(2)
@@ -171,8 +177,10 @@ for (const target of problems.length > 0 ? [] : TARGETS) {
     const loaded = target.libc === 'musl' ? loadByMusl(target, file) : loadInNode(target, file)
     console.log(`${target.file}: ${found}; ${loaded ?? 'not loaded'}`)
     if (loaded === null && all) {
-      const packages = [target.qemu.replace(/.*/, 'qemu-user-static'), ...missingFor(target)]
-      problems.push(`${target.file} could not be loaded: ${packages.join(' ')}, or for glibc's --fetch`)
+      const packages = ['qemu-user-static', `g++-${target.triple.replace('_', '-')}`]
+      problems.push(
+        `${target.file} could not be loaded: needs ${packages.join(', ')}, glibc's --fetch as well`,
+      )
     }
   } catch (error) {
     problems.push(`${target.file}: ${error.message}`)
