@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { join, sep } from 'node:path'
+import { delimiter, join, sep } from 'node:path'
 
 /** Why there is no addon, and what to do from where the program is. */
 export interface AddonProblem {
@@ -10,21 +10,41 @@ export interface AddonProblem {
 /** Left by `scripts/install.mjs` where building failed: npm shows nobody what an install script says. */
 export const BUILD_NOTE = join('build', 'why-not.txt')
 
-/** Of a package at `root`: a checkout, or below somebody's node_modules. `alpine`: this machine is one of Alpine's. */
-export function addonProblem(
-  root: string,
-  failure: Error,
-  alpine = existsSync('/etc/alpine-release'),
-): AddonProblem {
+/** What of the machine decides how the addon is built on it. */
+export interface BuildMachine {
+  readonly system: 'debian' | 'alpine' | 'other'
+  /** Of g++, make and python3, those that are not in the PATH. */
+  readonly missing: readonly string[]
+}
+
+/** Of a package at `root`: a checkout, or below somebody's node_modules. */
+export function addonProblem(root: string, failure: Error, machine = thisMachine()): AddonProblem {
   const reason = inWords(failure)
   if (!root.split(sep).includes('node_modules')) return { reason, remedy: 'npm run build:native' }
-  const tools = alpine ? 'apk add g++ make python3 linux-headers' : 'apt-get install g++ make python3'
   const rebuild = root.includes(`${sep}.pnpm${sep}`)
     ? 'pnpm rebuild zcrx'
     : 'npm rebuild zcrx --foreground-scripts'
-  const remedy = `${rebuild} (it compiles: ${tools})`
   const note = noteAt(root)
-  return { reason: note === '' ? reason : `${reason}; building it failed: ${note}`, remedy }
+  return {
+    reason: note === '' ? reason : `${reason}; building it failed: ${note}`,
+    remedy: toolsFirst(machine) + rebuild,
+  }
+}
+
+function toolsFirst({ system, missing }: BuildMachine): string {
+  // Debian's compiler brings the kernel's headers.
+  if (system === 'alpine') return `apk add ${[...missing, 'linux-headers'].join(' ')} && `
+  if (missing.length === 0) return ''
+  if (system === 'debian') return `sudo apt-get install -y ${missing.join(' ')} && `
+  return `install ${missing.join(', ')}, then: `
+}
+
+function thisMachine(): BuildMachine {
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  const inPath = (tool: string): boolean => folders.some((folder) => existsSync(join(folder, tool)))
+  const missing = ['g++', 'make', 'python3'].filter((tool) => !inPath(tool))
+  if (existsSync('/etc/alpine-release')) return { system: 'alpine', missing }
+  return { system: existsSync('/etc/debian_version') ? 'debian' : 'other', missing }
 }
 
 /** What the loader said, shortened to what matters, with what it means where that is known. */

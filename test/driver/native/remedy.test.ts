@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { addonProblem, BUILD_NOTE } from '../../../driver/native/remedy.ts'
+import { addonProblem, BUILD_NOTE, type BuildMachine } from '../../../driver/native/remedy.ts'
 
 const NONE = new Error('No native build was found for platform=linux arch=x64\n    loaded from: /x\n')
 
@@ -24,14 +24,16 @@ describe('what to do about an addon that does not load', () => {
   })
 
   it('in a project that installed it: npm rebuild, with what compiling takes', () => {
-    const { reason, remedy } = addonProblem(installed(), NONE, false)
+    const { reason, remedy } = addonProblem(installed(), NONE, { system: 'debian', missing: ['g++'] })
     expect(reason).toContain(`${process.platform}-${process.arch}`)
-    expect(remedy).toBe(
-      'npm rebuild zcrx --foreground-scripts (it compiles: apt-get install g++ make python3)',
-    )
-    expect(addonProblem(installed(), NONE, true).remedy).toContain('apk add g++ make python3 linux-headers')
-    expect(addonProblem(installed('.pnpm', 'zcrx@1', 'node_modules'), NONE, false).remedy).toMatch(
-      /^pnpm rebuild/,
+    expect(remedy).toBe('sudo apt-get install -y g++ && npm rebuild zcrx --foreground-scripts')
+    const remedyOn = (system: BuildMachine['system'], ...missing: string[]): string =>
+      addonProblem(installed(), NONE, { system, missing }).remedy
+    expect(remedyOn('debian')).toBe('npm rebuild zcrx --foreground-scripts')
+    expect(remedyOn('alpine', 'make')).toMatch(/^apk add make linux-headers && npm rebuild/)
+    expect(remedyOn('other', 'g++', 'make')).toMatch(/^install g\+\+, make, then: npm rebuild/)
+    expect(addonProblem(installed('.pnpm', 'zcrx@1', 'node_modules'), NONE).remedy).toMatch(
+      /pnpm rebuild zcrx$/,
     )
   })
 
