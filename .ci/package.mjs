@@ -1,6 +1,7 @@
 // The package as it is installed: packs the checkout, installs the tarball in an empty folder, and tries there what a user does.
 //
-//     node .ci/package.mjs                 everything but the next two
+//     node .ci/package.mjs                 everything but the next three
+//     node .ci/package.mjs --docs          the blocks of every page, not only of README and installing
 //     node .ci/package.mjs --examples      every numbered example too, as the package brings them
 //     node .ci/package.mjs --git           an installation from git too
 //     node .ci/package.mjs --keep          leaves the folder, and says where
@@ -275,7 +276,9 @@ async function documentation(folder, installed) {
   const node = await nodeOf(NEWEST)
   // Pages name captures as they lie in the package.
   cpSync(join(installed, 'pcap'), join(folder, 'pcap'), { recursive: true })
-  const list = blocks(installed)
+  const list = blocks(installed).filter(
+    ({ page }) => options.includes('--docs') || page === 'README.md' || page === 'docs/install.md',
+  )
   if (list.length === 0) throw new Error('no page has a block that is to be run')
   await inPairs(list, async ({ page, name, code, prints }) => {
     writeFileSync(join(folder, name), code)
