@@ -19,8 +19,9 @@ export interface BuildMachine {
 
 /** Of a package at `root`: a checkout, or below somebody's node_modules. */
 export function addonProblem(root: string, failure: Error, machine = thisMachine()): AddonProblem {
-  const reason = inWords(failure)
-  if (!root.split(sep).includes('node_modules')) return { reason, remedy: 'npm run build:native' }
+  const installed = root.split(sep).includes('node_modules')
+  const reason = inWords(failure, installed)
+  if (!installed) return { reason, remedy: 'npm run build:native' }
   const rebuild = root.includes(`${sep}.pnpm${sep}`)
     ? 'pnpm rebuild zcrx'
     : 'npm rebuild zcrx --foreground-scripts'
@@ -48,10 +49,11 @@ function thisMachine(): BuildMachine {
 }
 
 /** What the loader said, shortened to what matters, with what it means where that is known. */
-function inWords({ message }: Error): string {
+function inWords({ message }: Error, installed: boolean): string {
   const [first = ''] = message.split('\n')
   if (first.startsWith('No native build was found')) {
     const target = `${process.platform}-${process.arch}`
+    if (!installed) return `none is built for ${target}`
     return `the package brings none for ${target} with this C library, and none was built when it was installed`
   }
   if (/version `(GLIBC|GLIBCXX|CXXABI)_/.test(first)) return `${first}: the C or C++ library here is older`
