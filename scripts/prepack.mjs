@@ -1,5 +1,6 @@
 // npm's prepack script: what the tarball is made of is compiled and built. A pack of a plain clone has the addons that this machine has
 // the tools for, a published one has to have all.
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { TARGETS } from './prebuild/targets.mjs'
 import { isFresh, prebuild } from './prebuild.mjs'
@@ -11,7 +12,8 @@ const publishing = process.env.npm_command === 'publish'
 try {
   const root = fileURLToPath(new URL('..', import.meta.url))
   // This machine's own is made by the set-up, unless that can't; what comes of it is what was published.
-  setup({ root, say, only: ['addon', 'dist'] })
+  const installed = existsSync(`${root}node_modules/typescript`)
+  setup({ root, say, only: installed ? ['addon', 'dist'] : undefined })
   // Which to make, where not all that can be made here.
   const wanted = process.env.ZCRX_PREBUILDS?.split(',')
   const targets =
