@@ -5,6 +5,7 @@
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { applyQueueSetup } from '../../driver/setup/index.ts'
@@ -187,9 +188,11 @@ async function shared(): Promise<void> {
   await host.close()
 }
 
-/** An example program as it is started by hand: its status, and what it printed. */
+/** An example program as it is started by hand, in one file where it was made one (scripts/bundle.mjs): its status, and what it printed. */
 function program(path: string, ...args: string[]): Promise<{ status: number | null; printed: string }> {
-  const script = fileURLToPath(new URL(path, import.meta.url))
+  const [script = ''] = [path.replace('../../examples', '.'), path]
+    .map((at) => fileURLToPath(new URL(at, import.meta.url)))
+    .filter(existsSync)
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (text) => {
