@@ -200,7 +200,7 @@ async function types(folder, { name, version }) {
     'export async function main(options: ServerOptions): Promise<number> {',
     '  const link = new MemoryLink({ seed: 1 })',
     "  const server: Server = await createServer({ ...options, device: link.b, address: '192.0.2.1' })",
-    '  const client = await connect({ device: link.a, remoteAddress: "192.0.2.1", remotePort: 9000 })',
+    '  const client = await connect({ device: link.a, host: "192.0.2.1", port: 9000 })',
     '  client.close()',
     '  for await (const connection of server) for await (const chunk of connection) return chunk.bytes.length',
     "  throw new ZcrxError('ZCRX_ARGUMENT', 'nothing')",

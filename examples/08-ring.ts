@@ -43,8 +43,12 @@ export function receive(host: zcrx.Host | zcrx.LinuxSystem, port: number): numbe
 }
 
 const [, script = '', device, port] = process.argv
-if (device !== undefined && import.meta.url === pathToFileURL(script).href) {
-  const host = zcrx.openRingHost({ device })
-  console.log(`${receive(host, Number(port))} bytes`)
-  host.close()
+if (import.meta.url === pathToFileURL(script).href) {
+  if (device === undefined)
+    console.log('it needs an interface: the first lines of this file say how it is called')
+  else {
+    const host = zcrx.openRingHost({ device })
+    console.log(`${receive(host, Number(port))} bytes`)
+    host.close()
+  }
 }

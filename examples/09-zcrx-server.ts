@@ -210,7 +210,7 @@ export function parseServer(args: string[]): {
 }
 
 const [, script = '', ...args] = process.argv
-if (import.meta.url === pathToFileURL(script).href) {
+if (args.length > 0 && import.meta.url === pathToFileURL(script).href) {
   const { device, cpu, options } = parseServer(args)
   if (cpu !== undefined) spawnSync('taskset', ['-pc', cpu, String(process.pid)])
   const host = zcrx.openRingHost({ device })
@@ -218,3 +218,5 @@ if (import.meta.url === pathToFileURL(script).href) {
   console.log(`Connection terminated: received ${received}, cqes ${completions}, requeues ${requeues}`)
   host.close()
 }
+if (args.length === 0 && import.meta.url === pathToFileURL(script).href)
+  console.log('it needs an interface: the first lines of this file say how it is called')

@@ -188,4 +188,6 @@ async function main(args: string[]): Promise<number> {
 }
 
 const [, script = '', ...args] = process.argv
-if (import.meta.url === pathToFileURL(script).href) process.exitCode = await main(args)
+if (args.length > 0 && import.meta.url === pathToFileURL(script).href) process.exitCode = await main(args)
+if (args.length === 0 && import.meta.url === pathToFileURL(script).href)
+  console.log('it needs an interface: the first lines of this file say how it is called')

@@ -25,8 +25,8 @@ const IN_THE_MACHINE = {
       ...['conformance/main', 'differential/main'],
     ].map((program) => [`test/${program}`, `test/${program}`]),
   ),
-  'test/vm/zcrx-selftest': 'examples/zcrx-selftest',
-  'test/vm/zcrx-server': 'examples/zcrx-server',
+  'test/vm/10-zcrx-selftest': 'examples/10-zcrx-selftest',
+  'test/vm/09-zcrx-server': 'examples/09-zcrx-server',
   'test/vm/shared-link': 'driver/memory/shared-link',
   'test/vm/thread': 'uapi/backend/worker/thread',
 }

@@ -39,11 +39,11 @@ const client = await connect({
   device: link.a,
   address: '192.0.2.2',
   ownAddress: true,
-  remoteAddress: '192.0.2.1',
-  remotePort: 9000,
+  host: '192.0.2.1',
+  port: 9000,
 })
-await client.send(0, sent)
-await client.end(0)
+await client.send(sent)
+client.end()
 const digest = createHash('sha256')
 for await (const connection of server) {
   for await (const chunk of connection) digest.update(chunk.bytes)
