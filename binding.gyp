@@ -11,6 +11,7 @@
         "driver/native/link.cc",
         "driver/native/memory.cc",
         "driver/native/netlink.cc",
+        "driver/native/older.cc",
         "driver/native/packet.cc",
         "driver/native/poll.cc",
         "driver/native/sockets.cc",

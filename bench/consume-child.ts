@@ -44,11 +44,13 @@ class Meter {
   #begun = 0
   #usedAt = 0
 
+  begin(): void {
+    this.#begun = performance.now()
+    this.#usedAt = cpuSeconds()
+  }
+
   count(bytes: number): void {
-    if (this.#bytes === 0) {
-      this.#begun = performance.now()
-      this.#usedAt = cpuSeconds()
-    }
+    if (this.#bytes === 0 && this.#begun === 0) this.begin()
     this.#bytes += bytes
   }
 
@@ -86,12 +88,14 @@ async function loop(connection: Connection, how: Way, meter: Meter): Promise<voi
 }
 
 /** Through a stream, as `node:net` has it. */
-async function stream(socket: Duplex, meter: Meter): Promise<void> {
-  socket.on('data', (chunk: Buffer) => meter.count(chunk.length))
+async function stream(socket: Duplex & { readonly bytesRead: number }, meter: Meter): Promise<void> {
   if (what === 'file') {
+    meter.begin()
     await pipeline(socket, createWriteStream(path))
+    meter.count(socket.bytesRead)
     return
   }
+  socket.on('data', (chunk: Buffer) => meter.count(chunk.length))
   const one = consumer(what, path, wasm)
   socket.on('data', (chunk: Buffer) => one.take(chunk, () => {}))
   await finished(socket)

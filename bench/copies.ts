@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { copyBytes, useCopies } from '../copying.ts'
+import { copyBytes, useCopies } from '../copies.ts'
 import { allocateArea, allocateShared } from '../driver/area.ts'
 import { loadNative } from '../driver/native/index.ts'
 import { Sender } from '../stack/tcp/sender.ts'

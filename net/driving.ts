@@ -37,6 +37,7 @@ export class Driving {
       const step = (): void => {
         clearTimeout(timer)
         if (this.#settled || performance.now() >= until) {
+          ring.arm(null)
           ring.queueExit()
           resolve()
           return

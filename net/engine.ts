@@ -1,4 +1,4 @@
-import { copyBytes } from '../copying.ts'
+import { copyBytes } from '../copies.ts'
 import { type Census, type HeldReport, sumOfCensus } from '../diagnostics.ts'
 import type { ZcrxError } from '../errors.ts'
 import { DEFAULT_AREA_BYTES } from '../pages.ts'

@@ -1,4 +1,4 @@
-import { copyBytes } from '../copying.ts'
+import { copyBytes } from '../copies.ts'
 import type { ReadEnd } from './read-end.ts'
 
 /** What waits, up to so many bytes, joined to one array of the caller's own. Its buffers are given back. */

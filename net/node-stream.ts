@@ -1,9 +1,10 @@
 import { addAbortSignal, Duplex } from 'node:stream'
+import { FilePipe, isPlainFile } from './file-pipe.ts'
 import { joined } from './joining.ts'
 import type { ReadEnd, Reader } from './read-end.ts'
 import type { NodeStreamOptions, StreamedConnection, ZcrxDuplex } from './stream-types.ts'
 
-const CHUNK_BYTES = 256 << 10
+const CHUNK_BYTES = 64 << 10
 const HIGH_WATER_MARK = 64 << 10
 /** Bytes that may wait in the connection while a stream gives it more. */
 const IN_FLIGHT_BYTES = 256 << 10
@@ -28,6 +29,8 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
   /** Somebody has asked for more. */
   #wanted = false
   timeout = 0
+  /** What it is piped to, where that is a file. */
+  #file: FilePipe | null = null
   #timer: NodeJS.Timeout | null = null
 
   constructor(connection: StreamedConnection, end: ReadEnd, options: NodeStreamOptions) {
@@ -44,6 +47,45 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
 
   // ---- receiving ------------------------------------------------------------------------------------------------
 
+  /**
+   * As of any stream; what goes to a file goes there from where it lies, without a copy, as long as nobody else looks at the stream's data.
+   */
+  override pipe<T extends NodeJS.WritableStream>(target: T, options?: { end?: boolean }): T {
+    const alone =
+      this.readableFlowing === null &&
+      this.readableLength === 0 &&
+      this.readableEncoding === null &&
+      this.#file === null &&
+      this.listenerCount('data') === 0 &&
+      this.listenerCount('readable') === 0
+    if (!alone || !isPlainFile(target)) return super.pipe(target, options)
+    this.#file = new FilePipe(this, this.#end, target, options?.end !== false)
+    return target
+  }
+
+  override unpipe(target?: NodeJS.WritableStream): this {
+    const file = this.#file
+    if (file === null || (target !== undefined && target !== file.file)) return super.unpipe(target)
+    file.stop()
+    this.#file = null
+    file.file.emit('unpipe', this)
+    return this
+  }
+
+  /** Who looks at the data of a stream that goes to a file has it as of any other. */
+  override on(event: string | symbol, listener: (...args: never[]) => void): this {
+    const file = this.#file
+    if (file !== null && (event === 'data' || event === 'readable')) {
+      this.unpipe()
+      super.pipe(file.file, { end: file.endFile })
+    }
+    return super.on(event, listener as (...args: unknown[]) => void)
+  }
+
+  override addListener(event: string | symbol, listener: (...args: never[]) => void): this {
+    return this.on(event, listener)
+  }
+
   override _read(): void {
     this.#wanted = true
     this.#feed()
@@ -54,6 +96,7 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
     this.#active()
     // Who is told of the end of a stream that was reset should not have to read first.
     if (this.#end.streamError !== null && this.#end.received.count === 0) this.#cut()
+    else if (this.#file !== null) this.#file.pump()
     else if (this.#wanted) this.#feed()
   }
 

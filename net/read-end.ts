@@ -17,6 +17,8 @@ export interface ReadEnd {
   readonly area: Uint8Array
   /** Bytes of it. */
   view(offset: number, length: number): Uint8Array
+  /** Gives one buffer back that was handed over. */
+  release(offset: number): void
   /** From now on `reader` is told. */
   attach(reader: Reader): void
   /** Pieces were taken: there may be room for more. */

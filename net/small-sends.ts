@@ -1,4 +1,4 @@
-import { copyBytes } from '../copying.ts'
+import { copyBytes } from '../copies.ts'
 import type { Arena } from '../uapi/ring/arena.ts'
 
 /** Bytes of the largest piece that is copied, and of a place for it. */

@@ -28,7 +28,7 @@ export interface StreamedConnection {
 export interface NodeStreamOptions {
   /** The sending side stays open when the peer has ended its own, until `end()`. Default false: it ends too. */
   readonly allowHalfOpen?: boolean
-  /** Bytes in one chunk at the most: what has arrived meanwhile is joined. Default 262144. */
+  /** Bytes in one chunk at the most: what has arrived meanwhile is joined. Default 65536. */
   readonly chunkBytes?: number
   /** Bytes that may wait in the stream for whoever reads it, as `stream.Readable`'s; default 65536. */
   readonly readableHighWaterMark?: number

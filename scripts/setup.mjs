@@ -16,6 +16,7 @@ import {
 } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { finish } from './entries.mjs'
 
 const MIN_NODE = 20
 /** A set-up that has held the lock for so long is thought to be stuck. */
@@ -56,13 +57,16 @@ export class SetupError extends Error {}
  * @param {(text: string) => void} options.say one line a step
  * @param {(command: string, args: string[], env?: Record<string, string>) => { status: number, output: string }} [options.run]
  * @param {(tool: string) => boolean} [options.hasTool]
+ * @param {string[]} [options.only] names of steps; the others are left
  * @returns {{ done: string[], addonProblem: string }} the steps taken, and why there is no addon ('' when there is)
  */
-export function setup({ root, say, run = runner(root), hasTool = inPath }) {
+export function setup({ root, say, run = runner(root), hasTool = inPath, only }) {
   const node = Number(process.versions.node.split('.')[0])
   if (node < MIN_NODE)
     throw new SetupError(`Node ${MIN_NODE} or later is needed, this is ${process.versions.node}`)
-  const steps = [dependencies(root), addon(root), compiled(root)]
+  const steps = [dependencies(root), addon(root), compiled(root)].filter(
+    ({ name }) => only === undefined || only.includes(name),
+  )
   // Fresh is the common case, and needs neither the lock nor the right to write.
   if (steps.every((step) => step.isFresh())) return { done: [], addonProblem: '' }
   requireWritable(root)
@@ -87,7 +91,7 @@ export function setup({ root, say, run = runner(root), hasTool = inPath }) {
 function dependencies(root) {
   const stampFile = join(root, 'node_modules', '.zcrx-stamp')
   const wanted = () => {
-    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    const manifest = readManifest(root)
     const { dependencies, devDependencies, optionalDependencies } = manifest
     const hash = createHash('sha256')
     hash.update(
@@ -100,7 +104,7 @@ function dependencies(root) {
     name: 'dependencies',
     isFresh: () => readStamp(stampFile) === wanted(),
     make({ say, run }) {
-      // The addon is the next step's; installing must not build it too.
+      // The addon and dist/ are the next steps'; installing must not make them too.
       const env = { ZCRX_SKIP_ADDON: '1' }
       say('installing dependencies (npm ci)')
       let result = run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], env)
@@ -166,7 +170,9 @@ function compiled(root) {
       'tsconfig.json',
       'tsconfig.build.json',
       join('scripts', 'bundle.mjs'),
+      join('scripts', 'entries.mjs'),
     ]
+    hash.update(JSON.stringify(readManifest(root).exports ?? {}))
     for (const file of settings) hashFile(hash, root, file)
     for (const source of SOURCES) hashTree(hash, root, source, (name) => name.endsWith('.ts'))
     return hash.digest('hex')
@@ -186,6 +192,7 @@ function compiled(root) {
         rmSync(fresh, { recursive: true, force: true })
         throw new SetupError(`the sources do not compile:\n${tail(output, 40)}`)
       }
+      finish(fresh, readManifest(root))
       // Without it zcrxd runs from its modules, and starts more slowly.
       const bundled = run(process.execPath, [join(root, 'scripts', 'bundle.mjs'), fresh])
       if (bundled.status !== 0)
@@ -199,6 +206,10 @@ function compiled(root) {
       return ''
     },
   }
+}
+
+function readManifest(root) {
+  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 }
 
 function readStamp(file) {
@@ -295,9 +306,15 @@ function runner(root) {
 
 function main(args) {
   const quiet = args.includes('--quiet')
+  const at = args.indexOf('--only')
+  const only = at < 0 ? undefined : args[at + 1]?.split(',')
   const say = (text) => process.stderr.write(`setup: ${text}\n`)
   try {
-    const { done, addonProblem } = setup({ root: fileURLToPath(new URL('..', import.meta.url)), say })
+    const { done, addonProblem } = setup({
+      root: fileURLToPath(new URL('..', import.meta.url)),
+      say,
+      only,
+    })
     if (!quiet && done.length === 0 && addonProblem === '') say('everything is up to date')
   } catch (error) {
     say(error instanceof SetupError ? error.message : (error.stack ?? String(error)))

@@ -1,4 +1,4 @@
-import { copyBytes } from '../../copying.ts'
+import { copyBytes } from '../../copies.ts'
 import { place } from '../../counting.ts'
 import { ArgumentError, NicError } from '../../errors.ts'
 import { KeepAlive, WordWatch } from '../../waking.ts'

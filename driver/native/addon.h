@@ -31,6 +31,15 @@ inline Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>
 // Takes a fresh descriptor (or -1 and errno) into the table and makes it the result of a call.
 Napi::Value Opened(Napi::Env env, int fd);
 
+struct Facts {
+  uint32_t mode;
+  uint64_t device;
+  uint64_t inode;
+};
+
+// What stat() tells of an absolute path, or with an empty path of a descriptor; false and errno where it fails.
+bool FactsOf(int fd, const char* path, Facts& facts);
+
 // 0 or more as it is, -1 as the negative errno.
 inline Napi::Value Result(Napi::Env env, long value) {
   return Napi::Number::New(env, value < 0 ? static_cast<double>(-errno) : static_cast<double>(value));

@@ -3,12 +3,6 @@
 
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ZCRX_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define ZCRX_CLONES
-#endif
-
 namespace zcrx {
 namespace {
 
@@ -45,11 +39,26 @@ inline __attribute__((always_inline)) uint64_t AddBlocks(uint8_t* into, const ui
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-ZCRX_CLONES uint64_t SumBlocks(const uint8_t* data, size_t blocks) { return AddBlocks<false>(nullptr, data, blocks); }
+uint64_t SumPlain(const uint8_t* data, size_t blocks) { return AddBlocks<false>(nullptr, data, blocks); }
+uint64_t CopyPlain(uint8_t* into, const uint8_t* data, size_t blocks) { return AddBlocks<true>(into, data, blocks); }
 
-ZCRX_CLONES uint64_t CopyBlocks(uint8_t* into, const uint8_t* data, size_t blocks) {
-  return AddBlocks<true>(into, data, blocks);
+// Chosen by ourselves: `target_clones` has the loader choose, and musl's can't.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define ZCRX_AVX2 __attribute__((target("avx2")))
+ZCRX_AVX2 uint64_t SumAvx2(const uint8_t* data, size_t blocks) { return AddBlocks<false>(nullptr, data, blocks); }
+ZCRX_AVX2 uint64_t CopyAvx2(uint8_t* into, const uint8_t* data, size_t blocks) { return AddBlocks<true>(into, data, blocks); }
+
+bool HasAvx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2");
 }
+
+const auto SumBlocks = HasAvx2() ? SumAvx2 : SumPlain;
+const auto CopyBlocks = HasAvx2() ? CopyAvx2 : CopyPlain;
+#else
+const auto SumBlocks = SumPlain;
+const auto CopyBlocks = CopyPlain;
+#endif
 
 // Of `length` bytes at `data`, which are copied to `into` unless that is null.
 uint32_t Sum(uint8_t* into, const uint8_t* data, size_t length) {

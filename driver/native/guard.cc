@@ -47,7 +47,7 @@ bool Reserve(int fd, bool six, const sockaddr* address, socklen_t length) {
 // None is owned here: who closes one does not come by, so each is looked at before it is used.
 class Reservations {
  public:
-  using Key = std::tuple<dev_t, ino_t, uint32_t, std::string>;  // network namespace, interface, sockaddr
+  using Key = std::tuple<uint64_t, uint64_t, uint32_t, std::string>;  // network namespace, interface, sockaddr
 
   // A descriptor of the socket that has the key, else of the one that `make` returns; or -1 and errno.
   template <typename Make>
@@ -73,12 +73,12 @@ class Reservations {
  private:
   struct Held {
     int fd;
-    ino_t inode;
+    uint64_t inode;
   };
 
-  static ino_t InodeOf(int fd) {
-    struct stat facts = {};
-    return fstat(fd, &facts) == 0 && S_ISSOCK(facts.st_mode) ? facts.st_ino : 0;
+  static uint64_t InodeOf(int fd) {
+    Facts facts = {};
+    return FactsOf(fd, "", facts) && S_ISSOCK(facts.mode) ? facts.inode : 0;
   }
 
   void Forget() {
@@ -129,10 +129,10 @@ Napi::Value Hold(const Napi::CallbackInfo& info, bool deaf) {
     return -1;
   };
   if (deaf) return Opened(info.Env(), make());
-  struct stat space = {};
-  if (stat("/proc/thread-self/ns/net", &space) != 0) return Opened(info.Env(), make());
+  Facts space = {};
+  if (!FactsOf(-1, "/proc/thread-self/ns/net", space)) return Opened(info.Env(), make());
   const std::string place(reinterpret_cast<const char*>(name), length);
-  return Opened(info.Env(), Reserved().Take({space.st_dev, space.st_ino, scope, place}, make));
+  return Opened(info.Env(), Reserved().Take({space.device, space.inode, scope, place}, make));
 }
 
 Napi::Value DeafSocket(const Napi::CallbackInfo& info) { return Hold(info, true); }

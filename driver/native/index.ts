@@ -3,9 +3,10 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { useBulkLoops } from '../../bulk-loops.ts'
-import { useCopies } from '../../copying.ts'
+import { useCopies } from '../../copies.ts'
 import { NicError } from '../../errors.ts'
 import type { Native } from './native.ts'
+import { addonProblem } from './remedy.ts'
 
 export type { LinkInfo, Native, Watcher, XdpAttachment } from './native.ts'
 
@@ -47,8 +48,8 @@ function load(): Loaded {
 export function loadNative(): Native {
   const { native, failure } = load()
   if (native !== null) return native
-  const reason = failure.message.split('\n')[0]
-  throw new NicError('ZCRX_NIC_ADDON', `the native addon can't be loaded (${reason})`, 'npm run build:native')
+  const { reason, remedy } = addonProblem(packageRoot(), failure)
+  throw new NicError('ZCRX_NIC_ADDON', `the native addon can't be loaded (${reason})`, remedy)
 }
 
 /** The addon, or null where it is not built. */

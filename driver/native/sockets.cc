@@ -72,9 +72,9 @@ Napi::Value ShutdownSocket(const Napi::CallbackInfo& info) {
 // What rings open: sockets, and exported instances of zero-copy receive. Not other anonymous files, which are the runtime's own: it
 // aborts when one of those is closed.
 bool OfARing(int fd) {
-  struct stat facts = {};
-  if (fstat(fd, &facts) != 0) return false;
-  if (S_ISSOCK(facts.st_mode)) return true;
+  Facts facts = {};
+  if (!FactsOf(fd, "", facts)) return false;
+  if (S_ISSOCK(facts.mode)) return true;
   char target[32] = {};
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   return readlink(link.c_str(), target, sizeof target - 1) > 0 && std::strcmp(target, "anon_inode:[zcrx]") == 0;

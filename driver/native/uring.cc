@@ -97,9 +97,9 @@ Napi::Value Map(const Napi::CallbackInfo& info) {
   const double offset = Integer(info, 1, "offset", 0, kLargest);
   const size_t length = static_cast<size_t>(Integer(info, 2, "bytes", 1, kLargest));
   // Who touches what a file does not have, or no longer, is killed.
-  struct stat facts = {};
-  if (fstat(fd, &facts) != 0) return Result(info.Env(), -1);
-  if (S_ISREG(facts.st_mode)) {
+  Facts facts = {};
+  if (!FactsOf(fd, "", facts)) return Result(info.Env(), -1);
+  if (S_ISREG(facts.mode)) {
     errno = EINVAL;
     return Result(info.Env(), -1);
   }

@@ -45,14 +45,15 @@ export interface MachineFacts {
 /** Tries what can be tried without disturbing anybody. Never throws. */
 export function machineFacts(): MachineFacts {
   const native = nativeOrNull()
-  const withAddon = (work: (native: Native) => void): Obstacle => {
-    const missing = { message: 'not tried: there is no addon', fix: 'npm run build:native' }
-    return native === null ? missing : obstacleOf(() => work(native))
-  }
+  const addon = obstacleOf(() => void loadNative())
+  const withAddon = (work: (native: Native) => void): Obstacle =>
+    native === null
+      ? { message: 'not tried: there is no addon', fix: addon?.fix ?? '' }
+      : obstacleOf(() => work(native))
   return {
     kernel: release(),
     node: process.execPath,
-    addon: obstacleOf(() => void loadNative()),
+    addon,
     capabilities: capabilities(),
     memlock: memlockLimits(),
     xdpSocket: withAddon((addon) => void addon.close(openSocket(addon, 'this machine'))),

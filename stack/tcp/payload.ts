@@ -1,4 +1,4 @@
-import { copyBytes } from '../../copying.ts'
+import { copyBytes } from '../../copies.ts'
 import { type Nic, RX_SIDE, type RxBurst } from '../../driver/nic.ts'
 import type { Counters } from '../counters.ts'
 import type { Fragments } from '../memory/fragments.ts'

@@ -1,4 +1,4 @@
-import { copyBytes, copySums } from '../../copying.ts'
+import { copyBytes, copySums } from '../../copies.ts'
 import { addSums, sumBytes, swapSum } from '../wire/checksum.ts'
 
 /** A ring of the smallest size. */

@@ -5,7 +5,7 @@ import { format } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { buildProgram } from '../../daemon/cli/program.ts'
 import { NicStats } from '../../driver/nic.ts'
-import { receive } from '../../examples/receive.ts'
+import { receive } from '../../examples/08-ring.ts'
 import { DEFAULT_OPEN_CONVERSATIONS } from '../../pcap/follow/conversations.ts'
 import { DEFAULT_HELD_BYTES } from '../../pcap/follow/follow.ts'
 import { samples } from '../../pcap/samples/samples.ts'
@@ -173,7 +173,7 @@ describe('pages', () => {
   })
 
   it('have every error code, and no other', () => {
-    const folders = ['driver', 'stack', 'host', 'uapi', 'net', 'pcap', 'replay']
+    const folders = ['driver', 'stack', 'host', 'uapi', 'net', 'sinks', 'pcap', 'replay']
     const sources = folders
       .flatMap((folder) =>
         readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 
-const EXAMPLE = join(import.meta.dirname, '../../dist/examples/two-threads.js')
+const EXAMPLE = join(import.meta.dirname, '../../dist/examples/07-two-threads.js')
 if (!existsSync(EXAMPLE))
   console.warn('the example of two threads is skipped: nothing is compiled: npm run build')
 

@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { MemoryLink } from '../../driver/memory/index.ts'
 import { nativeOrNull } from '../../driver/native/index.ts'
-import { payload, runServer, SEND_BYTES, type SelftestOptions } from '../../examples/zcrx-selftest.ts'
 import {
   parseServer,
   type RingSide,
   SERVER_DEFAULTS,
   type ServerOptions,
   serve,
-} from '../../examples/zcrx-server.ts'
+} from '../../examples/09-zcrx-server.ts'
+import { payload, runServer, SEND_BYTES, type SelftestOptions } from '../../examples/10-zcrx-selftest.ts'
 import { VirtualClock } from '../../stack/clock.ts'
 import { seededEntropy } from '../../stack/entropy.ts'
 import { Stack } from '../../stack/stack.ts'
@@ -70,7 +70,7 @@ const server = (changes: Partial<ServerOptions>): ServerOptions => ({
   ...changes,
 })
 
-describe('examples/zcrx-server over a memory link', () => {
+describe('examples/09-zcrx-server over a memory link', () => {
   it.each<[string, Partial<ServerOptions>, number?]>([
     ['to the end of the stream', {}],
     ['so many bytes (-s)', { size: 1_000_000 }],
@@ -118,7 +118,7 @@ describe('examples/zcrx-server over a memory link', () => {
   })
 })
 
-describe('examples/zcrx-selftest over a memory link', () => {
+describe('examples/10-zcrx-selftest over a memory link', () => {
   const options = (changes: Partial<SelftestOptions>): SelftestOptions => ({
     port: 8000,
     oneshot: undefined,
@@ -181,7 +181,7 @@ describe.skipIf(obstacle !== '')("both programs over AF_XDP, the selftest's clie
     const ended = new Promise<number | null>((resolve) => server.once('close', resolve))
     // Until the server listens, Linux refuses for the address.
     for (let tries = 0; tries < 50 && server.exitCode === null; tries++) {
-      const client = [join(EXAMPLES, 'zcrx-selftest.js'), '-c', '-h', pair.ourAddress, '-p', '9999', ...send]
+      const client = [join(EXAMPLES, '10-zcrx-selftest.js'), '-c', '-h', pair.ourAddress, '-p', '9999', ...send]
       const sender = pair.start(pair.peer, process.execPath, ...client)
       const sent = await new Promise<number | null>((resolve) => sender.once('close', resolve))
       if (sent === 0) break
@@ -192,14 +192,14 @@ describe.skipIf(obstacle !== '')("both programs over AF_XDP, the selftest's clie
 
   it('zcrx-server checks every byte of 2 MiB', async () => {
     const args = ['-p', '9999', '-v', '-S', String(16 << 20)]
-    const { out, status } = await run('zcrx-server', args, ['-l', '12840'])
+    const { out, status } = await run('09-zcrx-server', args, ['-l', '12840'])
     expect(out).toMatch(/^Connection terminated: received 2097152, cqes \d+, requeues 0\n$/)
     expect(status).toBe(0)
   })
 
   it('zcrx-server into a memfd, through a ring-provided queue', async () => {
     const args = ['-p', '9999', '-v', '-A', '2', '-r', '1', '-S', String(16 << 20)]
-    const { out, status } = await run('zcrx-server', args, [])
+    const { out, status } = await run('09-zcrx-server', args, [])
     expect([out.replace(/cqes \d+/, 'cqes N'), status]).toEqual([
       'Connection terminated: received 2097152, cqes N, requeues 0\n',
       0,
@@ -207,13 +207,13 @@ describe.skipIf(obstacle !== '')("both programs over AF_XDP, the selftest's clie
   })
 
   it('zcrx-selftest: single', async () => {
-    const { out, status } = await run('zcrx-selftest', ['-s', '-p', '9999'], ['-l', '12840'])
+    const { out, status } = await run('10-zcrx-selftest', ['-s', '-p', '9999'], ['-l', '12840'])
     expect([out, status]).toEqual(['2097152 bytes, all as sent\n', 0])
   })
 
   it('zcrx-selftest: oneshot', async () => {
     const { out, status } = await run(
-      'zcrx-selftest',
+      '10-zcrx-selftest',
       ['-s', '-p', '9999', '-o', '4'],
       ['-l', '4096', '-z', '16384'],
     )
@@ -221,7 +221,7 @@ describe.skipIf(obstacle !== '')("both programs over AF_XDP, the selftest's clie
   })
 
   it('zcrx-selftest: large chunks are received, or the machine is said to lack them', async () => {
-    const { out, status } = await run('zcrx-selftest', ['-s', '-p', '9999', '-x', '2'], [])
+    const { out, status } = await run('10-zcrx-selftest', ['-s', '-p', '9999', '-x', '2'], [])
     if (status === 42) expect(out).toMatch(/huge pages|Large chunks are not supported/)
     else expect([out, status]).toEqual(['2097152 bytes, all as sent\n', 0])
   })

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { finished, pipeline } from 'node:stream/promises'
@@ -202,6 +205,71 @@ describe('a connection as a stream', () => {
     expect(Buffer.compare(Buffer.concat(echoed), data)).toBe(0)
     client.end()
     await once(client, 'close')
+  })
+
+  it('goes to a file from where it lies, and as any stream when somebody else listens too', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'zcrx-pipe-'))
+    try {
+      for (const listens of [false, true]) {
+        pair = await connected()
+        const { near, there } = await pair.open()
+        const data = randomBytes(3_000_000)
+        const path = join(folder, `file-${listens}`)
+        const b = there.toNode()
+        void near.send(data).then(() => near.close())
+        const piped = pipeline(b, createWriteStream(path))
+        let seen = 0
+        if (listens) {
+          await until(() => there.bytesReceived > 200_000)
+          b.on('data', (chunk: Buffer) => {
+            seen += chunk.length
+          })
+        }
+        await piped
+        expect(Buffer.compare(readFileSync(path), data)).toBe(0)
+        const { copiedBytes } = pair.server.stats()
+        if (listens) expect(copiedBytes).toBe(seen)
+        else expect(copiedBytes).toBe(0)
+        await until(() => pair.server.census().user === 0)
+        expect(pair.server.census().lost).toBe(0)
+        if (!listens) await pair.close()
+      }
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  it('gives up a file that can’t be written, and a file stream that is destroyed, with a reset', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'zcrx-pipe-'))
+    try {
+      pair = await connected()
+      for (const [path, how] of [
+        [join(folder, 'no', 'such'), 'ENOENT'],
+        ['/dev/full', 'ENOSPC'],
+        [join(folder, 'destroyed'), 'enough'],
+      ] as const) {
+        const { near, there } = await pair.open()
+        void near.send(randomBytes(900_000))
+        const file = createWriteStream(path)
+        const piped = pipeline(there.toNode(), file)
+        if (how === 'enough')
+          void until(() => file.bytesWritten > 0).then(() => file.destroy(new Error('enough')))
+        await expect(piped).rejects.toThrow(how)
+        await there.closed
+        near.reset()
+        await near.closed
+        await until(() => pair.server.census().user + pair.server.census().queued === 0)
+      }
+      expect(pair.server.census().lost).toBe(0)
+      const { near, there } = await pair.open()
+      const cut = pipeline(there.toNode(), createWriteStream(join(folder, 'cut')))
+      await near.send(randomBytes(100_000))
+      await until(() => there.bytesReceived === 100_000)
+      near.reset()
+      await expect(cut).rejects.toMatchObject({ code: 'ECONNRESET' })
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('goes through a transform', async () => {

@@ -5,6 +5,7 @@
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { applyQueueSetup } from '../../driver/setup/index.ts'
@@ -187,9 +188,11 @@ async function shared(): Promise<void> {
   await host.close()
 }
 
-/** An example program as it is started by hand: its status, and what it printed. */
+/** An example program as it is started by hand, in one file where it was made one (scripts/bundle.mjs): its status, and what it printed. */
 function program(path: string, ...args: string[]): Promise<{ status: number | null; printed: string }> {
-  const script = fileURLToPath(new URL(path, import.meta.url))
+  const [script = ''] = [path.replace('../../examples', '.'), path]
+    .map((at) => fileURLToPath(new URL(at, import.meta.url)))
+    .filter(existsSync)
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (text) => {
@@ -203,7 +206,7 @@ function program(path: string, ...args: string[]): Promise<{ status: number | nu
 async function examples(): Promise<void> {
   const way = ['-i', 'linux:zc0', '-q', queue!]
   const served = program(
-    '../../examples/zcrx-server.js',
+    '../../examples/09-zcrx-server.js',
     ...way,
     '-p',
     '8000',
@@ -220,7 +223,7 @@ async function examples(): Promise<void> {
     server.status === 0 && server.printed.includes(`received ${2 * MIB}`),
     server.printed,
   )
-  const tested = program('../../examples/zcrx-selftest.js', '-s', '-p', '9999', ...way)
+  const tested = program('../../examples/10-zcrx-selftest.js', '-s', '-p', '9999', ...way)
   // Less than it asks for by itself, which takes longer than it waits where a processor is emulated by a busy one.
   await told({ kind: 'stream', port: 9999, bytes: 64 * 4096, letters: true })
   const test = await tested

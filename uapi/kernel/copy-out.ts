@@ -1,4 +1,4 @@
-import { copyBytes } from '../../copying.ts'
+import { copyBytes } from '../../copies.ts'
 import type { Stack } from '../../stack/stack.ts'
 import { CLOSED } from '../../stack/tcp/state.ts'
 import type { Tcb } from '../../stack/tcp/tcb.ts'

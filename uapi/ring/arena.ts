@@ -1,4 +1,4 @@
-import { copyBytes } from '../../copying.ts'
+import { copyBytes } from '../../copies.ts'
 import { ArgumentError } from '../../errors.ts'
 import { PAGE } from '../../pages.ts'
 import type { Addresser } from '../abi/sqe.ts'

@@ -42,9 +42,7 @@ export function checkCores({ machine: { cores, cpus } }: Facts): Observation[] {
 export function checkAddon({ machine: { addon } }: Facts): Observation[] {
   if (addon === null) return [{ check: 'native addon', found: 'loaded' }]
   const cost = 'nothing but the memory link and captures'
-  return [
-    { check: 'native addon', found: addon.message, closes: NEEDS_ADDON, cost, fix: 'npm run build:native' },
-  ]
+  return [{ check: 'native addon', found: addon.message, closes: NEEDS_ADDON, cost, fix: addon.fix }]
 }
 
 export function checkCapabilities({ machine, wanted }: Facts): Observation[] {

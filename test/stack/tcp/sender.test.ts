@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Copies, useCopies } from '../../../copying.ts'
+import { type Copies, useCopies } from '../../../copies.ts'
 import { nativeOrNull } from '../../../driver/native/index.ts'
 import { Sender } from '../../../stack/tcp/sender.ts'
 import { sumBytes } from '../../../stack/wire/checksum.ts'

@@ -1,4 +1,4 @@
-import { copyBytes } from '../../../copying.ts'
+import { copyBytes } from '../../../copies.ts'
 import { COMPLETIONS, ZERO_COPIED_BYTES } from '../../../diagnostics.ts'
 import type { PagePool } from '../../../stack/memory/page-pool.ts'
 import type { Stack } from '../../../stack/stack.ts'

@@ -1,7 +1,7 @@
 /**
  * A receiver against the ring, in liburing's terms: accepts one connection and counts what it sends.
  *
- *     node dist/examples/receive.js xdp:eth0 9000        or over Linux's own rings: linux:eth0/5; and on another machine: cat FILE | nc ADDRESS 9000
+ *     node dist/examples/08-ring.js xdp:eth0 9000        or over Linux's own rings: linux:eth0/5; and on another machine: cat FILE | nc ADDRESS 9000
  */
 import { pathToFileURL } from 'node:url'
 import * as zcrx from 'zcrx'
@@ -43,8 +43,12 @@ export function receive(host: zcrx.Host | zcrx.LinuxSystem, port: number): numbe
 }
 
 const [, script = '', device, port] = process.argv
-if (device !== undefined && import.meta.url === pathToFileURL(script).href) {
-  const host = zcrx.openRingHost({ device })
-  console.log(`${receive(host, Number(port))} bytes`)
-  host.close()
+if (import.meta.url === pathToFileURL(script).href) {
+  if (device === undefined)
+    console.log('it needs an interface: the first lines of this file say how it is called')
+  else {
+    const host = zcrx.openRingHost({ device })
+    console.log(`${receive(host, Number(port))} bytes`)
+    host.close()
+  }
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { copyBytes, useCopies } from '../copying.ts'
+import { copyBytes, useCopies } from '../copies.ts'
 import { nativeOrNull } from '../driver/native/index.ts'
 
 const native = nativeOrNull()

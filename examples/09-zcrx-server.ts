@@ -2,8 +2,8 @@
  * A server as liburing's example for zero-copy receive is one: accepts a connection, receives what it sends into an area, may
  * check it, and says how much came. The options are that program's.
  *
- *     node dist/examples/zcrx-server.js -i eth0 -q 0 -p 8000 -v        on another machine, bytes a..z over and over to port 8000
- *     node dist/examples/zcrx-server.js -i linux:eth0 -q 5 -p 8000 -v  the same over Linux's own rings
+ *     node dist/examples/09-zcrx-server.js -i eth0 -q 0 -p 8000 -v        on another machine, bytes a..z over and over to port 8000
+ *     node dist/examples/09-zcrx-server.js -i linux:eth0 -q 5 -p 8000 -v  the same over Linux's own rings
  */
 import { spawnSync } from 'node:child_process'
 import { pathToFileURL } from 'node:url'
@@ -210,7 +210,7 @@ export function parseServer(args: string[]): {
 }
 
 const [, script = '', ...args] = process.argv
-if (import.meta.url === pathToFileURL(script).href) {
+if (args.length > 0 && import.meta.url === pathToFileURL(script).href) {
   const { device, cpu, options } = parseServer(args)
   if (cpu !== undefined) spawnSync('taskset', ['-pc', cpu, String(process.pid)])
   const host = zcrx.openRingHost({ device })
@@ -218,3 +218,5 @@ if (import.meta.url === pathToFileURL(script).href) {
   console.log(`Connection terminated: received ${received}, cqes ${completions}, requeues ${requeues}`)
   host.close()
 }
+if (args.length === 0 && import.meta.url === pathToFileURL(script).href)
+  console.log('it needs an interface: the first lines of this file say how it is called')

@@ -2,8 +2,8 @@
  * Two threads of a program on one queue and one area: each listens on a port of its own, receives in place, and gives its buffers back
  * to the one refill queue. The stack runs on a third thread, the queue's worker.
  *
- *     node dist/examples/two-threads.js                   over a wire in memory, with a sender of its own: no privileges
- *     node dist/examples/two-threads.js xdp:eth0 9000     until interrupted, on ports 9000 and 9001
+ *     node dist/examples/07-two-threads.js                   over a wire in memory, with a sender of its own: no privileges
+ *     node dist/examples/07-two-threads.js xdp:eth0 9000     until interrupted, on ports 9000 and 9001
  */
 import { createHash } from 'node:crypto'
 import { isMainThread, parentPort, threadId, Worker, workerData } from 'node:worker_threads'

@@ -2,15 +2,15 @@
  * The kernel's selftest of zero-copy receive, told anew: a server that checks every byte, and a client that sends them. The
  * options are that program's; 42 is its exit status for what the machine can't do.
  *
- *     node dist/examples/zcrx-selftest.js -s -p 9999 -i eth0 -q 0          or over Linux's own rings: -i linux:eth0
- *     node dist/examples/zcrx-selftest.js -c -h 192.0.2.1 -p 9999 -l 12840
+ *     node dist/examples/10-zcrx-selftest.js -s -p 9999 -i eth0 -q 0          or over Linux's own rings: -i linux:eth0
+ *     node dist/examples/10-zcrx-selftest.js -c -h 192.0.2.1 -p 9999 -l 12840
  */
 import { connect } from 'node:net'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import * as zcrx from 'zcrx'
+import { deviceOf, type RingSide } from './09-zcrx-server.ts'
 import { call } from './call.ts'
-import { deviceOf, type RingSide } from './zcrx-server.ts'
 
 const PAGE = 4096
 const AREA_BYTES = 8192 * PAGE
@@ -188,4 +188,6 @@ async function main(args: string[]): Promise<number> {
 }
 
 const [, script = '', ...args] = process.argv
-if (import.meta.url === pathToFileURL(script).href) process.exitCode = await main(args)
+if (args.length > 0 && import.meta.url === pathToFileURL(script).href) process.exitCode = await main(args)
+if (args.length === 0 && import.meta.url === pathToFileURL(script).href)
+  console.log('it needs an interface: the first lines of this file say how it is called')
