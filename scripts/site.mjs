@@ -16,6 +16,10 @@ const SEARCH = { fields: ['title', 'text', 'page'], storeFields: ['title', 'page
 /** Of the text under a heading so much is searched: tables of figures are long. */
 const SEARCHED = 4000
 
+/** Where files are that pages name, and the site has not. */
+const { homepage } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+const SOURCE = `${homepage.replace(/#.*$/, '')}/blob/HEAD`
+
 /** What is wrong with the pages, a line each. */
 export class SiteError extends Error {
   constructor(problems) {
@@ -50,7 +54,7 @@ function searchIndex(pages) {
 export function buildSite(out, root = ROOT) {
   const sections = navigation(root)
   const listed = sections.flatMap(({ pages }) => pages.map(({ file }) => file))
-  const pages = new Pages(root, [...new Set(['docs/README.md', ...listed])])
+  const pages = new Pages(root, [...new Set(['docs/README.md', ...listed])], SOURCE)
   const html = new Map(
     pages.files.map((file) => [
       outputOf(file),

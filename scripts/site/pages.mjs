@@ -41,9 +41,10 @@ export class Pages {
   /** What is wrong with links, a line each. */
   problems = []
 
-  /** @param {string} root @param {string[]} files paths from there */
-  constructor(root, files) {
+  /** @param {string} root @param {string[]} files paths from there @param {string} source address of the repository's files */
+  constructor(root, files, source) {
     this.root = root
+    this.source = source
     const { rules } = this.#markdown.renderer
     rules.table_open = () => '<div class="table"><table>\n'
     rules.table_close = () => '</table></div>\n'
@@ -97,9 +98,8 @@ export class Pages {
         else if (child.type === 'image') child.attrSet('src', this.#target(file, child.attrGet('src')) ?? '')
         else if (child.type === 'link_open') {
           const target = this.#target(file, child.attrGet('href'))
-          // In the repository, and not on the site: no link.
-          if (target === null) child.attrs = [['class', 'file']]
-          else child.attrSet('href', target)
+          // Not there: it was put to the problems.
+          child.attrSet('href', target ?? '')
         }
       }
     }
@@ -110,7 +110,7 @@ export class Pages {
     return html.replace(ATTRIBUTE, (_all, name, target) => `${name}="${this.#target(file, target) ?? ''}"`)
   }
 
-  /** Where a link of a page leads on the site; null when only the repository has it. */
+  /** Where a link of a page leads: on the site, or in the repository, which has more files; null when nowhere. */
   #target(file, link) {
     if (isAddress(link)) return link
     const [path, anchor = ''] = decodeURI(link).split('#')
@@ -127,7 +127,7 @@ export class Pages {
       this.problems.push(`${file}: ${link}: no such file`)
       return null
     }
-    if (!/\.(svg|png)$/.test(there)) return null
+    if (!/\.(svg|png)$/.test(there)) return `${this.source}/${there}`
     this.assets.add(there)
     return posix.relative(here, outputOf(there))
   }
