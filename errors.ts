@@ -120,6 +120,7 @@ export class AbortError extends ZcrxError {
   }
 }
 
+/** What can be wrong with a capture. */
 export type PcapErrorCode =
   | 'PCAP_FORMAT' // neither pcap nor pcapng, nor either of them compressed
   | 'PCAP_TRUNCATED' // the file ends within a record

@@ -75,6 +75,7 @@ export interface SystemInterface {
   readonly netns: string | undefined
 }
 
+/** What a NIC is and can do. */
 export interface NicInfo {
   /** `xdp`, `memory`, … */
   readonly driver: string

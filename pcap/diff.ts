@@ -1,3 +1,4 @@
+/** How much of a difference is shown. */
 export interface DiffOptions {
   /** Lines shown around each difference. Default 3. */
   context?: number

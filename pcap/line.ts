@@ -8,6 +8,7 @@ import { CapturedPacket } from './file/packet.ts'
 import { optionsText } from './options-text.ts'
 import { SequenceTracker } from './sequence-tracker.ts'
 
+/** What a line says of the packet beside its own bytes. */
 export interface LineOptions {
   /** Printed in front. */
   number?: number

@@ -28,6 +28,7 @@ export type ExpectedCompletion =
       readonly offset?: number
     }
 
+/** Which stream of a replay is meant. */
 export interface ExpectOptions {
   /** Default 0. */
   readonly stream?: number

@@ -4,6 +4,7 @@ import type { StreamReport } from '../pcap/follow/report.ts'
 import type { CaptureSummary, StreamOptions } from '../pcap/follow/streams.ts'
 import type { Kept } from './kept.ts'
 
+/** What `replay` is told. */
 export interface ReplayOptions extends StreamOptions {
   /** Makes every checksum right: for captures taken where a device would have. Unfinished ones need no help. */
   readonly recomputeChecksums?: boolean
@@ -23,6 +24,7 @@ export interface ReplayOptions extends StreamOptions {
   readonly keep?: boolean
 }
 
+/** What was played, as a whole. */
 export interface ReplaySummary extends CaptureSummary {
   /** Streams that were left out, by reason. */
   skipped: Record<string, number>
@@ -38,6 +40,7 @@ export interface ReplaySummary extends CaptureSummary {
   niovs: Census
 }
 
+/** What a replay received. */
 export interface ReplayResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]

@@ -8,6 +8,7 @@ import type { SinkOptions, SinkSource } from './source.ts'
 /** What the name of a file ends in whose stream is not whole. */
 const PART = '.part'
 
+/** How a file is written. */
 export interface FileOptions extends SinkOptions {
   /**
    * When it reaches the disk: `close`, before it is called whole, its name too; `none`, when the system likes; a number, also every so many
@@ -22,6 +23,7 @@ export interface FileOptions extends SinkOptions {
   readonly overwrite?: boolean
 }
 
+/** What was written, and where. */
 export interface FileResult {
   readonly path: string
   readonly bytes: number

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { SinkOptions, SinkSource } from './source.ts'
 
+/** What was hashed, and what it came to. */
 export interface HashResult {
   readonly bytes: number
   /** Lower-case hex. */

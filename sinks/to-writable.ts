@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { SinkError } from './sink-error.ts'
 import type { SinkOptions, SinkSource } from './source.ts'
 
+/** How a writable is written to. */
 export interface WritableOptions extends SinkOptions {
   /** The writable is ended with the stream. Default true. */
   readonly end?: boolean

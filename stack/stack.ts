@@ -20,6 +20,7 @@ import { EADDRNOTAVAIL } from './tcp/state.ts'
 import { Tcp } from './tcp/tcp.ts'
 import { TimerWheel } from './timers.ts'
 
+/** What a stack is made of. */
 export interface StackOptions {
   readonly nic: Nic
   /** What the queue is filled from until an area is registered. */

@@ -30,6 +30,7 @@ export abstract class Timer {
   abstract fire(now: number): void
 }
 
+/** All timers of a stack: arming and cancelling take the same time however many there are. */
 export class TimerWheel {
   readonly #heads: (Timer | null)[] = new Array(SLOTS * LEVELS).fill(null)
   /** A bit per slot: whether it holds timers. */

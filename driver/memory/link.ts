@@ -4,6 +4,7 @@ import { type Impairments, LinkDirection } from './direction.ts'
 import { MemoryNic, type MemoryNicShape } from './nic.ts'
 import type { SplitSettings } from './split.ts'
 
+/** What the wire of a `MemoryLink` is like. */
 export interface MemoryLinkOptions {
   /** Of every random decision; chosen and kept in `link.seed` when not given. */
   seed?: number

@@ -32,6 +32,7 @@ export interface SharedEnd {
   readonly outgoing: SharedArrayBuffer
 }
 
+/** What the wire of a `SharedLink` is like. */
 export interface SharedLinkOptions {
   /** Bytes of layer 3; default 1500. */
   readonly mtu?: number

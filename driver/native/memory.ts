@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import { NicError } from '../../errors.ts'
 import { loadNative } from './index.ts'
 
+/** Which pages `allocatePages` takes. */
 export interface PageOptions {
   /** 2 MiB pages; the size is rounded up to them. They have to be reserved beforehand (`vm.nr_hugepages`). */
   huge?: boolean
@@ -9,6 +10,7 @@ export interface PageOptions {
   memfd?: string
 }
 
+/** Memory that `allocatePages` gave. */
 export interface Pages {
   /** Zeroed, page-aligned. Unmapped when it is collected. */
   readonly buffer: ArrayBuffer

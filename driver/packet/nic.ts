@@ -23,6 +23,7 @@ import { ReceivePath } from './receive.ts'
 import { type FanoutOptions, openSocket, type PacketRing } from './socket.ts'
 import { TransmitPath } from './transmit.ts'
 
+/** What `PacketNic.open` is told. */
 export interface PacketNicOptions {
   /** Interface name. */
   device: string

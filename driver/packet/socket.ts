@@ -25,6 +25,7 @@ const LARGEST_RING = 2 ** 32 - PAGE
 /** How frames are shared out to the members of a group (packet(7), `PACKET_FANOUT`). */
 export type FanoutMode = keyof typeof FANOUT
 
+/** A group of packet sockets that share what an interface receives. */
 export interface FanoutOptions {
   /** Number of the group, 0 to 65535. */
   group: number
@@ -32,6 +33,7 @@ export interface FanoutOptions {
   mode?: FanoutMode
 }
 
+/** The shape of a packet socket's receive ring. */
 export interface PacketRing {
   /** Bytes of a block: it goes to the stack when it is full. At least 128 KiB, a multiple of 4096. */
   blockBytes: number

@@ -24,6 +24,7 @@ import { OUR_MAC, protocolsOf, ReceivePath } from './receive.ts'
 import { RawIpSocket } from './socket.ts'
 import { TransmitPath } from './transmit.ts'
 
+/** What `RawNic.open` is told. */
 export interface RawNicOptions {
   /** Address of this host that the stack is to use, or one of each IP version. */
   address: string | readonly string[]

@@ -16,6 +16,7 @@ import { ReadWatch } from '../watch.ts'
 import { openTap, ourHardwareAddress, type TapDeviceOptions } from './device.ts'
 import { LARGE_BYTES, TapTransmit } from './transmit.ts'
 
+/** What `TapNic.open` is told. */
 export interface TapNicOptions extends TapDeviceOptions {
   /** Six bytes; default made from the device's own address. Queues of one device have the same. */
   mac?: Uint8Array

@@ -4,6 +4,7 @@ import { type Nic, type NicMemory, RX_MORE, RX_SIDE, RxBurst } from '../nic.ts'
 import { DelayingNic } from './delaying.ts'
 import { befall, ImpairedTransmit } from './impaired-transmit.ts'
 
+/** What befalls the frames of an `ImpairedNic`, by direction. */
 export interface NicImpairments {
   /** Of every decision. */
   seed: number

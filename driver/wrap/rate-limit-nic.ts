@@ -5,6 +5,7 @@ import { DelayingNic } from './delaying.ts'
 const DEFAULT_BURST_BYTES = 65_536
 const DEFAULT_QUEUE_BYTES = 1 << 20
 
+/** How much may pass in one direction. */
 export interface RateLimit {
   /** Of layer 2, without preamble and gaps. */
   readonly bitsPerSecond: number
@@ -12,6 +13,7 @@ export interface RateLimit {
   readonly burstBytes?: number
 }
 
+/** How much may pass a `RateLimitNic`, by direction. */
 export interface RateLimits {
   /** What exceeds it stays in the inner NIC's queue, which drops and counts what it has no room for. */
   readonly receive?: RateLimit

@@ -39,6 +39,7 @@ const XDP_KEYWORD: Record<XdpAttachment['mode'], string> = {
   offloaded: 'xdpoffload',
 }
 
+/** Where the program is attached: in the driver, or behind it. */
 export type XdpMode = 'native' | 'generic'
 
 /**

@@ -19,6 +19,7 @@ import { ReceivePath } from './receive.ts'
 import { type BindMode, openSocket, type RingSizes, XskSocket } from './socket.ts'
 import { TransmitPath } from './transmit.ts'
 
+/** What `XdpNic.open` is told. */
 export interface XdpNicOptions {
   /** Interface name. */
   device: string

@@ -24,6 +24,7 @@ import { parseDevice } from './open.ts'
 import { type DeviceSpec, kindOf } from './table.ts'
 import { workersFinding } from './workers.ts'
 
+/** What the device is wanted for. */
 export interface ExamineOptions {
   /** Bytes of the area that is to be received into; default 64 MiB. */
   readonly areaBytes?: number

@@ -5,6 +5,7 @@ import { ArgumentError } from '../../errors.ts'
 import type { Candidate, Facts, Observation, Wanted } from '../examine/index.ts'
 import type { DeviceText } from './text.ts'
 
+/** What a device is opened for. */
 export interface OpenOptions {
   /** Bytes of the area that is to be received into, for `auto:` to see whether they may be locked; default 64 MiB. */
   readonly areaBytes?: number
@@ -26,6 +27,7 @@ export interface QueueRequest {
   readonly count: number
 }
 
+/** A queue that was opened. */
 export interface OpenedQueue {
   readonly nic: Nic
   /** Of the first of several, what the others need; null when they need nothing. */

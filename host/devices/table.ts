@@ -14,6 +14,7 @@ type SpecOf<Kind> = Kind extends DeviceKind<infer Spec> ? Spec : never
 
 /** What a device string says. */
 export type DeviceSpec = SpecOf<(typeof DEVICES)[number]>
+/** What a device string begins with. */
 export type DeviceDriver = DeviceSpec['driver']
 
 /** The kind of that name; undefined when there is none. */

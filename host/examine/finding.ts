@@ -33,6 +33,7 @@ export interface Observation {
  */
 export type Status = 'ok' | 'note' | 'costs' | 'blocks'
 
+/** What one check of the machine or a device came to. */
 export interface Finding {
   readonly check: string
   readonly status: Status

@@ -21,6 +21,7 @@ export interface Frame {
   readonly comment: string
 }
 
+/** How packets are written as a pcap file. */
 export interface PcapOptions {
   /** Times in nanoseconds (default) or microseconds. */
   nanoseconds?: boolean

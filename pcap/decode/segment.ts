@@ -35,6 +35,7 @@ export const NOT_TCP = 1
 export const FRAGMENT = 2
 /** Lengths contradict each other, or the capture holds too little of the headers. */
 export const MALFORMED = 3
+/** A TCP segment. */
 export const SEGMENT = 4
 
 /**

@@ -10,6 +10,7 @@ import {
 import { checkOriginal, checkRange, checkTime, Output } from './output.ts'
 import type { CaptureSink } from './sink.ts'
 
+/** What a pcap file says at its beginning. */
 export interface PcapWriterOptions {
   /** `LINKTYPE_*`. */
   linkType: number

@@ -13,6 +13,7 @@ import * as format from './format.ts'
 import { checkOriginal, checkRange, checkTime, Output } from './output.ts'
 import type { CaptureSink } from './sink.ts'
 
+/** What a pcapng file says of itself, and how it is written. */
 export interface PcapngWriterOptions {
   /** Default `zcrx`. */
   application?: string
@@ -26,6 +27,7 @@ export interface PcapngWriterOptions {
   bufferBytes?: number
 }
 
+/** What a pcapng file says of an interface. */
 export interface CaptureInterface {
   /** `LINKTYPE_*`. */
   linkType: number

@@ -23,16 +23,19 @@ export const DEFAULT_HELD_BYTES = 64 << 20
 /** Different answers to one SYN that are remembered. */
 const MOST_ANSWERS = 8
 
+/** What `follow` is told. */
 export interface FollowOptions extends StreamOptions {
   /** Bytes that out-of-order data of all conversations may take; what exceeds them makes a hole. Default 64 MiB. */
   readonly heldBytes?: number
 }
 
+/** What `follow` found in the capture as a whole. */
 export interface FollowSummary extends CaptureSummary {
   /** Holes that had to be made because too much was held. */
   forcedGaps: number
 }
 
+/** What `follow` found. */
 export interface FollowResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]

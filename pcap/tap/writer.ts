@@ -7,6 +7,7 @@ import { ConnectionNames, HEADER_BYTES } from './connection.ts'
 import { type CaptureFileOptions, CaptureFiles } from './files.ts'
 import { NicDrops } from './nic-drops.ts'
 
+/** What a `CaptureNic` writes, and where. */
 export interface CaptureNicOptions extends CaptureFileOptions, CaptureClockOptions {
   /** Most bytes of a frame that are written, at least 1; default all. */
   snapLength?: number

@@ -50,6 +50,7 @@ export interface IpConfig {
   announceCount: number
 }
 
+/** What an `IpConfig` is unless told otherwise. */
 export const defaultIpConfig: IpConfig = {
   bulk: true,
   bulkLoopsFrom: 32,

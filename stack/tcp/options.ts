@@ -73,6 +73,7 @@ export interface TcpConfig {
   windowScaling: boolean
 }
 
+/** What a `TcpConfig` is unless told otherwise. */
 export const defaultTcpConfig: TcpConfig = {
   maxWindow: 65_535 << 8,
   moderateWindow: true,

@@ -2,6 +2,7 @@ import { allZero, getU64, putU64, Struct } from './struct.ts'
 
 /** Bytes of `struct zcrx_stats`: `u64 copy_count; u64 copy_bytes`. */
 export const ZCRX_STATS_SIZE = 16
+/** What the offset of a `struct zcrx_stats` in the region has to be a multiple of. */
 export const ZCRX_STATS_ALIGNMENT = 8
 
 /** `struct zcrx_event_desc`, 96 bytes: which events are wanted, and where the statistics go. */

@@ -5,11 +5,13 @@
 
 const HIGH = 4_294_967_296
 
+/** A little-endian u64; what a number can't hold exactly is Infinity. */
 export function getU64(view: DataView, at: number): number {
   const high = view.getUint32(at + 4, true)
   return high > 0x1f_ffff ? Number.POSITIVE_INFINITY : high * HIGH + view.getUint32(at, true)
 }
 
+/** Writes a little-endian u64. */
 export function putU64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value % HIGH, true)
   view.setUint32(at + 4, Math.floor(value / HIGH), true)

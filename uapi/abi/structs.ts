@@ -221,6 +221,9 @@ export class ZcrxCtrl extends Struct {
 export const RQE_SIZE = 16
 /** Refill queue header as Linux 7.3 lays it out: head, tail and entries on cache lines of their own. */
 export const RQ_HEAD_OFFSET = 0
+/** Where the tail is in the header of a refill queue. */
 export const RQ_TAIL_OFFSET = 64
+/** Where the entries of a refill queue begin. */
 export const RQ_RQES_OFFSET = 128
+/** What the header of a refill queue is aligned to. */
 export const RQ_HEADER_ALIGNMENT = 64

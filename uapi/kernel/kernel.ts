@@ -31,6 +31,7 @@ import type { ZcrxIfq } from './zcrx.ts'
 /** Longest sleep (milliseconds) between looks at several queues. */
 const MULTI_QUEUE_NAP_MS = 1
 
+/** What the kernel's side is given by whoever makes it. */
 export interface KernelOptions {
   /** Memory for a queue that has no area registered: `areaBytes` of niovs, and what the NIC needs behind them. */
   readonly memoryFor: (stack: Stack) => NicMemory

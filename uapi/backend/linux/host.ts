@@ -3,6 +3,7 @@ import type { RingHost } from '../../ring/backend.ts'
 import { LinuxBackend } from './backend.ts'
 import type { RingsMemory } from './set-up.ts'
 
+/** How rings of the Linux kernel are opened. */
 export interface LinuxHostOptions {
   /**
    * Whose memory rings lie in: `shared` memory of ours (IORING_SETUP_NO_MMAP, Linux 6.5), which other threads can look at and which
