@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +28,8 @@ type Receiver = (typeof RECEIVERS)[number]
 /** Those that are worth a row only where data is kept. */
 const OF_FILES: readonly Receiver[] = ['xdp for await', 'xdp pipeline()', 'tap pipeline()']
 const PORT = 9000
+/** Files lie in memory where they can: a disk is slower than all of them, and differs from run to run. */
+const MEMORY = '/dev/shm'
 /** The first warms up. */
 const STREAMS = 2
 
@@ -144,7 +146,7 @@ async function bench(args: string[]): Promise<void> {
   const mtu = parseInteger(values.mtu, 'MTU', 576, 65535)
   const consumers = values.what?.map((text) => parseChoice(text, 'consumer', CONSUMERS)) ?? CONSUMERS
   const peers = new Peers()
-  const directory = mkdtempSync(join(tmpdir(), 'zcrx-consume-'))
+  const directory = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'zcrx-consume-'))
   process.once('exit', () => {
     peers.remove()
     rmSync(directory, { recursive: true, force: true })

@@ -48,7 +48,7 @@ class Lines implements Consumer {
   }
 }
 
-/** Writes what has come meanwhile with one call, over and over the same megabytes of a file. */
+/** Writes what has come meanwhile with one call. */
 class File implements Consumer {
   readonly #fd: number
   #pieces: Uint8Array[] = []
@@ -78,7 +78,7 @@ class File implements Consumer {
     }
     writev(this.#fd, pieces, this.#at, (error, written) => {
       if (error !== null) throw error
-      this.#at = (this.#at + written) % (256 << 20)
+      this.#at += written
       for (const done of dones) done()
       this.#write()
     })

@@ -46,6 +46,7 @@ export interface OpenHostOptions extends Omit<EngineOptions, 'host'>, BufferLimi
 /** What a server on an open host is made with. */
 export type HostListenOptions = Omit<ServerOptions, keyof OpenOptions | 'area'>
 
+/** Events of a host, and what they are told. */
 export interface HostEvents {
   /** The device went away, or the last worker: connections have ended with ENODEV, and the host is only good for `close`. */
   error: [error: NicError]

@@ -8,6 +8,7 @@ import type { UserArea } from './user-area.ts'
 
 export type { ConnectionHandler } from './connection.ts'
 
+/** What a server is made with: a device, or a host that has one, and where and how it listens. */
 export interface ServerOptions extends EngineOptions, BufferLimits {
   /** Memory to receive into, of the program's choice: as `OpenHostOptions.area`. Not with `host`. */
   readonly area?: UserArea
@@ -57,6 +58,7 @@ export interface BoundAddress {
   readonly port: number
 }
 
+/** What a server has counted since it was made. NaN for what the other side of the ring does not tell. */
 export interface ServerStats {
   /** Accepted so far. */
   connections: number

@@ -25,6 +25,7 @@ export interface StreamedConnection {
   copied(bytes: number): void
 }
 
+/** How a connection is made a stream of Node's. */
 export interface NodeStreamOptions {
   /** The sending side stays open when the peer has ended its own, until `end()`. Default false: it ends too. */
   readonly allowHalfOpen?: boolean

@@ -27,8 +27,7 @@ class Sources {
     const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
     /** Entry point to source file. */
     this.entries = ORDER.map((name) => {
-      const { types } = exports[name].import
-      const source = types.replace(/^\.\/dist\//, '').replace(/\.d\.ts$/, '.ts')
+      const source = exports[name].import.types.replace(/^\.\/dist\//, '').replace(/\.d\.ts$/, '.ts')
       return { name, file: join(ROOT, source) }
     })
     const missing = Object.keys(exports).filter((name) => name !== './package.json' && !ORDER.includes(name))

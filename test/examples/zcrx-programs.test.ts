@@ -181,7 +181,15 @@ describe.skipIf(obstacle !== '')("both programs over AF_XDP, the selftest's clie
     const ended = new Promise<number | null>((resolve) => server.once('close', resolve))
     // Until the server listens, Linux refuses for the address.
     for (let tries = 0; tries < 50 && server.exitCode === null; tries++) {
-      const client = [join(EXAMPLES, '10-zcrx-selftest.js'), '-c', '-h', pair.ourAddress, '-p', '9999', ...send]
+      const client = [
+        join(EXAMPLES, '10-zcrx-selftest.js'),
+        '-c',
+        '-h',
+        pair.ourAddress,
+        '-p',
+        '9999',
+        ...send,
+      ]
       const sender = pair.start(pair.peer, process.execPath, ...client)
       const sent = await new Promise<number | null>((resolve) => sender.once('close', resolve))
       if (sent === 0) break
