@@ -184,10 +184,9 @@ export class XdpNic implements Nic, Steering {
     const start = (): XskSocket => this.#start(hook, umem, chunkSize)
     const socket = this.#socket === null ? start() : hook.restarting(start)
     this.#receive = new ReceivePath(socket.rx, socket.fill, areaLength, chunkSize, () => socket.kickRx())
-    const kick = (): number => this.#notice(socket.kickTx())
     const { tx, completion, zeroCopy } = socket
-    const sending = { tx, completion, base: areaLength, slots, slotBytes: chunkSize, zeroCopy, kick }
-    this.#transmit = new TransmitPath(sending)
+    const sending = { tx, completion, base: areaLength, slots, slotBytes: chunkSize, zeroCopy }
+    this.#transmit = new TransmitPath({ ...sending, kick: () => this.#notice(socket.kickTx()) })
     this.#area = umem.subarray(0, areaLength)
     this.#txMemory = umem.subarray(areaLength)
     this.#slotBytes = chunkSize
