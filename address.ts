@@ -8,12 +8,18 @@ export const V4_MAPPED = 0xffff
  * so that addresses of both families compare alike. `::ffff:192.0.2.1` and `192.0.2.1` are one address, of version 4.
  */
 export class IpAddress {
+  /** `0.0.0.0`. */
   static readonly any4: IpAddress = new IpAddress(0, 0, V4_MAPPED, 0)
+  /** `::`. */
   static readonly any6: IpAddress = new IpAddress(0, 0, 0, 0)
 
+  /** Of IPv4 also when it was written v4-mapped. */
   readonly version: 4 | 6
+  /** The first 32 bits; 0 of IPv4. */
   readonly w0: number
+  /** The second 32 bits; 0 of IPv4. */
   readonly w1: number
+  /** The third 32 bits; `V4_MAPPED` of IPv4. */
   readonly w2: number
   /** The IPv4 address, or the last 32 bits. */
   readonly w3: number
@@ -62,6 +68,7 @@ export class IpAddress {
     return words === null ? null : new IpAddress(...words)
   }
 
+  /** The same address, hence of the same version. */
   equals(other: IpAddress): boolean {
     return this.w3 === other.w3 && this.w2 === other.w2 && this.w1 === other.w1 && this.w0 === other.w0
   }
@@ -98,6 +105,7 @@ export class IpAddress {
     return this.version === 4 ? this.w3 >>> 16 === 0xa9fe : this.w0 >>> 22 === 0x3fa
   }
 
+  /** `224.0.0.0/4` or `ff00::/8`. */
   get multicast(): boolean {
     return this.version === 4 ? this.w3 >>> 28 === 14 : this.w0 >>> 24 === 0xff
   }

@@ -1,5 +1,6 @@
 /** Where the numbers of an object lie, in the order of its properties. */
 export interface Counted {
+  /** The numbers themselves; live. */
   readonly cells: Float64Array
 }
 

@@ -2,6 +2,7 @@ import { type Counted, counting, place } from './counting.ts'
 
 /** Where the niovs of an area are: every one in exactly one place, so that the places add up to `total`. */
 export interface Census {
+  /** Niovs of the area. */
   total: number
   /** On the free stack. */
   free: number
@@ -54,7 +55,9 @@ export const REFILLED: number = place(IfqStats, 'refilled')
 export interface Holder {
   /** `user_data` and descriptor of the request that delivered them. */
   readonly userData: number
+  /** Descriptor of the request that delivered them. */
   readonly fd: number
+  /** How many it delivered that are still out. */
   readonly buffers: number
   /** Milliseconds since the oldest of them was handed out. */
   readonly oldestMs: number
@@ -62,8 +65,11 @@ export interface Holder {
 
 /** What the application has held for too long, those who hold most first. */
 export interface HeldReport {
+  /** Of all holders together. */
   readonly buffers: number
+  /** Milliseconds since the oldest of them was handed out. */
   readonly oldestMs: number
+  /** By request, most buffers first. */
   readonly holders: readonly Holder[]
 }
 

@@ -3,7 +3,9 @@
  * says what happened, `remedy` what the reader can do about it (a command where one exists).
  */
 export class ZcrxError extends Error {
+  /** Stable: `ZCRX_…`, `PCAP_…`, or an errno's name. */
   readonly code: string
+  /** What the reader can do about it; may be empty. */
   readonly remedy: string
 
   constructor(code: string, message: string, remedy = '', options?: ErrorOptions) {
@@ -34,7 +36,9 @@ export type NicErrorCode =
 
 /** A network queue could not be opened, changed or used. `errno` is positive, 0 when no system call was involved. */
 export class NicError extends ZcrxError {
+  /** What is wrong, of a fixed set. */
   declare readonly code: NicErrorCode
+  /** Positive; 0 when no system call was involved. */
   readonly errno: number
 
   constructor(code: NicErrorCode, message: string, remedy = '', errno = 0) {
@@ -54,7 +58,9 @@ export class ArgumentError extends ZcrxError {
 
 /** A device string is wrong. `at` is where, in characters from its beginning; the message shows it. */
 export class DeviceError extends ArgumentError {
+  /** The device string as it was given. */
   readonly device: string
+  /** Where in it, in characters from its beginning. */
   readonly at: number
 
   constructor(device: string, at: number, message: string, remedy = '') {
@@ -67,6 +73,7 @@ export class DeviceError extends ArgumentError {
 
 /** An address that is not there to be used: EADDRNOTAVAIL. */
 export class AddressError extends ArgumentError {
+  /** Always this. */
   override readonly code: string = 'ZCRX_ADDRESS_NOT_AVAILABLE'
   /** Positive. */
   readonly errno = EADDRNOTAVAIL
@@ -81,7 +88,9 @@ export class AddressError extends ArgumentError {
 export interface ConnectionErrorPlace {
   /** Of the peer, as text. */
   readonly address?: string
+  /** Of the peer. */
   readonly port?: number
+  /** What led to it, for `Error.cause`. */
   readonly cause?: unknown
 }
 
@@ -90,9 +99,13 @@ export interface ConnectionErrorPlace {
  * name (`ECONNREFUSED`), `errno` the number as Node has it: negative; `syscall` what failed.
  */
 export class ConnectionError extends ZcrxError {
+  /** As Node has it: negative. */
   readonly errno: number
+  /** What failed: `connect`, `read` and the like. */
   readonly syscall: string
+  /** Of the peer, as text; absent when the error is not about one. */
   declare readonly address?: string
+  /** Of the peer; absent with `address`. */
   declare readonly port?: number
 
   /** @param errno positive, with its name in `code` */
@@ -133,7 +146,9 @@ export type PcapErrorCode =
  * fault is: bytes from the start of the file, of the unpacked one if it is compressed; -1 when there is no file to begin with.
  */
 export class PcapError extends ZcrxError {
+  /** What is wrong, of a fixed set. */
   declare readonly code: PcapErrorCode
+  /** Bytes from the start of the file, of the unpacked one if it is compressed; -1 without a file. */
   readonly offset: number
 
   constructor(

@@ -32,10 +32,15 @@ export interface FrameImpairments {
 
 /** What befell the frames of one direction. */
 export class ImpairmentCounts {
+  /** Frames that were lost. */
   dropped = 0
+  /** Frames that were held back behind others. */
   reordered = 0
+  /** Frames that came twice. */
   duplicated = 0
+  /** Frames with a bit flipped. */
   corrupted = 0
+  /** Frames that came later than they would have. */
   delayed = 0
 }
 

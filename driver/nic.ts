@@ -33,6 +33,7 @@ export class RxBurst {
   readonly sum: Uint32Array
   /** Entries in use. */
   count = 0
+  /** Most entries it has room for. */
   readonly capacity: number
 
   /** @param capacity entries; at least 64, so that the largest frame fits. */
@@ -60,6 +61,7 @@ export class RxBurst {
  * frames it sends there (see `NicInfo.tailBytes`).
  */
 export interface NicMemory {
+  /** The area, and behind it what the driver sends from. */
   readonly buffer: ArrayBuffer | SharedArrayBuffer
   /** Bytes from the start of `buffer`; a multiple of the page size. */
   readonly areaOffset: number
@@ -128,8 +130,11 @@ export interface NicInfo {
 
 /** Cumulative counters; every frame that does not reach the stack is in one of them. */
 class Stats {
+  /** Frames handed to the stack. */
   rxFrames = 0
+  /** Fragments of those frames. */
   rxFragments = 0
+  /** Bytes of those frames, headers included. */
   rxBytes = 0
   /** Dropped in front of the queue: the receive ring was full. */
   rxRingFull = 0
@@ -144,7 +149,9 @@ class Stats {
   rxDropped = 0
   /** Descriptors that were not valid (outside the area, or a frame of too many fragments); the chunks are recovered. */
   rxInvalid = 0
+  /** Frames sent. */
   txFrames = 0
+  /** Bytes of those frames, headers included. */
   txBytes = 0
   /** Frames not sent because no transmit slot was free. */
   txNoSlot = 0
@@ -243,12 +250,19 @@ export interface MacChanges {
 
 /** What some NICs can do beyond the necessary, each null for those that can't. Whoever asks, asks once: they stay the same. */
 export interface NicRoles {
+  /** Chooses the frames that come here; null where every frame of the interface does. */
   readonly steering: Steering | null
+  /** Cuts long frames into segments. */
   readonly largeSends: LargeSends | null
+  /** Writes to several areas. */
   readonly areas: FurtherAreas | null
+  /** Asks for chunks instead of being filled. */
   readonly pulling: Pulling | null
+  /** Puts several payloads into one chunk. */
   readonly packing: Packing | null
+  /** Is told what became of each frame. */
   readonly observer: FrameObserver | null
+  /** Tells when its hardware address changes. */
   readonly macChanges: MacChanges | null
   /** Memory that `RX_SIDE` fragments lie in, a multiple of four bytes; null for drivers that place all in the area. */
   readonly sideMemory: Uint8Array | null
@@ -268,6 +282,7 @@ export const NO_ROLES: NicRoles = {
 
 /** What every NIC has. */
 export interface Nic {
+  /** What the queue is: interface, addresses, sizes, modes. */
   readonly info: NicInfo
   /** What it can do beyond this. */
   readonly roles: NicRoles

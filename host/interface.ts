@@ -68,7 +68,9 @@ function unsettled({ tcp }: Stack): number {
 
 /** One NIC with a stack of its own, and the addresses that it has. What serves sockets on it is its attendant. */
 export class Interface {
+  /** The queue that it receives from. The host's: `close` closes it. */
   readonly nic: Nic
+  /** What makes connections of its frames. */
   readonly stack: Stack
   /** What the host's kernel knows of the interface; null with addresses of our own, and without netlink. */
   readonly network: HostNetwork | null

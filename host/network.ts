@@ -41,7 +41,9 @@ const OPEN_QUESTION_US = 4_000_000
 
 /** An address that the host's kernel has on the interface. */
 export interface HostAddress {
+  /** The address itself. */
   readonly address: IpAddress
+  /** Bits that the addresses on the link share with it. */
   readonly prefixLength: number
   /** It is good beyond the link. */
   readonly global: boolean

@@ -16,11 +16,13 @@ export interface HostOptions {
   readonly ownAddress?: boolean
   /** Addresses of our own are tested for duplicates before they are used: `IpConfig.dad`. Default false; `ready` tells when they are. */
   readonly dad?: boolean
+  /** Default: `SystemClock`. */
   readonly clock?: Clock
   /** Bits that the addresses on the link share with ours, where `address` does not say; needed with `gateway`. Default: every address is on the link. */
   readonly prefixLength?: number
   /** Where frames to addresses beyond the link go, IPv4 or IPv6 as text; one of each in an array. */
   readonly gateway?: string | readonly string[]
+  /** Limits and timings of TCP. */
   readonly tcp?: Partial<TcpConfig>
   /** VLAN tags, limits of reassembly and ICMP. */
   readonly ip?: Partial<IpConfig>

@@ -45,6 +45,7 @@ export class PacketLines {
   #seconds = 0
   #nanoseconds = 0
 
+  /** The packet as a line: number, time, and what it is. */
   next(packet: CapturedPacket): string {
     if (this.#count++ === 0) {
       this.#seconds = packet.seconds

@@ -38,6 +38,7 @@ export class Kept implements RecordTaker {
     else list.push(completion)
   }
 
+  /** What one stream received, completion by completion. */
   completions(key: string): readonly KeptCompletion[] {
     return this.#completions.get(key) ?? []
   }

@@ -44,6 +44,7 @@ export interface ReplaySummary extends CaptureSummary {
 export interface ReplayResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]
+  /** Of the capture and the run as a whole. */
   readonly summary: ReplaySummary
   /** `onReport` was given them instead. */
   readonly reportsTaken: boolean

@@ -1,7 +1,10 @@
 /** What a sink uses of a connection: it is the only one who reads it. */
 export interface SinkSource {
+  /** All that has come, as views that are valid until the next step. */
   batches(options?: { signal?: AbortSignal | undefined }): AsyncIterable<Uint8Array[]>
+  /** Ends it in order. */
   close(): void
+  /** Ends it at once: its peer can't take that for an orderly end. */
   reset(): void
 }
 

@@ -25,7 +25,9 @@ export interface FileOptions extends SinkOptions {
 
 /** What was written, and where. */
 export interface FileResult {
+  /** As it was given. */
   readonly path: string
+  /** Bytes written. */
   readonly bytes: number
 }
 

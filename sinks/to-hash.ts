@@ -3,6 +3,7 @@ import type { SinkOptions, SinkSource } from './source.ts'
 
 /** What was hashed, and what it came to. */
 export interface HashResult {
+  /** Bytes hashed. */
   readonly bytes: number
   /** Lower-case hex. */
   readonly digest: string

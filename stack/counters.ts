@@ -2,8 +2,11 @@ import { type Counted, counting, place } from '../counting.ts'
 
 class Fields {
   // Frames and their fate.
+  /** Frames that came from the NIC. */
   rxFrames = 0
+  /** Fragments of those frames, as the NIC split them. */
   rxFragments = 0
+  /** Frames given to the NIC. */
   txFrames = 0
   /** Frames too short for the header they announce, or whose lengths contradict each other. */
   dropMalformed = 0
@@ -25,6 +28,7 @@ class Fields {
   dropFragmentTimeout = 0
   /** ICMP of a type that nobody here answers, or an error about none of our connections. */
   dropIcmp = 0
+  /** ICMP whose checksum is wrong. */
   dropIcmpChecksum = 0
   /** Echo requests beyond the rate limit. */
   dropIcmpLimit = 0
@@ -32,7 +36,9 @@ class Fields {
   dropNdp = 0
   /** Redirects, and router advertisements when addresses are not configured from them. */
   dropRouting = 0
+  /** IPv4 headers whose checksum is wrong. */
   dropIpChecksum = 0
+  /** Segments whose checksum is wrong. */
   dropTcpChecksum = 0
   /** Malformed TCP options. */
   dropTcpOptions = 0
@@ -62,9 +68,13 @@ class Fields {
   // Receive side.
   /** Transport checksums accepted unfinished (pseudo-header sum only): a virtual peer on this machine. */
   checksumPartial = 0
+  /** Transport checksums that were summed here and found right. */
   checksumVerified = 0
+  /** TCP segments taken in. */
   rxSegments = 0
+  /** Payload bytes taken in. */
   rxBytes = 0
+  /** Segments that came before an earlier one, or while one was missing. */
   outOfOrderSegments = 0
   /** Out-of-order bytes given up again, so that data in order found memory. */
   reneged = 0
@@ -72,10 +82,15 @@ class Fields {
   noTimestamp = 0
   /** Duplicate bytes inside otherwise new segments. */
   duplicateBytes = 0
+  /** ACKs that report duplicates (RFC 2883). */
   dsackSent = 0
+  /** ACKs with SACK blocks. */
   sackSent = 0
+  /** ACKs that ask whether a peer means it (RFC 5961). */
   challengeAcks = 0
+  /** ACKs without data. */
   acksSent = 0
+  /** ACKs that tell of a window which has opened as memory came free. */
   windowUpdates = 0
   /** Small payloads copied together into one niov under pressure. */
   packedBytes = 0
@@ -84,6 +99,7 @@ class Fields {
 
   /** Datagrams put together from fragments. */
   reassembled = 0
+  /** Answers to ping. */
   icmpEchoReplies = 0
   /** ICMP errors about our connections that were believed. */
   icmpErrorsTaken = 0
@@ -93,16 +109,23 @@ class Fields {
   // Between the stacks of an interface's queues (`Stack.siblings`).
   /** Frames told to the siblings; kept from them by a limit; told by them. */
   siblingTold = 0
+  /** Frames kept from the siblings by a limit. */
   siblingUntold = 0
+  /** Frames told by siblings. */
   siblingHeard = 0
   /** Connections that began again from another port, as the answer had come to another queue. */
   portMoves = 0
 
   // Send side.
+  /** ICMP errors about what came here. */
   icmpErrorsSent = 0
+  /** Payload bytes sent. */
   txBytes = 0
+  /** Segments sent again. */
   retransmits = 0
+  /** Retransmission timers that ran out. */
   retransmitTimeouts = 0
+  /** Times that loss was told from ACKs, without waiting for the timer. */
   fastRetransmits = 0
   /** Retransmissions that proved needless (RFC 4015). */
   spuriousRetransmits = 0
@@ -112,18 +135,27 @@ class Fields {
   sackReneging = 0
   /** RFC 8985 section 7. */
   tailLossProbes = 0
+  /** Probes of a closed window. */
   windowProbes = 0
+  /** Keepalive probes. */
   keepAlivesSent = 0
   /** Segments made smaller because large ones vanished. */
   blackHoles = 0
+  /** Segments with RST. */
   resetsSent = 0
+  /** ARP questions. */
   arpRequestsSent = 0
+  /** ARP answers. */
   arpRepliesSent = 0
+  /** Neighbour solicitations (RFC 4861). */
   neighbourSolicitsSent = 0
   /** Fragments of datagrams other than TCP's. */
   fragmentsSent = 0
+  /** Neighbour advertisements (RFC 4861). */
   neighbourAdvertsSent = 0
+  /** Router solicitations (RFC 4861). */
   routerSolicitsSent = 0
+  /** Router advertisements that were believed. */
   routerAdvertsTaken = 0
   /** Others that use an address of ours, or want to (RFC 5227, RFC 4862 5.4). */
   addressConflicts = 0
@@ -137,13 +169,19 @@ class Fields {
   // Connections.
   /** SYN,ACKs that remember nothing (RFC 4987), and connections made from their ACKs. */
   synCookiesSent = 0
+  /** Connections made from the ACKs of those. */
   synCookiesTaken = 0
   /** Connections accepted with the data of their SYN (RFC 7413). */
   fastOpens = 0
+  /** Connections that began here. */
   activeOpens = 0
+  /** Connections that listeners took. */
   passiveOpens = 0
+  /** Connections that the peer's reset ended. */
   connectionsReset = 0
+  /** Connections whose peer did not answer in time. */
   connectionsTimedOut = 0
+  /** Handshakes that nobody completed. */
   halfOpenExpired = 0
   /** Connections whose TIME-WAIT, or wait for the peer's FIN, ended early for want of room (`TcpConfig.maxTimeWait`). */
   timeWaitOverflow = 0

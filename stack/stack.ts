@@ -22,12 +22,17 @@ import { TimerWheel } from './timers.ts'
 
 /** What a stack is made of. */
 export interface StackOptions {
+  /** The queue, not attached yet; the stack attaches it. */
   readonly nic: Nic
   /** What the queue is filled from until an area is registered. */
   readonly memory: NicMemory
+  /** Microseconds: `SystemClock`, or a `VirtualClock` for tests. */
   readonly clock: Clock
+  /** Where initial sequence numbers, ports and secrets come from. */
   readonly entropy: Entropy
+  /** Limits and timings of TCP; what is missing is as in `defaultTcpConfig`. */
   readonly tcp?: Partial<TcpConfig>
+  /** Those of IP; what is missing is as in `defaultIpConfig`. */
   readonly ip?: Partial<IpConfig>
   /** Fragments taken from the NIC at a time; an ACK per connection is sent after each such burst. */
   readonly burst?: number
@@ -38,12 +43,19 @@ export interface StackOptions {
  * works when `poll` is called, and only then.
  */
 export class Stack {
+  /** The queue. */
   readonly nic: Nic
+  /** What tells the time. */
   readonly clock: Clock
+  /** What happened, by cause; live. */
   readonly counters: Counters = new Counters()
+  /** Where received data lies, and what the queue is filled from. */
   readonly memory: QueueMemory
+  /** References to received pieces, for all queues of all connections. */
   readonly fragments: Fragments
+  /** The interface: addresses, routes, neighbours. */
   readonly link: Link
+  /** Connections and listeners. */
   readonly tcp: Tcp
   readonly #wheel: TimerWheel
   readonly #burst: RxBurst

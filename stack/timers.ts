@@ -18,10 +18,14 @@ const MAX_TICKS = 2 ** 32 - SLOTS - 1
 export abstract class Timer {
   /** Tick at which it fires, while it is armed. Not an integer at first, so that the field has room for any tick from the start. */
   tick = -0.5
+  /** Of the list that it is in: the wheel's. */
   next: Timer | null = null
+  /** Of the same list. */
   previous: Timer | null = null
+  /** Of the wheel, -1 when it is not armed. */
   slot = -1
 
+  /** It will fire. */
   get armed(): boolean {
     return this.slot >= 0
   }
@@ -63,6 +67,7 @@ export class TimerWheel {
     this.#insert(timer)
   }
 
+  /** It does not fire; one that is not armed is left alone. */
   cancel(timer: Timer): void {
     if (timer.slot < 0) return
     this.#unlink(timer)

@@ -20,6 +20,7 @@ export interface LinkCounts {
 
 /** One direction: frames on their way, in order of arrival. */
 export class LinkDirection {
+  /** What happened to the frames so far; live. */
   readonly counts: LinkCounts = {
     sent: 0,
     delivered: 0,
@@ -28,6 +29,7 @@ export class LinkDirection {
     reordered: 0,
     corrupted: 0,
   }
+  /** What happens to frames that are sent from now on; may be replaced. */
   impairments: Impairments
   readonly #fates: Fates
   readonly #now: () => number

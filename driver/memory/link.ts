@@ -37,8 +37,11 @@ export interface MemoryLinkOptions {
 
 /** Options of one end of a link; what is missing is as the link's. */
 export interface EndOptions {
+  /** Where payload lands at this end. */
   placement?: 'area' | 'side' | 'split'
+  /** How `split` places payload at this end. */
   split?: SplitSettings
+  /** Chunks that this end asks for at once; 0 = it is filled. */
   cache?: number
   /** Default: an index of its own. Ends of several links that have the same are queues of one interface. */
   ifIndex?: number
@@ -50,10 +53,15 @@ export interface EndOptions {
 
 /** A wire between two NICs of this process, with impairments from a seed. */
 export class MemoryLink {
+  /** What the impairments were drawn from: the same seed gives the same ones. */
   readonly seed: number
+  /** One end. */
   readonly a: MemoryNic
+  /** The other end. */
   readonly b: MemoryNic
+  /** Frames on their way from `a` to `b`. */
   readonly aToB: LinkDirection
+  /** Frames on their way from `b` to `a`. */
   readonly bToA: LinkDirection
 
   constructor(options: MemoryLinkOptions = {}) {

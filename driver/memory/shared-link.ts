@@ -22,13 +22,19 @@ const RX_BYTES = place(NicStats, 'rxBytes')
 
 /** One end of a wire between threads, as plain data: to be sent to the thread that opens it with `SharedNic.open`, once. */
 export interface SharedEnd {
+  /** Of the interface, for people. */
   readonly name: string
+  /** Interface index; ends that have the same are queues of one interface. */
   readonly ifIndex: number
+  /** Receive queue number. */
   readonly queue: number
+  /** Last byte of the hardware address. */
   readonly macByte: number
+  /** Bytes of layer 3. */
   readonly mtu: number
   /** Frames come out of this memory, and go into that one. */
   readonly incoming: SharedArrayBuffer
+  /** Frames go into this memory. */
   readonly outgoing: SharedArrayBuffer
 }
 
@@ -44,7 +50,9 @@ export interface SharedLinkOptions {
 
 /** A wire between two NICs of one process, whichever threads they are on: a ring of frames in shared memory for each direction. */
 export class SharedLink {
+  /** One end, to be opened with `SharedNic.open` on any thread. */
   readonly a: SharedEnd
+  /** The other end. */
   readonly b: SharedEnd
 
   constructor({ mtu = 1500, queue = 0, ifIndex = 1 }: SharedLinkOptions = {}) {
@@ -107,6 +115,7 @@ export class SharedNic implements Nic {
   readonly #arrivals: WordWatch
   readonly #keepAlive = new KeepAlive()
 
+  /** Opens an end; each once. */
   static open(end: SharedEnd): SharedNic {
     return new SharedNic(end)
   }

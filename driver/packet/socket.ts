@@ -37,6 +37,7 @@ export interface FanoutOptions {
 export interface PacketRing {
   /** Bytes of a block: it goes to the stack when it is full. At least 128 KiB, a multiple of 4096. */
   blockBytes: number
+  /** How many blocks there are. */
   blocks: number
   /** Milliseconds after which a block goes to the stack although it is not full. At least 1. */
   retireMs: number

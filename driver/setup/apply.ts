@@ -39,6 +39,7 @@ export interface SetupStep {
   readonly what: string
   /** What would do the same by hand; empty when there is nothing to be done. */
   readonly command: string
+  /** What came of it. */
   readonly outcome: StepOutcome
   /** More of it, for people; may be empty. */
   readonly words: string

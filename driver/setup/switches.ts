@@ -22,6 +22,7 @@ export interface QueueSwitches {
   holder(queue: number): QueueHolder | null
   /** Null when the driver answers nothing of rings. */
   rings(): Rings | null
+  /** Header/data split: on, off, or as the driver likes. */
   setDataSplit(split: DataSplit): void
   /** @param bytes up to which a packet is not split */
   setSplitThreshold(bytes: number): void
@@ -31,11 +32,13 @@ export interface QueueSwitches {
   setIndirection(table: readonly number[]): void
   /** Null when they can't be asked. */
   offloads(): Offloads | null
+  /** An offload by ethtool's name, such as `NTUPLE`. */
   setOffload(name: string, on: boolean): void
   /** Null when the driver has none, or they can't be asked. */
   rules(): readonly FlowRule[] | null
   /** Returns the rule's location. */
   insertRule(rule: PortRule): number
+  /** Takes a rule of `insertRule` away. */
   removeRule(location: number): void
   /** Idempotent. */
   close(): void

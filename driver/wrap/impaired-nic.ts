@@ -45,6 +45,7 @@ const CAUSE = 'impaired'
 
 /** Loses, doubles, reorders, damages and delays whole frames, those of many fragments too, between a NIC and the stack. */
 export class ImpairedNic extends DelayingNic {
+  /** What befell received frames; live. */
   readonly received: ImpairmentCounts = new ImpairmentCounts()
   readonly #fates: Fates
   readonly #impairments: FrameImpairments

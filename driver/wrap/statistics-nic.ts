@@ -10,7 +10,9 @@ const BURST_BUCKETS = 10
 
 /** What went in one direction, since the NIC was wrapped. */
 export interface DirectionStatistics {
+  /** Whole frames. */
   readonly frames: number
+  /** Bytes of the frames, headers included. */
   readonly bytes: number
   /** Bursts with at least one frame. */
   readonly bursts: number
@@ -20,6 +22,7 @@ export interface DirectionStatistics {
   readonly burstSizes: readonly number[]
   /** Over the time since the last `statistics()`. */
   readonly framesPerSecond: number
+  /** Over the same time. */
   readonly bitsPerSecond: number
 }
 

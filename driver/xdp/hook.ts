@@ -47,9 +47,13 @@ export type XdpMode = 'native' | 'generic'
  * a worker thread; its sender keeps its own `XdpNic` open until the receiver has opened one.
  */
 export interface XdpHookHandle {
+  /** Where the program is attached. */
   readonly mode: XdpMode
+  /** Descriptor of the map that says which frames are taken. */
   readonly steering: number
+  /** Descriptor of the map of sockets by queue. */
   readonly sockets: number
+  /** Descriptor of the program's link to the interface. */
   readonly link: number
 }
 

@@ -28,9 +28,13 @@ const kept: Uint8Array[] = []
 
 /** Entries, powers of two. */
 export interface RingSizes {
+  /** Chunks given to the device. */
   readonly fill: number
+  /** Frames that were sent. */
   readonly completion: number
+  /** Fragments received. */
   readonly rx: number
+  /** Frames to be sent. */
   readonly tx: number
 }
 

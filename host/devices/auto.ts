@@ -19,8 +19,11 @@ import { xdpCandidates } from './xdp.ts'
 /** The best way into an interface that works: `auto:eth0`, `auto:eth0/1`. */
 export interface AutoSpec {
   readonly driver: 'auto'
+  /** Of the interface. */
   readonly name: string
+  /** Receive queue, for the ways that have several. */
   readonly queue: number
+  /** Network namespace that the interface is in; absent: the process's. */
   readonly netns?: string
 }
 

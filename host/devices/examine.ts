@@ -40,6 +40,7 @@ export interface Examination {
   readonly ok: boolean
   /** The way that would be taken; null when none would, and for the machine alone. */
   readonly chosen: Way | null
+  /** What was looked at and found, in the order of the checks. */
   readonly findings: readonly Finding[]
   /** The ways in, best first, with what closes them. */
   readonly ways: readonly Way[]

@@ -29,6 +29,7 @@ export interface QueueRequest {
 
 /** A queue that was opened. */
 export interface OpenedQueue {
+  /** The queue. */
   readonly nic: Nic
   /** Of the first of several, what the others need; null when they need nothing. */
   readonly share: QueueShare | null

@@ -10,9 +10,11 @@ export interface LinuxSpec {
   readonly driver: 'linux'
   /** Empty for ordinary sockets. */
   readonly name: string
+  /** The first receive queue. */
   readonly queue: number
   /** 0 = all that there are. */
   readonly queues: number
+  /** Network namespace that the interface is in; absent: the process's. */
   readonly netns?: string
 }
 

@@ -6,6 +6,7 @@ import type { DeviceKind } from './kind.ts'
 /** One end of a link in this process: `memory:`, `memory:NAME`. The first to open a name gets one end, the second the other. */
 export interface MemorySpec {
   readonly driver: 'memory'
+  /** Of the link; may be empty. */
   readonly name: string
   /** Bytes of layer 3. */
   readonly mtu: number

@@ -8,11 +8,13 @@ import { settingsText, withSetting } from './text.ts'
 /** A packet socket: `packet:eth0`, `packet:eth0?fanout=7`. */
 export interface PacketSpec {
   readonly driver: 'packet'
+  /** Of the interface. */
   readonly name: string
   /** Group that frames are shared out in; absent: every frame comes here. */
   readonly fanout?: number
   /** What keeps the host's kernel from answering for an address of its own. */
   readonly guard: 'auto' | 'socket' | 'nftables'
+  /** Network namespace that the interface is in; absent: the process's. */
   readonly netns?: string
 }
 

@@ -6,6 +6,7 @@ import type { DeviceKind } from './kind.ts'
 /** A capture file, played once: `pcap:FILE`. Everything behind the colon is the path. */
 export interface PcapSpec {
   readonly driver: 'pcap'
+  /** Path of the capture. */
   readonly file: string
 }
 

@@ -8,6 +8,7 @@ import { refuseLoopbackAddress } from './loopback.ts'
 /** Raw IP sockets: `raw:192.0.2.1`, `raw:2001:db8::1`. The address is the host's. */
 export interface RawSpec {
   readonly driver: 'raw'
+  /** IPv4 or IPv6, as text. */
   readonly address: string
 }
 

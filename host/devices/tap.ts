@@ -7,12 +7,17 @@ import { settingsText, withSetting } from './text.ts'
 /** A TAP device: `tap:tap0`, `tap:tap0?persist=yes&queues=many&mtu=9000&offload=off`. */
 export interface TapSpec {
   readonly driver: 'tap'
+  /** Of the device. */
   readonly name: string
+  /** It stays when it is closed; absent: as it is. */
   readonly persist?: boolean
+  /** It has several queues; absent: as it is. */
   readonly multiQueue?: boolean
+  /** Frames of up to 64 KiB both ways, whose segments and checksums are the device's business. */
   readonly offload: boolean
   /** 0 = as it is. */
   readonly mtu: number
+  /** Network namespace that it is in; absent: the process's. */
   readonly netns?: string
 }
 

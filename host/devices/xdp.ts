@@ -11,13 +11,17 @@ import { settingsText } from './text.ts'
 /** A queue of an interface over AF_XDP: `xdp:eth0`, `xdp:eth0/2`, `xdp:eth0/0-3`, `xdp:eth0?mode=zerocopy`. */
 export interface XdpSpec {
   readonly driver: 'xdp'
+  /** Of the interface. */
   readonly name: string
   /** The first receive queue. */
   readonly queue: number
   /** How many queues, from that one on; each has a NIC and a stack. */
   readonly queues: number
+  /** Where the program is attached: in the driver, behind it, or in the first of the two that works. */
   readonly mode: 'auto' | 'native' | 'generic'
+  /** Whether the device writes to the area itself, or the kernel copies; `auto`: the former where it works. */
   readonly copy: 'auto' | 'copy' | 'zerocopy'
+  /** Network namespace that the interface is in; absent: the process's. */
   readonly netns?: string
 }
 

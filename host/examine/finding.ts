@@ -35,8 +35,11 @@ export type Status = 'ok' | 'note' | 'costs' | 'blocks'
 
 /** What one check of the machine or a device came to. */
 export interface Finding {
+  /** What was looked at, in a word or two. */
   readonly check: string
+  /** How much it matters. */
   readonly status: Status
+  /** What was found, for people. */
   readonly found: string
   /** What it costs; absent with `ok`. */
   readonly cost?: string
@@ -52,6 +55,7 @@ export interface Way {
   readonly mode: string
   /** A device string that takes exactly this way; `raw:` in the interface's namespace. */
   readonly device: string
+  /** It works as the machine is now. */
   readonly open: boolean
   /** What closes it; empty when it is open. */
   readonly reasons: readonly string[]

@@ -18,6 +18,7 @@ export interface Frame {
   readonly linkType: number
   /** Who sent it. */
   readonly from: Side
+  /** For people; may be empty. */
   readonly comment: string
 }
 
@@ -25,6 +26,7 @@ export interface Frame {
 export interface PcapOptions {
   /** Times in nanoseconds (default) or microseconds. */
   nanoseconds?: boolean
+  /** Byte order of the file's own numbers. Default false. */
   bigEndian?: boolean
   /** What the file says about the longest packet. */
   snapLength?: number
@@ -37,6 +39,7 @@ export class Capture {
     return this.frames()
   }
 
+  /** Makes `list`. */
   readonly frames: () => Frame[]
 
   constructor(frames: () => Frame[]) {

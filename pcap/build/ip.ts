@@ -21,6 +21,7 @@ export interface IpFields {
   flowLabel?: number | undefined
   /** IPv4: 16 bits; of fragments of IPv6, 32 bits. */
   identification?: number | undefined
+  /** IPv4: the DF bit. */
   dontFragment?: boolean | undefined
   /** What the total length (IPv4) or payload length (IPv6) claims, in bytes. */
   ipLength?: number | undefined

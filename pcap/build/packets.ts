@@ -109,6 +109,7 @@ export class PacketBuilder extends Capture {
     return this.syn(spec).synAck(spec).ack()
   }
 
+  /** A segment without data that acknowledges what has arrived. */
   ack(side: Side = 'client', spec: SegmentOverrides = {}): this {
     return this.send(side, spec)
   }
@@ -123,10 +124,12 @@ export class PacketBuilder extends Capture {
     return this.#say('server', what, spec)
   }
 
+  /** A segment with FIN and ACK. */
   fin(side: Side = 'client', spec: SegmentSpec = {}): this {
     return this.send(side, { flags: 'FA', ...spec })
   }
 
+  /** A segment with RST and ACK. */
   rst(side: Side = 'client', spec: SegmentSpec = {}): this {
     return this.send(side, { flags: 'RA', ...spec })
   }

@@ -7,6 +7,7 @@ import type { ChecksumMode } from './segment.ts'
 export interface PacketsOptions {
   /** `192.0.2.1:40000`, `[2001:db8::1]:40000`. */
   client: string
+  /** Address and port, as `client`. */
   server: string
   /** When the first packet was captured: seconds since the epoch, exact to the microsecond. Default 1700000000. */
   start?: number
@@ -32,6 +33,7 @@ export interface PacketsOptions {
 
 /** A segment. What isn't given follows from what went before. Sequence numbers are relative to the initial ones. */
 export interface SegmentSpec extends IpFields {
+  /** Payload: text, bytes, or a pattern. */
   data?: Data
   /**
    * Of the sender: 0 is its SYN, 1 its first byte. One that begins at or before what comes next moves that on; one beyond
@@ -46,8 +48,11 @@ export interface SegmentSpec extends IpFields {
   window?: number
   /** Urgent pointer. */
   urgent?: number
+  /** Maximum segment size option, bytes. */
   mss?: number
+  /** SACK-permitted option. */
   sackPermitted?: boolean
+  /** Window scale option: a shift. */
   windowScale?: number
   /** Value and echo; true for those of the clocks. By default as soon as both SYNs had them. */
   timestamps?: boolean | readonly [number, number]
@@ -57,9 +62,11 @@ export interface SegmentSpec extends IpFields {
   options?: Uint8Array
   /** Bytes that the data offset claims. */
   dataOffset?: number
+  /** What the TCP checksum is; default as `PacketsOptions.checksum` says. */
   checksum?: ChecksumMode
   /** Microseconds since the packet before. */
   after?: number
+  /** For people; written to pcapng. */
   comment?: string
 }
 

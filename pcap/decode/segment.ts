@@ -43,7 +43,9 @@ export const SEGMENT = 4
  * lengths: what a host would make of the segment, the stack decides.
  */
 export class SegmentDecoder {
+  /** What offsets count in: the packet's buffer, valid for as long as that. */
   bytes: Uint8Array = new Uint8Array(0)
+  /** Of IP. */
   version: 4 | 6 = 4
   /** Words of the addresses in network order, IPv4 v4-mapped as in `IpAddress`. */
   source0 = 0
@@ -54,24 +56,33 @@ export class SegmentDecoder {
   destination1 = 0
   destination2 = V4_MAPPED
   destination3 = 0
+  /** Host order. */
   sourcePort = 0
+  /** Host order. */
   destinationPort = 0
   /** Signed 32-bit integers, as everywhere. */
   seq = 0
+  /** Acknowledgment number. */
   ack = 0
+  /** Control bits as in the header: FIN is 1, SYN 2, RST 4, PSH 8, ACK 16. */
   flags = 0
   /** Raw, unscaled. */
   window = 0
+  /** Where the IP header begins. */
   ipAt = 0
   /** Where the packet ends that the IP header announces, and where what was captured of it ends. */
   ipEnd = 0
+  /** Where what was captured of the packet ends. */
   capturedEnd = 0
+  /** Of the IP packet: 6 is TCP. */
   protocol = 0
+  /** Where the TCP header begins. */
   tcpAt = 0
   /** Of the TCP header with its options. */
   headerBytes = 0
   /** Payload bytes on the wire, and those captured. */
   payloadBytes = 0
+  /** Payload bytes that were captured. */
   capturedBytes = 0
   /** Bytes of the packet that its IP header promises and its frame does not have: a lie. A receiver drops it. */
   beyond = 0
@@ -85,11 +96,15 @@ export class SegmentDecoder {
   numbered = false
   /** Of a fragment: byte offset in its datagram, whether more follow, identification, and where its data begins. */
   fragmentOffset = 0
+  /** Of a fragment: more follow. */
   fragmentMore = false
+  /** Of a fragment: identification. */
   fragmentId = 0
+  /** Of a fragment: where its data begins. */
   dataAt = 0
   readonly #layer = new Layer()
 
+  /** Where the payload begins. */
   get payloadAt(): number {
     return this.tcpAt + this.headerBytes
   }

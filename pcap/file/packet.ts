@@ -7,6 +7,7 @@ import { DIRECTION_UNKNOWN, OPTION_COMMENT, OPTION_END, PACKET_FLAGS } from './f
 export class CapturedPacket {
   /** The link-layer frame is `bytes[at, at + length)`. */
   bytes: Uint8Array = new Uint8Array(0)
+  /** Where the frame begins in `bytes`. */
   at = 0
   /** Bytes captured. */
   length = 0
@@ -28,7 +29,9 @@ export class CapturedPacket {
   offset = 0
   /** pcapng's options of this packet, in `bytes`. */
   optionsAt = 0
+  /** Where they end. */
   optionsEnd = 0
+  /** Byte order of the file's own numbers, those of options too. */
   littleEndian = true
 
   /** `DIRECTION_INBOUND`, `DIRECTION_OUTBOUND`, or unknown. */

@@ -6,11 +6,15 @@ export const MICROSECONDS = 6
 
 /** An interface that packets were captured on. */
 export class CaptureInterface {
+  /** `LINKTYPE_*`. */
   readonly linkType: number
   /** Bytes of a packet that were kept at the most; 0 = all. */
   readonly snapLength: number
+  /** As the file says; may be empty. */
   name = ''
+  /** As the file says; may be empty. */
   description = ''
+  /** What its time stamps count, and from when. */
   scale: TickScale = new TickScale(MICROSECONDS, 0)
   /** What its statistics block says, the last one; -1 = not said. */
   received = -1
@@ -25,9 +29,13 @@ export class CaptureInterface {
 
 /** What a section header says, and what was found in the section besides packets. */
 export class Section {
+  /** What it was captured on; may be empty. */
   hardware = ''
+  /** System that it was captured on; may be empty. */
   os = ''
+  /** Program that wrote it; may be empty. */
   application = ''
+  /** About the section as a whole. */
   readonly comments: string[] = []
   /** Names by address, of name resolution blocks. */
   readonly names: Map<string, string[]> = new Map()

@@ -19,7 +19,9 @@ export interface PcapngWriterOptions {
   application?: string
   /** Default is the name and release of the system that runs. */
   os?: string
+  /** What it was captured on. Default: nothing is said. */
   hardware?: string
+  /** About the file as a whole. */
   comment?: string
   /** Default false. */
   bigEndian?: boolean
@@ -33,7 +35,9 @@ export interface CaptureInterface {
   linkType: number
   /** Most bytes captured of a packet; 0 = no limit. Default 0. Packets are not cut to it. */
   snapLength?: number
+  /** Such as `eth0`. */
   name?: string
+  /** For people. */
   description?: string
   /** Six bytes. */
   mac?: Uint8Array
@@ -51,9 +55,11 @@ export interface CaptureTime {
 
 /** What an interface counted until `time`. */
 export interface CaptureStatistics {
+  /** When this was counted. */
   time: CaptureTime
   /** When the capture began and ended. */
   start?: CaptureTime
+  /** When the capture ended. */
   end?: CaptureTime
   /** Packets that arrived. */
   received?: number
@@ -63,6 +69,7 @@ export interface CaptureStatistics {
   osDrops?: number
   /** Packets that reached the program. */
   delivered?: number
+  /** For people. */
   comment?: string
 }
 
@@ -76,6 +83,7 @@ const NO_LIMIT = Number.POSITIVE_INFINITY
 export interface PacketDetails {
   /** Where it lies in the bytes that are given, and how many it has; default all of them. */
   readonly at?: number
+  /** Bytes of it; default up to the end of what is given. */
   readonly length?: number
   /** Bytes on the wire, when fewer were captured. */
   readonly originalLength?: number

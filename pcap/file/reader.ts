@@ -24,7 +24,9 @@ import { FileWindow } from './window.ts'
  *     while (await reader.fill())
  */
 export class CaptureReader implements AsyncIterable<CapturedPacket> {
+  /** Which of the two the file is. */
   readonly format: 'pcap' | 'pcapng'
+  /** The file is packed with gzip. */
   readonly compressed: boolean
   readonly #window: FileWindow
   readonly #parser: CaptureParser

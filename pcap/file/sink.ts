@@ -5,6 +5,7 @@ import { createFile, PRIVATE_MODE } from './create.ts'
 export interface CaptureSink {
   /** Takes all of `bytes`, which are the writer's again when this returns. Whatever it throws, the writer passes on. */
   write(bytes: Uint8Array): void
+  /** Called once, behind the last `write`. */
   close?(): void
 }
 

@@ -39,6 +39,7 @@ export interface FollowSummary extends CaptureSummary {
 export interface FollowResult {
   /** In order of conversations, the client's before the server's. */
   readonly streams: StreamReport[]
+  /** Of the capture as a whole. */
   readonly summary: FollowSummary
 }
 

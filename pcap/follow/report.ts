@@ -6,6 +6,7 @@ export interface StreamReport {
   readonly stream: number
   /** `192.0.2.1:40000`, `[2001:db8::1]:40000` */
   readonly client: string
+  /** Address and port, as `client`. */
   readonly server: string
   /** Who sent these bytes. */
   readonly direction: 'client' | 'server'
@@ -17,6 +18,7 @@ export interface StreamReport {
   readonly completions: number
   /** Bytes that lay where the queue put them, and bytes that were moved; 0 without an endpoint. */
   readonly zeroCopiedBytes: number
+  /** Bytes that were moved; 0 without an endpoint. */
   readonly copiedBytes: number
   /** Holes: bytes that the receiver acknowledged, or that follow, but the capture does not have. */
   readonly gaps: number

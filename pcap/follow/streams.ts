@@ -15,9 +15,13 @@ import type { WalkCounts } from './walk.ts'
 
 /** Whose bytes they are. */
 export interface FollowedStream {
+  /** Number in order of first packets, from 0: Wireshark's `tcp.stream`. */
   readonly stream: number
+  /** Who sent these bytes. */
   readonly direction: 'client' | 'server'
+  /** `192.0.2.1:40000`, `[2001:db8::1]:40000`. */
   readonly client: string
+  /** Address and port, as `client`. */
   readonly server: string
 }
 
@@ -46,6 +50,7 @@ export interface StreamOptions {
 
 /** What is said of a capture as a whole. */
 export interface CaptureSummary extends WalkCounts {
+  /** How many TCP conversations there were. */
   conversations: number
   /** Conversations that were closed early because too many were open: what came of them later is missing. */
   evicted: number
@@ -71,6 +76,7 @@ export function checkStreamOptions(options: StreamOptions): void {
 
 /** A capture that was built, such as `packets(...)`. */
 export interface BuiltCapture {
+  /** The capture as a pcapng file. */
   pcapng(): Uint8Array
 }
 

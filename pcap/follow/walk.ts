@@ -9,6 +9,7 @@ const FILLS_PER_TURN = 64
 
 /** What a capture held; every packet is in exactly one of the counts but `packets`. */
 export interface WalkCounts {
+  /** All that the capture held. */
   packets: number
   /** TCP segments, those put together from fragments included once each. */
   segments: number

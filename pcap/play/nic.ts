@@ -30,6 +30,7 @@ const NAP = new Int32Array(new SharedArrayBuffer(4))
  */
 export class PcapNic extends FrameNic implements Steering, FrameObserver {
   readonly #player = new Player(this)
+  /** What of the capture was passed over, by reason; live. */
   readonly notPlayed: NotPlayed = this.#player.notPlayed
   readonly #addresses = new SteeredAddresses()
   readonly #intake: Intake

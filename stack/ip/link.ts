@@ -25,6 +25,7 @@ const FORMER_MACS = 4
 
 /** What became of an address of the interface. */
 export interface AddressEvent {
+  /** Which address. */
   readonly address: IpAddress
   /**
    * `usable` from now on; `taken`: somebody else has it and it is not used; `lost`: it was used and is no longer, because

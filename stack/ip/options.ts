@@ -43,6 +43,7 @@ export interface IpConfig {
   probeWaitUs: number
   /** Shortest and longest time between probes. */
   probeMinUs: number
+  /** Longest time between probes. */
   probeMaxUs: number
   /** Time from the last probe until the address is used. */
   announceWaitUs: number

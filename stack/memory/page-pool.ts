@@ -12,10 +12,13 @@ import type { NicMemory } from '../../driver/nic.ts'
 export class PagePool {
   /** Small number that names the pool in `Fragments`. */
   readonly id: number
+  /** What the pool is made of. */
   readonly memory: NicMemory
   /** The area, byte by byte and in 32-bit words, unsigned and signed. */
   readonly bytes: Uint8Array
+  /** The area in unsigned 32-bit words. */
   readonly words: Uint32Array
+  /** The area in signed 32-bit words. */
   readonly ints: Int32Array
   /** Niovs in all. */
   readonly total: number
@@ -25,6 +28,7 @@ export class PagePool {
   readonly niovSize: number
   /** Niovs 0..freeCount-1 of this stack are free. */
   readonly free: Uint32Array
+  /** Niovs that are free. */
   freeCount: number
   /** References by receive queues, reassembly queues and the packing buffer. */
   readonly stackRefs: Uint16Array
@@ -36,6 +40,7 @@ export class PagePool {
   retired = false
   /** When each niov was last handed to the user, and by whom; kept by who looks for those that stay away, null else. */
   heldSince: Int32Array | null = null
+  /** By whom each niov was last handed out; kept with `heldSince`. */
   heldBy: Int32Array | null = null
   /** Whoever registered the area: its data is for nobody else. Null for the stack's own memory. */
   readonly owner: object | null

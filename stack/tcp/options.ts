@@ -52,7 +52,9 @@ export interface TcpConfig {
   invalidAcksPerSecond: number
   /** Keepalive, for sockets that ask for it: first probe, further ones, and how many go unanswered (RFC 9293 3.8.4). */
   keepIdleUs: number
+  /** Time between keepalive probes. */
   keepIntervalUs: number
+  /** Keepalive probes that go unanswered before a connection ends. */
   keepCount: number
   /** Congestion control of sockets that don't choose: RFC 9438 or RFC 5681. */
   congestion: 'cubic' | 'reno'
@@ -66,10 +68,13 @@ export interface TcpConfig {
   blackHoleDetection: boolean
   /** ECN: not at all; when the peer asks (RFC 3168); asked for; asked for and accepted with RFC 9768. */
   ecn: EcnMode
+  /** Timestamps are offered and taken (RFC 7323). */
   timestamps: boolean
+  /** Selective acknowledgments are offered and taken (RFC 2018). */
   sack: boolean
   /** Duplicates are reported (RFC 2883). */
   dsack: boolean
+  /** Windows are scaled where the peer does too (RFC 7323). */
   windowScaling: boolean
 }
 

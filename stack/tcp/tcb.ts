@@ -36,33 +36,43 @@ export class Seldom {
 
 /** Transmission control block (RFC 9293 section 3.3.1): one connection. */
 export class Tcb {
+  /** One of the states of RFC 9293: `CLOSED`, `ESTABLISHED` …. */
   state = CLOSED
   /** Of the same version. Connections of one interface address share its object. */
   local: IpAddress = IpAddress.any4
+  /** The peer's address, of the same version as `local`. */
   remote: IpAddress = IpAddress.any4
   /** Host order. */
   localPort = 0
+  /** Host order. */
   remotePort = 0
   /** Hardware address its frames go to: first two bytes, -1 until known, and last four. */
   remoteMacHigh = -1
+  /** Its last four bytes. */
   remoteMacLow = 0
 
   /** Negotiated with the SYNs. */
   timestamps = false
+  /** Selective acknowledgments: negotiated. */
   sack = false
+  /** Window scaling: negotiated. */
   windowScaling = false
   /** Null where congestion is not notified explicitly. */
   ecn: Ecn | null = null
   /** Added to the clock for our TSval, so that uptime does not leak (RFC 7323 section 5.4). */
   tsOffset = 0
 
+  /** The receiving half. */
   readonly rcv: Receiver
+  /** The sending half. */
   readonly snd: Sender
   /** Null unless armed, like the others. */
   retransmitTimer: Timer | null = null
+  /** Armed while an ACK is delayed. */
   ackTimer: Timer | null = null
   /** TIME-WAIT and orphaned FIN-WAIT-2 end with it; before that it paces keepalive. */
   lifeTimer: Timer | null = null
+  /** What few connections need; null until one does. */
   rare: Seldom | null = null
 
   /** Opened by a listener: SYN-RECEIVED goes back to LISTEN, not to the user (RFC 9293 3.10.7.4). */
@@ -139,6 +149,7 @@ export class Tcb {
     if (errno !== 0 || this.rare !== null) this.seldom().softError = errno
   }
 
+  /** `rare`, made when it is not there. */
   seldom(): Seldom {
     this.rare ??= new Seldom()
     return this.rare
@@ -168,17 +179,23 @@ function takesVersion(address: IpAddress | null, v6Only: boolean, version: numbe
 
 /** A passive open: connections wait here, established and in order, until accepted. */
 export class Listener {
+  /** Null: every address of the interface. */
   readonly address: IpAddress | null
+  /** Host order. */
   readonly port: number
   /** As listen(2) was told: one more may wait (`full`). */
   backlog: number
+  /** Established connections that wait to be accepted, in order. */
   readonly ready: Tcb[] = []
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0
   /** Of those, opened with data in the SYN. */
   fastOpens = 0
+  /** `EVENT_ACCEPT` when something is ready; whoever owns the listener takes it back. */
   events = 0
+  /** Whoever is told of its events. */
   owner: object | null = null
+  /** It takes no connections any more. */
   closed = false
   /** Inherited by the connections accepted. */
   options: SocketOptions

@@ -13,6 +13,7 @@ export type { HostOptions } from '../../host/options.ts'
  * One NIC with a stack of its own and the kernel side that rings are made on, all on this thread: what `Ring.queueInit` needs.
  */
 export class Host extends Interface implements RingHost {
+  /** The kernel's side of its rings. */
   readonly kernel: InlineKernel
   /**
    * Called once when the device went away (an interface was deleted, or moved to another network namespace): its connections

@@ -57,6 +57,7 @@ export interface Outside {
 export class Kernel implements KernelPort {
   /** Whose rings are set up without another one being named. */
   readonly process: Process = new Process()
+  /** Those that serve sockets, one for each queue of each interface. */
   readonly stacks: Stack[] = []
   /** Every registered instance. */
   readonly ifqs: Set<ZcrxIfq> = new Set()
@@ -79,6 +80,7 @@ export class Kernel implements KernelPort {
   readsEveryLevel = false
   /** Why the last registration of an interface queue was refused by the NIC; for people. */
   nicError: NicError | null = null
+  /** What it was made with. */
   readonly options: KernelOptions
   /** Called once for a stack whose device went away, after its requests have ended. */
   onDeviceGone: (stack: Stack, error: NicError) => void = () => {}
@@ -86,6 +88,7 @@ export class Kernel implements KernelPort {
   onRingFault: (context: RingContext, error: unknown) => void = (_context, error) => {
     throw error
   }
+  /** Ports that are bound. */
   readonly ports: Ports = new Ports(this)
   readonly #steered = new Steered()
   /** What else the stacks learn from; null: nothing. */
@@ -118,14 +121,17 @@ export class Kernel implements KernelPort {
     this.#steered.guard = guard
   }
 
+  /** Memory that entries may point to: the process's. */
   get space(): AddressSpace {
     return this.process.space
   }
 
+  /** Descriptors of the process. */
   get files(): FileTable<Socket> {
     return this.process.files
   }
 
+  /** A stack whose connections are sockets here from now on. */
   addStack(stack: Stack): void {
     this.stacks.push(stack)
     this.#steered.follow(stack)
@@ -166,6 +172,7 @@ export class Kernel implements KernelPort {
   /** Polls so far. */
   polls = 0
 
+  /** A ring has ended. */
   forgetContext(context: RingContext): void {
     this.#contexts.delete(context)
     this.attend(context, false)
@@ -291,11 +298,13 @@ export class Kernel implements KernelPort {
     return null
   }
 
+  /** An instance was registered. */
   addIfq(ifq: ZcrxIfq): void {
     this.ifqs.add(ifq)
     if (ifq.stack !== null) this.deviceIfqs.push(ifq)
   }
 
+  /** An instance has ended. */
   removeIfq(ifq: ZcrxIfq): void {
     this.watchHeld(ifq, 0, null)
     this.ifqs.delete(ifq)
@@ -362,6 +371,7 @@ export class Kernel implements KernelPort {
 
   // ---- which frames come to the stacks: see `Steered` ------------------------------------------------------------
 
+  /** Frames to what is listened at come to the stack. @throws NicError */
   steer(stack: Stack, address: IpAddress, port: number, v6Only = false): void {
     this.#steered.listen(stack, address, port, v6Only)
   }
@@ -370,18 +380,22 @@ export class Kernel implements KernelPort {
     this.#steered.unlisten(stack, address, port, v6Only)
   }
 
+  /** What listens at an address that the stack has got gets its frames. Returns why some does not. */
   addressAdded(stack: Stack, address: IpAddress): unknown[] {
     return this.#steered.addressAdded(stack, address)
   }
 
+  /** An address went: what was steered there no longer is. */
   addressRemoved(stack: Stack, address: IpAddress): void {
     this.#steered.addressRemoved(stack, address)
   }
 
+  /** Frames of a connection that begins here come to the stack. @throws NicError */
   steerConnection(stack: Stack, tcb: Tcb): void {
     this.#steered.connection(stack, tcb)
   }
 
+  /** The listener of a port goes: frames of its connections go on coming to the stack. */
   steerConnections(stack: Stack, port: number): void {
     this.#steered.connections(stack, port)
   }

@@ -70,6 +70,7 @@ export class Arena implements Addresser {
     return this.#backend.allocate(bytes)
   }
 
+  /** The address that an entry may carry. @throws ArgumentError for memory that can't have one */
   addressOf(bytes: Uint8Array): number {
     return this.#backend.addressOf(bytes)
   }

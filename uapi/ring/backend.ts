@@ -68,5 +68,6 @@ export interface RingBackend extends Addresser {
 
 /** Hands out the other sides of rings: one for each. */
 export interface RingHost {
+  /** A back end for one ring more; the ring's, which closes it. */
   ringBackend(): RingBackend
 }

@@ -42,9 +42,11 @@ export interface EventRequest {
 
 /** A registered interface queue, seen from the user. */
 export class Ifq {
+  /** Its id on this ring. */
   readonly zcrxId: number
   /** Areas by id; null where one was given back, or is memory behind a descriptor. */
   readonly areas: (Uint8Array | null)[]
+  /** How buffers are given back. */
   readonly rq: RefillQueue
   /** Bytes of a buffer. */
   readonly rxBufLen: number

@@ -20,9 +20,11 @@ export class RefillQueue {
   #tail: number
   /** The kernel's head when it was last looked at: it may have gone on, which matters when the queue looks full. */
   #headSeen: number
+  /** How many it holds: a power of two. */
   readonly entries: number
   /** Where it lies, for whoever is to push to it from another thread. */
   readonly region: Uint8Array
+  /** Where its words lie in `region`. */
   readonly offsets: RefillOffsets
 
   /**

@@ -21,10 +21,15 @@ const NOTHING: StackReport = { frames: 0, copiedBytes: 0, drops: {}, tcp: {}, un
  * data is received into an area without copying; without, ordinary sockets copy it there.
  */
 export class LinuxSystem implements RingHost {
+  /** What is known of the interface; of ordinary sockets hardly anything. */
   readonly nic: { readonly info: NicInfo; readonly notes: readonly string[] }
+  /** Listening sockets, made by system calls. */
   readonly sockets: LinuxSockets
+  /** Nothing is waited for: addresses are the kernel's. */
   readonly pending = false
+  /** Resolved. */
   readonly ready: Promise<void> = Promise.resolve()
+  /** None. */
   readonly notes: readonly string[] = []
   /** An interface that goes away is told to its connections by the kernel. */
   onGone: (error: NicError) => void = () => {}
@@ -53,6 +58,7 @@ export class LinuxSystem implements RingHost {
     this.nic = { info: infoOf(name, queue, link), notes: [] }
   }
 
+  /** Of the interface; of ordinary sockets those of all. */
   get addresses(): readonly IpAddress[] {
     const all = networkInterfaces()
     const named = this.#name === '' ? Object.values(all) : [all[this.#name]]
@@ -80,6 +86,7 @@ export class LinuxSystem implements RingHost {
     return fd
   }
 
+  /** All zeros: Linux counts for the whole machine. */
   report(): StackReport {
     return NOTHING
   }
