@@ -116,7 +116,7 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
     return this.#queue.taken
   }
 
-  /** Bytes that were given to `send` and that the socket has not taken yet. */
+  /** Bytes that the socket has not taken yet of what was given to `send`. */
   get bytesWaiting(): number {
     return this.#queue.waiting
   }
@@ -167,9 +167,10 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
    * May be called from any callback, and again.
    */
   close(): void {
+    // What has come before an error ended it may still wait.
+    this.#discard()
     if (this.#closeAsked) return
     this.#closeAsked = true
-    this.#discard()
     if (this.#queue.empty) this.#shut()
   }
 
@@ -179,9 +180,8 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
    * again, also behind `close()` while that waits for its last bytes to be taken.
    */
   reset(): void {
-    if (this.#descriptorGone) return
     this.#discard()
-    this.#drop(ECANCELED)
+    if (!this.#descriptorGone) this.#drop(ECANCELED)
   }
 
   /** Resolves when the connection is over in both directions and everything of it was given back. Never rejects. */
@@ -297,6 +297,11 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
     this.#host.copied(bytes)
   }
 
+  /** @internal as `SendQueue.room` */
+  room(): Promise<void> {
+    return this.#queue.room()
+  }
+
   /** @internal closes at once, whatever is still to be sent: the server ends */
   abandon(): void {
     this.#closeAsked = true
@@ -307,7 +312,7 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
 
   /** @internal a time without traffic is over */
   timedOut(): void {
-    if (this.#closeAsked) return
+    if (this.#descriptorGone) return
     this.#verdict = ETIMEDOUT
     this.#discard()
     this.#drop(ETIMEDOUT)
@@ -373,14 +378,9 @@ export class Connection implements AsyncIterable<Chunk>, ReadEnd {
       this.#full = true
       this.#regulate()
     }
-    this.#tell()
-    return false
-  }
-
-  #tell(): void {
-    if (this.#told) return
+    if (!this.#told) this.#host.news()
     this.#told = true
-    this.#host.news()
+    return false
   }
 
   /** @internal the end of a batch that `news` was said in */

@@ -9,7 +9,7 @@ import { dial, type Target } from './dialing.ts'
 import type { EngineOptions } from './engine.ts'
 import { Lane, type LaneOwner } from './lane.ts'
 import type { ListenerOptions } from './listen.ts'
-import { addressOf, checkSignal, integer } from './options.ts'
+import { addressOf, checkSignal, integer, orAborted } from './options.ts'
 import type { Systems } from './system.ts'
 
 /** Where to connect, and how. */
@@ -68,7 +68,7 @@ export class Dialer {
     try {
       const { system } = lane.engine
       lane.engine.wake()
-      if (system.pending) await system.ready
+      if (system.pending) await orAborted(system.ready, signal)
       const addresses = await this.#addresses(options, lane)
       let failed: unknown
       for (const address of addresses) {
@@ -150,7 +150,7 @@ export class Dialer {
       handler: null,
       wanted: 0,
       number: () => ++this.#count,
-      claim: () => () => {},
+      claim: () => ({ hand: () => {}, drop: () => {} }),
       threw: (connection, error) => {
         connection.reset()
         const { handler } = connection

@@ -292,6 +292,8 @@ export class Engine implements Registrant {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    // Others may share the queue that they go back by.
+    if (this.#released) this.#source.giveBack()
     this.#tally?.close()
     this.ring.arm(null)
     this.ring.queueExit()

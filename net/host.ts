@@ -173,15 +173,18 @@ export class OpenedHost extends EventEmitter<HostEvents> implements Systems {
     const systems = ownedBy({ host: this }, this)
     let server: Server | null = null
     try {
-      server = new Server(systems, options)
-      await server.begin(options)
+      const begun = new Server(systems, options)
+      server = begun
+      this.#servers.add(begun)
+      begun.atEnd(() => void this.#servers.delete(begun))
+      await begun.begin(options)
+      this.#checkOpen()
     } catch (error) {
+      if (server !== null) this.#servers.delete(server)
       await systems.close()
       throw error
     }
     const opened = server
-    this.#servers.add(opened)
-    opened.atEnd(() => void this.#servers.delete(opened))
     if (aborted(signal)) await opened.close()
     checkSignal(signal)
     return opened

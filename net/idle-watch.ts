@@ -18,7 +18,7 @@ export class IdleWatch {
 
   readonly #look = (): void => {
     for (const connection of this.#connections) {
-      if (connection === null || connection.closing) continue
+      if (connection === null) continue
       if (connection.active) {
         connection.active = false
         connection.idle = 0

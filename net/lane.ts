@@ -1,4 +1,4 @@
-import type { NicError } from '../errors.ts'
+import { type NicError, ZcrxError } from '../errors.ts'
 import { ECANCELED, ENOBUFS, ENOMEM, ENOSPC } from '../uapi/abi/errno.ts'
 import { IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../uapi/abi/io-uring.ts'
 import { Calls } from './calls.ts'
@@ -36,6 +36,12 @@ const ACCEPT_AGAIN_MS = 100
 /** After a receive request that failed for want of something that nobody tells of. */
 const RECEIVE_AGAIN_MS = 20
 
+/** Somebody who is being accepted: called with the connection, or told that there will be none. Once. */
+export interface Claim {
+  hand(connection: Connection): void
+  drop(): void
+}
+
 /** What a lane asks of its server. */
 export interface LaneOwner {
   readonly handler: ConnectionHandler | null
@@ -44,7 +50,7 @@ export interface LaneOwner {
   /** A number for one more connection. */
   number(): number
   /** Somebody is being accepted: to be called with the connection, once. Whoever waited for one does no longer. */
-  claim(): (connection: Connection) => void
+  claim(): Claim
   /** One of the callbacks for a connection threw. */
   threw(connection: Connection, error: unknown): void
   /** After each batch of completions. */
@@ -133,6 +139,7 @@ export class Lane implements ConnectionOwner {
   async begin(options: ServerOptions, places: readonly ListenOptions[]): Promise<void> {
     const { system } = this.engine
     if (system.pending) await system.ready
+    if (this.closing) throw new ZcrxError('ZCRX_CLOSED', 'the server was closed before it listened')
     for (const where of places) {
       this.listeners.open(options, where)
       if (this.#owner.handler !== null) this.accept()
@@ -258,19 +265,23 @@ export class Lane implements ConnectionOwner {
       if (this.#gone === null) this.#deaf ??= setTimeout(this.#acceptAgain, ACCEPT_AGAIN_MS)
       return
     }
-    const hand = this.#owner.claim()
+    const claim = this.#owner.claim()
     if (!this.#unheard && this.#deaf === null) this.accept()
     this.accepted++
     const connection = this.#make(res, came.remote, this.#owner.handler)
     if (this.closing) {
       // Accepted while the server ends, with an accept that was submitted in front of the listener's end.
       if (this.#unheard) connection.abandon()
+      claim.drop()
       return
     }
     this.#names.find(res, came, (local) => {
-      if (this.closing) return
+      if (this.closing) {
+        claim.drop()
+        return
+      }
       connection.local = local
-      hand(connection)
+      claim.hand(connection)
       connection.start()
     })
   }

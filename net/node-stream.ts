@@ -6,8 +6,6 @@ import type { NodeStreamOptions, StreamedConnection, ZcrxDuplex } from './stream
 
 const CHUNK_BYTES = 64 << 10
 const HIGH_WATER_MARK = 64 << 10
-/** Bytes that may wait in the connection while a stream gives it more. */
-const IN_FLIGHT_BYTES = 256 << 10
 
 /** A connection as a stream. @param end what is received, whose only reader the stream is from now on */
 export function toNodeStream(
@@ -151,7 +149,7 @@ class ConnectionStream extends Duplex implements ZcrxDuplex, Reader {
     let last = Promise.resolve()
     for (const { chunk } of chunks) {
       last = this.#connection.send(chunk)
-      if (this.#connection.bytesWaiting >= IN_FLIGHT_BYTES) await last
+      await this.#connection.room()
     }
     return last
   }

@@ -39,8 +39,7 @@ const held = new Map<unknown, Held>()
 export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
   checkHost(options)
   const { device } = options
-  const there = device === undefined ? undefined : held.get(device)
-  if (there !== undefined) {
+  for (let there = held.get(device); there !== undefined; there = held.get(device)) {
     const host = await there.host.catch(() => null)
     if (host?.closed === false)
       throw new ArgumentError(
@@ -48,6 +47,7 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
         'use the host that has it, or open the host before createServer and connect',
       )
     await host?.close()
+    if (held.get(device) === there) held.delete(device)
   }
   return hold(options, true).host
 }

@@ -13,6 +13,17 @@ export function checkSignal(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw new AbortError(signal.reason)
 }
 
+/** Waits no longer than until the signal is aborted. @throws AbortError, and what the promise rejects with */
+export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new AbortError(signal.reason))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 /** @throws ArgumentError for anything but an IP address as text */
 export function addressOf(name: string, value: unknown): IpAddress {
   const address = typeof value === 'string' ? IpAddress.parse(value) : null

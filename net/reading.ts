@@ -53,6 +53,7 @@ export class Iteration<T> implements AsyncIterableIterator<T>, Reader {
   readonly #take: (end: ReadEnd) => T
   readonly #signal: AbortSignal | undefined
   readonly #waiters: Waiter<T>[] = []
+  #left = false
 
   constructor(end: ReadEnd, take: (end: ReadEnd) => T, { signal }: IterateOptions = {}) {
     this.#end = end
@@ -69,6 +70,7 @@ export class Iteration<T> implements AsyncIterableIterator<T>, Reader {
   next(): Promise<IteratorResult<T>> {
     const end = this.#end
     end.received.giveBack()
+    if (this.#left && this.#signal?.aborted !== true) return Promise.resolve({ value: undefined, done: true })
     if (this.#signal?.aborted === true) {
       this.#leave()
       return Promise.reject(new AbortError(this.#signal.reason))
@@ -81,6 +83,8 @@ export class Iteration<T> implements AsyncIterableIterator<T>, Reader {
   }
 
   return(): Promise<IteratorResult<T>> {
+    this.#left = true
+    for (const { resolve } of this.#waiters.splice(0)) resolve({ value: undefined, done: true })
     this.#leave()
     return Promise.resolve({ value: undefined, done: true })
   }
@@ -116,6 +120,7 @@ export class Iteration<T> implements AsyncIterableIterator<T>, Reader {
   readonly #abort = (): void => {
     const error = new AbortError(this.#signal!.reason)
     for (const { reject } of this.#waiters.splice(0)) reject(error)
-    this.#leave()
+    // What the loop has in hand it may be looking at: that goes back with its next step.
+    this.#end.close()
   }
 }

@@ -68,6 +68,8 @@ export class SendQueue {
   /** Pieces that were taken whole, and parts of which the kernel still looks at. */
   readonly #lent = new Set<Piece>()
   #failed: Error | null = null
+  #room: Promise<void> | null = null
+  #roomAgain: () => void = NOTHING
   /** A SEND is under way. */
   sending = false
   /** Bytes that were given and not taken yet. */
@@ -104,7 +106,7 @@ export class SendQueue {
     this.sending = true
     this.waiting += bytes.length
     this.#pieces.push(queued)
-    return queued.promise
+    return queued.copied ? this.room() : queued.promise
   }
 
   #behind(bytes: Uint8Array, lend: boolean): Promise<void> {
@@ -122,7 +124,22 @@ export class SendQueue {
     whole.set(bytes, piece.gathered)
     piece.bytes = whole
     piece.gathered += bytes.length
-    return DONE
+    return this.room()
+  }
+
+  /** Resolves when no more than half of what may wait does, or nothing more will be sent: whoever waits for it is never refused. */
+  room(): Promise<void> {
+    if (this.waiting <= this.#most / 2 || this.#failed !== null) return DONE
+    this.#room ??= new Promise((resolve) => {
+      this.#roomAgain = resolve
+    })
+    return this.#room
+  }
+
+  #tellRoom(): void {
+    if (this.#room === null || (this.waiting > this.#most / 2 && this.#failed === null)) return
+    this.#room = null
+    this.#roomAgain()
   }
 
   /** Counts what is about to be lent; null for what can't be. */
@@ -131,8 +148,13 @@ export class SendQueue {
     piece.owed++
     return () => {
       piece.owed--
-      if (piece.owed === 0) this.#lent.delete(piece)
-      piece.settle()
+      if (piece.owed > 0) return
+      this.#lent.delete(piece)
+      // A reset gives it back too; that it was one is told in the same turn.
+      queueMicrotask(() => {
+        if (this.#failed === null) piece.settle()
+        else piece.fail(this.#failed)
+      })
     }
   }
 
@@ -147,6 +169,7 @@ export class SendQueue {
     if (res < 0) return
     this.taken += res
     this.waiting -= res
+    this.#tellRoom()
     if (res < first.bytes.length) {
       const rest = first.bytes.subarray(res)
       first.bytes = first.copied ? rest.slice() : rest
@@ -173,6 +196,7 @@ export class SendQueue {
     this.#failed ??= new ConnectionError([errnoName(errno), errno], 'write', { address, port })
     for (const piece of this.#pieces.splice(0)) piece.fail(this.#failed)
     this.waiting = 0
+    this.#tellRoom()
   }
 
   /** The ring has gone, and nobody will say any more that something is back. */

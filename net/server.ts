@@ -124,7 +124,10 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
       number: () => ++this.#accepted,
       claim: () => {
         const waiter = this.#acceptors.shift()
-        return (connection) => this.#acceptedOne(connection, waiter)
+        return {
+          hand: (connection) => this.#acceptedOne(connection, waiter),
+          drop: () => waiter?.resolve({ value: undefined, done: true }),
+        }
       },
       threw: (connection, error) => this.#threw(connection, error),
       batchEnd: () => this.#afterClosing?.(),

@@ -13,6 +13,8 @@ export interface StreamedConnection {
   readonly closing: boolean
   readonly closed: Promise<void>
   send(bytes: Uint8Array): Promise<void>
+  /** Resolves when a piece that is given now is not refused. */
+  room(): Promise<void>
   end(): void
   close(): void
   reset(): void

@@ -64,7 +64,15 @@ export function toWebStreams(connection: StreamedConnection, end: ReadEnd): WebS
         controller.error(error)
       }
     },
-    write: (chunk) => connection.send(chunk),
+    write: async (chunk) => {
+      try {
+        await connection.send(chunk)
+      } catch (error) {
+        // The stream is broken for good, and so is what the peer would get.
+        connection.reset()
+        throw error
+      }
+    },
     close: () => {
       connection.end()
       ended()

@@ -78,7 +78,7 @@ export class FileWriter {
       await this.#giveUp()
       // The stream's own errors say what there is to say.
       if (stream) throw error
-      throw new SinkError(error as NodeJS.ErrnoException, this.#bytes, this.#fd < 0 ? '' : this.#name)
+      throw new SinkError(error as NodeJS.ErrnoException, this.#bytes, this.#bytes > 0 ? this.#name : '')
     }
   }
 

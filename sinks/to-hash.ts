@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { SinkOptions, SinkSource } from './source.ts'
 
 /** What was hashed, and what it came to. */
@@ -18,7 +18,7 @@ export async function toHash(
   algorithm = 'sha256',
   options: SinkOptions = {},
 ): Promise<HashResult> {
-  const hash = createHash(algorithm)
+  const hash = hashOf(connection, algorithm)
   let bytes = 0
   for await (const views of connection.batches(options))
     for (const view of views) {
@@ -26,4 +26,13 @@ export async function toHash(
       bytes += view.length
     }
   return { bytes, digest: hash.digest('hex') }
+}
+
+function hashOf(connection: SinkSource, algorithm: string): Hash {
+  try {
+    return createHash(algorithm)
+  } catch (error) {
+    connection.reset()
+    throw error
+  }
 }

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { SinkError } from './sink-error.ts'
 import type { SinkOptions, SinkSource } from './source.ts'
 
@@ -21,28 +22,65 @@ export async function toWritable(
   { end = true, signal }: WritableOptions = {},
 ): Promise<{ bytes: number }> {
   let bytes = 0
-  let failed: Error | null = null
-  const fail = (error: Error): void => {
-    failed ??= error
-  }
-  writable.on('error', fail)
+  const failure = new Failure(writable)
   try {
     for await (const views of connection.batches({ signal })) {
-      await written(writable, views)
+      await failure.or(written(writable, views))
       for (const view of views) bytes += view.length
     }
-    if (end) await new Promise<void>((resolve) => writable.end(resolve))
-    if (failed !== null) throw failed
+    if (end) {
+      writable.end()
+      await failure.or(finished(writable, { readable: false }))
+    }
     return { bytes }
   } catch (error) {
-    const own =
-      failed !== null || (error as NodeJS.ErrnoException | null)?.code?.startsWith('ERR_STREAM') === true
     connection.reset()
+    const { own } = failure
     writable.destroy()
-    if (own) throw new SinkError((failed ?? error) as Error, bytes, '')
+    if (own !== null) throw new SinkError(own, bytes, '')
     throw error
   } finally {
-    writable.off('error', fail)
+    failure.end()
+  }
+}
+
+/** What goes wrong with a writable, also where it does not call back. */
+class Failure {
+  /** The writable's own error. */
+  own: Error | null = null
+  readonly #writable: Writable
+  #reject: (error: Error) => void = () => {}
+
+  constructor(writable: Writable) {
+    this.#writable = writable
+    writable.on('error', this.#fail)
+    writable.on('close', this.#closed)
+  }
+
+  /** Waits for it, no longer than the writable works. */
+  or(promise: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject
+      if (this.own !== null) reject(this.own)
+      promise.then(resolve, (error: Error) => this.#fail(error))
+    })
+  }
+
+  end(): void {
+    this.#writable.off('close', this.#closed)
+    this.#writable.off('error', this.#fail)
+    // One that was destroyed may still have an error to tell.
+    this.#writable.on('error', () => {})
+  }
+
+  readonly #fail = (error: Error): void => {
+    this.own ??= error
+    this.#reject(error)
+  }
+
+  readonly #closed = (): void => {
+    if (!this.#writable.writableFinished)
+      this.#fail(Object.assign(new Error('the writable was closed'), { code: 'ERR_STREAM_PREMATURE_CLOSE' }))
   }
 }
 

@@ -158,3 +158,27 @@ describe('toWritable', () => {
     await nothingHeld()
   })
 })
+
+describe('a sink', () => {
+  it('ends when its writable does, whatever that does not call back for', async () => {
+    const { near, there } = await pair.open()
+    const deaf = new Writable({ write: () => {} })
+    const writing = toWritable(there, deaf)
+    await near.send(randomBytes(1000))
+    await until(() => there.bytesReceived === 1000)
+    deaf.destroy(new Error('gone'))
+    await expect(writing).rejects.toMatchObject({ name: 'SinkError', message: 'gone' })
+    const late = new Writable({
+      write: (_chunk, _encoding, done) => done(),
+      final: () => void late.destroy(),
+    })
+    await expect(toWritable(await sending(), late)).rejects.toMatchObject({ name: 'SinkError' })
+    await nothingHeld()
+  })
+
+  it('closes the connection of a hash that is not known', async () => {
+    const there = await sending()
+    await expect(toHash(there, 'no-such-hash')).rejects.toThrow()
+    await there.closed
+  })
+})
