@@ -69,7 +69,7 @@ export type {
   ServerStats,
 } from './net/server.ts'
 export type { NodeStreamOptions, WebStreams, ZcrxDuplex } from './net/stream-types.ts'
-export type { UserArea } from './net/user-area.ts'
+export type { UserArea, WasmMemory } from './net/user-area.ts'
 export { type Clock, SystemClock, VirtualClock } from './stack/clock.ts'
 export { seededEntropy, systemEntropy } from './stack/entropy.ts'
 export type { AddressEvent } from './stack/ip/link.ts'

@@ -5,8 +5,16 @@ import type { AreaPart } from './system.ts'
 /** Bytes of a page of WebAssembly. */
 const WASM_PAGE = 65_536
 
+/** A `WebAssembly.Memory`, said without the library of types that has it. */
+export interface WasmMemory {
+  /** Another object after each `grow`, unless it is shared. */
+  readonly buffer: ArrayBuffer | SharedArrayBuffer
+  /** By so many pages of 64 KiB. Returns how many there were. */
+  grow(pages: number): number
+}
+
 /** Memory that received data may lie in, of the program's choice. */
-export type UserArea = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array
+export type UserArea = WasmMemory | SharedArrayBuffer | ArrayBuffer | Uint8Array
 
 /** How areas are laid out for the queues of a device. */
 export interface AreaPlan {
@@ -71,7 +79,7 @@ function notShared(): ArgumentError {
 }
 
 /** So many bytes more, at the end of the memory. */
-function grown(memory: WebAssembly.Memory, bytes: number): Uint8Array {
+function grown(memory: WasmMemory, bytes: number): Uint8Array {
   const before = memory.buffer.byteLength
   const pages = Math.ceil(bytes / WASM_PAGE)
   try {
