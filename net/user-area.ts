@@ -45,7 +45,7 @@ export function placeArea(area: UserArea, plan: AreaPlan): { parts: AreaPart[]; 
     if (shared && !(area.buffer instanceof SharedArrayBuffer)) throw notShared()
     return cut(grown(area, total), { bytes, stride: bytes + tail, queues, tail })
   }
-  const view = area instanceof Uint8Array ? area : new Uint8Array(area)
+  const view = area instanceof Uint8Array ? area : new Uint8Array(area as ArrayBuffer)
   const { buffer } = view
   if (shared && !(buffer instanceof SharedArrayBuffer)) throw notShared()
   if (
