@@ -1,4 +1,4 @@
-/** Big-endian ("network order") access to byte arrays. Callers have checked the bounds. */
+/** Byte arrays: big-endian ("network order") access, whose callers have checked the bounds, and what is left of several. */
 
 /** How this machine reads words of typed arrays. */
 export const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
@@ -32,4 +32,14 @@ export function swap16(half: number): number {
 /** A big-endian 32-bit integer that straddles two little-endian words: the upper half of one, the lower of the next. */
 export function straddle(word: number, next: number): number {
   return (swap16(word >>> 16) << 16) | swap16(next & 0xffff)
+}
+
+/** What is left of `views` behind their first `count` bytes: of a writev(2) that took no more. */
+export function behind(views: readonly Uint8Array[], count: number): Uint8Array[] {
+  let index = 0
+  let left = count
+  while (index < views.length && left >= views[index]!.length) left -= views[index++]!.length
+  const rest = views.slice(index)
+  if (left > 0 && rest.length > 0) rest[0] = rest[0]!.subarray(left)
+  return rest
 }

@@ -172,18 +172,6 @@ export function checkServer(options: ServerOptions): void {
       )
 }
 
-/** Of a host that is open. @throws ArgumentError */
-export function checkListen(options: object): void {
-  const { host, ...rest } = ofServer
-  const known = Object.fromEntries(Object.entries(rest).filter(([name]) => !Object.hasOwn(hostOnly, name)))
-  check('listen', options, known)
-}
-
-/** @throws ArgumentError */
-export function checkDial(options: DialOptions): void {
-  check('connect', options, ofDial)
-}
-
 /** @throws ArgumentError */
 export function checkConnect(options: object): void {
   check('connect', options, { ...ofHost, ...ofDial })

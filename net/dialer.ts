@@ -186,9 +186,4 @@ export class Dialer {
     if (lanes.some(({ engine }) => engine.reaping)) await new Promise((resolve) => setImmediate(resolve))
     for (const lane of lanes) lane.close()
   }
-
-  /** Bytes that were copied for whoever reads streams. */
-  get copiedBytes(): number {
-    return [...this.#lanes.values()].reduce((sum, lane) => sum + lane.copiedBytes, 0)
-  }
 }

@@ -1,5 +1,6 @@
 import fs, { type WriteStream, writev } from 'node:fs'
 import type { Duplex } from 'node:stream'
+import { behind } from '../bytes.ts'
 import type { ReadEnd } from './read-end.ts'
 import { allViews } from './views.ts'
 
@@ -99,14 +100,4 @@ export class FilePipe {
     this.#source.resume()
     if (this.#end.streamError === null && this.endFile) this.#source.once('end', () => this.#file.end())
   }
-}
-
-/** What is left of `views` behind their first `count` bytes. */
-function behind(views: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let index = 0
-  let left = count
-  while (index < views.length && left >= views[index]!.length) left -= views[index++]!.length
-  const rest = views.slice(index)
-  if (left > 0) rest[0] = rest[0]!.subarray(left)
-  return rest
 }

@@ -29,8 +29,8 @@ import type { ServerOptions } from './server-types.ts'
 import type { AreaPart, Instance, System } from './system.ts'
 import type { Counted } from './tally.ts'
 
-/** Accepts of one listener at a time, for a handler. */
-const ACCEPTS = 16
+/** Accepts of one listener at a time, for a handler or listeners of `connection`. */
+export const ACCEPTS = 16
 /** After an accept that failed for want of descriptors or memory. */
 const ACCEPT_AGAIN_MS = 100
 /** After a receive request that failed for want of something that nobody tells of. */

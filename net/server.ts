@@ -6,7 +6,7 @@ import { DEFAULT_AREA_BYTES } from '../pages.ts'
 import type { NicView } from '../uapi/backend/worker/queue.ts'
 import { tell } from './channels.ts'
 import type { Connection } from './connection.ts'
-import { Lane, type LaneOwner, type LaneStats } from './lane.ts'
+import { ACCEPTS, Lane, type LaneOwner, type LaneStats } from './lane.ts'
 import { listenersOf } from './listen.ts'
 import type {
   AddressesReport,
@@ -32,9 +32,6 @@ interface Acceptor {
   readonly resolve: (result: IteratorResult<Connection>) => void
   readonly reject: (error: Error) => void
 }
-
-/** Accepts of each listener for whoever listens to `connection`. */
-const ACCEPTS = 16
 
 /**
  * A TCP server that receives into its area. What comes is taken in one of three ways: by a handler (the fast one), by iterating the server, or by

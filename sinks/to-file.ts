@@ -1,6 +1,7 @@
 import { constants, open as openDirectory } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { behind } from '../bytes.ts'
 import { type FileOperations, publish, SYSTEM } from './operations.ts'
 import { SinkError } from './sink-error.ts'
 import type { SinkOptions, SinkSource } from './source.ts'
@@ -163,14 +164,4 @@ export class FileWriter {
     await promisify(this.#files.close)(this.#fd).catch(() => {})
     if (this.#bytes === 0) await this.#remove(this.#name).catch(() => {})
   }
-}
-
-/** What is left of `views` behind their first `count` bytes. */
-function behind(views: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let index = 0
-  let left = count
-  while (index < views.length && left >= views[index]!.length) left -= views[index++]!.length
-  const rest = views.slice(index)
-  if (left > 0) rest[0] = rest[0]!.subarray(left)
-  return rest
 }

@@ -1,3 +1,4 @@
+import { behind } from '../../bytes.ts'
 import { type FileOperations, type FsyncPolicy, publish } from '../../sinks/operations.ts'
 import type { Connection } from '../api.ts'
 import type { SinkResult, SinkStream, StreamContext } from './sink.ts'
@@ -121,7 +122,7 @@ export class FileStream implements SinkStream {
       }
       this.#written += count
       this.#syncLater()
-      const rest = skip(buffers, count)
+      const rest = behind(buffers, count)
       if (rest.length > 0) return this.#write(rest, offsets)
       this.#release(offsets)
       this.#pump()
@@ -238,17 +239,4 @@ export class FileStream implements SinkStream {
       ...(this.#error === undefined ? {} : { error: this.#error }),
     })
   }
-}
-
-/** What is left of `buffers` after their first `count` bytes. */
-function skip(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
-  let index = 0
-  let left = count
-  while (index < buffers.length && left >= buffers[index]!.length) {
-    left -= buffers[index]!.length
-    index += 1
-  }
-  const rest = buffers.slice(index)
-  if (left > 0 && rest.length > 0) rest[0] = rest[0]!.subarray(left)
-  return rest
 }
